@@ -1,0 +1,92 @@
+"""Gradients on request: `backward` into leaves, `grad` as values, and the check of derivatives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tinytensor import tape
+from tinytensor.gradcheck import GradcheckError, gradcheck
+from tinytensor.tape import enable_grad, inference_mode, no_grad, set_grad_enabled
+from tinytensor.tensor import Tensor, wrap
+
+
+def backward(
+    tensors: Sequence[Tensor] | Tensor,
+    grad_tensors: Sequence[Tensor | None] | Tensor | None = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+) -> None:
+    """Add the gradient of Σ tensors·grad_tensors to the .grad of every leaf below."""
+    found = _play(_listed(tensors), _listed(grad_tensors), retain_graph, create_graph, frozenset())
+    for leaf, g in found.items():
+        assert isinstance(leaf, Tensor)
+        if leaf.grad is None:
+            leaf.grad = wrap(g)
+        else:
+            np.add(leaf.grad.array, g, out=leaf.grad.array)
+
+
+def grad(
+    outputs: Sequence[Tensor] | Tensor,
+    inputs: Sequence[Tensor] | Tensor,
+    grad_outputs: Sequence[Tensor | None] | Tensor | None = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    allow_unused: bool = False,
+) -> tuple[Tensor | None, ...]:
+    """The gradients of Σ outputs·grad_outputs with respect to inputs, which may be results; no .grad is touched.
+
+    RuntimeError for an input that outputs do not depend on, unless allow_unused (then None).
+    """
+    wanted = _listed(inputs)
+    for x in wanted:
+        if not x.requires_grad:
+            raise RuntimeError("One of the differentiated Tensors does not require grad")
+    edges = [x._node or x for x in wanted]
+    found = _play(_listed(outputs), _listed(grad_outputs), retain_graph, create_graph, frozenset(edges))
+    if not allow_unused and any(edge not in found for edge in edges):
+        raise RuntimeError(
+            "One of the differentiated Tensors appears to not have been used in the graph."
+            " Set allow_unused=True if this is the desired behavior."
+        )
+    return tuple(wrap(found[edge]) if edge in found else None for edge in edges)
+
+
+def _listed(x: Any) -> list[Any]:
+    return [] if x is None else [x] if isinstance(x, Tensor) else list(x)
+
+
+def _play(
+    outputs: list[Tensor],
+    seeds: list[Tensor | None],
+    retain_graph: bool | None,
+    create_graph: bool,
+    watched: frozenset[tape.Edge],
+) -> dict[tape.Edge, Any]:
+    if create_graph:
+        raise NotImplementedError("create_graph=True (derivatives of derivatives) is outside tinytensor's subset")
+    roots: list[tuple[tape.Edge, Any]] = []
+    for i, y in enumerate(outputs):
+        if not y.requires_grad:
+            raise RuntimeError(f"element {i} of tensors does not require grad and does not have a grad_fn")
+        seed = seeds[i] if i < len(seeds) else None
+        if seed is None:
+            if y.array.size != 1:
+                raise RuntimeError(
+                    f"grad can be implicitly created only for scalar outputs, not for shape {tuple(y.shape)}:"
+                    " reduce it (.sum(), .mean()) or pass gradient="
+                )
+            seed = wrap(np.ones_like(y.array))
+        elif seed.array.shape != y.array.shape:
+            raise RuntimeError(f"gradient has shape {tuple(seed.shape)}, the output {tuple(y.shape)}: they must be equal")
+        roots.append((y._node or y, seed.array))
+    with np.errstate(all="ignore"):  # an infinite gradient is a result, not a warning
+        return tape.backward(roots, retain_graph=bool(retain_graph), watched=watched)
+
+
+__all__ = [
+    "GradcheckError", "backward", "enable_grad", "grad", "gradcheck", "inference_mode", "no_grad", "set_grad_enabled",
+]  # fmt: skip

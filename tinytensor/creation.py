@@ -1,0 +1,171 @@
+"""New Tensors: from data, filled, counted.
+
+Everywhere: `dtype` a tinytensor.dtype (default float32 for floats, int64 for integers), `device` "cpu" or "cuda",
+`requires_grad` whether backward should leave a gradient in `.grad`. Sizes are given as f(2, 3) or f((2, 3)).
+"""
+
+from __future__ import annotations
+
+import builtins
+import math
+from typing import Any
+
+import numpy as np
+
+from tinytensor.backend import Array, device, is_array, to_device
+from tinytensor.dtypes import dtype as DType
+from tinytensor.dtypes import float32, from_numpy_dtype, int64, number_dtype, to_numpy_dtype
+from tinytensor.functions.dims import sizes
+from tinytensor.tensor import Tensor, wrap
+
+
+def _finish(array: Array, where: device | str | None, requires_grad: builtins.bool) -> Tensor:
+    x = wrap(to_device(array, where))
+    x.requires_grad = requires_grad
+    return x
+
+
+def tensor(
+    data: Any,
+    *,
+    dtype: DType | None = None,
+    device: device | str | None = None,
+    requires_grad: builtins.bool = False,
+) -> Tensor:
+    """A copy of data: numbers, nested lists of them, arrays, Tensors.
+
+    Without dtype: arrays keep theirs; Python floats become float32, integers int64, bools bool.
+    ValueError for lists of unequal lengths, TypeError for what is no number.
+    """
+    if isinstance(data, Tensor):
+        array = data.array
+    elif is_array(data) or isinstance(data, np.generic):
+        array = data
+    else:
+        try:
+            array = np.array(data)
+        except ValueError as error:
+            raise ValueError(f"tensor: nested lists must have equal lengths ({error})") from None
+        if array.dtype == np.float64 or array.size == 0:
+            array = array.astype(np.float32)
+    if array.dtype.kind not in "bif" and dtype is None or array.dtype.kind in "OUS":
+        raise TypeError(f"tensor: expected numbers, got {type(data).__name__} of {array.dtype}")
+    wanted = array.dtype if dtype is None else to_numpy_dtype(dtype)
+    from_numpy_dtype(wanted)
+    return _finish(array.astype(wanted), device, requires_grad)
+
+
+def as_tensor(data: Any, *, dtype: DType | None = None, device: device | str | None = None) -> Tensor:
+    """data as a Tensor, sharing memory where it can (a Tensor or an array of that dtype and device)."""
+    if isinstance(data, Tensor):
+        return data.to(device=device, dtype=dtype)
+    return (from_numpy(data) if isinstance(data, np.ndarray) else tensor(data)).to(device=device, dtype=dtype)
+
+
+def from_numpy(ndarray: np.ndarray[Any, Any]) -> Tensor:
+    """A Tensor on the memory of the array. TypeError if it is no array, or of a type outside the subset."""
+    if not isinstance(ndarray, np.ndarray):
+        raise TypeError(f"expected np.ndarray (got {type(ndarray).__name__})")
+    from_numpy_dtype(ndarray.dtype)
+    return wrap(ndarray)
+
+
+def full(
+    size: Any,
+    fill_value: float,
+    *,
+    dtype: DType | None = None,
+    device: device | str | None = None,
+    requires_grad: builtins.bool = False,
+) -> Tensor:
+    """`size` elements that are all fill_value; without dtype, in that of the number."""
+    wanted = number_dtype(fill_value) if dtype is None else to_numpy_dtype(dtype)
+    return _finish(np.full(_checked(sizes((size,))), fill_value, wanted), device, requires_grad)
+
+
+def zeros(
+    *size: Any,
+    dtype: DType | None = None,
+    device: device | str | None = None,
+    requires_grad: builtins.bool = False,
+) -> Tensor:
+    """Zeros, float32 without dtype."""
+    return _finish(np.zeros(_checked(sizes(size)), to_numpy_dtype(dtype)), device, requires_grad)
+
+
+def ones(
+    *size: Any,
+    dtype: DType | None = None,
+    device: device | str | None = None,
+    requires_grad: builtins.bool = False,
+) -> Tensor:
+    """Ones, float32 without dtype."""
+    return _finish(np.ones(_checked(sizes(size)), to_numpy_dtype(dtype)), device, requires_grad)
+
+
+empty = zeros  # what an empty Tensor holds is nobody's business; zeros show a mistake sooner
+
+
+def _checked(shape: tuple[int, ...]) -> tuple[int, ...]:
+    if any(n < 0 for n in shape):
+        raise RuntimeError(f"a size can't be negative, but the shape is {shape}")
+    return shape
+
+
+def full_like(
+    input: Tensor, fill_value: float, *, dtype: DType | None = None, device: device | str | None = None
+) -> Tensor:
+    """fill_value in the shape of input, on its dtype and device unless others are given."""
+    return full(input.shape, fill_value, dtype=dtype or input.dtype, device=device or input.device)
+
+
+def zeros_like(input: Tensor, *, dtype: DType | None = None, device: device | str | None = None) -> Tensor:
+    """Zeros in the shape of input."""
+    return full_like(input, 0, dtype=dtype, device=device)
+
+
+def ones_like(input: Tensor, *, dtype: DType | None = None, device: device | str | None = None) -> Tensor:
+    """Ones in the shape of input."""
+    return full_like(input, 1, dtype=dtype, device=device)
+
+
+empty_like = zeros_like
+
+
+def eye(
+    n: int, m: int | None = None, *, dtype: DType | None = None, device: device | str | None = None
+) -> Tensor:
+    """The n × m matrix (n × n without m) with ones on the diagonal."""
+    return _finish(np.eye(n, m, dtype=to_numpy_dtype(dtype)), device, False)
+
+
+def arange(
+    start: float,
+    end: float | None = None,
+    step: float = 1,
+    *,
+    dtype: DType | None = None,
+    device: device | str | None = None,
+    requires_grad: builtins.bool = False,
+) -> Tensor:
+    """start, start + step, … below end (0 to start if only one is given). int64 if all three are integers."""
+    first, last = (0, start) if end is None else (start, end)
+    if step == 0 or (last - first) * step < 0:
+        raise RuntimeError(f"arange: from {first} to {last} there are no steps of {step}")
+    whole = all(isinstance(x, (int, np.integer)) or hasattr(x, "__index__") and not isinstance(x, float) for x in (first, last, step))
+    wanted = to_numpy_dtype(dtype, int64 if whole else float32)
+    count = math.ceil((last - first) / step)
+    return _finish((first + np.arange(count) * step).astype(wanted), device, requires_grad)
+
+
+def linspace(
+    start: float, end: float, steps: int, *, dtype: DType | None = None, device: device | str | None = None
+) -> Tensor:
+    """`steps` numbers evenly spaced from start to end, both included."""
+    return _finish(np.linspace(start, end, steps, dtype=to_numpy_dtype(dtype)), device, False)
+
+
+__all__ = [
+    "arange", "as_tensor", "empty", "empty_like", "eye", "from_numpy", "full", "full_like", "linspace", "ones",
+    "ones_like", "tensor", "zeros", "zeros_like",
+]  # fmt: skip

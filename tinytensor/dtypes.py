@@ -1,0 +1,97 @@
+"""Data types, and PyTorch's rules for which one an operation gives.
+
+A Tensor with dimensions decides over one without, and both decide over a Python number, as long as the kind is the
+same (bool < integer < floating point); a higher kind wins. NumPy would turn int64 + float32 into float64 and a list
+of floats into float64; here, as in PyTorch, both give float32.
+Source: PyTorch's documentation, "Tensor Attributes", section torch.dtype.
+"""
+
+from __future__ import annotations
+
+import builtins
+from typing import Any
+
+import numpy as np
+
+
+class dtype:
+    """A data type, such as `tinytensor.float32`. There is one object per type, so `is` and `==` agree."""
+
+    __slots__ = ("is_floating_point", "itemsize", "name", "numpy")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.numpy = np.dtype(name)
+        self.is_floating_point = self.numpy.kind == "f"
+        self.itemsize = self.numpy.itemsize
+
+    def __repr__(self) -> str:
+        return f"tinytensor.{self.name}"
+
+    def __reduce__(self) -> str:  # copies and pickles are the object itself
+        return self.name
+
+
+float16 = half = dtype("float16")
+float32 = float = dtype("float32")
+float64 = double = dtype("float64")
+int32 = int = dtype("int32")
+int64 = long = dtype("int64")
+bool = dtype("bool")
+
+_BY_NUMPY = {d.numpy: d for d in (float16, float32, float64, int32, int64, bool)}
+_KIND = {"b": 0, "i": 1, "f": 2}
+
+
+def from_numpy_dtype(d: np.dtype[Any]) -> dtype:
+    """The dtype of an array; TypeError for one outside the subset (uint8, complex128, str …)."""
+    try:
+        return _BY_NUMPY[d]
+    except KeyError:
+        known = ", ".join(sorted(x.name for x in _BY_NUMPY.values()))
+        raise TypeError(f"arrays of {d} are outside tinytensor's subset; convert to one of {known}") from None
+
+
+def to_numpy_dtype(d: dtype | None, default: dtype = float32) -> np.dtype[Any]:
+    """The NumPy type behind a dtype argument; None means the default."""
+    if d is None:
+        return default.numpy
+    if isinstance(d, dtype):
+        return d.numpy
+    raise TypeError(f"dtype must be a tinytensor.dtype such as tinytensor.float32, not {d!r}")
+
+
+def promote(a: np.dtype[Any], b: np.dtype[Any]) -> np.dtype[Any]:
+    """The type that holds both: the higher kind, and the wider of two of one kind."""
+    if a == b:
+        return a
+    ka, kb = _KIND[a.kind], _KIND[b.kind]
+    if ka != kb:
+        return a if ka > kb else b
+    return np.promote_types(a, b)
+
+
+def number_dtype(value: Any) -> np.dtype[Any]:
+    """The type that a Python number has where nothing else decides: float32, int64, bool."""
+    if isinstance(value, (builtins.bool, np.bool_)):
+        return bool.numpy
+    if isinstance(value, (builtins.int, np.integer)):
+        return int64.numpy
+    if isinstance(value, (builtins.float, np.floating)):
+        return float32.numpy
+    raise TypeError(f"expected a number or a Tensor, not {type(value).__name__}")
+
+
+def result_type(*operands: Any) -> np.dtype[Any]:
+    """The NumPy type of an operation on arrays and Python numbers, by PyTorch's three priorities."""
+    levels: list[np.dtype[Any] | None] = [None, None, None]  # with dimensions, without, Python numbers
+    for x in operands:
+        level = 2 if not hasattr(x, "ndim") or isinstance(x, np.generic) else (0 if x.ndim else 1)
+        d = number_dtype(x) if level == 2 else x.dtype
+        levels[level] = d if levels[level] is None else promote(levels[level], d)  # type: ignore[arg-type]
+    result: np.dtype[Any] | None = None
+    for d in levels:  # a lower priority counts only if its kind is higher
+        if result is None or (d is not None and _KIND[d.kind] > _KIND[result.kind]):
+            result = d
+    assert result is not None
+    return result

@@ -1,0 +1,63 @@
+"""Reading `dim` and `size` arguments: negative ones, tuples or bare numbers, -1 for what is left over."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any, TypeAlias
+
+Dims: TypeAlias = "int | Sequence[int] | None"
+
+
+def one_dim(dim: int, ndim: int) -> int:
+    """dim as a non-negative number; IndexError outside of [-ndim, ndim). A 0-d Tensor counts as one dimension."""
+    n = max(ndim, 1)
+    if not -n <= dim < n:
+        raise IndexError(f"Dimension out of range (expected to be in range of [{-n}, {n - 1}], but got {dim})")
+    return dim % n
+
+
+def all_dims(dim: Dims, ndim: int) -> tuple[int, ...]:
+    """dim as a tuple without repeats; None and () mean all dimensions."""
+    if dim is None or dim == ():
+        return tuple(range(ndim))
+    dims = tuple(one_dim(d, ndim) for d in ([dim] if isinstance(dim, int) else dim))
+    if len(set(dims)) < len(dims):
+        raise RuntimeError(f"dim {dims} names a dimension twice")
+    return dims if ndim else ()
+
+
+def sizes(size: tuple[Any, ...]) -> tuple[int, ...]:
+    """The sizes of f(2, 3) and of f((2, 3))."""
+    if len(size) == 1 and not hasattr(size[0], "__index__"):
+        size = tuple(size[0])
+    return tuple(n.__index__() for n in size)
+
+
+def infer(shape: tuple[int, ...], count: int) -> tuple[int, ...]:
+    """shape with its -1, if any, replaced so that it has `count` elements; RuntimeError if it can't have."""
+    known = math.prod(n for n in shape if n != -1)
+    if shape.count(-1) > 1:
+        raise RuntimeError("only one dimension can be inferred: -1 may stand once in a shape")
+    if -1 in shape and known > 0 and count % known == 0:
+        return tuple(count // known if n == -1 else n for n in shape)
+    if -1 in shape or known != count or any(n < 0 for n in shape):
+        raise RuntimeError(
+            f"shape '{list(shape)}' is invalid for input of size {count}: the sizes multiply to"
+            f" {known}{' times the -1' if -1 in shape else ''}"
+        )
+    return shape
+
+
+def numpy_names(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Let `axis` and `keepdims` stand for `dim` and `keepdim`, as PyTorch does."""
+
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        for theirs, ours in (("axis", "dim"), ("keepdims", "keepdim")):
+            if theirs in kwargs:
+                kwargs[ours] = kwargs.pop(theirs)
+        return function(*args, **kwargs)
+
+    return call

@@ -1,0 +1,128 @@
+"""Reading and writing by position: `x[…]`, gather, and the sorted order."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from tinytensor import tensor as core
+from tinytensor.backend import Array
+from tinytensor.functions.dims import one_dim
+from tinytensor.functions.pointwise import plain
+from tinytensor.ops import indexing as ops
+from tinytensor.tape import apply, is_grad_enabled
+
+if TYPE_CHECKING:
+    from tinytensor.tensor import Tensor
+
+
+class ValuesIndices(NamedTuple):
+    """What max, min, sort and topk along a dimension return."""
+
+    values: Tensor
+    indices: Tensor
+
+
+def getitem(input: Tensor, index: Any) -> Tensor:
+    """x[index]: numbers, slices, None, `...`, lists, integer and bool Tensors, as in NumPy and PyTorch.
+
+    Slices and numbers give a view; lists and Tensors a copy. IndexError outside of the Tensor.
+    """
+    return apply(ops.GETITEM, input, index=_index(index))  # type: ignore[no-any-return]
+
+
+def setitem(input: Tensor, index: Any, value: Tensor | float) -> None:
+    """x[index] = value, in place, where no gradient is needed; in x's dtype. RuntimeError where one is."""
+    if isinstance(value, core.Tensor):
+        if is_grad_enabled() and value.requires_grad:
+            raise RuntimeError(
+                "x[…] = value where value requires grad is outside tinytensor's subset: build the Tensor with"
+                " where, cat or stack, or write under no_grad()"
+            )
+        value = value.array
+    else:
+        value = plain(value) if not isinstance(value, np.ndarray) else value
+    target = input.writable("x[…] = value")
+    try:
+        target[_index(index)] = value
+    except ValueError as error:
+        raise RuntimeError(f"x[…] = value: {error}; what fits: value broadcasts to x[…]") from None
+
+
+def _index(index: Any) -> Any:
+    """The index in NumPy's terms. Slices and numbers end in `...`, which makes NumPy give a view, never a scalar."""
+    parts = tuple(_part(i) for i in (index if isinstance(index, tuple) else (index,)))
+    if not ops.is_basic(parts):
+        return parts if len(parts) > 1 else parts[0]
+    return parts if any(i is Ellipsis for i in parts) else (*parts, Ellipsis)
+
+
+def _part(i: Any) -> Any:
+    if isinstance(i, core.Tensor):
+        if i.array.dtype.kind == "f":
+            raise IndexError("tensors used as indices must be long, int or bool tensors")
+        return i.array if i.array.ndim or i.array.dtype == bool else int(i.array)
+    if isinstance(i, slice):
+        if i.step is not None and i.step <= 0:
+            raise ValueError("slice step must be greater than zero")
+        return i
+    if i is None or i is Ellipsis or isinstance(i, (int, np.ndarray)):
+        return np.asarray(i) if isinstance(i, bool) else i
+    if isinstance(i, np.integer):
+        return int(i)
+    if isinstance(i, (list, range)):
+        return np.asarray([_part(j) for j in i], np.int64 if len(i) == 0 else None)
+    raise TypeError(f"a Tensor is indexed by numbers, slices, None, ..., lists and Tensors, not {type(i).__name__}")
+
+
+def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
+    """y[i, j] = x[i, index[i, j]] for dim 1, and so on: picks along dim. index: int64, sizes at most input's.
+
+    RuntimeError for an index outside of the Tensor or with another number of dimensions.
+    """
+    axis = one_dim(dim, input.ndim)
+    x, at = input.array, index.array
+    if at.dtype.kind != "i":
+        raise RuntimeError(f"gather(): expected dtype int64 for index, not {index.dtype}")
+    if at.ndim != x.ndim or any(a > b for d, (a, b) in enumerate(zip(at.shape, x.shape, strict=True)) if d != axis):
+        raise RuntimeError(
+            f"gather: index {tuple(at.shape)} does not fit input {tuple(x.shape)}; what fits: as many dimensions,"
+            f" and no size above input's but along dim {dim}"
+        )
+    if x.ndim == 0:
+        return input.reshape(())
+    if at.size and not (0 <= int(at.min()) and int(at.max()) < x.shape[axis]):
+        raise RuntimeError(f"gather: index out of bounds for dimension {dim} of size {x.shape[axis]}")
+    return apply(ops.GATHER, input, index=at, axis=axis)  # type: ignore[no-any-return]
+
+
+def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> ValuesIndices:
+    """The k largest (or smallest) along dim and where they are, in order. They are in order also if not `sorted`.
+
+    RuntimeError if there are fewer than k.
+    """
+    axis = one_dim(dim, input.ndim)
+    if not 0 <= k <= (input.shape[axis] if input.ndim else 1):
+        raise RuntimeError(f"topk: k={k} is out of range for dimension {dim} of a {tuple(input.shape)} tensor")
+    return _ordered(input, axis, descending=largest, count=k)
+
+
+def sort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> ValuesIndices:
+    """The values along dim in order, and where each was. Equal values keep their order, also if not `stable`."""
+    return _ordered(input, one_dim(dim, input.ndim), descending, None)
+
+
+def _ordered(input: Tensor, axis: int, descending: bool, count: int | None) -> ValuesIndices:
+    if input.ndim == 0:
+        return ValuesIndices(input.reshape(()), core.wrap(np.zeros((), np.int64)))
+    order = _argsort(input.array, axis, descending)[(slice(None),) * axis + (slice(count),)]
+    indices = core.wrap(np.ascontiguousarray(order))
+    return ValuesIndices(gather(input, axis, indices), indices)
+
+
+def _argsort(x: Array, axis: int, descending: bool) -> Array:
+    if not descending:
+        return np.argsort(x, axis=axis, kind="stable")
+    last = x.shape[axis] - 1  # sorting the reversed array and reading it backwards keeps equals in order
+    return last - np.flip(np.argsort(np.flip(x, axis), axis=axis, kind="stable"), axis)

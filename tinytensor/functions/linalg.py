@@ -1,0 +1,68 @@
+"""Products of matrices: matmul, einsum, outer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tinytensor.dtypes import result_type
+from tinytensor.functions.pointwise import cast
+from tinytensor.ops import matmul as ops
+from tinytensor.tape import apply
+
+if TYPE_CHECKING:
+    from tinytensor.tensor import Tensor
+
+
+def matmul(input: Tensor, other: Tensor) -> Tensor:
+    """Σ_k a[…, n, k] b[…, k, m]: (…, n, k) @ (…, k, m) → (…, n, m); a vector is a row on the left, a column on the
+    right. RuntimeError for sizes that do not fit and for different dtypes."""
+    a, b = input.array, other.array
+    if a.ndim == 0 or b.ndim == 0:
+        raise RuntimeError(
+            f"matmul: both arguments need at least 1 dimension, but they are {a.ndim}D and {b.ndim}D; use * for a number"
+        )
+    if a.dtype != b.dtype:
+        raise RuntimeError(f"matmul: expected both to have the same dtype, but got {input.dtype} and {other.dtype}")
+    return apply(ops.MATMUL, input, other)  # type: ignore[no-any-return]
+
+
+def outer(input: Tensor, vec2: Tensor) -> Tensor:
+    """y[i, j] = a[i] b[j], of two vectors."""
+    if input.ndim != 1 or vec2.ndim != 1:
+        raise RuntimeError(f"outer: expected two vectors, got {input.ndim}D and {vec2.ndim}D")
+    return input.unsqueeze(1) * vec2
+
+
+def einsum(equation: str, *operands: Any) -> Tensor:
+    """The sum of products that the equation spells: einsum("bij,bjk->bik", a, b) is a batch of matrix products.
+
+    Letters missing in the output are summed over; without `->` the output has the letters that stand once, in
+    alphabetical order; `...` stands for leading dimensions. A letter twice in one operand is outside the subset.
+    """
+    if len(operands) == 1 and isinstance(operands[0], (list, tuple)):
+        operands = tuple(operands[0])
+    left, arrow, output = equation.replace(" ", "").partition("->")
+    inputs = left.split(",")
+    if len(inputs) != len(operands):
+        raise RuntimeError(f"einsum: the equation {equation!r} has {len(inputs)} operands, {len(operands)} were given")
+    unused = [c for c in "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz" if c not in equation]
+    dots = max((x.ndim - len(s) + 3 for s, x in zip(inputs, operands, strict=True) if "..." in s), default=0)
+    batch = "".join(unused[:dots])
+    spelled = []
+    for s, x in zip(inputs, operands, strict=True):
+        own = x.ndim - len(s) + 3
+        s = s.replace("...", batch[dots - own :] if own else "")
+        if len(s) != x.ndim:
+            raise RuntimeError(f"einsum: {s!r} in {equation!r} names {len(s)} dimensions of a {x.ndim}D operand")
+        if len(set(s)) < len(s):
+            raise NotImplementedError(f"einsum: a letter twice in one operand ({s!r}) is outside tinytensor's subset")
+        spelled.append(s)
+    if not arrow:
+        letters = "".join(spelled)
+        output = ("..." if batch else "") + "".join(sorted(c for c in set(letters) - set(batch) if letters.count(c) == 1))
+    output = output.replace("...", batch)
+    unknown = [c for c in output if c not in "".join(spelled)]
+    if unknown or len(set(output)) < len(output):
+        raise RuntimeError(f"einsum: the output of {equation!r} repeats a letter or has one that no operand has")
+    dtype = result_type(*(x.array for x in operands))
+    return apply(ops.EINSUM, *(cast(x, dtype) for x in operands), inputs=spelled, output=output)  # type: ignore[no-any-return]

@@ -1,0 +1,335 @@
+"""Elementwise functions: arithmetic, powers and exponentials, comparisons, choices.
+
+All broadcast (sizes, from the right, are equal or 1) and settle the dtype as `tinytensor.dtypes.result_type` says.
+All raise RuntimeError for shapes that do not fit, and TypeError for what is neither a Tensor nor a number.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from tinytensor import tensor as core
+from tinytensor.backend import Array, array_module
+from tinytensor.dtypes import float32, number_dtype, result_type
+from tinytensor.ops import elementwise as ops
+from tinytensor.primitive import Primitive
+from tinytensor.tape import apply
+
+if TYPE_CHECKING:
+    from tinytensor.tensor import Tensor
+
+Number: TypeAlias = float  # also int and bool, as in the numeric tower
+
+
+# --------------------------------------------------------------------------------- settling the dtypes
+
+
+def cast(x: Tensor, dtype: np.dtype[Any]) -> Tensor:
+    """x in a NumPy dtype; x itself if it has it. The gradient is cast back."""
+    return x if x.array.dtype == dtype else apply(ops.CAST, x, to=dtype)
+
+
+def floating(x: Tensor) -> Tensor:
+    """x, integers turned into float32: what division, exp and their like compute in."""
+    return x if x.array.dtype.kind == "f" else cast(x, float32.numpy)
+
+
+def as_tensor_like(value: Any, like: Tensor) -> Tensor:
+    """A number as a 0-d Tensor beside `like`; a Tensor as it is."""
+    if isinstance(value, core.Tensor):
+        return value
+    dtype = result_type(like.array, value)
+    return core.wrap(array_module(like.array).asarray(value, dtype))
+
+
+def plain(value: Any) -> Number:
+    """A Python number: NumPy's own scalars would promote float32 arrays to float64. TypeError for others."""
+    if type(value) in (float, int, bool):
+        return value  # type: ignore[no-any-return]
+    number_dtype(value)
+    return value.item()  # type: ignore[no-any-return]
+
+
+def _pair(primitive: Primitive, a: Tensor, b: Tensor) -> Tensor:
+    if a.array.dtype != b.array.dtype:
+        dtype = result_type(a.array, b.array)
+        a, b = cast(a, dtype), cast(b, dtype)
+    return apply(primitive, a, b)  # type: ignore[no-any-return]
+
+
+def _with_number(primitive: Primitive, x: Tensor, c: Any) -> Tensor:
+    c = plain(c)
+    return apply(primitive, cast(x, result_type(x.array, c)), c=c)  # type: ignore[no-any-return]
+
+
+def _is_number(x: Any) -> bool:
+    return isinstance(x, (int, float, np.number, np.bool_))
+
+
+# ------------------------------------------------------------------------------------------ arithmetic
+
+
+def add(input: Tensor, other: Tensor | Number, *, alpha: Number = 1) -> Tensor:
+    """input + alpha·other."""
+    if alpha != 1:
+        other = other * alpha
+    if isinstance(other, core.Tensor):
+        return _pair(ops.ADD, input, other)
+    return _with_number(ops.ADD_SCALAR, input, other)
+
+
+def sub(input: Tensor, other: Tensor | Number, *, alpha: Number = 1) -> Tensor:
+    """input − alpha·other."""
+    if alpha != 1:
+        other = other * alpha
+    if isinstance(other, core.Tensor):
+        return _pair(ops.SUB, input, other)
+    return _with_number(ops.ADD_SCALAR, input, -plain(other))
+
+
+def rsub(input: Tensor, other: Number) -> Tensor:
+    """other − input, for a number."""
+    return _with_number(ops.ADD_SCALAR, neg(input), other)
+
+
+def mul(input: Tensor, other: Tensor | Number) -> Tensor:
+    """input · other."""
+    if isinstance(other, core.Tensor):
+        return _pair(ops.MUL, input, other)
+    return _with_number(ops.MUL_SCALAR, input, other)
+
+
+def div(input: Tensor, other: Tensor | Number) -> Tensor:
+    """input / other, in floating point also for integers."""
+    if isinstance(other, core.Tensor):
+        return _pair(ops.DIV, floating(input), floating(other))
+    return _with_number(ops.DIV_SCALAR, floating(input), other)
+
+
+def rdiv(input: Tensor, other: Number) -> Tensor:
+    """other / input, for a number."""
+    x = floating(input)
+    return _pair(ops.DIV, as_tensor_like(other, x), x)
+
+
+def neg(input: Tensor) -> Tensor:
+    """−input."""
+    return apply(ops.NEG, input)  # type: ignore[no-any-return]
+
+
+def pow(input: Tensor | Number, exponent: Tensor | Number) -> Tensor:
+    """input ** exponent; either may be a number."""
+    if isinstance(exponent, core.Tensor):
+        base = input if isinstance(input, core.Tensor) else as_tensor_like(input, exponent)
+        return _pair(ops.POW, base, exponent)
+    assert isinstance(input, core.Tensor)
+    return _with_number(ops.POW_SCALAR, input, exponent)
+
+
+def rpow(input: Tensor, base: Number) -> Tensor:
+    """base ** input, for a number."""
+    return pow(base, input)
+
+
+def floor_divide(input: Tensor, other: Tensor | Number) -> Tensor:
+    """⌊input / other⌋, no gradient."""
+    return _no_gradient(np.floor_divide, input, other)
+
+
+def remainder(input: Tensor, other: Tensor | Number) -> Tensor:
+    """input − other·⌊input / other⌋: the sign of other. No gradient."""
+    return _no_gradient(np.remainder, input, other)
+
+
+def _no_gradient(ufunc: np.ufunc, a: Tensor, b: Tensor | Number) -> Tensor:
+    a, b = a.detach(), as_tensor_like(b, a).detach()
+    dtype = result_type(a.array, b.array)
+    try:
+        return core.wrap(ufunc(a.array.astype(dtype), b.array.astype(dtype)))
+    except ValueError as error:
+        raise RuntimeError(f"{ufunc.__name__}: {error}; what fits: {ops.BROADCAST}") from None
+
+
+# -------------------------------------------------------------------------------- functions of one input
+
+
+def exp(input: Tensor) -> Tensor:
+    """eˣ."""
+    return apply(ops.EXP, floating(input))  # type: ignore[no-any-return]
+
+
+def log(input: Tensor) -> Tensor:
+    """ln x; −∞ at 0, nan below."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return apply(ops.LOG, floating(input))  # type: ignore[no-any-return]
+
+
+def log2(input: Tensor) -> Tensor:
+    """ln x / ln 2."""
+    return log(input) / math.log(2)
+
+
+def log10(input: Tensor) -> Tensor:
+    """ln x / ln 10."""
+    return log(input) / math.log(10)
+
+
+def sqrt(input: Tensor) -> Tensor:
+    """√x; nan below 0."""
+    with np.errstate(invalid="ignore"):
+        return apply(ops.SQRT, floating(input))  # type: ignore[no-any-return]
+
+
+def rsqrt(input: Tensor) -> Tensor:
+    """1 / √x; ∞ at 0."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return pow(floating(input), -0.5)
+
+
+def square(input: Tensor) -> Tensor:
+    """x²."""
+    return pow(input, 2)
+
+
+def abs(input: Tensor) -> Tensor:
+    """|x|; the derivative at 0 is 0."""
+    return apply(ops.ABS, input)  # type: ignore[no-any-return]
+
+
+def sin(input: Tensor) -> Tensor:
+    """sin x, x in radians."""
+    return apply(ops.SIN, floating(input))  # type: ignore[no-any-return]
+
+
+def cos(input: Tensor) -> Tensor:
+    """cos x, x in radians."""
+    return apply(ops.COS, floating(input))  # type: ignore[no-any-return]
+
+
+def tanh(input: Tensor) -> Tensor:
+    """tanh x = (eˣ − e⁻ˣ) / (eˣ + e⁻ˣ)."""
+    return apply(ops.TANH, floating(input))  # type: ignore[no-any-return]
+
+
+def sigmoid(input: Tensor) -> Tensor:
+    """σ(x) = 1 / (1 + e⁻ˣ)."""
+    return apply(ops.SIGMOID, floating(input))  # type: ignore[no-any-return]
+
+
+def relu(input: Tensor) -> Tensor:
+    """max(x, 0); the derivative at 0 is 0."""
+    return apply(ops.RELU, input)  # type: ignore[no-any-return]
+
+
+# ------------------------------------------------------------------------------------------- choices
+
+
+def maximum(input: Tensor, other: Tensor) -> Tensor:
+    """The larger of two Tensors, element by element; ties share the gradient."""
+    return _pair(ops.MAXIMUM, input, other)
+
+
+def minimum(input: Tensor, other: Tensor) -> Tensor:
+    """The smaller of two Tensors, element by element; ties share the gradient."""
+    return _pair(ops.MINIMUM, input, other)
+
+
+def clamp(input: Tensor, min: Tensor | Number | None = None, max: Tensor | Number | None = None) -> Tensor:
+    """min(max(x, low), high); the gradient passes where low ≤ x ≤ high. RuntimeError without any limit."""
+    if min is None and max is None:
+        raise RuntimeError("clamp: at least one of 'min' or 'max' must not be None")
+    if isinstance(min, core.Tensor) or isinstance(max, core.Tensor):
+        x = input if min is None else maximum(input, as_tensor_like(min, input))
+        return x if max is None else minimum(x, as_tensor_like(max, x))
+    low, high = (None if limit is None else plain(limit) for limit in (min, max))
+    dtype = result_type(input.array, *(limit for limit in (low, high) if limit is not None))
+    return apply(ops.CLAMP, cast(input, dtype), low=low, high=high)  # type: ignore[no-any-return]
+
+
+clip = clamp
+
+
+def where(condition: Tensor, input: Tensor | Number, other: Tensor | Number) -> Tensor:
+    """input where condition holds, else other. condition: a bool Tensor."""
+    if condition.array.dtype != bool:
+        raise RuntimeError(f"where expected condition to be a boolean tensor, but got a tensor with dtype {condition.dtype}")
+    xp = array_module(condition.array)
+    a, b = (x if isinstance(x, core.Tensor) else core.wrap(xp.asarray(x, number_dtype(x))) for x in (input, other))
+    if isinstance(input, core.Tensor) and isinstance(other, core.Tensor):
+        dtype = result_type(a.array, b.array)
+    else:  # a number gives way to a Tensor of its kind
+        dtype = result_type(*(x.array if isinstance(x, core.Tensor) else x for x in (input, other)))
+    return apply(ops.WHERE, cast(a, dtype), cast(b, dtype), condition=condition.array)  # type: ignore[no-any-return]
+
+
+def masked_fill(input: Tensor, mask: Tensor, value: Tensor | Number) -> Tensor:
+    """value where the bool mask holds, else input, in input's dtype."""
+    if mask.array.dtype != bool:
+        raise RuntimeError(f"masked_fill only supports boolean masks, but got mask with dtype {mask.dtype}")
+    value = as_tensor_like(value, input)
+    return apply(ops.WHERE, cast(value, input.array.dtype), input, condition=mask.array)  # type: ignore[no-any-return]
+
+
+# ------------------------------------------------------------------------------- comparisons and logic
+
+
+def _comparison(ufunc: np.ufunc, symbol: str) -> Callable[[Tensor, Any], Tensor]:
+    def compare(input: Tensor, other: Tensor | Number) -> Tensor:
+        if isinstance(other, core.Tensor):
+            b: Array = other.array
+        elif _is_number(other):
+            b = plain(other)
+        else:
+            return NotImplemented
+        try:
+            return core.wrap(ufunc(input.array, b))
+        except ValueError as error:
+            raise RuntimeError(f"{ufunc.__name__}: {error}; what fits: {ops.BROADCAST}") from None
+
+    compare.__name__ = compare.__qualname__ = ufunc.__name__
+    compare.__doc__ = f"input {symbol} other, as a bool Tensor; no gradient."
+    return compare
+
+
+eq = _comparison(np.equal, "=")
+ne = _comparison(np.not_equal, "≠")
+lt = _comparison(np.less, "<")
+le = _comparison(np.less_equal, "≤")
+gt = _comparison(np.greater, ">")
+ge = _comparison(np.greater_equal, "≥")
+logical_and = _comparison(np.logical_and, "and")
+logical_or = _comparison(np.logical_or, "or")
+bitwise_and = _comparison(np.bitwise_and, "&")
+bitwise_or = _comparison(np.bitwise_or, "|")
+bitwise_xor = _comparison(np.bitwise_xor, "^")
+
+
+def logical_not(input: Tensor) -> Tensor:
+    """not input, as a bool Tensor."""
+    return core.wrap(np.logical_not(input.array))
+
+
+def bitwise_not(input: Tensor) -> Tensor:
+    """~input, of a bool or integer Tensor."""
+    if input.array.dtype.kind == "f":
+        raise TypeError(f"~ (bitwise_not) takes bool and integer tensors, not {input.dtype}")
+    return core.wrap(np.invert(input.array))
+
+
+def isfinite(input: Tensor) -> Tensor:
+    """Neither infinite nor nan, as a bool Tensor."""
+    return core.wrap(np.isfinite(input.array))
+
+
+def isinf(input: Tensor) -> Tensor:
+    """Infinite, as a bool Tensor."""
+    return core.wrap(np.isinf(input.array))
+
+
+def isnan(input: Tensor) -> Tensor:
+    """Not a number, as a bool Tensor."""
+    return core.wrap(np.isnan(input.array))

@@ -1,0 +1,225 @@
+"""Sums, means, extremes and what is made of them; softmax. `dim` is a number, a tuple, or None for all dimensions.
+
+keepdim leaves the reduced dimensions, as ones. IndexError for a dimension that is not there.
+"""
+
+from __future__ import annotations
+
+import builtins
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tinytensor import tensor as core
+from tinytensor.backend import Array
+from tinytensor.dtypes import dtype as DType
+from tinytensor.dtypes import int64
+from tinytensor.functions import pointwise
+from tinytensor.functions.dims import Dims, all_dims, numpy_names, one_dim
+from tinytensor.functions.indexing import ValuesIndices, gather
+from tinytensor.functions.pointwise import cast, exp, floating
+from tinytensor.ops import reduction as ops
+from tinytensor.ops import softmax as softmax_ops
+from tinytensor.tape import apply
+
+if TYPE_CHECKING:
+    from tinytensor.tensor import Tensor
+
+
+@numpy_names
+def sum(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: DType | None = None) -> Tensor:
+    """Σ x. Integers and bools add up as int64."""
+    x = cast(input, dtype.numpy if dtype else input.array.dtype if input.array.dtype.kind == "f" else int64.numpy)
+    return apply(ops.SUM, x, axis=all_dims(dim, x.ndim), keepdims=keepdim)  # type: ignore[no-any-return]
+
+
+@numpy_names
+def mean(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: DType | None = None) -> Tensor:
+    """Σ x / n. RuntimeError for integers: say .float() first."""
+    if dtype is None and input.array.dtype.kind != "f":
+        raise RuntimeError(
+            f"mean(): could not infer output dtype. Input dtype must be a floating point one, not {input.dtype};"
+            " call .float() first"
+        )
+    n = math.prod(input.array.shape[d] for d in all_dims(dim, input.ndim))
+    with np.errstate(invalid="ignore"):  # the mean of nothing is nan
+        total = sum(input, dim, keepdim, dtype=dtype)
+        return total / n if n else total * math.nan
+
+
+@numpy_names
+def var(
+    input: Tensor, dim: Dims = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: float = 1
+) -> Tensor:
+    """Σ (x − mean)² / (n − correction); unbiased=False is correction 0."""
+    if unbiased is not None:
+        correction = 1 if unbiased else 0
+    dims = all_dims(dim, input.ndim)
+    n = math.prod(input.array.shape[d] for d in dims)
+    centred = input - mean(input, dims, True)
+    total = sum(centred * centred, dims, keepdim)
+    return total / (n - correction) if n > correction else total * math.nan
+
+
+@numpy_names
+def std(
+    input: Tensor, dim: Dims = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: float = 1
+) -> Tensor:
+    """√var."""
+    return pointwise.sqrt(var(input, dim, unbiased, keepdim, correction=correction))
+
+
+@numpy_names
+def norm(input: Tensor, p: float | str = 2, dim: Dims = None, keepdim: bool = False) -> Tensor:
+    """The p-norm (Σ |x|ᵖ)^(1/p); p = ∞ is the largest |x|, "fro" is 2."""
+    p = 2 if p == "fro" else p
+    if p == math.inf:
+        return amax(pointwise.abs(input), dim, keepdim)
+    if p == 2:
+        return pointwise.sqrt(sum(input * input, dim, keepdim))
+    if not isinstance(p, (int, float)) or p <= 0:
+        raise NotImplementedError(f"norm: p={p!r} is outside tinytensor's subset; use a positive number or 'fro'")
+    return sum(pointwise.abs(input) ** p, dim, keepdim) ** (1 / p)
+
+
+@numpy_names
+def prod(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
+    """Π x, no gradient."""
+    axis = None if dim is None else one_dim(dim, input.ndim)
+    return core.wrap(np.prod(input.detach().array, axis=axis, keepdims=keepdim))
+
+
+# ------------------------------------------------------------------------------------------- extremes
+
+
+@numpy_names
+def amax(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
+    """The largest value; ties share the gradient evenly."""
+    _not_empty("amax", input)
+    return apply(ops.AMAX, input, axis=all_dims(dim, input.ndim), keepdims=keepdim)  # type: ignore[no-any-return]
+
+
+@numpy_names
+def amin(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
+    """The smallest value; ties share the gradient evenly."""
+    return -amax(-input, dim, keepdim)
+
+
+@numpy_names
+def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
+    """Where the largest value is (the first of equals), as int64; of the flattened input without dim."""
+    return core.wrap(_where_extreme(np.argmax, input, dim, keepdim))
+
+
+@numpy_names
+def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
+    """Where the smallest value is (the first of equals), as int64; of the flattened input without dim."""
+    return core.wrap(_where_extreme(np.argmin, input, dim, keepdim))
+
+
+@numpy_names
+def max(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
+    """The largest value; with dim a number, (values, indices) along it; with dim a Tensor, `maximum`."""
+    if isinstance(dim, core.Tensor):
+        return pointwise.maximum(input, dim)
+    return amax(input) if dim is None else _along(np.argmax, input, dim, keepdim)
+
+
+@numpy_names
+def min(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
+    """The smallest value; with dim a number, (values, indices) along it; with dim a Tensor, `minimum`."""
+    if isinstance(dim, core.Tensor):
+        return pointwise.minimum(input, dim)
+    return amin(input) if dim is None else _along(np.argmin, input, dim, keepdim)
+
+
+def _where_extreme(find: Any, input: Tensor, dim: int | None, keepdim: bool) -> Array:
+    _not_empty(find.__name__, input)
+    axis = None if dim is None or input.ndim == 0 else one_dim(dim, input.ndim)
+    return np.asarray(find(input.array, axis=axis, keepdims=keepdim))
+
+
+def _along(find: Any, input: Tensor, dim: int, keepdim: bool) -> ValuesIndices:
+    """The gradient goes to the one element that was chosen, so the values are a gather."""
+    indices = core.wrap(_where_extreme(find, input, dim, keepdim=True))
+    if input.ndim == 0:
+        return ValuesIndices(input.reshape(()), indices.reshape(()))
+    values = gather(input, dim, indices)
+    return ValuesIndices(values, indices) if keepdim else ValuesIndices(values.squeeze(dim), indices.squeeze(dim))
+
+
+def _not_empty(name: str, input: Tensor) -> None:
+    if input.array.size == 0:
+        raise IndexError(f"{name}(): the input is empty, shape {tuple(input.shape)}: nothing has no largest element")
+
+
+# ------------------------------------------------------------------------------- running and normalised
+
+
+def cumsum(input: Tensor, dim: int) -> Tensor:
+    """yᵢ = x₁ + … + xᵢ along dim. Integers add up as int64."""
+    x = input if input.array.dtype.kind == "f" else cast(input, int64.numpy)
+    if x.ndim == 0:
+        return x.reshape(())
+    return apply(ops.CUMSUM, x, axis=one_dim(dim, x.ndim))  # type: ignore[no-any-return]
+
+
+def softmax(input: Tensor, dim: int | None = None, *, dtype: DType | None = None) -> Tensor:
+    """eˣ / Σ eˣ along dim: positive, with sum 1."""
+    return _normalised(softmax_ops.SOFTMAX, input, dim, dtype)
+
+
+def log_softmax(input: Tensor, dim: int | None = None, *, dtype: DType | None = None) -> Tensor:
+    """x − ln Σ eˣ along dim."""
+    return _normalised(softmax_ops.LOG_SOFTMAX, input, dim, dtype)
+
+
+def _normalised(primitive: Any, input: Tensor, dim: int | None, dtype: DType | None) -> Tensor:
+    if dim is None:
+        raise TypeError(f"{primitive.name}() needs dim, the dimension along which it sums to 1; often dim=-1")
+    if dtype is None and input.array.dtype.kind != "f":
+        raise NotImplementedError(f"{primitive.name}: not implemented for {input.dtype}; call .float() first")
+    x = input if dtype is None else cast(input, dtype.numpy)
+    if x.array.size == 0:
+        return x.reshape(x.shape)
+    if x.ndim == 0:
+        return apply(primitive, x.reshape(1), axis=one_dim(dim, 0)).reshape(())  # type: ignore[no-any-return]
+    return apply(primitive, x, axis=one_dim(dim, x.ndim))  # type: ignore[no-any-return]
+
+
+@numpy_names
+def logsumexp(input: Tensor, dim: Dims, keepdim: bool = False) -> Tensor:
+    """ln Σ eˣ, by way of the maximum, so that nothing overflows."""
+    x = floating(input)
+    top = amax(x.detach(), dim, True)
+    top = pointwise.where(pointwise.isfinite(top), top, 0.0)
+    y = pointwise.log(sum(exp(x - top), dim, True)) + top
+    return y if keepdim else sum(y, dim)
+
+
+# --------------------------------------------------------------------------------------- yes or no
+
+
+@numpy_names
+def all(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
+    """Whether every element is non-zero."""
+    return core.wrap(np.asarray(input.array.all(axis=all_dims(dim, input.ndim), keepdims=keepdim)))
+
+
+@numpy_names
+def any(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
+    """Whether some element is non-zero."""
+    return core.wrap(np.asarray(input.array.any(axis=all_dims(dim, input.ndim), keepdims=keepdim)))
+
+
+def allclose(input: Tensor, other: Tensor, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> builtins.bool:
+    """Whether |input − other| ≤ atol + rtol·|other| everywhere. RuntimeError for different dtypes."""
+    if input.array.dtype != other.array.dtype:
+        raise RuntimeError(f"allclose: {input.dtype} did not match {other.dtype}; cast one with .to()")
+    return builtins.bool(np.allclose(input.array, other.array, rtol, atol, equal_nan))
+
+
+def equal(input: Tensor, other: Tensor) -> builtins.bool:
+    """Whether both have the same shape and the same elements."""
+    return input.array.shape == other.array.shape and builtins.bool((input.array == other.array).all())

@@ -1,0 +1,228 @@
+"""Shapes: the same elements, arranged otherwise. Most results share memory with their input, as in PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tinytensor.dtypes import dtype as DType
+from tinytensor.dtypes import result_type
+from tinytensor.functions.dims import all_dims, infer, one_dim, sizes
+from tinytensor.functions.pointwise import cast
+from tinytensor.ops import shape as ops
+from tinytensor.ops.elementwise import COPY
+from tinytensor.tape import apply
+
+if TYPE_CHECKING:
+    from tinytensor.tensor import Tensor
+
+
+def reshape(input: Tensor, *shape: Any) -> Tensor:
+    """The same elements in another shape; one size may be -1. RuntimeError if the number of elements differs."""
+    return apply(ops.RESHAPE, input, shape=infer(sizes(shape), input.array.size))  # type: ignore[no-any-return]
+
+
+def view(input: Tensor, *shape: Any) -> Tensor:
+    """reshape without a copy; RuntimeError where the memory layout asks for one (after a transpose, say)."""
+    if len(shape) == 1 and isinstance(shape[0], DType):
+        raise NotImplementedError("view(dtype) is outside tinytensor's subset: use .to(dtype)")
+    target = infer(sizes(shape), input.array.size)
+    try:
+        np.reshape(input.array, target, copy=False)
+    except ValueError:
+        raise RuntimeError(
+            f"view: a {tuple(input.shape)} tensor whose memory is not contiguous can't be seen as {target};"
+            " use .reshape(...), or .contiguous() first"
+        ) from None
+    return apply(ops.RESHAPE, input, shape=target)  # type: ignore[no-any-return]
+
+
+def view_as(input: Tensor, other: Tensor) -> Tensor:
+    """view in the shape of other."""
+    return view(input, other.array.shape)
+
+
+def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
+    """The dimensions from start_dim to end_dim folded into one."""
+    first, last = one_dim(start_dim, input.ndim), one_dim(end_dim, input.ndim)
+    if first > last:
+        raise RuntimeError("flatten() has invalid args: start_dim cannot come after end_dim")
+    shape = input.array.shape
+    return reshape(input, (*shape[:first], int(np.prod(shape[first : last + 1])), *shape[last + 1 :]))
+
+
+def squeeze(input: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
+    """Without the dimensions of size 1: all of them, or those of dim that have it."""
+    dims = all_dims(dim, input.ndim)
+    return reshape(input, tuple(n for d, n in enumerate(input.array.shape) if n != 1 or d not in dims))
+
+
+def unsqueeze(input: Tensor, dim: int) -> Tensor:
+    """With a dimension of size 1 before dim."""
+    at = one_dim(dim, input.ndim + 1)
+    return reshape(input, (*input.array.shape[:at], 1, *input.array.shape[at:]))
+
+
+# ---------------------------------------------------------------------------------- order of dimensions
+
+
+def permute(input: Tensor, *dims: Any) -> Tensor:
+    """The dimensions in another order: y.shape[i] = x.shape[dims[i]]."""
+    axes = tuple(one_dim(d, input.ndim) for d in sizes(dims))
+    if sorted(axes) != list(range(input.ndim)):
+        raise RuntimeError(f"permute: {axes} does not name each of the {input.ndim} dimensions once")
+    return apply(ops.PERMUTE, input, axes=axes)  # type: ignore[no-any-return]
+
+
+def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
+    """Two dimensions exchanged."""
+    a, b = one_dim(dim0, input.ndim), one_dim(dim1, input.ndim)
+    axes = list(range(input.ndim))
+    if axes:
+        axes[a], axes[b] = axes[b], axes[a]
+    return apply(ops.PERMUTE, input, axes=tuple(axes))  # type: ignore[no-any-return]
+
+
+def t(input: Tensor) -> Tensor:
+    """The transpose of a matrix; a vector is left as it is. RuntimeError for more dimensions."""
+    if input.ndim > 2:
+        raise RuntimeError(f"t() expects a tensor with <= 2 dimensions, but self is {input.ndim}D; use transpose or .mT")
+    return permute(input, tuple(reversed(range(input.ndim))))
+
+
+def movedim(input: Tensor, source: int, destination: int) -> Tensor:
+    """One dimension moved to another place, the others in order."""
+    axes = list(range(input.ndim))
+    axes.insert(one_dim(destination, input.ndim), axes.pop(one_dim(source, input.ndim)))
+    return permute(input, axes)
+
+
+# ------------------------------------------------------------------------------------------ repetition
+
+
+def expand(input: Tensor, *size: Any) -> Tensor:
+    """Dimensions of size 1 (or new ones, in front) repeated to `size`, without a copy; -1 leaves one as it is."""
+    shape, own = sizes(size), input.array.shape
+    extra = len(shape) - len(own)
+    if extra < 0 or any(n == -1 for n in shape[:extra]):
+        raise RuntimeError(f"expand: {shape} does not fit a {tuple(own)} tensor: it needs at least as many sizes")
+    target = (*shape[:extra], *(n if m == -1 else m for n, m in zip(own, shape[extra:], strict=True)))
+    return apply(ops.EXPAND, input, shape=target)  # type: ignore[no-any-return]
+
+
+def expand_as(input: Tensor, other: Tensor) -> Tensor:
+    """expand to the shape of other."""
+    return expand(input, other.array.shape)
+
+
+def repeat(input: Tensor, *repeats: Any) -> Tensor:
+    """Copies side by side: repeats[i] of them along dimension i; more repeats than dimensions add new ones in front."""
+    times, own = sizes(repeats), input.array.shape
+    if len(times) < len(own):
+        raise RuntimeError(f"repeat: {times} has fewer numbers than the tensor {tuple(own)} has dimensions")
+    own = (1,) * (len(times) - len(own)) + own
+    pairs = list(zip(times, own, strict=True))
+    wide = expand(reshape(input, tuple(m for n in own for m in (1, n))), tuple(m for pair in pairs for m in pair))
+    return reshape(wide, tuple(k * n for k, n in pairs))
+
+
+def contiguous(input: Tensor) -> Tensor:
+    """The same values in row-major memory: input itself if it is."""
+    return input if input.array.flags.c_contiguous else apply(COPY, input, order="C")
+
+
+# ------------------------------------------------------------------------------------ joining, cutting
+
+
+def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
+    """End to end along dim; all other sizes equal. RuntimeError for an empty list or sizes that do not fit."""
+    xs = list(tensors)
+    if not xs:
+        raise RuntimeError("cat: expected a non-empty list of Tensors")
+    axis = one_dim(dim, max(x.ndim for x in xs))
+    if any(x.ndim == 0 for x in xs):
+        raise RuntimeError("cat: a zero-dimensional tensor cannot be concatenated; use stack")
+    dtype = result_type(*(x.array for x in xs))
+    xs = [cast(x, dtype) for x in xs if x.array.shape != (0,)] or xs[:1]  # PyTorch skips empty vectors
+    return apply(ops.CAT, *xs, axis=axis)  # type: ignore[no-any-return]
+
+
+concat = cat
+
+
+def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
+    """Side by side along a new dimension. RuntimeError if the shapes differ."""
+    xs = list(tensors)
+    if not xs:
+        raise RuntimeError("stack: expected a non-empty list of Tensors")
+    for i, x in enumerate(xs):
+        if x.array.shape != xs[0].array.shape:
+            raise RuntimeError(
+                f"stack expects each tensor to be equal size, but got {list(xs[0].array.shape)} at entry 0 and"
+                f" {list(x.array.shape)} at entry {i}"
+            )
+    return cat([unsqueeze(x, dim) for x in xs], one_dim(dim, xs[0].ndim + 1))
+
+
+def split(tensor: Tensor, split_size_or_sections: int | Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
+    """Pieces along dim: of one size (the last may be smaller), or of the sizes in a list that add up to it."""
+    axis = one_dim(dim, tensor.ndim)
+    n = tensor.array.shape[axis]
+    if isinstance(split_size_or_sections, int):
+        size = split_size_or_sections
+        if size < 0 or (size == 0 and n):
+            raise RuntimeError(f"split expects split_size be non-negative, and above 0 for a dimension of {n}, not {size}")
+        cut = [min(size, n - start) for start in range(0, n, max(size, 1))] or [0]
+    else:
+        cut = list(split_size_or_sections)
+        if sum(cut) != n or any(size < 0 for size in cut):
+            raise RuntimeError(f"split: the sizes {cut} must add up to {n}, the size of dimension {dim}")
+    return apply(ops.SPLIT, tensor, sizes=cut, axis=axis)  # type: ignore[no-any-return]
+
+
+def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
+    """At most `chunks` pieces of equal size along dim; the last may be smaller."""
+    if chunks <= 0:
+        raise RuntimeError(f"chunk expects `chunks` to be greater than 0, got: {chunks}")
+    n = input.array.shape[one_dim(dim, input.ndim)]
+    size = -(-n // chunks)
+    return split(input, size if n else [0] * chunks, dim)
+
+
+def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
+    """The slices along dim, without it."""
+    axis = one_dim(dim, input.ndim)
+    if input.array.shape[axis] == 0:
+        return ()
+    return tuple(squeeze(x, axis) for x in split(input, 1, axis))
+
+
+def roll(input: Tensor, shifts: int | Sequence[int], dims: int | Sequence[int] | None = None) -> Tensor:
+    """Elements moved by `shifts` along dims; what leaves at the end comes in at the start. Without dims, flattened."""
+    moves = (shifts,) if isinstance(shifts, int) else tuple(shifts)
+    if dims is None:
+        return reshape(apply(ops.ROLL, reshape(input, -1), shifts=moves, axis=(0,)), input.array.shape)
+    axes = tuple(one_dim(d, input.ndim) for d in ((dims,) if isinstance(dims, int) else dims))
+    if len(axes) != len(moves):
+        raise RuntimeError(f"roll: shifts and dims must align, but there are {len(moves)} shifts and {len(axes)} dims")
+    return apply(ops.ROLL, input, shifts=moves, axis=axes)  # type: ignore[no-any-return]
+
+
+def tril(input: Tensor, diagonal: int = 0) -> Tensor:
+    """The lower triangle of each matrix, zeros above the diagonal (moved up by `diagonal`)."""
+    return apply(ops.TRIL, _matrices("tril", input), diagonal=diagonal)  # type: ignore[no-any-return]
+
+
+def triu(input: Tensor, diagonal: int = 0) -> Tensor:
+    """The upper triangle of each matrix, zeros below the diagonal (moved up by `diagonal`)."""
+    return apply(ops.TRIU, _matrices("triu", input), diagonal=diagonal)  # type: ignore[no-any-return]
+
+
+def _matrices(name: str, x: Tensor) -> Tensor:
+    if x.ndim < 2:
+        raise RuntimeError(f"{name}: input tensor must have at least 2 dimensions, not {x.ndim}")
+    return x
+
+

@@ -1,0 +1,53 @@
+"""Cross entropy of logits x (N, C) against classes t (N,): the mean, the sum, or each row's.
+
+    loss[n] = ln Σ_c e^x[n,c] − x[n, t[n]]              dx[n] = dloss[n] (softmax(x[n]) − onehot(t[n]))
+
+A row whose class is `ignore_index` has no loss and no gradient, and does not count in the mean.
+Fused, because the gradient is shorter than the function: the softmax that the forward computed, less one at the class.
+Source: Goodfellow, Bengio and Courville, "Deep Learning", 2016, section 6.2.2.3.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tinytensor.backend import Array, array_module
+from tinytensor.primitive import primitive
+
+
+def cross_entropy_forward(x: Array, *, target: Array, ignore_index: int, reduction: str) -> Any:
+    xp = array_module(x)
+    kept = target != ignore_index
+    rows, classes = xp.arange(len(x)), xp.where(kept, target, 0)
+    p = x - x.max(1, keepdims=True)
+    at_target = p[rows, classes]
+    np.exp(p, out=p)
+    total = p @ xp.ones(x.shape[1], x.dtype)
+    p /= total[:, None]
+    loss = np.log(total)
+    loss -= at_target
+    loss *= kept
+    count = kept.sum().astype(x.dtype) if reduction == "mean" else None
+    if reduction != "none":
+        loss = loss.sum()
+    return (loss / count if reduction == "mean" else loss), (p, rows, classes, kept, count)
+
+
+def cross_entropy_backward(dy: Array, p: Array, rows: Array, classes: Array, kept: Array, count: Any) -> Any:
+    p[rows, classes] -= 1
+    scale = dy * kept if count is None else dy * kept / count
+    p *= scale[:, None]
+    return (p,)
+
+
+def cross_entropy_composed(x: Any, target: Any) -> Any:
+    """The mean, written out in smaller operations: the negative log-softmax at the target."""
+    return -x.log_softmax(1).gather(1, target.unsqueeze(1)).mean()
+
+
+CROSS_ENTROPY = primitive(
+    "cross_entropy", cross_entropy_forward, cross_entropy_backward, formula="y = ln Σ eˣ − x[target]",
+    fits="logits (N, C), target (N,)",
+)  # fmt: skip

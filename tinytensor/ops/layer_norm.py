@@ -1,0 +1,68 @@
+"""Layer norm over the last n elements: x (…, n), weight and bias (n,) or absent → y (…, n).
+
+    x̂ = (x − mean) · rstd,   rstd = 1 / √(variance + ε),   y = w·x̂ + b
+
+    dŷ = dy·w
+    dx = rstd · (dŷ − mean(dŷ) − x̂ · mean(dŷ·x̂))        dw = Σ dy·x̂        db = Σ dy
+
+The two means in dx are what a row loses because its own mean and variance move with every element.
+Source: Ba, Kiros and Hinton, "Layer Normalization", 2016, arXiv:1607.06450, equation 4.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tinytensor.backend import Array, array_module
+from tinytensor.primitive import primitive
+
+
+def layer_norm_forward(x: Array, w: Array | None, b: Array | None, *, n: int, eps: float) -> Any:
+    rows = x.reshape(-1, n)
+    ones = array_module(x).ones(n, x.dtype)
+    mean = rows @ ones  # a sum by BLAS, several times as fast as .sum(-1)
+    mean *= 1 / n
+    xhat = rows - mean[:, None]
+    rstd = np.einsum("ij,ij->i", xhat, xhat)
+    rstd *= 1 / n
+    rstd += eps
+    np.sqrt(rstd, out=rstd)
+    np.divide(1, rstd, out=rstd)
+    xhat *= rstd[:, None]
+    y = xhat.copy() if w is None else xhat * w.reshape(n)
+    if b is not None:
+        y += b.reshape(n)
+    return y.reshape(x.shape), (xhat, rstd, w, b is not None)
+
+
+def layer_norm_backward(dy: Array, xhat: Array, rstd: Array, w: Array | None, has_bias: bool) -> Any:
+    shape, n = dy.shape, xhat.shape[1]
+    xp = array_module(dy)
+    dy = dy.reshape(-1, n)
+    dw = None if w is None else np.einsum("ij,ij->j", dy, xhat).reshape(w.shape)
+    db = (xp.ones(len(dy), dy.dtype) @ dy).reshape(w.shape if w is not None else (n,)) if has_bias else None
+    dx = dy.copy() if w is None else dy * w.reshape(n)
+    mean = dx @ xp.ones(n, dy.dtype)
+    mean *= 1 / n
+    along = np.einsum("ij,ij->i", dx, xhat)  # how far dŷ points along x̂
+    along *= 1 / n
+    dx -= mean[:, None]
+    xhat *= along[:, None]
+    dx -= xhat
+    dx *= rstd[:, None]
+    return dx.reshape(shape), dw, db
+
+
+def layer_norm_composed(x: Any, w: Any, b: Any, eps: float) -> Any:
+    """The same, written out in smaller operations."""
+    centred = x - x.mean(-1, keepdim=True)
+    variance = (centred * centred).mean(-1, keepdim=True)
+    return centred / (variance + eps).sqrt() * w + b
+
+
+LAYER_NORM = primitive(
+    "layer_norm", layer_norm_forward, layer_norm_backward, formula="y = w (x − mean) / √(variance + ε) + b",
+    fits="x (…, n), weight (n,), bias (n,)",
+)  # fmt: skip

@@ -1,0 +1,60 @@
+"""Matrix products: `a @ b` and einsum.
+
+    y = a b        da = dy bᵀ        db = aᵀ dy
+
+Source: M. B. Giles, "Collected matrix derivative results for forward and reverse mode algorithmic differentiation", 2008, 2.2.2.
+"""  # noqa: E501
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tinytensor.backend import Array
+from tinytensor.ops.elementwise import unbroadcast
+from tinytensor.primitive import primitive
+
+
+def matmul_forward(a: Array, b: Array) -> Any:
+    return np.matmul(a, b), (a, b)
+
+
+def matmul_backward(dy: Array, a: Array, b: Array, *, needs: tuple[bool, bool] = (True, True)) -> Any:
+    a2 = a if a.ndim > 1 else a[None, :]  # a vector is a matrix of one row (left) or one column (right)
+    b2 = b if b.ndim > 1 else b[:, None]
+    if a.ndim == 1:
+        dy = np.expand_dims(dy, -2 if b.ndim > 1 else -1)
+    if b.ndim == 1:
+        dy = np.expand_dims(dy, -1)
+    da = unbroadcast(np.matmul(dy, b2.swapaxes(-1, -2)), a2.shape).reshape(a.shape) if needs[0] else None
+    db = unbroadcast(np.matmul(a2.swapaxes(-1, -2), dy), b2.shape).reshape(b.shape) if needs[1] else None
+    return da, db
+
+
+def einsum_forward(*xs: Array, inputs: list[str], output: str) -> Any:
+    """inputs and output: one letter per dimension, no letter twice in one operand."""
+    return np.einsum(f"{','.join(inputs)}->{output}", *xs, optimize=len(xs) > 1), (xs, inputs, output)
+
+
+def einsum_backward(dy: Array, xs: tuple[Array, ...], inputs: list[str], output: str) -> Any:
+    """The gradient of one operand is the einsum of dy with all the others, onto its letters."""
+    sizes = {c: n for x, letters in zip(xs, inputs, strict=True) for c, n in zip(letters, x.shape, strict=True)}
+    dxs = []
+    for i, letters in enumerate(inputs):
+        others = [x for j, x in enumerate(xs) if j != i]
+        names = [s for j, s in enumerate(inputs) if j != i]
+        known = "".join(c for c in letters if c in output or any(c in s for s in names))
+        dx = np.einsum(f"{','.join([output, *names])}->{known}", dy, *others, optimize=len(others) > 0)
+        dx = dx.reshape([sizes[c] if c in known else 1 for c in letters])  # a letter of its own was summed away
+        dxs.append(np.broadcast_to(dx, [sizes[c] for c in letters]))
+    return tuple(dxs)
+
+
+MATMUL = primitive(
+    "matmul", matmul_forward, matmul_backward, formula="y = a b", fits="(…, n, k) @ (…, k, m), the … broadcast"
+)
+EINSUM = primitive(
+    "einsum", einsum_forward, einsum_backward, formula="y = Σ Π xᵢ over the letters that the output lacks",
+    fits="one size per letter",
+)  # fmt: skip

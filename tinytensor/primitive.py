@@ -1,0 +1,49 @@
+"""The table of primitives: every operation that has a derivative of its own, by name.
+
+A primitive is a pair of plain array functions:
+
+    forward(*arrays, **static) -> (output, saved)      saved: a tuple of what backward will need
+    backward(dy, *saved)       -> (dx, dw, …)          one gradient per positional input of forward
+
+Positional arguments are arrays, keyword arguments are static. The backward's signature is the memory contract:
+what it takes is what stays alive between the passes. A gradient may be None where an input has none (integers, an
+absent bias). A backward may declare a keyword `needs`: a tuple with a bool per input, so that it can leave out
+work for inputs that want no gradient. A forward may return a tuple of outputs; its backward then gets a tuple dy.
+
+Tests, the gradient check, benchmarks and GPU overrides enumerate the table. docs: CONTRIBUTING.md, "A new primitive".
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+
+class Primitive:
+    """One row of the table: a name, a pair, the formula for people, and the shapes that fit for error messages."""
+
+    __slots__ = ("backward", "fits", "formula", "forward", "name", "takes_needs")
+
+    def __init__(
+        self, name: str, forward: Callable[..., Any], backward: Callable[..., Any], formula: str, fits: str
+    ) -> None:
+        self.name, self.forward, self.backward = name, forward, backward
+        self.formula, self.fits = formula, fits
+        self.takes_needs = "needs" in inspect.signature(backward).parameters
+
+    def __repr__(self) -> str:
+        return f"<primitive {self.name}: {self.formula}>"
+
+
+PRIMITIVES: dict[str, Primitive] = {}
+
+
+def primitive(
+    name: str, forward: Callable[..., Any], backward: Callable[..., Any], *, formula: str, fits: str = ""
+) -> Primitive:
+    """Enter a pair into the table and return its row; ValueError if the name is taken."""
+    if name in PRIMITIVES:
+        raise ValueError(f"a primitive named {name!r} is already in the table")
+    PRIMITIVES[name] = Primitive(name, forward, backward, formula, fits)
+    return PRIMITIVES[name]

@@ -1,0 +1,65 @@
+"""How a Tensor prints: PyTorch's layout, with four decimals, whole numbers as `2.`, long ones shortened."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tinytensor.dtypes import bool as bool_dtype
+from tinytensor.dtypes import float32, int64
+
+if TYPE_CHECKING:
+    from tinytensor.tensor import Tensor
+
+
+def show(x: Tensor) -> str:
+    """tensor([[1., 2.]], dtype=…, device=…, requires_grad=… or grad_fn=…), the usual values left out."""
+    array = x.detach().cpu().array
+    notes = []
+    if x.device.type != "cpu":
+        notes.append(f"device='{x.device}'")
+    if array.size == 0 and array.ndim != 1:
+        notes.append(f"size={tuple(array.shape)}")
+    if x.dtype not in (float32, int64, bool_dtype):
+        notes.append(f"dtype={x.dtype}")
+    if x.grad_fn is not None:
+        notes.append(f"grad_fn=<{x.grad_fn.primitive.name if x.grad_fn.primitive else 'split'}>")
+    elif x.requires_grad:
+        notes.append("requires_grad=True")
+    body = "[]" if array.size == 0 else numbers(array)
+    return f"tensor({', '.join([body, *notes])})"
+
+
+def numbers(array: np.ndarray[Any, Any]) -> str:
+    """The nested brackets."""
+    kind = array.dtype.kind
+    formatter: Any = {"float_kind": _float_format(array)} if kind == "f" else None
+    width = 0
+    if kind == "f":
+        finite = array[np.isfinite(array)]
+        width = max((len(formatter["float_kind"](v)) for v in (finite.min(), finite.max())), default=0) if finite.size else 0
+        plain = formatter["float_kind"]
+        formatter = {"float_kind": lambda v: plain(v).rjust(width if array.ndim else 0)}
+    return np.array2string(
+        array, separator=", ", prefix="tensor(", threshold=1000, edgeitems=3, max_line_width=80, formatter=formatter
+    )
+
+
+def _float_format(array: np.ndarray[Any, Any]) -> Any:
+    """`2.` if all are whole, four decimals, or scientific where sizes differ by more than a thousand."""
+    finite = np.abs(array[np.isfinite(array)].astype(np.float64))
+    nonzero = finite[finite > 0]
+    if nonzero.size == 0:
+        spec = ".0f"
+    elif (finite == np.floor(finite)).all():
+        spec = ".4e" if nonzero.max() > 1e8 or nonzero.max() / nonzero.min() > 1000 else ".0f"
+    else:
+        top, low = nonzero.max(), nonzero.min()
+        spec = ".4e" if top / low > 1000 or top > 1e8 or low < 1e-4 else ".4f"
+
+    def one(v: float) -> str:
+        text = format(v, spec)
+        return text + "." if spec == ".0f" and np.isfinite(v) else text
+
+    return one

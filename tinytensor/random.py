@@ -1,0 +1,179 @@
+"""Random numbers, with PyTorch's distributions and not its streams.
+
+One host generator per thread is the default one; `manual_seed` seeds that of the calling thread. Weights and masks
+are drawn on the host and then moved, so one seed gives the same model on NumPy and on CuPy.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from typing import Any
+
+import numpy as np
+
+from tinytensor.backend import device, to_device
+from tinytensor.creation import _checked
+from tinytensor.dtypes import dtype as DType
+from tinytensor.dtypes import int64, to_numpy_dtype
+from tinytensor.functions.dims import sizes
+from tinytensor.tensor import Tensor, wrap
+
+
+class Generator:
+    """A stream of random numbers of its own: `g = Generator().manual_seed(1); rand(3, generator=g)`."""
+
+    def __init__(self, device: device | str = "cpu") -> None:
+        if str(device) != "cpu":
+            raise RuntimeError("Generator: random numbers are drawn on the host and then moved; leave device='cpu'")
+        self.seed()
+
+    def manual_seed(self, seed: int) -> Generator:
+        """Start the stream that belongs to this seed."""
+        self._seed = int(seed)
+        self.numpy = np.random.Generator(np.random.PCG64(self._seed % 2**64))
+        return self
+
+    def seed(self) -> int:
+        """Start a stream from a seed that nobody knows, and tell it."""
+        return self.manual_seed(secrets.randbits(63))._seed
+
+    def initial_seed(self) -> int:
+        """The seed that this stream started from."""
+        return self._seed
+
+    def get_state(self) -> dict[str, Any]:
+        """Where the stream is, as a dict for set_state and JSON."""
+        return dict(self.numpy.bit_generator.state)
+
+    def set_state(self, new_state: dict[str, Any]) -> None:
+        """Go on from where get_state was called."""
+        self.numpy.bit_generator.state = new_state
+
+
+class _Default(threading.local):
+    def __init__(self) -> None:
+        self.generator = Generator()
+
+
+_default = _Default()
+
+
+def manual_seed(seed: int) -> Generator:
+    """Seed the default generator of this thread, and return it."""
+    return _default.generator.manual_seed(seed)
+
+
+def initial_seed() -> int:
+    """The seed of this thread's default generator."""
+    return _default.generator.initial_seed()
+
+
+def numpy_generator(generator: Generator | None) -> np.random.Generator:
+    """The NumPy generator behind one of ours; None means this thread's default."""
+    return (generator or _default.generator).numpy
+
+
+def rand(
+    *size: Any,
+    generator: Generator | None = None,
+    dtype: DType | None = None,
+    device: device | str | None = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Uniform on [0, 1)."""
+    wanted, shape = to_numpy_dtype(dtype), _checked(sizes(size))
+    wide = np.float64 if wanted == np.float64 else np.float32
+    return _finish(numpy_generator(generator).random(shape, wide).astype(wanted, copy=False), device, requires_grad)
+
+
+def randn(
+    *size: Any,
+    generator: Generator | None = None,
+    dtype: DType | None = None,
+    device: device | str | None = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Normal with mean 0 and variance 1."""
+    wanted, shape = to_numpy_dtype(dtype), _checked(sizes(size))
+    wide = np.float64 if wanted == np.float64 else np.float32
+    values = numpy_generator(generator).standard_normal(shape, wide)
+    return _finish(values.astype(wanted, copy=False), device, requires_grad)
+
+
+def _finish(array: Any, where: device | str | None, requires_grad: bool) -> Tensor:
+    x = wrap(to_device(np.asarray(array), where))
+    x.requires_grad = requires_grad
+    return x
+
+
+def rand_like(input: Tensor, *, generator: Generator | None = None) -> Tensor:
+    """Uniform on [0, 1), in the shape, dtype and device of input."""
+    return rand(input.shape, generator=generator, dtype=input.dtype, device=input.device)
+
+
+def randn_like(input: Tensor, *, generator: Generator | None = None) -> Tensor:
+    """Normal, in the shape, dtype and device of input."""
+    return randn(input.shape, generator=generator, dtype=input.dtype, device=input.device)
+
+
+def randint(
+    low: int,
+    high: Any = None,
+    size: Any = None,
+    *,
+    generator: Generator | None = None,
+    dtype: DType | None = None,
+    device: device | str | None = None,
+) -> Tensor:
+    """Integers from low (0 if left out) to high − 1, all equally likely: randint(high, size), randint(low, high, size)."""
+    if size is None:
+        low, high, size = 0, low, high
+    if size is None or not low < high:
+        raise RuntimeError(f"randint expects a size and low < high, but got low={low}, high={high}, size={size}")
+    values = numpy_generator(generator).integers(low, high, _checked(sizes((size,))))
+    return _finish(values.astype(to_numpy_dtype(dtype, int64)), device, False)
+
+
+def randperm(
+    n: int, *, generator: Generator | None = None, dtype: DType | None = None, device: device | str | None = None
+) -> Tensor:
+    """The numbers 0 … n − 1 in a random order."""
+    return _finish(numpy_generator(generator).permutation(n).astype(to_numpy_dtype(dtype, int64)), device, False)
+
+
+def multinomial(
+    input: Tensor, num_samples: int, replacement: bool = False, *, generator: Generator | None = None
+) -> Tensor:
+    """Positions drawn with probability input / Σ input, per row: (C,) → (n,), (N, C) → (N, n), int64.
+
+    With replacement by inverting the cumulative sum; without, as the n largest of p / −ln u, which is the same as
+    drawing one after the other (Efraimidis and Spirakis, 2006). RuntimeError for negative, infinite or all-zero
+    weights, and for more samples than non-zero weights.
+    """
+    p = input.detach().cpu().array.astype(np.float64)
+    if p.ndim not in (1, 2) or num_samples <= 0 or input.array.dtype.kind != "f":
+        raise RuntimeError(
+            f"multinomial: expected float probabilities (C,) or (N, C) and num_samples > 0, but got"
+            f" {input.dtype} {tuple(input.shape)} and {num_samples}"
+        )
+    rows = p.reshape(-1, p.shape[-1])
+    if not np.isfinite(rows).all() or (rows < 0).any() or (rows.sum(1) <= 0).any():
+        raise RuntimeError("probability tensor contains either `inf`, `nan` or element < 0, or a row that sums to 0")
+    rng = numpy_generator(generator)
+    if replacement:
+        top = np.cumsum(rows, 1)
+        u = rng.random((len(rows), num_samples)) * top[:, -1:]
+        picks = np.stack([np.searchsorted(t, v, side="right") for t, v in zip(top, u, strict=True)])
+    else:
+        if ((rows > 0).sum(1) < num_samples).any():
+            raise RuntimeError(f"cannot sample {num_samples} times without replacement: too few non-zero weights")
+        keys = rows / rng.standard_exponential(rows.shape)
+        picks = np.argsort(-keys, 1, kind="stable")[:, :num_samples]
+    return wrap(to_device(picks.reshape(*p.shape[:-1], num_samples), input.device))
+
+
+__all__ = [
+    "Generator", "initial_seed", "manual_seed", "multinomial", "rand", "rand_like", "randint", "randn", "randn_like",
+    "randperm",
+]  # fmt: skip

@@ -1,0 +1,334 @@
+"""The tape: it records primitive calls as they run and plays their backwards in reverse.
+
+Its contract. Each rule answers a failure that was reproduced in well-known engines.
+
+1. The tape writes in place only into arrays that it allocated itself. The first gradient to reach a tensor is
+   borrowed; the second makes a new sum, which the tape owns; later ones are added in place.
+2. A leaf owns its `.grad` buffer: it is a copy that shares memory with nothing.
+3. A backward may overwrite what its own forward allocated and did not return, and nothing else: never dy, inputs
+   or parameters.
+4. Saved arrays are dropped the moment their backward ran. A second backward raises and says why.
+5. Traversal is iterative: a chain of 20,000 operations works.
+6. A primitive gives arrays, never bare scalars (NumPy's reductions give scalars, CuPy's 0-d arrays): `as_array`.
+7. No global mutable state but the gradient mode, which is per thread, and the dates of in-place writes.
+   Several threads can run forward and backward at once.
+8. float32 in, float32 out.
+
+A node does not know the Tensors it was called with, only the nodes that made them (or the leaf Tensors, whose
+gradients are wanted): an activation that no backward saved is freed as soon as the model lets go of it.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import itertools
+import sys
+import threading
+import weakref
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+
+import numpy as np
+
+from tinytensor.backend import Array, device_of
+from tinytensor.primitive import Primitive
+
+if TYPE_CHECKING:
+    from tinytensor.tensor import Tensor
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+# ---------------------------------------------------------------------------------------------- recording
+
+
+class Node:
+    """One recorded call: what ran, where its gradients go, and what its backward needs.
+
+    inputs[i] is the Node that made input i, or the leaf Tensor itself, or None where no gradient is wanted.
+    A call with several outputs has one more node per output, with no primitive and saved = (position, count).
+    """
+
+    __slots__ = ("__weakref__", "inputs", "order", "primitive", "retained", "saved")
+
+    def __init__(
+        self, primitive: Primitive | None, inputs: tuple[Edge | None, ...], saved: tuple[Any, ...]
+    ) -> None:
+        self.primitive = primitive
+        self.inputs = inputs
+        self.saved: tuple[Any, ...] | None = saved
+        self.order = next(_clock)
+        self.retained: weakref.ref[Tensor] | None = None
+
+
+Edge: TypeAlias = "Node | Tensor"
+
+_clock = itertools.count()  # creation order is a topological order: an input exists before what is made of it
+
+
+def apply(primitive: Primitive, *inputs: Tensor | None, **static: Any) -> Any:
+    """Run a primitive on Tensors, and record it if any of them wants a gradient.
+
+    Returns a Tensor, or a tuple of them where the forward gives several. Shapes that do not fit raise
+    RuntimeError with the operation, the shapes, and what would fit; so do inputs on different devices.
+    """
+    if "cupy" in sys.modules:
+        _check_devices(primitive, inputs)
+    try:
+        output, saved = primitive.forward(*[None if t is None else t.array for t in inputs], **static)
+    except ValueError as error:
+        raise _shape_error(primitive, inputs, error) from None
+    node = None
+    if _mode.enabled:
+        for t in inputs:
+            if t is not None and t._requires_grad:
+                node = Node(primitive, tuple([_edge(t) for t in inputs]), saved)
+                break
+    if type(output) is tuple:
+        count = len(output)
+        return tuple(
+            tensor.wrap(y, None if node is None else Node(None, (node,), (i, count)))
+            for i, y in enumerate(output)
+        )
+    return tensor.wrap(output, node)
+
+
+def _edge(t: Tensor | None) -> Edge | None:
+    return None if t is None or not t._requires_grad else t._node or t
+
+
+def as_array(x: Any) -> Array:
+    """x, as a 0-d array if it is one of the scalars that NumPy's ufuncs and reductions give."""
+    return np.asarray(x) if isinstance(x, np.generic) else x
+
+
+def _shape_error(primitive: Primitive, inputs: Iterable[Tensor | None], error: ValueError) -> RuntimeError:
+    shapes = " and ".join(str(tuple(t.shape)) for t in inputs if t is not None)
+    hint = f"; what fits: {primitive.fits}" if primitive.fits else ""
+    return RuntimeError(f"{primitive.name}: shapes {shapes} do not fit{hint} ({error})")
+
+
+def _check_devices(primitive: Primitive, inputs: Iterable[Tensor | None]) -> None:
+    places = {str(device_of(t.array)) for t in inputs if t is not None}
+    if len(places) > 1:
+        raise RuntimeError(
+            f"{primitive.name}: expected all tensors on one device, found {' and '.join(sorted(places))};"
+            " move one with .to(device)"
+        )
+
+
+# ---------------------------------------------------------------------------------------------- backward
+
+
+def backward(
+    roots: list[tuple[Edge, Array]], *, retain_graph: bool = False, watched: frozenset[Edge] = frozenset()
+) -> dict[Edge, Array]:
+    """Play the tape backwards from the roots; return the gradient of every leaf, and of the watched nodes.
+
+    Arrays returned belong to the caller. With retain_graph the saved arrays stay (and kernels work on copies),
+    so that a second backward can follow; without it they are dropped one by one.
+    """
+    nodes = _reachable(edge for edge, _ in roots)
+    gradients: dict[Edge, Any] = {}
+    owned: set[Edge] = set()
+
+    def add(edge: Edge, dx: Array) -> None:
+        old = gradients.get(edge)
+        if old is None:
+            gradients[edge] = dx
+        elif edge in owned:
+            np.add(old, dx, out=old)
+        else:
+            gradients[edge] = as_array(np.add(old, dx))
+            owned.add(edge)
+
+    for edge, dy in roots:
+        add(edge, dy)
+    found: dict[Edge, Array] = {}
+    while nodes:
+        node = nodes.pop()  # the newest: everything made of it has been played
+        dy = gradients.pop(node, None)
+        primitive, inputs, saved = node.primitive, node.inputs, node.saved
+        assert saved is not None
+        if primitive is not None and not retain_graph:
+            node.saved, node.inputs = None, ()
+        if dy is None:
+            continue
+        if node.retained is not None:
+            _retain(node.retained(), dy)
+        if node in watched:
+            found[node] = np.copy(dy)
+        if primitive is None:  # one output of several: its gradient waits in the list of the call
+            position, count = saved
+            assert inputs[0] is not None
+            gradients.setdefault(inputs[0], [None] * count)[position] = dy
+            continue
+        if retain_graph:
+            saved = tuple(np.copy(s) if isinstance(s, np.ndarray) else s for s in saved)
+        if primitive.takes_needs:
+            dxs = primitive.backward(dy, *saved, needs=tuple([edge is not None for edge in inputs]))
+        else:
+            dxs = primitive.backward(dy, *saved)
+        for edge, dx in zip(inputs, dxs, strict=True):
+            if edge is not None and dx is not None:
+                add(edge, dx)
+        del dy, dxs, saved
+    for leaf, g in gradients.items():
+        found[leaf] = g if leaf in owned else np.array(g)
+    return found
+
+
+def _reachable(roots: Iterable[Edge]) -> list[Node]:
+    """All nodes below the roots, oldest first. Raises if one was played before, or its arrays overwritten."""
+    stack = [edge for edge in roots if isinstance(edge, Node)]
+    seen = set(stack)
+    while stack:
+        node = stack.pop()
+        if node.saved is None:
+            name = node.primitive.name if node.primitive else ""
+            raise RuntimeError(
+                f"backward through {name} a second time: the arrays that it saved were dropped when backward ran;"
+                " call backward(retain_graph=True) the first time, or run the forward again"
+            )
+        if _written:
+            _check_unwritten(node)
+        for edge in node.inputs:
+            if edge.__class__ is Node and edge not in seen:
+                seen.add(edge)
+                stack.append(edge)
+    return sorted(seen, key=lambda node: node.order)
+
+
+def _retain(t: Tensor | None, dy: Array) -> None:
+    if t is not None:
+        t.grad = tensor.wrap(np.array(dy) if t.grad is None else t.grad.array + dy)
+
+
+# ------------------------------------------------------------------------------------- in-place writes
+
+
+# id of the array that owns the memory → (a reference that removes the entry with it, when it was last written)
+_written: dict[int, tuple[Any, int]] = {}
+
+
+def note_write(x: Array) -> None:
+    """Remember that x was written in place, so that a backward that saved the old values can refuse."""
+    owner = _owner(x)
+    key = id(owner)
+    _written[key] = (weakref.ref(owner, lambda _: _written.pop(key, None)), next(_clock))
+
+
+def _owner(x: Array) -> Array:
+    while isinstance(x.base, type(x)):
+        x = x.base
+    return x
+
+
+def _check_unwritten(node: Node) -> None:
+    for s in node.saved or ():
+        if hasattr(s, "ndim") and not isinstance(s, np.generic):
+            entry = _written.get(id(_owner(s)))
+            if entry is not None and entry[1] > node.order:
+                assert node.primitive is not None
+                raise RuntimeError(
+                    "one of the variables needed for gradient computation has been modified by an inplace operation"
+                    f": a {tuple(s.shape)} array that {node.primitive.name} saved; use the out-of-place form"
+                )
+
+
+# --------------------------------------------------------------------------------------- gradient mode
+
+
+class _Mode(threading.local):
+    enabled = True
+
+
+_mode = _Mode()
+
+
+def is_grad_enabled() -> bool:
+    """Whether calls are recorded in this thread."""
+    return _mode.enabled
+
+
+class set_grad_enabled:
+    """Record calls or not, in this thread: a context manager, a decorator, or a plain call."""
+
+    def __init__(self, mode: bool) -> None:
+        self.previous = _mode.enabled
+        self.mode = mode
+        _mode.enabled = mode
+
+    def __enter__(self) -> None:
+        pass  # the mode has held since the call
+
+    def __exit__(self, *_: object) -> None:
+        _mode.enabled = self.previous
+
+    def __call__(self, function: F) -> F:
+        _mode.enabled = self.previous
+        return _decorate(function, self.mode)
+
+
+class no_grad:
+    """Record nothing in this thread: `with no_grad():` or `@no_grad()`."""
+
+    mode = False
+
+    def __new__(cls, function: Any = None) -> Any:
+        """`@no_grad` without parentheses decorates at once."""
+        return super().__new__(cls) if function is None else _decorate(function, cls.mode)
+
+    def __enter__(self) -> None:
+        self.previous, _mode.enabled = _mode.enabled, self.mode
+
+    def __exit__(self, *_: object) -> None:
+        _mode.enabled = self.previous
+
+    def __call__(self, function: F) -> F:
+        return _decorate(function, self.mode)
+
+
+class enable_grad(no_grad):
+    """Record again, inside a no_grad."""
+
+    mode = True
+
+
+class inference_mode(no_grad):
+    """no_grad by another name: this tape has no view tracking that could be left out as well.
+
+    `inference_mode(False)` changes nothing, as in PyTorch.
+    """
+
+    def __new__(cls, mode: Any = True) -> Any:
+        return object.__new__(cls) if isinstance(mode, bool) else _decorate(mode, False)
+
+    def __init__(self, mode: bool = True) -> None:
+        self.mode = not mode and is_grad_enabled()
+
+
+def _decorate(function: F, mode: bool) -> F:
+    """function, run under a gradient mode; a generator gets it anew at every step."""
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        with enable_grad() if mode else no_grad():
+            return function(*args, **kwargs)
+
+    @functools.wraps(function)
+    def generate(*args: Any, **kwargs: Any) -> Any:
+        steps = function(*args, **kwargs)
+        while True:
+            with enable_grad() if mode else no_grad():
+                try:
+                    item = next(steps)
+                except StopIteration as stop:
+                    return stop.value
+            yield item
+
+    return generate if inspect.isgeneratorfunction(function) else call  # type: ignore[return-value]
+
+
+from tinytensor import tensor  # noqa: E402  (at the end: the Tensor's methods are made of functions that call `apply`)

@@ -1,0 +1,479 @@
+"""The Tensor: an array, its gradient, and the node of the tape that made it.
+
+`.array` is the NumPy or CuPy array itself; everything else has PyTorch's names. The methods are the functions of
+`tinytensor.functions` with the Tensor first; what is defined here is what only a Tensor has.
+"""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Iterator
+from typing import Any, NoReturn
+
+import numpy as np
+
+from tinytensor import functions as F
+from tinytensor import tape
+from tinytensor.backend import Array, array_module, device, device_of, to_device
+from tinytensor.dtypes import bool as bool_dtype
+from tinytensor.dtypes import dtype as DType
+from tinytensor.dtypes import float16, float32, float64, from_numpy_dtype, int32, int64
+from tinytensor.functions import indexing, pointwise
+from tinytensor.functions.dims import one_dim, sizes
+from tinytensor.ops import elementwise as ops
+from tinytensor.printing import show
+
+
+class Size(tuple[int, ...]):
+    """The sizes of a Tensor's dimensions: a tuple that can multiply itself out."""
+
+    def numel(self) -> int:
+        """The number of elements."""
+        return int(np.prod(self, dtype=np.int64))
+
+    def __repr__(self) -> str:
+        return f"tinytensor.Size({list(self)})"
+
+
+class Tensor:
+    """An array that remembers how it was computed. Made by `tensor`, `zeros` and their like; see PyTorch's Tensor."""
+
+    __slots__ = ("__weakref__", "_node", "_requires_grad", "array", "grad")
+    __array_ufunc__ = None  # numpy_array * tensor asks the Tensor
+
+    array: Array
+    grad: Tensor | None
+    _node: tape.Node | None
+    _requires_grad: builtins.bool
+
+    def __init__(self, *data: Any) -> None:
+        """Tensor([1, 2]) is float32 whatever the list holds; Tensor(2, 3) is a 2 × 3 of zeros."""
+        if len(data) == 1 and not isinstance(data[0], int):
+            array = data[0].array if isinstance(data[0], Tensor) else np.array(data[0])
+        else:
+            array = np.zeros(sizes(data))
+        self.array, self.grad = array.astype(np.float32, copy=False), None
+        self._node, self._requires_grad = None, False
+
+    def __getattr__(self, name: str) -> NoReturn:
+        hint = "" if name.startswith("__") else ": it is outside tinytensor's subset of PyTorch, or no such name"
+        raise AttributeError(f"'Tensor' object has no attribute {name!r}{hint}")
+
+    # ------------------------------------------------------------------------------------- what it is
+
+    @property
+    def shape(self) -> Size:
+        """The sizes of the dimensions."""
+        return Size(self.array.shape)
+
+    @property
+    def dtype(self) -> DType:
+        """The data type."""
+        return from_numpy_dtype(self.array.dtype)
+
+    @property
+    def device(self) -> device:
+        """Where the data lies; computed from the array."""
+        return device_of(self.array)
+
+    @property
+    def ndim(self) -> int:
+        """The number of dimensions."""
+        return self.array.ndim  # type: ignore[no-any-return]
+
+    def size(self, dim: int | None = None) -> Any:
+        """All sizes, or that of one dimension."""
+        return self.shape if dim is None else self.array.shape[one_dim(dim, self.ndim)]
+
+    def dim(self) -> int:
+        """The number of dimensions."""
+        return self.ndim
+
+    def numel(self) -> int:
+        """The number of elements."""
+        return self.array.size  # type: ignore[no-any-return]
+
+    nelement = numel
+
+    def element_size(self) -> int:
+        """Bytes per element."""
+        return self.array.itemsize  # type: ignore[no-any-return]
+
+    def is_floating_point(self) -> builtins.bool:
+        """Whether the elements are floats, which can have gradients."""
+        return self.array.dtype.kind == "f"  # type: ignore[no-any-return]
+
+    def is_contiguous(self) -> builtins.bool:
+        """Whether the elements lie in memory row by row."""
+        return self.array.flags.c_contiguous  # type: ignore[no-any-return]
+
+    @property
+    def is_cuda(self) -> builtins.bool:
+        """Whether it lies on a GPU."""
+        return self.device.type == "cuda"
+
+    def __repr__(self) -> str:
+        return show(self)
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if self.ndim == 0 and spec else repr(self)
+
+    def __len__(self) -> int:
+        if self.ndim == 0:
+            raise TypeError("len() of a 0-d tensor")
+        return len(self.array)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if self.ndim == 0:
+            raise TypeError("iteration over a 0-d tensor")
+        return iter(F.unbind(self))
+
+    def __contains__(self, value: Any) -> builtins.bool:
+        return builtins.bool((self.array == (value.array if isinstance(value, Tensor) else value)).any())
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    # ---------------------------------------------------------------------------------- gradients
+
+    @property
+    def requires_grad(self) -> builtins.bool:
+        """Whether backward leaves a gradient here, or passes one through."""
+        return self._requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, value: builtins.bool) -> None:
+        if value and self.array.dtype.kind != "f":
+            raise RuntimeError(f"only Tensors of floating point dtype can require gradients, not {self.dtype}")
+        if self._node is not None and not value:
+            raise RuntimeError("you can only change requires_grad flags of leaf variables; use .detach()")
+        self._requires_grad = builtins.bool(value)
+
+    def requires_grad_(self, requires_grad: builtins.bool = True) -> Tensor:
+        """Set requires_grad; RuntimeError for integers, and for False on a result."""
+        self.requires_grad = requires_grad
+        return self
+
+    @property
+    def is_leaf(self) -> builtins.bool:
+        """Whether no recorded operation made it."""
+        return self._node is None
+
+    @property
+    def grad_fn(self) -> tape.Node | None:
+        """The node of the tape that made it; None for a leaf."""
+        return self._node
+
+    def retain_grad(self) -> None:
+        """Keep the gradient of a result in .grad, as for a leaf."""
+        if not self._requires_grad:
+            raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
+        if self._node is not None:
+            self._node.retained = tape.weakref.ref(self)
+
+    def backward(
+        self, gradient: Tensor | None = None, retain_graph: builtins.bool | None = None, create_graph: builtins.bool = False
+    ) -> None:
+        """Add d self / d leaf · gradient to the .grad of every leaf that made self.
+
+        gradient: needed unless self has one element. retain_graph: keep what was saved, for a second backward.
+        """
+        from tinytensor.autograd import backward
+
+        backward([self], [gradient], retain_graph, create_graph)
+
+    def detach(self) -> Tensor:
+        """The same memory, without a history."""
+        return wrap(self.array)
+
+    @property
+    def data(self) -> Tensor:
+        """The same memory, without a history; assigning a Tensor takes over its memory."""
+        return wrap(self.array)
+
+    @data.setter
+    def data(self, value: Tensor) -> None:
+        self.array = value.array
+
+    # ---------------------------------------------------------------------------------- conversions
+
+    def item(self) -> Any:
+        """The only element as a Python number. RuntimeError if there are more."""
+        if self.array.size != 1:
+            raise RuntimeError(f"a Tensor with {self.array.size} elements cannot be converted to Scalar")
+        return self.array.item()
+
+    def tolist(self) -> Any:
+        """Nested lists of Python numbers; a number for 0 dimensions."""
+        return self.array.tolist()
+
+    def numpy(self) -> np.ndarray[Any, Any]:
+        """The array itself. RuntimeError if it requires grad (say .detach()); TypeError on a GPU (say .cpu())."""
+        if self._requires_grad:
+            raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
+        if not isinstance(self.array, np.ndarray):
+            raise TypeError("can't convert cuda device type tensor to numpy. Use Tensor.cpu() to copy it to the host.")
+        return self.array
+
+    def __array__(self, dtype: Any = None, copy: builtins.bool | None = None) -> np.ndarray[Any, Any]:
+        return np.array(self.numpy(), dtype, copy=copy)
+
+    def __float__(self) -> float:
+        return builtins.float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __index__(self) -> int:
+        if self.array.dtype.kind == "f" or self.array.size != 1:
+            raise TypeError("only integer tensors of a single element can be converted to an index")
+        return int(self.array.item())
+
+    def __bool__(self) -> builtins.bool:
+        if self.array.size != 1:
+            raise RuntimeError(f"Boolean value of Tensor with {self.array.size} values is ambiguous; use .any() or .all()")
+        return builtins.bool(self.array.item())
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        if self._node is not None:
+            raise RuntimeError("only leaf Tensors (made by the user) can be deep-copied; use .detach().clone()")
+        twin = memo[id(self)] = object.__new__(type(self))
+        twin.array, twin._node, twin._requires_grad = self.array.copy(), None, self._requires_grad
+        twin.grad = None if self.grad is None else self.grad.clone()
+        return twin
+
+    def to(
+        self,
+        *args: Any,
+        device: device | str | None = None,
+        dtype: DType | None = None,
+        non_blocking: builtins.bool = False,
+        copy: builtins.bool = False,
+    ) -> Tensor:
+        """On another device, in another dtype, or like another Tensor: to("cuda"), to(float64), to(other).
+
+        self where nothing changes and not copy. non_blocking is a hint, for copies between devices.
+        """
+        for a in args:
+            if isinstance(a, DType):
+                dtype = a
+            elif isinstance(a, Tensor):
+                device, dtype = a.device, a.dtype
+            elif a is not None and not isinstance(a, builtins.bool):
+                device = a
+        x = self if dtype is None else pointwise.cast(self, dtype.numpy)
+        moved = to_device(x.array, device)
+        if moved is not x.array:
+            if tape.is_grad_enabled() and x.requires_grad and x._node is not None:
+                raise NotImplementedError("moving a result between devices has no gradient here; move the leaves first")
+            x, x.requires_grad = wrap(moved), x.requires_grad
+        return x.clone() if copy and x is self else x
+
+    def cpu(self) -> Tensor:
+        """On the host."""
+        return self.to("cpu")
+
+    def cuda(self) -> Tensor:
+        """On the GPU. RuntimeError without CuPy or without one, with what is missing."""
+        return self.to("cuda")
+
+    def float(self) -> Tensor:
+        """As float32."""
+        return pointwise.cast(self, float32.numpy)
+
+    def double(self) -> Tensor:
+        """As float64."""
+        return pointwise.cast(self, float64.numpy)
+
+    def half(self) -> Tensor:
+        """As float16."""
+        return pointwise.cast(self, float16.numpy)
+
+    def long(self) -> Tensor:
+        """As int64."""
+        return pointwise.cast(self, int64.numpy)
+
+    def int(self) -> Tensor:
+        """As int32."""
+        return pointwise.cast(self, int32.numpy)
+
+    def bool(self) -> Tensor:
+        """As bool: non-zero or not."""
+        return pointwise.cast(self, bool_dtype.numpy)
+
+    def clone(self) -> Tensor:
+        """A copy, through which gradients pass."""
+        return tape.apply(ops.COPY, self)  # type: ignore[no-any-return]
+
+    # ----------------------------------------------------------------------------------- in place
+
+    def writable(self, what: str) -> Array:
+        """The array, for writing in place; RuntimeError where a gradient depends on its present values."""
+        if self._requires_grad and tape.is_grad_enabled():
+            if self._node is None:
+                raise RuntimeError(f"a leaf Variable that requires grad is being used in an in-place operation ({what})")
+            raise RuntimeError(f"{what} on a result that requires grad is outside tinytensor's subset: use the form that returns")
+        tape.note_write(self.array)
+        return self.array
+
+    def zero_(self) -> Tensor:
+        """0 everywhere."""
+        return self.fill_(0)
+
+    def fill_(self, value: Any) -> Tensor:
+        """value everywhere."""
+        self.writable("fill_")[...] = value.array if isinstance(value, Tensor) else value
+        return self
+
+    def copy_(self, src: Tensor, non_blocking: builtins.bool = False) -> Tensor:
+        """The values of src, broadcast and cast. non_blocking is a hint, for copies between devices."""
+        target = self.writable("copy_")
+        try:
+            target[...] = to_device(src.array, self.device)
+        except ValueError:
+            raise RuntimeError(f"copy_: {tuple(src.shape)} does not broadcast to {tuple(self.shape)}") from None
+        return self
+
+    def _update(self, ufunc: np.ufunc, other: Any, name: str) -> Tensor:
+        target = self.writable(name)
+        value = other.array if isinstance(other, Tensor) else pointwise.plain(other)
+        try:
+            ufunc(target, value, out=target, casting="same_kind")
+        except (ValueError, TypeError) as error:
+            raise RuntimeError(f"{name}: the result does not fit a {tuple(self.shape)} {self.dtype} tensor ({error})") from None
+        return self
+
+    def add_(self, other: Any, *, alpha: Any = 1) -> Tensor:
+        """self + alpha·other, in place."""
+        return self._update(np.add, other if alpha == 1 else other * alpha, "add_")
+
+    def sub_(self, other: Any, *, alpha: Any = 1) -> Tensor:
+        """self − alpha·other, in place."""
+        return self._update(np.subtract, other if alpha == 1 else other * alpha, "sub_")
+
+    def mul_(self, other: Any) -> Tensor:
+        """self · other, in place."""
+        return self._update(np.multiply, other, "mul_")
+
+    def div_(self, other: Any) -> Tensor:
+        """self / other, in place."""
+        return self._update(np.divide, other, "div_")
+
+    def clamp_(self, min: Any = None, max: Any = None) -> Tensor:
+        """clamp, in place."""
+        return self.copy_(F.clamp(self.detach(), min, max))
+
+    def masked_fill_(self, mask: Tensor, value: Any) -> Tensor:
+        """masked_fill, in place."""
+        return self.copy_(F.masked_fill(self.detach(), mask, value))
+
+    def normal_(self, mean: Any = 0.0, std: Any = 1.0, *, generator: Any = None) -> Tensor:
+        """Normal numbers with this mean and standard deviation."""
+        from tinytensor.random import randn
+
+        return self.copy_(randn(self.shape, dtype=self.dtype, generator=generator) * std + mean)
+
+    def uniform_(self, from_: Any = 0.0, to: Any = 1.0, *, generator: Any = None) -> Tensor:
+        """Uniform numbers between from_ and to. (PyTorch calls the first `from`, which Python can't.)"""
+        from tinytensor.random import rand
+
+        return self.copy_(rand(self.shape, dtype=self.dtype, generator=generator) * (to - from_) + from_)
+
+    def _in_place_or_new(self, update: Any, function: Any, other: Any) -> Tensor:
+        """x += y: in place where no gradient is wanted or x is a leaf; else a new Tensor takes the name x."""
+        if tape.is_grad_enabled() and (self._node is not None or getattr(other, "requires_grad", False)):
+            if self._requires_grad and self._node is None:
+                self.writable("x += y")
+            return function(self, other)  # type: ignore[no-any-return]
+        return update(self, other)  # type: ignore[no-any-return]
+
+    def __iadd__(self, other: Any) -> Tensor:
+        return self._in_place_or_new(Tensor.add_, F.add, other)
+
+    def __isub__(self, other: Any) -> Tensor:
+        return self._in_place_or_new(Tensor.sub_, F.sub, other)
+
+    def __imul__(self, other: Any) -> Tensor:
+        return self._in_place_or_new(Tensor.mul_, F.mul, other)
+
+    def __itruediv__(self, other: Any) -> Tensor:
+        return self._in_place_or_new(Tensor.div_, F.div, other)
+
+    # ------------------------------------------------------------------------------- new, like this one
+
+    def new_zeros(self, *size: Any) -> Tensor:
+        """Zeros in this dtype, on this device."""
+        return wrap(array_module(self.array).zeros(sizes(size), self.array.dtype))
+
+    def new_ones(self, *size: Any) -> Tensor:
+        """Ones in this dtype, on this device."""
+        return wrap(array_module(self.array).ones(sizes(size), self.array.dtype))
+
+    # ------------------------------------------------- the functions that are methods and operators as well
+
+    __add__ = __radd__ = add = F.add
+    __sub__ = sub = F.sub
+    __rsub__ = pointwise.rsub
+    __mul__ = __rmul__ = mul = F.mul
+    __truediv__ = div = F.div
+    __rtruediv__ = pointwise.rdiv
+    __floordiv__, __mod__ = F.floor_divide, F.remainder
+    __pow__ = pow = F.pow
+    __rpow__ = pointwise.rpow
+    __neg__ = neg = F.neg
+    __abs__ = abs = F.abs
+    __matmul__ = matmul = F.matmul
+    __eq__ = eq = F.eq  # type: ignore[assignment]
+    __ne__ = ne = F.ne  # type: ignore[assignment]
+    __lt__, __le__, __gt__, __ge__ = lt, le, gt, ge = F.lt, F.le, F.gt, F.ge
+    __and__, __or__, __xor__ = pointwise.bitwise_and, pointwise.bitwise_or, pointwise.bitwise_xor
+    __invert__ = pointwise.bitwise_not
+    __getitem__, __setitem__ = indexing.getitem, indexing.setitem
+
+    exp, log, log2, log10, sqrt, rsqrt, square = F.exp, F.log, F.log2, F.log10, F.sqrt, F.rsqrt, F.square
+    sin, cos, tanh, sigmoid, relu = F.sin, F.cos, F.tanh, F.sigmoid, F.relu
+    maximum, minimum, clamp, clip, masked_fill = F.maximum, F.minimum, F.clamp, F.clip, F.masked_fill
+    logical_and, logical_or, logical_not = F.logical_and, F.logical_or, F.logical_not
+    isfinite, isinf, isnan = F.isfinite, F.isinf, F.isnan
+
+    sum, mean, var, std, norm, prod = F.sum, F.mean, F.var, F.std, F.norm, F.prod
+    max, min, amax, amin, argmax, argmin = F.max, F.min, F.amax, F.amin, F.argmax, F.argmin
+    all, any, cumsum, logsumexp = F.all, F.any, F.cumsum, F.logsumexp
+    softmax, log_softmax, allclose, equal = F.softmax, F.log_softmax, F.allclose, F.equal
+    gather, topk, sort = F.gather, F.topk, F.sort
+
+    reshape, view, view_as, flatten, squeeze, unsqueeze = F.reshape, F.view, F.view_as, F.flatten, F.squeeze, F.unsqueeze
+    permute, transpose, t, movedim = F.permute, F.transpose, F.t, F.movedim
+    expand, expand_as, repeat, contiguous = F.expand, F.expand_as, F.repeat, F.contiguous
+    split, chunk, unbind, roll, tril, triu = F.split, F.chunk, F.unbind, F.roll, F.tril, F.triu
+
+    def where(self, condition: Tensor, other: Any) -> Tensor:
+        """self where condition holds, else other."""
+        return F.where(condition, self, other)
+
+    def type_as(self, other: Tensor) -> Tensor:
+        """In the dtype and on the device of other."""
+        return self.to(other)
+
+    @property
+    def T(self) -> Tensor:
+        """The transpose of a matrix; the dimensions reversed."""
+        return F.permute(self, tuple(reversed(range(self.ndim))))
+
+    @property
+    def mT(self) -> Tensor:
+        """The transpose of each matrix: the last two dimensions exchanged."""
+        return F.transpose(self, -2, -1)
+
+
+def wrap(array: Array, node: tape.Node | None = None) -> Tensor:
+    """A Tensor on this array, without a copy; a scalar becomes a 0-d array."""
+    t = _new(Tensor)
+    t.array = array if type(array) is np.ndarray else tape.as_array(array)
+    t.grad = None
+    t._node = node
+    t._requires_grad = node is not None
+    return t
+
+
+_new = object.__new__
