@@ -12,7 +12,9 @@ import tinytensor as tt
 from tinytensor.primitive import PRIMITIVES, Primitive
 from tinytensor.tape import apply
 
-CASES = [pytest.param(PRIMITIVES[name], s, id=f"{name}-{i}") for name, rows in SAMPLES.items() for i, s in enumerate(rows)]
+CASES = [
+    pytest.param(PRIMITIVES[name], s, id=f"{name}-{i}") for name, rows in SAMPLES.items() for i, s in enumerate(rows)
+]
 each = pytest.mark.parametrize("primitive, sample", CASES)
 
 
@@ -64,7 +66,9 @@ def test_gradient_is_that_of_finite_differences(primitive: Primitive, sample: Sa
 
 @each
 @pytest.mark.parametrize("dtype, tolerance", [("float64", 1e-12), ("float32", 2e-5)])
-def test_value_and_gradient_are_those_of_pytorch(primitive: Primitive, sample: Sample, dtype: str, tolerance: float) -> None:
+def test_value_and_gradient_are_those_of_pytorch(
+    primitive: Primitive, sample: Sample, dtype: str, tolerance: float
+) -> None:
     torch = pytest.importorskip("torch")
     if primitive.name == "cast":
         dtype = "float64"
@@ -74,7 +78,9 @@ def test_value_and_gradient_are_those_of_pytorch(primitive: Primitive, sample: S
     ys, gradients = run(primitive, tensors(sample, dtype), static)
     theirs = [None if a is None else torch.from_numpy(a.astype(dtype)).requires_grad_() for a in sample.arrays]
     their_ys = outputs(sample.torch(*theirs))
-    torch.autograd.backward(their_ys, [torch.from_numpy(s).to(y.dtype) for s, y in zip(seeds(ys), their_ys, strict=True)])
+    torch.autograd.backward(
+        their_ys, [torch.from_numpy(s).to(y.dtype) for s, y in zip(seeds(ys), their_ys, strict=True)]
+    )
     for y, their_y in zip(ys, their_ys, strict=True):
         assert y.shape == tuple(their_y.shape)
         np.testing.assert_allclose(y.array, their_y.detach().numpy(), rtol=tolerance, atol=tolerance)

@@ -14,11 +14,12 @@ from __future__ import annotations
 import builtins
 from typing import NoReturn
 
+# fmt: off
 # isort: off
 from tinytensor.tensor import Size, Tensor
 from tinytensor.creation import (
-    arange, as_tensor, empty, empty_like, eye, from_numpy, full, full_like, linspace, ones, ones_like, tensor, zeros,
-    zeros_like,
+    arange, as_tensor, empty, empty_like, eye, from_numpy, full, full_like, linspace, ones, ones_like, tensor,
+    zeros, zeros_like,
 )
 from tinytensor.random import (
     Generator, initial_seed, manual_seed, multinomial, rand, rand_like, randint, randn, randn_like, randperm,
@@ -26,17 +27,20 @@ from tinytensor.random import (
 from tinytensor.functions import (
     abs, add, all, allclose, amax, amin, any, argmax, argmin, cat, chunk, clamp, clip, concat, cos, cumsum, div,
     einsum, eq, equal, exp, flatten, floor_divide, gather, ge, gt, isfinite, isinf, isnan, le, log, log10, log2,
-    log_softmax, logical_and, logical_not, logical_or, logsumexp, lt, masked_fill, matmul, max, maximum, mean, min,
-    minimum, movedim, mul, ne, neg, norm, outer, permute, pow, prod, relu, remainder, reshape, roll, rsqrt, sigmoid,
-    sin, softmax, sort, split, sqrt, square, squeeze, stack, std, sub, sum, t, tanh, topk, transpose, tril, triu,
-    unbind, unsqueeze, var, where,
+    log_softmax, logical_and, logical_not, logical_or, logsumexp, lt, masked_fill, matmul, max, maximum, mean,
+    min, minimum, movedim, mul, ne, neg, norm, outer, permute, pow, prod, relu, remainder, reshape, roll, rsqrt,
+    sigmoid, sin, softmax, sort, split, sqrt, square, squeeze, stack, std, sub, sum, t, tanh, topk, transpose,
+    tril, triu, unbind, unsqueeze, var, where,
 )
 from tinytensor.tape import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from tinytensor.backend import device
-from tinytensor.dtypes import bool, double, dtype, float, float16, float32, float64, half, int, int32, int64, long
+from tinytensor.dtypes import (
+    bool, double, dtype, float, float16, float32, float64, half, int, int32, int64, long,
+)
 from tinytensor import autograd, cuda, nn, optim, utils
 from tinytensor.serialization import load, save
 # isort: on
+# fmt: on
 
 __version__ = "0.1.0"
 
@@ -52,4 +56,6 @@ def numel(input: Tensor) -> builtins.int:
 
 
 def __getattr__(name: str) -> NoReturn:
-    raise AttributeError(f"module 'tinytensor' has no attribute {name!r}: outside its subset of PyTorch, or no such name")
+    raise AttributeError(
+        f"module 'tinytensor' has no attribute {name!r}: outside its subset of PyTorch, or no such name"
+    )

@@ -81,7 +81,9 @@ def _play(
                 )
             seed = wrap(np.ones_like(y.array))
         elif seed.array.shape != y.array.shape:
-            raise RuntimeError(f"gradient has shape {tuple(seed.shape)}, the output {tuple(y.shape)}: they must be equal")
+            raise RuntimeError(
+                f"gradient has shape {tuple(seed.shape)}, the output {tuple(y.shape)}: they must be equal"
+            )
         roots.append((y._node or y, seed.array))
     with np.errstate(all="ignore"):  # an infinite gradient is a result, not a warning
         return tape.backward(roots, retain_graph=bool(retain_graph), watched=watched)

@@ -21,11 +21,11 @@ class device:
     """Where a Tensor lies: device("cpu"), device("cuda"), device("cuda:1")."""
 
     __slots__ = ("index", "type")
+    type: str
+    index: int | None
 
     def __init__(self, type: str | device, index: int | None = None) -> None:
-        if isinstance(type, device):
-            type, index = type.type, type.index
-        name, _, number = type.partition(":")
+        name, _, number = str(type).partition(":")
         if name not in ("cpu", "cuda") or (number and not number.isdigit()):
             raise RuntimeError(f"expected a device like 'cpu', 'cuda' or 'cuda:0', not {type!r}")
         self.type = name
@@ -67,9 +67,7 @@ def cupy() -> ModuleType:
     try:
         import cupy
     except ImportError:
-        raise RuntimeError(
-            "device 'cuda' needs CuPy, which is not installed: pip install 'tinytensor[gpu]'"
-        ) from None
+        raise RuntimeError("device 'cuda' needs CuPy, which is not installed: pip install 'tinytensor[gpu]'") from None
     try:
         count = cupy.cuda.runtime.getDeviceCount()
     except cupy.cuda.runtime.CUDARuntimeError as error:

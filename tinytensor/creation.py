@@ -41,6 +41,8 @@ def tensor(
         array = data.array
     elif is_array(data) or isinstance(data, np.generic):
         array = data
+    elif data is None:
+        raise RuntimeError("tensor: could not infer the dtype of None")
     else:
         try:
             array = np.array(data)
@@ -48,7 +50,7 @@ def tensor(
             raise ValueError(f"tensor: nested lists must have equal lengths ({error})") from None
         if array.dtype == np.float64 or array.size == 0:
             array = array.astype(np.float32)
-    if array.dtype.kind not in "bif" and dtype is None or array.dtype.kind in "OUS":
+    if (array.dtype.kind not in "bif" and dtype is None) or array.dtype.kind in "OUS":
         raise TypeError(f"tensor: expected numbers, got {type(data).__name__} of {array.dtype}")
     wanted = array.dtype if dtype is None else to_numpy_dtype(dtype)
     from_numpy_dtype(wanted)
@@ -132,9 +134,7 @@ def ones_like(input: Tensor, *, dtype: DType | None = None, device: device | str
 empty_like = zeros_like
 
 
-def eye(
-    n: int, m: int | None = None, *, dtype: DType | None = None, device: device | str | None = None
-) -> Tensor:
+def eye(n: int, m: int | None = None, *, dtype: DType | None = None, device: device | str | None = None) -> Tensor:
     """The n × m matrix (n × n without m) with ones on the diagonal."""
     return _finish(np.eye(n, m, dtype=to_numpy_dtype(dtype)), device, False)
 
@@ -152,7 +152,10 @@ def arange(
     first, last = (0, start) if end is None else (start, end)
     if step == 0 or (last - first) * step < 0:
         raise RuntimeError(f"arange: from {first} to {last} there are no steps of {step}")
-    whole = all(isinstance(x, (int, np.integer)) or hasattr(x, "__index__") and not isinstance(x, float) for x in (first, last, step))
+    whole = all(
+        isinstance(x, (int, np.integer)) or (hasattr(x, "__index__") and not isinstance(x, float))
+        for x in (first, last, step)
+    )
     wanted = to_numpy_dtype(dtype, int64 if whole else float32)
     count = math.ceil((last - first) / step)
     return _finish((first + np.arange(count) * step).astype(wanted), device, requires_grad)

@@ -43,8 +43,11 @@ def gradcheck(
     outputs = _listed(func(*args))
     for i in range(len(outputs)):
         for j, x in enumerate(checked):
-            numeric = numeric_jacobian(lambda i=i: _listed(func(*args))[i], x, eps)
-            exact = _jacobian(lambda i=i: _listed(func(*args))[i], x)
+
+            def output(i: int = i) -> Tensor:
+                return _listed(func(*args))[i]
+
+            numeric, exact = numeric_jacobian(output, x, eps), _jacobian(output, x)
             problem = _worst(exact, numeric, atol, rtol, f"output {i}, input {j} of shape {tuple(x.shape)}")
             if problem and raise_exception:
                 raise GradcheckError(problem)

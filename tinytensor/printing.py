@@ -21,7 +21,7 @@ def show(x: Tensor) -> str:
         notes.append(f"device='{x.device}'")
     if array.size == 0 and array.ndim != 1:
         notes.append(f"size={tuple(array.shape)}")
-    if x.dtype not in (float32, int64, bool_dtype):
+    if x.dtype not in (float32, int64, bool_dtype) or (array.size == 0 and x.dtype is not float32):
         notes.append(f"dtype={x.dtype}")
     if x.grad_fn is not None:
         notes.append(f"grad_fn=<{x.grad_fn.primitive.name if x.grad_fn.primitive else 'split'}>")
@@ -34,16 +34,13 @@ def show(x: Tensor) -> str:
 def numbers(array: np.ndarray[Any, Any]) -> str:
     """The nested brackets."""
     kind = array.dtype.kind
-    formatter: Any = {"float_kind": _float_format(array)} if kind == "f" else None
-    width = 0
-    if kind == "f":
-        finite = array[np.isfinite(array)]
-        width = max((len(formatter["float_kind"](v)) for v in (finite.min(), finite.max())), default=0) if finite.size else 0
-        plain = formatter["float_kind"]
-        formatter = {"float_kind": lambda v: plain(v).rjust(width if array.ndim else 0)}
+    one = _float_format(array) if kind == "f" else str
+    finite = array[np.isfinite(array)]
+    width = max(len(one(v)) for v in (finite.min(), finite.max())) if finite.size else 0  # the longest stand there
     return np.array2string(
-        array, separator=", ", prefix="tensor(", threshold=1000, edgeitems=3, max_line_width=80, formatter=formatter
-    )
+        array, separator=", ", prefix="tensor(", threshold=1000, edgeitems=3, max_line_width=80,
+        formatter={"all": lambda v: one(v).rjust(width if array.ndim else 0)},
+    ).replace(" ..., ", "  ..., ")  # fmt: skip
 
 
 def _float_format(array: np.ndarray[Any, Any]) -> Any:

@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
 
-from tinytensor.backend import Array, device_of
+from tinytensor.backend import Array, device_of, is_array
 from tinytensor.primitive import Primitive
 
 if TYPE_CHECKING:
@@ -52,9 +52,7 @@ class Node:
 
     __slots__ = ("__weakref__", "inputs", "order", "primitive", "retained", "saved")
 
-    def __init__(
-        self, primitive: Primitive | None, inputs: tuple[Edge | None, ...], saved: tuple[Any, ...]
-    ) -> None:
+    def __init__(self, primitive: Primitive | None, inputs: tuple[Edge | None, ...], saved: tuple[Any, ...]) -> None:
         self.primitive = primitive
         self.inputs = inputs
         self.saved: tuple[Any, ...] | None = saved
@@ -67,7 +65,7 @@ Edge: TypeAlias = "Node | Tensor"
 _clock = itertools.count()  # creation order is a topological order: an input exists before what is made of it
 
 
-def apply(primitive: Primitive, *inputs: Tensor | None, **static: Any) -> Any:
+def apply(primitive: Primitive, *inputs: Tensor | None, **static: Any) -> Tensor:
     """Run a primitive on Tensors, and record it if any of them wants a gradient.
 
     Returns a Tensor, or a tuple of them where the forward gives several. Shapes that do not fit raise
@@ -87,9 +85,8 @@ def apply(primitive: Primitive, *inputs: Tensor | None, **static: Any) -> Any:
                 break
     if type(output) is tuple:
         count = len(output)
-        return tuple(
-            tensor.wrap(y, None if node is None else Node(None, (node,), (i, count)))
-            for i, y in enumerate(output)
+        return tuple(  # type: ignore[return-value]
+            tensor.wrap(y, None if node is None else Node(None, (node,), (i, count))) for i, y in enumerate(output)
         )
     return tensor.wrap(output, node)
 
@@ -129,7 +126,7 @@ def backward(
     Arrays returned belong to the caller. With retain_graph the saved arrays stay (and kernels work on copies),
     so that a second backward can follow; without it they are dropped one by one.
     """
-    nodes = _reachable(edge for edge, _ in roots)
+    nodes = _reachable([edge for edge, _ in roots])
     gradients: dict[Edge, Any] = {}
     owned: set[Edge] = set()
 
@@ -170,9 +167,9 @@ def backward(
             dxs = primitive.backward(dy, *saved, needs=tuple([edge is not None for edge in inputs]))
         else:
             dxs = primitive.backward(dy, *saved)
-        for edge, dx in zip(inputs, dxs, strict=True):
-            if edge is not None and dx is not None:
-                add(edge, dx)
+        for target, dx in zip(inputs, dxs, strict=True):
+            if target is not None and dx is not None:
+                add(target, dx)
         del dy, dxs, saved
     for leaf, g in gradients.items():
         found[leaf] = g if leaf in owned else np.array(g)
@@ -227,7 +224,7 @@ def _owner(x: Array) -> Array:
 
 def _check_unwritten(node: Node) -> None:
     for s in node.saved or ():
-        if hasattr(s, "ndim") and not isinstance(s, np.generic):
+        if is_array(s):
             entry = _written.get(id(_owner(s)))
             if entry is not None and entry[1] > node.order:
                 assert node.primitive is not None

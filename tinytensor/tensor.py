@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import builtins
+import weakref
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
@@ -14,7 +15,8 @@ import numpy as np
 
 from tinytensor import functions as F
 from tinytensor import tape
-from tinytensor.backend import Array, array_module, device, device_of, to_device
+from tinytensor.backend import Array, array_module, device_of, to_device
+from tinytensor.backend import device as Device
 from tinytensor.dtypes import bool as bool_dtype
 from tinytensor.dtypes import dtype as DType
 from tinytensor.dtypes import float16, float32, float64, from_numpy_dtype, int32, int64
@@ -72,14 +74,14 @@ class Tensor:
         return from_numpy_dtype(self.array.dtype)
 
     @property
-    def device(self) -> device:
+    def device(self) -> Device:
         """Where the data lies; computed from the array."""
         return device_of(self.array)
 
     @property
     def ndim(self) -> int:
         """The number of dimensions."""
-        return self.array.ndim  # type: ignore[no-any-return]
+        return int(self.array.ndim)
 
     def size(self, dim: int | None = None) -> Any:
         """All sizes, or that of one dimension."""
@@ -91,21 +93,21 @@ class Tensor:
 
     def numel(self) -> int:
         """The number of elements."""
-        return self.array.size  # type: ignore[no-any-return]
+        return int(self.array.size)
 
     nelement = numel
 
     def element_size(self) -> int:
         """Bytes per element."""
-        return self.array.itemsize  # type: ignore[no-any-return]
+        return int(self.array.itemsize)
 
     def is_floating_point(self) -> builtins.bool:
         """Whether the elements are floats, which can have gradients."""
-        return self.array.dtype.kind == "f"  # type: ignore[no-any-return]
+        return builtins.bool(self.array.dtype.kind == "f")
 
     def is_contiguous(self) -> builtins.bool:
         """Whether the elements lie in memory row by row."""
-        return self.array.flags.c_contiguous  # type: ignore[no-any-return]
+        return builtins.bool(self.array.flags.c_contiguous)
 
     @property
     def is_cuda(self) -> builtins.bool:
@@ -169,10 +171,13 @@ class Tensor:
         if not self._requires_grad:
             raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
         if self._node is not None:
-            self._node.retained = tape.weakref.ref(self)
+            self._node.retained = weakref.ref(self)
 
     def backward(
-        self, gradient: Tensor | None = None, retain_graph: builtins.bool | None = None, create_graph: builtins.bool = False
+        self,
+        gradient: Tensor | None = None,
+        retain_graph: builtins.bool | None = None,
+        create_graph: builtins.bool = False,
     ) -> None:
         """Add d self / d leaf · gradient to the .grad of every leaf that made self.
 
@@ -231,7 +236,9 @@ class Tensor:
 
     def __bool__(self) -> builtins.bool:
         if self.array.size != 1:
-            raise RuntimeError(f"Boolean value of Tensor with {self.array.size} values is ambiguous; use .any() or .all()")
+            raise RuntimeError(
+                f"Boolean value of Tensor with {self.array.size} values is ambiguous; use .any() or .all()"
+            )
         return builtins.bool(self.array.item())
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
@@ -245,7 +252,7 @@ class Tensor:
     def to(
         self,
         *args: Any,
-        device: device | str | None = None,
+        device: Device | str | None = None,
         dtype: DType | None = None,
         non_blocking: builtins.bool = False,
         copy: builtins.bool = False,
@@ -303,7 +310,7 @@ class Tensor:
 
     def clone(self) -> Tensor:
         """A copy, through which gradients pass."""
-        return tape.apply(ops.COPY, self)  # type: ignore[no-any-return]
+        return tape.apply(ops.COPY, self)
 
     # ----------------------------------------------------------------------------------- in place
 
@@ -311,8 +318,12 @@ class Tensor:
         """The array, for writing in place; RuntimeError where a gradient depends on its present values."""
         if self._requires_grad and tape.is_grad_enabled():
             if self._node is None:
-                raise RuntimeError(f"a leaf Variable that requires grad is being used in an in-place operation ({what})")
-            raise RuntimeError(f"{what} on a result that requires grad is outside tinytensor's subset: use the form that returns")
+                raise RuntimeError(
+                    f"a leaf Variable that requires grad is being used in an in-place operation ({what})"
+                )
+            raise RuntimeError(
+                f"{what} on a result that requires grad is outside tinytensor's subset: use the form that returns"
+            )
         tape.note_write(self.array)
         return self.array
 
@@ -340,7 +351,9 @@ class Tensor:
         try:
             ufunc(target, value, out=target, casting="same_kind")
         except (ValueError, TypeError) as error:
-            raise RuntimeError(f"{name}: the result does not fit a {tuple(self.shape)} {self.dtype} tensor ({error})") from None
+            raise RuntimeError(
+                f"{name}: the result does not fit a {tuple(self.shape)} {self.dtype} tensor ({error})"
+            ) from None
         return self
 
     def add_(self, other: Any, *, alpha: Any = 1) -> Tensor:
@@ -379,24 +392,24 @@ class Tensor:
 
         return self.copy_(rand(self.shape, dtype=self.dtype, generator=generator) * (to - from_) + from_)
 
-    def _in_place_or_new(self, update: Any, function: Any, other: Any) -> Tensor:
+    def _in_place_or_new(self, update: Any, function: Any, other: Any) -> Any:
         """x += y: in place where no gradient is wanted or x is a leaf; else a new Tensor takes the name x."""
         if tape.is_grad_enabled() and (self._node is not None or getattr(other, "requires_grad", False)):
             if self._requires_grad and self._node is None:
                 self.writable("x += y")
-            return function(self, other)  # type: ignore[no-any-return]
-        return update(self, other)  # type: ignore[no-any-return]
+            return function(self, other)
+        return update(self, other)
 
-    def __iadd__(self, other: Any) -> Tensor:
+    def __iadd__(self, other: Any) -> Any:  # type: ignore[misc]
         return self._in_place_or_new(Tensor.add_, F.add, other)
 
-    def __isub__(self, other: Any) -> Tensor:
+    def __isub__(self, other: Any) -> Any:  # type: ignore[misc]
         return self._in_place_or_new(Tensor.sub_, F.sub, other)
 
-    def __imul__(self, other: Any) -> Tensor:
+    def __imul__(self, other: Any) -> Any:  # type: ignore[misc]
         return self._in_place_or_new(Tensor.mul_, F.mul, other)
 
-    def __itruediv__(self, other: Any) -> Tensor:
+    def __itruediv__(self, other: Any) -> Any:  # type: ignore[misc]
         return self._in_place_or_new(Tensor.div_, F.div, other)
 
     # ------------------------------------------------------------------------------- new, like this one
@@ -423,8 +436,7 @@ class Tensor:
     __neg__ = neg = F.neg
     __abs__ = abs = F.abs
     __matmul__ = matmul = F.matmul
-    __eq__ = eq = F.eq  # type: ignore[assignment]
-    __ne__ = ne = F.ne  # type: ignore[assignment]
+    __eq__, __ne__ = eq, ne = F.eq, F.ne  # type: ignore[assignment]
     __lt__, __le__, __gt__, __ge__ = lt, le, gt, ge = F.lt, F.le, F.gt, F.ge
     __and__, __or__, __xor__ = pointwise.bitwise_and, pointwise.bitwise_or, pointwise.bitwise_xor
     __invert__ = pointwise.bitwise_not
@@ -442,7 +454,14 @@ class Tensor:
     softmax, log_softmax, allclose, equal = F.softmax, F.log_softmax, F.allclose, F.equal
     gather, topk, sort = F.gather, F.topk, F.sort
 
-    reshape, view, view_as, flatten, squeeze, unsqueeze = F.reshape, F.view, F.view_as, F.flatten, F.squeeze, F.unsqueeze
+    reshape, view, view_as, flatten, squeeze, unsqueeze = (
+        F.reshape,
+        F.view,
+        F.view_as,
+        F.flatten,
+        F.squeeze,
+        F.unsqueeze,
+    )
     permute, transpose, t, movedim = F.permute, F.transpose, F.t, F.movedim
     expand, expand_as, repeat, contiguous = F.expand, F.expand_as, F.repeat, F.contiguous
     split, chunk, unbind, roll, tril, triu = F.split, F.chunk, F.unbind, F.roll, F.tril, F.triu

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import wraps
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 Dims: TypeAlias = "int | Sequence[int] | None"
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 def one_dim(dim: int, ndim: int) -> int:
@@ -50,7 +51,7 @@ def infer(shape: tuple[int, ...], count: int) -> tuple[int, ...]:
     return shape
 
 
-def numpy_names(function: Callable[..., Any]) -> Callable[..., Any]:
+def numpy_names(function: F) -> F:
     """Let `axis` and `keepdims` stand for `dim` and `keepdim`, as PyTorch does."""
 
     @wraps(function)
@@ -60,4 +61,4 @@ def numpy_names(function: Callable[..., Any]) -> Callable[..., Any]:
                 kwargs[ours] = kwargs.pop(theirs)
         return function(*args, **kwargs)
 
-    return call
+    return call  # type: ignore[return-value]

@@ -29,7 +29,7 @@ def getitem(input: Tensor, index: Any) -> Tensor:
 
     Slices and numbers give a view; lists and Tensors a copy. IndexError outside of the Tensor.
     """
-    return apply(ops.GETITEM, input, index=_index(index))  # type: ignore[no-any-return]
+    return apply(ops.GETITEM, input, index=_index(index))
 
 
 def setitem(input: Tensor, index: Any, value: Tensor | float) -> None:
@@ -92,9 +92,9 @@ def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
         )
     if x.ndim == 0:
         return input.reshape(())
-    if at.size and not (0 <= int(at.min()) and int(at.max()) < x.shape[axis]):
+    if at.size and not (int(at.min()) >= 0 and int(at.max()) < x.shape[axis]):
         raise RuntimeError(f"gather: index out of bounds for dimension {dim} of size {x.shape[axis]}")
-    return apply(ops.GATHER, input, index=at, axis=axis)  # type: ignore[no-any-return]
+    return apply(ops.GATHER, input, index=at, axis=axis)
 
 
 def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> ValuesIndices:

@@ -23,7 +23,7 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
         )
     if a.dtype != b.dtype:
         raise RuntimeError(f"matmul: expected both to have the same dtype, but got {input.dtype} and {other.dtype}")
-    return apply(ops.MATMUL, input, other)  # type: ignore[no-any-return]
+    return apply(ops.MATMUL, input, other)
 
 
 def outer(input: Tensor, vec2: Tensor) -> Tensor:
@@ -59,10 +59,12 @@ def einsum(equation: str, *operands: Any) -> Tensor:
         spelled.append(s)
     if not arrow:
         letters = "".join(spelled)
-        output = ("..." if batch else "") + "".join(sorted(c for c in set(letters) - set(batch) if letters.count(c) == 1))
+        output = ("..." if batch else "") + "".join(
+            sorted(c for c in set(letters) - set(batch) if letters.count(c) == 1)
+        )
     output = output.replace("...", batch)
     unknown = [c for c in output if c not in "".join(spelled)]
     if unknown or len(set(output)) < len(output):
         raise RuntimeError(f"einsum: the output of {equation!r} repeats a letter or has one that no operand has")
     dtype = result_type(*(x.array for x in operands))
-    return apply(ops.EINSUM, *(cast(x, dtype) for x in operands), inputs=spelled, output=output)  # type: ignore[no-any-return]
+    return apply(ops.EINSUM, *(cast(x, dtype) for x in operands), inputs=spelled, output=output)

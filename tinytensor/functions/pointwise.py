@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
 
 Number: TypeAlias = float  # also int and bool, as in the numeric tower
+Comparison: TypeAlias = "Callable[[Tensor, Any], Tensor]"
 
 
 # --------------------------------------------------------------------------------- settling the dtypes
@@ -48,22 +49,23 @@ def as_tensor_like(value: Any, like: Tensor) -> Tensor:
 
 def plain(value: Any) -> Number:
     """A Python number: NumPy's own scalars would promote float32 arrays to float64. TypeError for others."""
-    if type(value) in (float, int, bool):
-        return value  # type: ignore[no-any-return]
-    number_dtype(value)
-    return value.item()  # type: ignore[no-any-return]
+    if type(value) not in (float, int, bool):
+        number_dtype(value)
+        value = value.item()
+    number: Number = value
+    return number
 
 
 def _pair(primitive: Primitive, a: Tensor, b: Tensor) -> Tensor:
     if a.array.dtype != b.array.dtype:
         dtype = result_type(a.array, b.array)
         a, b = cast(a, dtype), cast(b, dtype)
-    return apply(primitive, a, b)  # type: ignore[no-any-return]
+    return apply(primitive, a, b)
 
 
 def _with_number(primitive: Primitive, x: Tensor, c: Any) -> Tensor:
     c = plain(c)
-    return apply(primitive, cast(x, result_type(x.array, c)), c=c)  # type: ignore[no-any-return]
+    return apply(primitive, cast(x, result_type(x.array, c)), c=c)
 
 
 def _is_number(x: Any) -> bool:
@@ -118,7 +120,7 @@ def rdiv(input: Tensor, other: Number) -> Tensor:
 
 def neg(input: Tensor) -> Tensor:
     """−input."""
-    return apply(ops.NEG, input)  # type: ignore[no-any-return]
+    return apply(ops.NEG, input)
 
 
 def pow(input: Tensor | Number, exponent: Tensor | Number) -> Tensor:
@@ -159,13 +161,13 @@ def _no_gradient(ufunc: np.ufunc, a: Tensor, b: Tensor | Number) -> Tensor:
 
 def exp(input: Tensor) -> Tensor:
     """eˣ."""
-    return apply(ops.EXP, floating(input))  # type: ignore[no-any-return]
+    return apply(ops.EXP, floating(input))
 
 
 def log(input: Tensor) -> Tensor:
     """ln x; −∞ at 0, nan below."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        return apply(ops.LOG, floating(input))  # type: ignore[no-any-return]
+        return apply(ops.LOG, floating(input))
 
 
 def log2(input: Tensor) -> Tensor:
@@ -181,7 +183,7 @@ def log10(input: Tensor) -> Tensor:
 def sqrt(input: Tensor) -> Tensor:
     """√x; nan below 0."""
     with np.errstate(invalid="ignore"):
-        return apply(ops.SQRT, floating(input))  # type: ignore[no-any-return]
+        return apply(ops.SQRT, floating(input))
 
 
 def rsqrt(input: Tensor) -> Tensor:
@@ -197,32 +199,32 @@ def square(input: Tensor) -> Tensor:
 
 def abs(input: Tensor) -> Tensor:
     """|x|; the derivative at 0 is 0."""
-    return apply(ops.ABS, input)  # type: ignore[no-any-return]
+    return apply(ops.ABS, input)
 
 
 def sin(input: Tensor) -> Tensor:
     """sin x, x in radians."""
-    return apply(ops.SIN, floating(input))  # type: ignore[no-any-return]
+    return apply(ops.SIN, floating(input))
 
 
 def cos(input: Tensor) -> Tensor:
     """cos x, x in radians."""
-    return apply(ops.COS, floating(input))  # type: ignore[no-any-return]
+    return apply(ops.COS, floating(input))
 
 
 def tanh(input: Tensor) -> Tensor:
     """tanh x = (eˣ − e⁻ˣ) / (eˣ + e⁻ˣ)."""
-    return apply(ops.TANH, floating(input))  # type: ignore[no-any-return]
+    return apply(ops.TANH, floating(input))
 
 
 def sigmoid(input: Tensor) -> Tensor:
     """σ(x) = 1 / (1 + e⁻ˣ)."""
-    return apply(ops.SIGMOID, floating(input))  # type: ignore[no-any-return]
+    return apply(ops.SIGMOID, floating(input))
 
 
 def relu(input: Tensor) -> Tensor:
     """max(x, 0); the derivative at 0 is 0."""
-    return apply(ops.RELU, input)  # type: ignore[no-any-return]
+    return apply(ops.RELU, input)
 
 
 # ------------------------------------------------------------------------------------------- choices
@@ -247,23 +249,25 @@ def clamp(input: Tensor, min: Tensor | Number | None = None, max: Tensor | Numbe
         return x if max is None else minimum(x, as_tensor_like(max, x))
     low, high = (None if limit is None else plain(limit) for limit in (min, max))
     dtype = result_type(input.array, *(limit for limit in (low, high) if limit is not None))
-    return apply(ops.CLAMP, cast(input, dtype), low=low, high=high)  # type: ignore[no-any-return]
+    return apply(ops.CLAMP, cast(input, dtype), low=low, high=high)
 
 
-clip = clamp
+clip: Callable[..., Tensor] = clamp
 
 
 def where(condition: Tensor, input: Tensor | Number, other: Tensor | Number) -> Tensor:
     """input where condition holds, else other. condition: a bool Tensor."""
     if condition.array.dtype != bool:
-        raise RuntimeError(f"where expected condition to be a boolean tensor, but got a tensor with dtype {condition.dtype}")
+        raise RuntimeError(
+            f"where expected condition to be a boolean tensor, but got a tensor with dtype {condition.dtype}"
+        )
     xp = array_module(condition.array)
     a, b = (x if isinstance(x, core.Tensor) else core.wrap(xp.asarray(x, number_dtype(x))) for x in (input, other))
     if isinstance(input, core.Tensor) and isinstance(other, core.Tensor):
         dtype = result_type(a.array, b.array)
     else:  # a number gives way to a Tensor of its kind
         dtype = result_type(*(x.array if isinstance(x, core.Tensor) else x for x in (input, other)))
-    return apply(ops.WHERE, cast(a, dtype), cast(b, dtype), condition=condition.array)  # type: ignore[no-any-return]
+    return apply(ops.WHERE, cast(a, dtype), cast(b, dtype), condition=condition.array)
 
 
 def masked_fill(input: Tensor, mask: Tensor, value: Tensor | Number) -> Tensor:
@@ -271,20 +275,20 @@ def masked_fill(input: Tensor, mask: Tensor, value: Tensor | Number) -> Tensor:
     if mask.array.dtype != bool:
         raise RuntimeError(f"masked_fill only supports boolean masks, but got mask with dtype {mask.dtype}")
     value = as_tensor_like(value, input)
-    return apply(ops.WHERE, cast(value, input.array.dtype), input, condition=mask.array)  # type: ignore[no-any-return]
+    return apply(ops.WHERE, cast(value, input.array.dtype), input, condition=mask.array)
 
 
 # ------------------------------------------------------------------------------- comparisons and logic
 
 
-def _comparison(ufunc: np.ufunc, symbol: str) -> Callable[[Tensor, Any], Tensor]:
+def _comparison(ufunc: np.ufunc, symbol: str) -> Comparison:
     def compare(input: Tensor, other: Tensor | Number) -> Tensor:
         if isinstance(other, core.Tensor):
             b: Array = other.array
         elif _is_number(other):
             b = plain(other)
         else:
-            return NotImplemented
+            return NotImplemented  # type: ignore[no-any-return]
         try:
             return core.wrap(ufunc(input.array, b))
         except ValueError as error:
@@ -295,17 +299,17 @@ def _comparison(ufunc: np.ufunc, symbol: str) -> Callable[[Tensor, Any], Tensor]
     return compare
 
 
-eq = _comparison(np.equal, "=")
-ne = _comparison(np.not_equal, "≠")
-lt = _comparison(np.less, "<")
-le = _comparison(np.less_equal, "≤")
-gt = _comparison(np.greater, ">")
-ge = _comparison(np.greater_equal, "≥")
-logical_and = _comparison(np.logical_and, "and")
-logical_or = _comparison(np.logical_or, "or")
-bitwise_and = _comparison(np.bitwise_and, "&")
-bitwise_or = _comparison(np.bitwise_or, "|")
-bitwise_xor = _comparison(np.bitwise_xor, "^")
+eq: Comparison = _comparison(np.equal, "=")
+ne: Comparison = _comparison(np.not_equal, "≠")
+lt: Comparison = _comparison(np.less, "<")
+le: Comparison = _comparison(np.less_equal, "≤")
+gt: Comparison = _comparison(np.greater, ">")
+ge: Comparison = _comparison(np.greater_equal, "≥")
+logical_and: Comparison = _comparison(np.logical_and, "and")
+logical_or: Comparison = _comparison(np.logical_or, "or")
+bitwise_and: Comparison = _comparison(np.bitwise_and, "&")
+bitwise_or: Comparison = _comparison(np.bitwise_or, "|")
+bitwise_xor: Comparison = _comparison(np.bitwise_xor, "^")
 
 
 def logical_not(input: Tensor) -> Tensor:

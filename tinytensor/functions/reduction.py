@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 def sum(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: DType | None = None) -> Tensor:
     """Σ x. Integers and bools add up as int64."""
     x = cast(input, dtype.numpy if dtype else input.array.dtype if input.array.dtype.kind == "f" else int64.numpy)
-    return apply(ops.SUM, x, axis=all_dims(dim, x.ndim), keepdims=keepdim)  # type: ignore[no-any-return]
+    return apply(ops.SUM, x, axis=all_dims(dim, x.ndim), keepdims=keepdim)
 
 
 @numpy_names
@@ -97,7 +97,7 @@ def prod(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor
 def amax(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
     """The largest value; ties share the gradient evenly."""
     _not_empty("amax", input)
-    return apply(ops.AMAX, input, axis=all_dims(dim, input.ndim), keepdims=keepdim)  # type: ignore[no-any-return]
+    return apply(ops.AMAX, input, axis=all_dims(dim, input.ndim), keepdims=keepdim)
 
 
 @numpy_names
@@ -162,7 +162,7 @@ def cumsum(input: Tensor, dim: int) -> Tensor:
     x = input if input.array.dtype.kind == "f" else cast(input, int64.numpy)
     if x.ndim == 0:
         return x.reshape(())
-    return apply(ops.CUMSUM, x, axis=one_dim(dim, x.ndim))  # type: ignore[no-any-return]
+    return apply(ops.CUMSUM, x, axis=one_dim(dim, x.ndim))
 
 
 def softmax(input: Tensor, dim: int | None = None, *, dtype: DType | None = None) -> Tensor:
@@ -184,8 +184,8 @@ def _normalised(primitive: Any, input: Tensor, dim: int | None, dtype: DType | N
     if x.array.size == 0:
         return x.reshape(x.shape)
     if x.ndim == 0:
-        return apply(primitive, x.reshape(1), axis=one_dim(dim, 0)).reshape(())  # type: ignore[no-any-return]
-    return apply(primitive, x, axis=one_dim(dim, x.ndim))  # type: ignore[no-any-return]
+        return apply(primitive, x.reshape(1), axis=one_dim(dim, 0)).reshape(())
+    return apply(primitive, x, axis=one_dim(dim, x.ndim))
 
 
 @numpy_names
@@ -213,7 +213,9 @@ def any(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
     return core.wrap(np.asarray(input.array.any(axis=all_dims(dim, input.ndim), keepdims=keepdim)))
 
 
-def allclose(input: Tensor, other: Tensor, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> builtins.bool:
+def allclose(
+    input: Tensor, other: Tensor, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
+) -> builtins.bool:
     """Whether |input − other| ≤ atol + rtol·|other| everywhere. RuntimeError for different dtypes."""
     if input.array.dtype != other.array.dtype:
         raise RuntimeError(f"allclose: {input.dtype} did not match {other.dtype}; cast one with .to()")

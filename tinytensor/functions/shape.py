@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import typing
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 def reshape(input: Tensor, *shape: Any) -> Tensor:
     """The same elements in another shape; one size may be -1. RuntimeError if the number of elements differs."""
-    return apply(ops.RESHAPE, input, shape=infer(sizes(shape), input.array.size))  # type: ignore[no-any-return]
+    return apply(ops.RESHAPE, input, shape=infer(sizes(shape), input.array.size))
 
 
 def view(input: Tensor, *shape: Any) -> Tensor:
@@ -36,7 +37,7 @@ def view(input: Tensor, *shape: Any) -> Tensor:
             f"view: a {tuple(input.shape)} tensor whose memory is not contiguous can't be seen as {target};"
             " use .reshape(...), or .contiguous() first"
         ) from None
-    return apply(ops.RESHAPE, input, shape=target)  # type: ignore[no-any-return]
+    return apply(ops.RESHAPE, input, shape=target)
 
 
 def view_as(input: Tensor, other: Tensor) -> Tensor:
@@ -73,7 +74,7 @@ def permute(input: Tensor, *dims: Any) -> Tensor:
     axes = tuple(one_dim(d, input.ndim) for d in sizes(dims))
     if sorted(axes) != list(range(input.ndim)):
         raise RuntimeError(f"permute: {axes} does not name each of the {input.ndim} dimensions once")
-    return apply(ops.PERMUTE, input, axes=axes)  # type: ignore[no-any-return]
+    return apply(ops.PERMUTE, input, axes=axes)
 
 
 def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
@@ -82,13 +83,15 @@ def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
     axes = list(range(input.ndim))
     if axes:
         axes[a], axes[b] = axes[b], axes[a]
-    return apply(ops.PERMUTE, input, axes=tuple(axes))  # type: ignore[no-any-return]
+    return apply(ops.PERMUTE, input, axes=tuple(axes))
 
 
 def t(input: Tensor) -> Tensor:
     """The transpose of a matrix; a vector is left as it is. RuntimeError for more dimensions."""
     if input.ndim > 2:
-        raise RuntimeError(f"t() expects a tensor with <= 2 dimensions, but self is {input.ndim}D; use transpose or .mT")
+        raise RuntimeError(
+            f"t() expects a tensor with <= 2 dimensions, but self is {input.ndim}D; use transpose or .mT"
+        )
     return permute(input, tuple(reversed(range(input.ndim))))
 
 
@@ -109,7 +112,7 @@ def expand(input: Tensor, *size: Any) -> Tensor:
     if extra < 0 or any(n == -1 for n in shape[:extra]):
         raise RuntimeError(f"expand: {shape} does not fit a {tuple(own)} tensor: it needs at least as many sizes")
     target = (*shape[:extra], *(n if m == -1 else m for n, m in zip(own, shape[extra:], strict=True)))
-    return apply(ops.EXPAND, input, shape=target)  # type: ignore[no-any-return]
+    return apply(ops.EXPAND, input, shape=target)
 
 
 def expand_as(input: Tensor, other: Tensor) -> Tensor:
@@ -140,13 +143,13 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """End to end along dim; all other sizes equal. RuntimeError for an empty list or sizes that do not fit."""
     xs = list(tensors)
     if not xs:
-        raise RuntimeError("cat: expected a non-empty list of Tensors")
+        raise ValueError("cat: expected a non-empty list of Tensors")
     axis = one_dim(dim, max(x.ndim for x in xs))
     if any(x.ndim == 0 for x in xs):
         raise RuntimeError("cat: a zero-dimensional tensor cannot be concatenated; use stack")
     dtype = result_type(*(x.array for x in xs))
     xs = [cast(x, dtype) for x in xs if x.array.shape != (0,)] or xs[:1]  # PyTorch skips empty vectors
-    return apply(ops.CAT, *xs, axis=axis)  # type: ignore[no-any-return]
+    return apply(ops.CAT, *xs, axis=axis)
 
 
 concat = cat
@@ -173,13 +176,15 @@ def split(tensor: Tensor, split_size_or_sections: int | Sequence[int], dim: int 
     if isinstance(split_size_or_sections, int):
         size = split_size_or_sections
         if size < 0 or (size == 0 and n):
-            raise RuntimeError(f"split expects split_size be non-negative, and above 0 for a dimension of {n}, not {size}")
+            raise RuntimeError(
+                f"split expects split_size be non-negative, and above 0 for a dimension of {n}, not {size}"
+            )
         cut = [min(size, n - start) for start in range(0, n, max(size, 1))] or [0]
     else:
         cut = list(split_size_or_sections)
         if sum(cut) != n or any(size < 0 for size in cut):
             raise RuntimeError(f"split: the sizes {cut} must add up to {n}, the size of dimension {dim}")
-    return apply(ops.SPLIT, tensor, sizes=cut, axis=axis)  # type: ignore[no-any-return]
+    return typing.cast("tuple[Tensor, ...]", apply(ops.SPLIT, tensor, sizes=cut, axis=axis))
 
 
 def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
@@ -207,22 +212,20 @@ def roll(input: Tensor, shifts: int | Sequence[int], dims: int | Sequence[int] |
     axes = tuple(one_dim(d, input.ndim) for d in ((dims,) if isinstance(dims, int) else dims))
     if len(axes) != len(moves):
         raise RuntimeError(f"roll: shifts and dims must align, but there are {len(moves)} shifts and {len(axes)} dims")
-    return apply(ops.ROLL, input, shifts=moves, axis=axes)  # type: ignore[no-any-return]
+    return apply(ops.ROLL, input, shifts=moves, axis=axes)
 
 
 def tril(input: Tensor, diagonal: int = 0) -> Tensor:
     """The lower triangle of each matrix, zeros above the diagonal (moved up by `diagonal`)."""
-    return apply(ops.TRIL, _matrices("tril", input), diagonal=diagonal)  # type: ignore[no-any-return]
+    return apply(ops.TRIL, _matrices("tril", input), diagonal=diagonal)
 
 
 def triu(input: Tensor, diagonal: int = 0) -> Tensor:
     """The upper triangle of each matrix, zeros below the diagonal (moved up by `diagonal`)."""
-    return apply(ops.TRIU, _matrices("triu", input), diagonal=diagonal)  # type: ignore[no-any-return]
+    return apply(ops.TRIU, _matrices("triu", input), diagonal=diagonal)
 
 
 def _matrices(name: str, x: Tensor) -> Tensor:
     if x.ndim < 2:
         raise RuntimeError(f"{name}: input tensor must have at least 2 dimensions, not {x.ndim}")
     return x
-
-

@@ -29,13 +29,13 @@ from tinytensor.tensor import Tensor, wrap
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """y = x Wᵀ + b: x (…, I), weight (O, I), bias (O,) → (…, O). RuntimeError if sizes or dtypes differ."""
     _same_dtype("linear", input, weight, bias)
-    return apply(LINEAR, input, weight, bias)  # type: ignore[no-any-return]
+    return apply(LINEAR, input, weight, bias)
 
 
 def embedding(input: Tensor, weight: Tensor) -> Tensor:
     """y = W[ids]: ids (…) int64 or int32, weight (V, C) → (…, C). IndexError for an id outside of [0, V)."""
     ids = _classes("embedding", input.array, weight.shape[0])
-    return apply(EMBEDDING, weight, ids=ids)  # type: ignore[no-any-return]
+    return apply(EMBEDDING, weight, ids=ids)
 
 
 def layer_norm(
@@ -54,11 +54,13 @@ def layer_norm(
         )
     for name, p in (("weight", weight), ("bias", bias)):
         if p is not None and p.array.shape != shape:
-            raise RuntimeError(f"layer_norm: expected {name} to be of shape {list(shape)}, but got {list(p.array.shape)}")
+            raise RuntimeError(
+                f"layer_norm: expected {name} to be of shape {list(shape)}, but got {list(p.array.shape)}"
+            )
     _same_dtype("layer_norm", input, weight, bias)
     if weight is None and bias is not None:
         return layer_norm(input, shape, None, None, eps) + bias
-    return apply(LAYER_NORM, input, weight, bias, n=math.prod(shape), eps=float(eps))  # type: ignore[no-any-return]
+    return apply(LAYER_NORM, input, weight, bias, n=math.prod(shape), eps=float(eps))
 
 
 # ----------------------------------------------------------------------------------------- activations
@@ -68,12 +70,12 @@ def gelu(input: Tensor, approximate: str = "none") -> Tensor:
     """x Φ(x), Φ the normal distribution function; approximate="tanh" is GPT-2's form, several times as fast here."""
     if approximate not in ("none", "tanh"):
         raise RuntimeError(f"gelu: approximate argument must be either none or tanh, not {approximate!r}")
-    return apply(GELU_TANH if approximate == "tanh" else GELU, floating(input))  # type: ignore[no-any-return]
+    return apply(GELU_TANH if approximate == "tanh" else GELU, floating(input))
 
 
 def silu(input: Tensor) -> Tensor:
     """x σ(x)."""
-    return apply(SILU, floating(input))  # type: ignore[no-any-return]
+    return apply(SILU, floating(input))
 
 
 def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
@@ -82,7 +84,7 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
         raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
     if not training or p == 0:
         return input
-    return apply(DROPOUT, input, mask=_dropout_mask(input.array, input.array.shape, p))  # type: ignore[no-any-return]
+    return apply(DROPOUT, input, mask=_dropout_mask(input.array, input.array.shape, p))
 
 
 def _dropout_mask(like: Array, shape: tuple[int, ...], p: float) -> Array:
@@ -95,9 +97,7 @@ def _dropout_mask(like: Array, shape: tuple[int, ...], p: float) -> Array:
 # ---------------------------------------------------------------------------------------------- losses
 
 
-def cross_entropy(
-    input: Tensor, target: Tensor, *, ignore_index: int = -100, reduction: str = "mean"
-) -> Tensor:
+def cross_entropy(input: Tensor, target: Tensor, *, ignore_index: int = -100, reduction: str = "mean") -> Tensor:
     """−ln softmax(x)[target]: x (N, C) and target (N,), or (C,) and (), or (N, C, d…) and (N, d…).
 
     reduction "mean" is over the targets that are not ignore_index. Targets are classes (int64); IndexError for one
@@ -109,7 +109,8 @@ def cross_entropy(
     x = input.unsqueeze(0) if input.ndim == 1 else input
     classes, places = x.shape[1] if x.ndim > 1 else 0, (*input.shape[:1], *input.shape[2:]) if input.ndim > 1 else ()
     if x.ndim < 2 or target.array.shape != places:
-        raise RuntimeError(
+        kind = ValueError if input.array.shape[:1] != target.array.shape[:1] else RuntimeError  # PyTorch's two kinds
+        raise kind(
             f"cross_entropy: input {tuple(input.shape)} and target {tuple(target.shape)} do not fit; what fits:"
             " logits (N, C) and target (N,); reshape with .view(-1, C) and .view(-1)"
         )
@@ -118,7 +119,7 @@ def cross_entropy(
     t = _classes("cross_entropy", target.array.reshape(-1), classes, ignore_index)
     flat = x.reshape(-1, classes)
     loss = apply(CROSS_ENTROPY, flat, target=t, ignore_index=ignore_index, reduction=reduction)
-    return loss.reshape(places) if reduction == "none" else loss  # type: ignore[no-any-return]
+    return loss.reshape(places) if reduction == "none" else loss
 
 
 def mse_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
@@ -184,9 +185,7 @@ def scaled_dot_product_attention(
         batch = np.broadcast_shapes(query.array.shape[:-2], key.array.shape[:-2])
         shape = (*batch, query.array.shape[-2], key.array.shape[-2])
         dropout = _dropout_mask(query.array, shape, dropout_p)
-    return apply(  # type: ignore[no-any-return]
-        ATTENTION, query, key, value, attn_mask, scale=scale, causal=is_causal, dropout=dropout
-    )
+    return apply(ATTENTION, query, key, value, attn_mask, scale=scale, causal=is_causal, dropout=dropout)
 
 
 # ---------------------------------------------------------------------------------------------- checks
@@ -209,8 +208,12 @@ def _classes(name: str, ids: Array, count: int, ignore: int | None = None) -> Ar
     """ids, checked to be integers in [0, count) or `ignore`. On a GPU the check would wait for it: not made there."""
     if ids.dtype.kind != "i":
         raise RuntimeError(f"{name}: expected int64 or int32 indices, not {ids.dtype}")
-    if isinstance(ids, np.ndarray) and ids.size and not (0 <= ids.min() and ids.max() < count):
-        bad = ids[((ids < 0) | (ids >= count)) & (ids != ignore)] if ignore is not None else ids[(ids < 0) | (ids >= count)]
+    if isinstance(ids, np.ndarray) and ids.size and not (ids.min() >= 0 and ids.max() < count):
+        bad = (
+            ids[((ids < 0) | (ids >= count)) & (ids != ignore)]
+            if ignore is not None
+            else ids[(ids < 0) | (ids >= count)]
+        )
         if bad.size:
             raise IndexError(f"{name}: index {bad.flat[0]} is out of range for {count} rows: use 0 to {count - 1}")
     return ids

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from tinytensor.backend import Array, array_module
 from tinytensor.primitive import primitive
 

@@ -3,7 +3,7 @@
     y = a b        da = dy bᵀ        db = aᵀ dy
 
 Source: M. B. Giles, "Collected matrix derivative results for forward and reverse mode algorithmic differentiation", 2008, 2.2.2.
-"""  # noqa: E501
+"""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ def pieces(x: Array, sizes: list[int], axis: int) -> list[Array]:
     """Views of x, of these sizes, one after the other along axis."""
     before, out, start = (slice(None),) * axis, [], 0
     for n in sizes:
-        out.append(x[(*before, slice(start, start + n))])
+        out.append(x[before + (slice(start, start + n),)])  # noqa: RUF005
         start += n
     return out
 

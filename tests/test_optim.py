@@ -1,0 +1,353 @@
+"""Optimizers, clipping and schedules, number by number beside PyTorch's."""
+
+from __future__ import annotations
+
+import inspect
+
+import numpy as np
+import pytest
+
+import tinytensor as tt
+from tinytensor.optim import SGD, Adam, AdamW, optimizer
+from tinytensor.optim.lr_scheduler import LambdaLR
+
+torch = pytest.importorskip("torch")
+
+SETTINGS = {
+    "SGD": ("SGD", {"lr": 0.1}),
+    "SGD decay": ("SGD", {"lr": 0.1, "weight_decay": 0.3}),
+    "SGD maximize": ("SGD", {"lr": 0.1, "maximize": True, "weight_decay": 0.3}),
+    "SGD momentum": ("SGD", {"lr": 0.1, "momentum": 0.9, "dampening": 0.4}),
+    "SGD nesterov": ("SGD", {"lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 0.1}),
+    "SGD all": ("SGD", {"lr": 0.1, "momentum": 0.5, "nesterov": True, "maximize": True}),
+    "Adam": ("Adam", {}),
+    "Adam decay": ("Adam", {"lr": 0.02, "betas": (0.8, 0.95), "eps": 1e-3, "weight_decay": 0.2}),
+    "AdamW": ("AdamW", {}),
+    "AdamW no decay": ("AdamW", {"weight_decay": 0.0, "fused": True}),
+    "AdamW decay": ("AdamW", {"lr": 0.02, "betas": (0.9, 0.95), "eps": 1e-4, "weight_decay": 0.5}),
+}
+SHAPES = [(40, 7), (11,), (), (3, 2, 5)]
+
+
+def starts(dtype="float64", seed=0):
+    """Values of the parameters."""
+    rng = np.random.default_rng(seed)
+    return [rng.standard_normal(shape).astype(dtype) for shape in SHAPES]
+
+
+def parameters(lib, dtype="float64"):
+    """The same parameters in both libraries, each with memory of its own."""
+    return [lib.nn.Parameter(lib.tensor(x)) for x in starts(dtype)]
+
+
+def train(lib, params, opt, steps, scheduler=None, first=0):
+    """Descend on gradients made of the step and the parameters; one is absent at times."""
+    for step in range(first, first + steps):
+        opt.zero_grad()
+        for i, (p, noise) in enumerate(zip(params, starts(seed=step + 1), strict=True)):
+            if i != 1 or step % 3:
+                noise = noise.astype(str(p.dtype).split(".")[1])
+                p.grad = lib.tensor(noise) + p.detach() * 0.5
+        opt.step()
+        if scheduler is not None:
+            scheduler.step()
+
+
+def assert_same(ours, theirs, rtol):
+    for p, q in zip(ours, theirs, strict=True):
+        q = q.detach().numpy()
+        assert p.detach().numpy().dtype == q.dtype
+        np.testing.assert_allclose(p.detach().numpy(), q, rtol=rtol, atol=rtol)
+
+
+@pytest.mark.parametrize(("dtype", "rtol"), [("float64", 1e-12), ("float32", 1e-5)])
+@pytest.mark.parametrize("case", SETTINGS.values(), ids=SETTINGS.keys())
+@pytest.mark.parametrize("block", [1 << 16, 8])
+def test_20_steps(case, dtype, rtol, block, monkeypatch):
+    monkeypatch.setattr(optimizer, "BLOCK", block)
+    name, settings = case
+    sides = []
+    for lib in (tt, torch):
+        params = parameters(lib, dtype)
+        opt = getattr(lib.optim, name)(params, **settings)
+        train(lib, params, opt, 20)
+        sides.append((params, opt.state_dict()["state"]))
+    (ours, state), (theirs, expected) = sides
+    assert_same(ours, theirs, rtol)
+    assert state.keys() == expected.keys()
+    for i in state:
+        assert state[i].keys() == expected[i].keys()
+        assert_same(state[i].values(), expected[i].values(), rtol)
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW"])
+def test_float32_stays_and_memory_stays(name):
+    p = tt.nn.Parameter(tt.ones(5))
+    array, p.grad = p.array, tt.ones(5)
+    opt = getattr(tt.optim, name)([p], lr=np.float64(0.1), weight_decay=np.float64(0.1))
+    opt.param_groups[0]["lr"] = np.float64(0.2)  # what a schedule written with NumPy sets
+    opt.step()
+    assert p.array is array and array.dtype == np.float32 and p.grad.tolist() == [1] * 5
+    assert all(x.dtype is tt.float32 for x in opt.state[p].values())
+
+
+def test_a_backward_after_the_step_is_refused():
+    for lib in (tt, torch):
+        p = lib.nn.Parameter(lib.ones(2))
+        loss = (p * p).sum()
+        p.grad = lib.ones(2)
+        lib.optim.SGD([p], lr=0.1).step()
+        with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+            loss.backward()
+
+
+def test_a_transposed_parameter_is_updated():
+    for name in ("SGD", "AdamW"):
+        p = tt.nn.Parameter(tt.ones(300, 300).T)
+        q = tt.nn.Parameter(tt.ones(300, 300))
+        p.grad, q.grad = tt.rand(300, 300), None
+        q.grad = p.grad.T.contiguous().T
+        for x in (p, q):
+            getattr(tt.optim, name)([x], lr=0.1).step()
+        assert tt.equal(p, q) and p.max() < 1
+
+
+def groups(lib, params, **first):
+    return [
+        {"params": params[:2], "lr": 0.5, **first},
+        {"params": iter(params[2:]), "weight_decay": 0.25},
+    ]
+
+
+def test_parameter_groups_and_their_state_dict():
+    sides = []
+    for lib in (tt, torch):
+        params = parameters(lib)
+        opt = lib.optim.AdamW(groups(lib, params), lr=0.01, betas=(0.9, 0.99))
+        train(lib, params, opt, 3)
+        sides.append((params, opt.state_dict()))
+    assert_same(sides[0][0], sides[1][0], 1e-12)
+    ours, theirs = (state["param_groups"] for _, state in sides)
+    for mine, expected in zip(ours, theirs, strict=True):
+        assert mine.items() <= expected.items()
+    opt = SGD([tt.nn.Parameter(tt.ones(1))], lr=0.1)
+    opt.add_param_group({"params": tt.nn.Parameter(tt.ones(1)), "lr": 0.2, "name": "second"})
+    assert [g["lr"] for g in opt.param_groups] == [0.1, 0.2] and opt.param_groups[1][
+        "name"
+    ] == "second"
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW"])
+def test_state_dict_round_trip(name):
+    settings = {"lr": 0.05, **({"momentum": 0.9} if name == "SGD" else {})}
+    straight = parameters(tt)
+    train(tt, straight, getattr(tt.optim, name)(straight, **settings), 6)
+    params = parameters(tt)
+    opt = getattr(tt.optim, name)(params, **settings)
+    train(tt, params, opt, 3)
+    state = opt.state_dict()
+    fresh = getattr(tt.optim, name)(params, lr=9.0)
+    fresh.load_state_dict(state)
+    train(tt, params, fresh, 3, first=3)
+    for p, q in zip(params, straight, strict=True):
+        assert tt.equal(p, q)
+    for i, entries in state["state"].items():
+        for key, value in entries.items():
+            assert value is not fresh.state[params[i]][key], "loading copies"
+
+
+def test_continues_where_pytorch_stopped():
+    theirs = parameters(torch)
+    their_opt = torch.optim.AdamW(groups(torch, theirs), lr=0.01)
+    train(torch, theirs, their_opt, 5)
+    saved = their_opt.state_dict()
+    entries = {
+        i: {k: tt.tensor(v.numpy()) for k, v in s.items()} for i, s in saved["state"].items()
+    }
+    ours = [tt.nn.Parameter(tt.tensor(p.detach().numpy())) for p in theirs]
+    opt = AdamW(groups(tt, ours))
+    opt.load_state_dict({"state": entries, "param_groups": saved["param_groups"]})
+    train(torch, theirs, their_opt, 5, first=5)
+    train(tt, ours, opt, 5, first=5)
+    assert_same(ours, theirs, 1e-12)
+
+
+def test_loaded_state_takes_the_dtype_of_its_parameter():
+    p, q = tt.nn.Parameter(tt.ones(2, dtype=tt.float64)), tt.nn.Parameter(tt.ones(2))
+    opt, single = AdamW([p]), AdamW([q])
+    p.grad, q.grad = tt.ones(2, dtype=tt.float64), tt.ones(2)
+    opt.step()
+    single.load_state_dict(opt.state_dict())
+    single.step()
+    assert single.state[q]["exp_avg"].dtype is tt.float32 and single.state[q]["step"].item() == 2
+
+
+def test_errors_are_pytorchs():
+    def calls(lib):
+        optim, p = lib.optim, lib.nn.Parameter(lib.ones(2))
+        two = [{"params": [p]}, {"params": [lib.nn.Parameter(lib.ones(1))]}]
+        return [
+            lambda: optim.SGD([], lr=0.1),
+            lambda: optim.AdamW(iter([])),
+            lambda: optim.SGD(p, lr=0.1),
+            lambda: optim.SGD([p, 3], lr=0.1),
+            lambda: optim.SGD([p * 2], lr=0.1),
+            lambda: optim.SGD([{"params": {p}}], lr=0.1),
+            lambda: optim.SGD([{"params": [p]}, {"params": [p]}], lr=0.1),
+            lambda: optim.SGD([{"lr": 0.1}]),
+            lambda: optim.SGD([p], lr=0.1).add_param_group([p]),
+            lambda: optim.SGD([p], lr=-1),
+            lambda: optim.SGD([p], lr=0.1, momentum=-1),
+            lambda: optim.SGD([p], lr=0.1, nesterov=True),
+            lambda: optim.Adam([p], lr=-1.0),
+            lambda: optim.Adam([p], eps=-1),
+            lambda: optim.AdamW([p], betas=(1.0, 0.9)),
+            lambda: optim.AdamW([p], betas=(0.9, -0.1)),
+            lambda: optim.AdamW([p], weight_decay=-0.1),
+            lambda: optim.SGD([p]).load_state_dict(optim.SGD(two).state_dict()),
+            lambda: optim.SGD([p]).load_state_dict(
+                optim.SGD([p, two[1]["params"][0]]).state_dict()
+            ),
+            lambda: optim.lr_scheduler.LambdaLR(optim.SGD([p]), [abs, abs]),
+            lambda: optim.lr_scheduler.LambdaLR(optim.SGD([p]), abs, last_epoch=3),
+            lambda: optim.RMSprops,
+        ]
+
+    for i, (ours, theirs) in enumerate(zip(calls(tt), calls(torch), strict=True)):
+        with pytest.raises(Exception) as expected:
+            theirs()
+        with pytest.raises(expected.type) as caught:
+            ours()
+        if i < 18 and i not in (2,):
+            assert str(caught.value) == str(expected.value)
+
+
+def test_what_is_outside_the_subset_says_so():
+    p = tt.nn.Parameter(tt.ones(2))
+    with pytest.raises(NotImplementedError, match="amsgrad=True is outside the subset"):
+        AdamW([p], amsgrad=True)
+    with pytest.raises(TypeError):
+        AdamW([p], capturable=True)
+    with pytest.raises(AttributeError, match="RMSprop: outside the subset"):
+        _ = tt.optim.RMSprop
+    with pytest.warns(UserWarning, match="duplicate"):
+        SGD([p, p], lr=0.1)
+    assert "fused" in inspect.signature(AdamW).parameters  # nanoGPT asks
+
+
+def test_step_runs_a_closure_with_gradients():
+    p = tt.nn.Parameter(tt.ones(1))
+    opt = SGD([p], lr=0.25)
+
+    def closure():
+        opt.zero_grad()
+        loss = (p * p).sum()
+        loss.backward()
+        return loss
+
+    with tt.no_grad():
+        assert opt.step(closure).item() == 1
+    assert p.item() == 0.5
+    opt.zero_grad(set_to_none=False)
+    assert p.grad.item() == 0
+    opt.zero_grad()
+    assert p.grad is None
+
+
+def test_repr():
+    text = repr(SGD([{"params": [tt.nn.Parameter(tt.ones(1))], "name": "only"}], lr=0.1))
+    assert text.startswith(
+        "SGD (\nParameter Group 0\n    dampening: 0\n    lr: 0.1\n"
+    ) and text.endswith("\n)")
+
+
+# ------------------------------------------------------------------------------------- schedules
+
+
+def test_lambda_lr():
+    sides = []
+    for lib in (tt, torch):
+        params = parameters(lib)
+        opt = lib.optim.SGD(groups(lib, params), lr=0.1)
+        schedule = lib.optim.lr_scheduler.LambdaLR(opt, [lambda t: 0.9**t, lambda t: min(1, t / 4)])
+        rates = []
+        for step in range(6):
+            train(lib, params, opt, 1, schedule, step)
+            rates.append(schedule.get_last_lr())
+        state = schedule.state_dict()
+        sides.append((params, rates, state))
+    assert_same(sides[0][0], sides[1][0], 1e-12)
+    assert sides[0][1] == sides[1][1]
+    assert sides[0][2].items() <= sides[1][2].items()
+
+    opt = SGD(groups(tt, parameters(tt)), lr=0.1)
+    resumed = LambdaLR(opt, [lambda t: 0.9**t, lambda t: min(1, t / 4)])
+    resumed.load_state_dict(sides[0][2])
+    resumed.step()
+    assert resumed.get_last_lr() == [0.5 * 0.9**7, 0.1] and resumed.last_epoch == 7
+    assert [g["lr"] for g in opt.param_groups] == resumed.get_last_lr()
+
+
+def test_lambda_lr_saves_what_callable_objects_hold():
+    class Decay:
+        def __init__(self, rate):
+            self.rate = rate
+
+        def __call__(self, t):
+            return self.rate**t
+
+    schedules = [LambdaLR(SGD([tt.nn.Parameter(tt.ones(1))], lr=1.0), Decay(r)) for r in (0.5, 0.1)]
+    schedules[1].load_state_dict(schedules[0].state_dict())
+    schedules[1].step()
+    assert schedules[1].get_last_lr() == [0.5]
+
+
+# -------------------------------------------------------------------------------------- clipping
+
+
+@pytest.mark.parametrize("norm_type", [2.0, 1.0, float("inf"), 3])
+@pytest.mark.parametrize("max_norm", [0.5, 1e6])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_clip_grad_norm(norm_type, max_norm, dtype):
+    sides = []
+    for lib in (tt, torch):
+        params = [*parameters(lib, dtype), lib.nn.Parameter(lib.ones(3))]
+        for p, g in zip(params, starts(dtype, 1), strict=False):
+            p.grad = lib.tensor(g)
+        norm = lib.nn.utils.clip_grad_norm_(iter(params), max_norm, norm_type)
+        sides.append(([p.grad for p in params[:-1]], norm))
+    rtol = 1e-12 if dtype == "float64" else 1e-5
+    assert_same(sides[0][0], sides[1][0], rtol)
+    assert_same([sides[0][1]], [sides[1][1]], rtol)
+    assert sides[0][1].shape == ()
+
+
+def test_clip_grad_norm_corners():
+    p = tt.nn.Parameter(tt.ones(2))
+    assert tt.nn.utils.clip_grad_norm_(p, 1.0).item() == 0
+    p.grad = tt.tensor([1.0, float("nan")])
+    with pytest.raises(RuntimeError, match="non-finite"):
+        tt.nn.utils.clip_grad_norm_(p, 1.0, error_if_nonfinite=True)
+    assert p.grad[0].item() == 1
+    assert tt.nn.utils.clip_grad_norm_(p, 1.0).isnan() and p.grad.isnan().all()
+
+
+def test_clip_grad_value():
+    p = tt.nn.Parameter(tt.ones(3))
+    p.grad = tt.tensor([-3.0, 0.5, 2.0])
+    gradient = p.grad
+    tt.nn.utils.clip_grad_value_([p], 1)
+    assert p.grad is gradient and gradient.tolist() == [-1, 0.5, 1] and gradient.dtype is tt.float32
+
+
+def test_adam_is_an_array_function():
+    from tinytensor.optim.adam import adamw_update
+
+    p, g = np.ones(4), np.full(4, 2.0)
+    m, v, scratch = np.zeros(4), np.zeros(4), np.empty(4)
+    adamw_update(
+        p, g, m, v, scratch, step=1, lr=0.1, beta1=0.9, beta2=0.99, eps=0, weight_decay=0.5
+    )
+    np.testing.assert_allclose(p, 1 - 0.1 * 0.5 - 0.1, rtol=1e-12)
+    np.testing.assert_allclose(m, 0.2, rtol=1e-12)
+    assert Adam is not AdamW and issubclass(AdamW, Adam)

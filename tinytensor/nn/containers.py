@@ -1,0 +1,158 @@
+"""Modules that hold modules: in a row (Sequential), in a list, in a dictionary."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
+from itertools import groupby
+from typing import Any, TypeVar
+
+from tinytensor.nn.module import Module
+
+L = TypeVar("L", bound="_Row")
+
+
+class _Row(Module):
+    """What Sequential and ModuleList share: children named "0", "1", …"""
+
+    def __len__(self) -> int:
+        return len(self._modules)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._modules.values())
+
+    def _name(self, index: int) -> str:
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"index {index} is out of range")
+        return list(self._modules)[index]
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return self._like(list(self._modules.items())[index])
+        return self._modules[self._name(index)]
+
+    def __setitem__(self, index: int, module: Module) -> None:
+        setattr(self, self._name(index), module)
+
+    def __delitem__(self, index: int | slice) -> None:
+        doomed = list(self._modules)[index] if isinstance(index, slice) else [self._name(index)]
+        self._renumber([child for name, child in self._modules.items() if name not in doomed])
+
+    def append(self: L, module: Module) -> L:
+        """Add one module at the end."""
+        self.add_module(str(len(self)), module)
+        return self
+
+    def extend(self: L, modules: Iterable[Module]) -> L:
+        """Add modules at the end."""
+        for module in list(modules):
+            self.append(module)
+        return self
+
+    def insert(self: L, index: int, module: Module) -> L:
+        """Put a module before the one at `index`; those behind it get new names."""
+        children = list(self)
+        children.insert(index, module)
+        self._renumber(children)
+        return self
+
+    def _renumber(self, children: list[Any]) -> None:
+        self._modules.clear()
+        self.extend(children)
+
+    def _like(self, items: list[tuple[str, Any]]) -> Any:
+        """A new one, of a slice of these."""
+        raise NotImplementedError
+
+
+class Sequential(_Row):
+    """y = fₙ(… f₂(f₁(x))): Sequential(f1, f2, …), or an OrderedDict of names and modules."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__()
+        named = len(args) == 1 and isinstance(args[0], OrderedDict)
+        for name, module in args[0].items() if named else enumerate(args):
+            self.add_module(str(name), module)
+
+    def forward(self, input: Any) -> Any:
+        """Each module gets what the one before it gave."""
+        for module in self:
+            input = module(input)
+        return input
+
+    def _like(self, items: list[tuple[str, Any]]) -> Sequential:
+        return type(self)(OrderedDict(items))  # a slice of a Sequential keeps its names
+
+
+class ModuleList(_Row):
+    """A list whose modules parameters(), to() and state_dict() find; it computes nothing."""
+
+    def __init__(self, modules: Iterable[Module] | None = None) -> None:
+        super().__init__()
+        self.extend(modules or ())
+
+    def __iadd__(self, modules: Iterable[Module]) -> ModuleList:
+        return self.extend(modules)
+
+    def _like(self, items: list[tuple[str, Any]]) -> ModuleList:
+        return type(self)([child for _, child in items])
+
+    def _child_lines(self) -> list[str]:
+        lines, start = [], 0
+        for text, run in groupby(map(repr, self)):  # equal neighbours are printed once
+            n = len(list(run))
+            many = f"({start}-{start + n - 1}): {n} x {text}"
+            lines.append(many if n > 1 else f"({start}): {text}")
+            start += n
+        return lines
+
+
+class ModuleDict(Module):
+    """A dictionary of modules, also reached as attributes: d["attn"] is d.attn."""
+
+    def __init__(self, modules: Mapping[str, Module] | None = None) -> None:
+        super().__init__()
+        self.update(modules or {})
+
+    def update(self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]]) -> None:
+        """Add or replace modules by name."""
+        for name, module in dict(modules).items():
+            self[name] = module
+
+    def __getitem__(self, key: str) -> Any:
+        return self._modules[key]
+
+    def __setitem__(self, key: str, module: Module) -> None:
+        self.add_module(key, module)
+
+    def __delitem__(self, key: str) -> None:
+        del self._modules[key]
+
+    def __len__(self) -> int:
+        return len(self._modules)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._modules)
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._modules
+
+    def keys(self) -> KeysView[str]:
+        """The names."""
+        return self._modules.keys()
+
+    def values(self) -> ValuesView[Any]:
+        """The modules."""
+        return self._modules.values()
+
+    def items(self) -> ItemsView[str, Any]:
+        """(name, module)."""
+        return self._modules.items()
+
+    def pop(self, key: str) -> Any:
+        """Take a module out."""
+        return self._modules.pop(key)
+
+    def clear(self) -> None:
+        """Take all modules out."""
+        self._modules.clear()

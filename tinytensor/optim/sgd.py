@@ -1,0 +1,96 @@
+"""Stochastic gradient descent; momentum (Polyak 1964), Nesterov's (Sutskever et al. 2013)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from tinytensor.backend import Array, array_module
+from tinytensor.optim.optimizer import Optimizer
+from tinytensor.tensor import wrap
+
+
+def sgd_update(
+    p: Array,
+    g: Array,
+    b: Array | None,
+    direction: Array,
+    scratch: Array,
+    *,
+    first: bool,
+    lr: float,
+    momentum: float,
+    dampening: float,
+    weight_decay: float,
+    nesterov: bool,
+    maximize: bool,
+) -> None:
+    """Update p and its momentum b in place. With d = ±g + weight_decay · p (− to maximize):
+
+    b ← d at first, then momentum · b + (1 − dampening) · d
+    p ← p − lr · (d without momentum, b with it, d + momentum · b if nesterov)
+    """
+    d = g
+    if weight_decay or maximize:
+        d = direction
+        np.multiply(p, weight_decay, out=d)
+        (np.subtract if maximize else np.add)(d, g, out=d)
+    if b is not None:
+        if first:
+            np.copyto(b, d)
+        else:
+            np.multiply(b, momentum, out=b)
+            np.multiply(d, 1 - dampening, out=scratch)
+            np.add(b, scratch, out=b)
+        if nesterov:
+            np.multiply(b, momentum, out=scratch)
+            np.add(d, scratch, out=direction)
+            d = direction
+        else:
+            d = b
+    np.multiply(d, lr, out=scratch)
+    np.subtract(p, scratch, out=p)
+
+
+class SGD(Optimizer):
+    """p ← p − lr · g, and the variants in `sgd_update`."""
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-3,
+        momentum: float = 0,
+        dampening: float = 0,
+        weight_decay: float = 0,
+        nesterov: bool = False,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        defaults = {"lr": lr, "momentum": momentum, "dampening": dampening}
+        defaults |= {"weight_decay": weight_decay, "nesterov": nesterov, "maximize": maximize}
+        super().__init__(params, defaults)
+
+    def _check(self, group: dict[str, Any]) -> None:
+        super()._check(group)
+        if not group["momentum"] >= 0:
+            raise ValueError(f"Invalid momentum value: {group['momentum']}")
+        if group["nesterov"] and (group["momentum"] == 0 or group["dampening"] != 0):
+            raise ValueError("Nesterov momentum requires a momentum and zero dampening")
+
+    def _settings(self, group: dict[str, Any]) -> dict[str, Any]:
+        numbers = ("lr", "momentum", "dampening", "weight_decay")
+        flags = ("nesterov", "maximize")
+        return {n: float(group[n]) for n in numbers} | {n: bool(group[n]) for n in flags}
+
+    def _update(self, p: Array, g: Array, state: dict[str, Any], settings: dict[str, Any]) -> None:
+        first = state.get("momentum_buffer") is None
+        if not settings["momentum"]:
+            for p_, g_, d, s in self._pieces(2, p, g):
+                sgd_update(p_, g_, None, d, s, first=first, **settings)
+            return
+        if first:
+            state["momentum_buffer"] = wrap(array_module(p).zeros_like(p))
+        for p_, g_, b, d, s in self._pieces(2, p, g, state["momentum_buffer"].array):
+            sgd_update(p_, g_, b, d, s, first=first, **settings)

@@ -1,0 +1,5 @@
+"""Data loading, and logging to TensorBoard."""
+
+from tinytensor.utils import data
+
+__all__ = ["data"]
