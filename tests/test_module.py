@@ -113,6 +113,20 @@ def test_tree_is_pytorchs():
     assert order == theirs_order
 
 
+def test_a_module_used_twice():
+    def twice(nn):
+        shared = nn.Linear(2, 2)
+        return nn.Sequential(shared, nn.ReLU(), shared)
+
+    both = Both(twice)
+    names = ["0.weight", "0.bias", "2.weight", "2.bias"]
+    assert list(both.ours.state_dict()) == list(both.theirs.state_dict()) == names
+    for model in (both.ours, both.theirs):
+        assert [n for n, _ in model.named_parameters()] == names[:2]
+        assert [n for n, _ in model.named_parameters(remove_duplicate=False)] == names
+        assert [n for n, _ in model.named_children()] == ["0", "1"] and len(model) == 3
+
+
 def test_state_dict_shares_memory_and_loading_copies():
     model = tt.nn.Linear(2, 2)
     state = model.state_dict()

@@ -71,7 +71,7 @@ def load(
         structure = header.get("__metadata__", {}).get(_KEY)
     except Exception as error:
         raise RuntimeError(f"{name} is not a complete safetensors file: {error}") from None
-    tensors = {key: from_numpy(x.copy()) for key, x in arrays.items()}
+    tensors = {key: from_numpy(x) for key, x in arrays.items()}
     if map_location is not None:
         tensors = {key: t.to(map_location) for key, t in tensors.items()}
     return tensors if structure is None else _rebuild(json.loads(structure), tensors)

@@ -17,7 +17,7 @@ from tinytensor.backend import Array, array_module
 from tinytensor.dtypes import float32, number_dtype, result_type
 from tinytensor.ops import elementwise as ops
 from tinytensor.primitive import Primitive
-from tinytensor.tape import apply
+from tinytensor.tape import apply, is_grad_enabled
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
@@ -148,7 +148,9 @@ def remainder(input: Tensor, other: Tensor | Number) -> Tensor:
 
 
 def _no_gradient(ufunc: np.ufunc, a: Tensor, b: Tensor | Number) -> Tensor:
-    a, b = a.detach(), as_tensor_like(b, a).detach()
+    b = as_tensor_like(b, a)
+    if is_grad_enabled() and (a.requires_grad or b.requires_grad):
+        raise NotImplementedError(f"the gradient of {ufunc.__name__} is outside tinytensor's subset: .detach() the operands")
     dtype = result_type(a.array, b.array)
     try:
         return core.wrap(ufunc(a.array.astype(dtype), b.array.astype(dtype)))

@@ -6,6 +6,7 @@ keepdim leaves the reduced dimensions, as ones. IndexError for a dimension that 
 from __future__ import annotations
 
 import builtins
+import functools
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -85,9 +86,12 @@ def norm(input: Tensor, p: float | str = 2, dim: Dims = None, keepdim: bool = Fa
 
 @numpy_names
 def prod(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
-    """Π x, no gradient."""
-    axis = None if dim is None else one_dim(dim, input.ndim)
-    return core.wrap(np.prod(input.detach().array, axis=axis, keepdims=keepdim))
+    """Π x, one factor after the other. Integers multiply as int64."""
+    x = input if input.array.dtype.kind == "f" else cast(input, int64.numpy)
+    if dim is None:
+        return functools.reduce(pointwise.mul, x.reshape(-1).unbind(), x.new_ones())
+    y = functools.reduce(pointwise.mul, x.unbind(dim))
+    return y.unsqueeze(dim) if keepdim else y
 
 
 # ------------------------------------------------------------------------------------------- extremes

@@ -62,10 +62,8 @@ def trunc_normal_(
         raise ValueError(f"[{a}, {b}] lies too far in the tail of N({mean}, {std}²) to draw from")
     normal_(tensor, mean, std, generator)
     values = tensor.array
-    outside = (values < a) | (values > b)
-    while (n := int(outside.sum())) > 0:
+    while n := int((outside := (values < a) | (values > b)).sum()):
         values[outside] = normal_(tensor.new_zeros(n), mean, std, generator).array
-        outside = (values < a) | (values > b)
     return tensor
 
 

@@ -127,16 +127,16 @@ class DataLoader:
             return self._load(index)
 
         waiting: deque[Future[Any]] = deque()
-        with ThreadPoolExecutor(self.num_workers) as pool:
-            try:
-                for number, index in enumerate(self._indices()):
-                    waiting.append(pool.submit(load, number, index))
-                    if len(waiting) > 2 * self.num_workers:
-                        yield waiting.popleft().result()
-                while waiting:
+        pool = ThreadPoolExecutor(self.num_workers)
+        try:
+            for number, index in enumerate(self._indices()):
+                waiting.append(pool.submit(load, number, index))
+                if len(waiting) > 2 * self.num_workers:
                     yield waiting.popleft().result()
-            finally:
-                pool.shutdown(wait=False, cancel_futures=True)
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def _as_tensor(sample: Any) -> Any:
