@@ -75,6 +75,14 @@ def _attention_dropped(q: Any, k: Any, v: Any, mask: Any, drop: np.ndarray) -> A
     return ((q @ k.mT * 0.5).softmax(-1) * t.from_numpy(drop).to(v.dtype)) @ v
 
 
+def _rotary(x: Any) -> Any:
+    t = _torch()
+    angles = t.arange(x.shape[-2])[:, None] * 10_000.0 ** (-t.arange(0, x.shape[-1], 2, dtype=t.float64) / x.shape[-1])
+    cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
+    a, b = x[..., 0::2], x[..., 1::2]
+    return t.stack([a * cos - b * sin, a * sin + b * cos], -1).flatten(-2)
+
+
 def _ce(reduction: str) -> Sample:
     return Sample(
         (normal(5, 4),),
@@ -198,6 +206,7 @@ SAMPLES: dict[str, list[Sample]] = {
     "softmax": [Sample((normal(2, 3, 4),), lambda x, a=a: x.softmax(a), {"axis": a}) for a in (0, 2)],
     "log_softmax": [Sample((normal(2, 3, 4),), lambda x, a=a: x.log_softmax(a), {"axis": a}) for a in (1, 2)],
     "cross_entropy": [_ce("mean"), _ce("sum"), _ce("none")],
+    "rotary": [Sample((normal(*shape),), _rotary) for shape in [(2, 5, 6), (1, 2, 3, 4)]],
     "dropout": [Sample((normal(2, 3),), lambda x: x * _torch().from_numpy(DROP), {"mask": DROP})],
     "attention": [
         Sample((normal(2, 3, 4), normal(2, 3, 4, seed=1), normal(2, 3, 5)),

@@ -90,9 +90,7 @@ def test_collate_errors():
 @pytest.mark.parametrize("workers", [0, 1, 3])
 @pytest.mark.parametrize("drop_last", [False, True])
 def test_batches_in_order(workers, drop_last):
-    loader = DataLoader(
-        Squares(11, wait=0.001), batch_size=4, num_workers=workers, drop_last=drop_last
-    )
+    loader = DataLoader(Squares(11, wait=0.001), batch_size=4, num_workers=workers, drop_last=drop_last)
     batches = list(loader)
     assert len(batches) == len(loader) == (2 if drop_last else 3)
     x, y = (tt.cat(parts) for parts in zip(*batches, strict=True))
@@ -105,9 +103,7 @@ def test_batches_in_order(workers, drop_last):
 def test_workers_draw_the_same_numbers_however_many_they_are():
     def draws(workers):
         tt.manual_seed(3)
-        return [
-            y[:, 1].tolist() for _, y in DataLoader(Squares(9, wait=0.002), 2, num_workers=workers)
-        ]
+        return [y[:, 1].tolist() for _, y in DataLoader(Squares(9, wait=0.002), 2, num_workers=workers)]
 
     assert draws(1) == draws(4) and len({value for batch in draws(2) for value in batch}) == 9
 
@@ -131,9 +127,7 @@ def test_leaving_early_stops_the_workers():
 
 def test_shuffle_and_generator():
     def order(seed):
-        loader = DataLoader(
-            Squares(50), 7, shuffle=True, generator=tt.Generator().manual_seed(seed)
-        )
+        loader = DataLoader(Squares(50), 7, shuffle=True, generator=tt.Generator().manual_seed(seed))
         return [tt.cat([x for x, _ in loader]).tolist() for _ in range(2)]
 
     first, second = order(1)
@@ -151,7 +145,7 @@ def test_other_ways_to_choose():
     assert [x.item() for x, _ in singles] == list(range(6)) and len(singles) == 6
     arrays = list(DataLoader([(np.ones(2), "a")], batch_size=None))
     assert isinstance(arrays[0][0], tt.Tensor) and arrays[0][1] == "a"
-    assert [x for x in DataLoader([1, 2, 3], 2, collate_fn=sum)] == [3, 3]
+    assert list(DataLoader([1, 2, 3], 2, collate_fn=sum)) == [3, 3]
 
 
 def test_errors_are_pytorchs():

@@ -42,9 +42,7 @@ def drawn(ours, theirs, settings, shape):
     torch.manual_seed(0)
     x = tt.nn.Parameter(tt.zeros(*shape))
     assert ours(x, **settings) is x and x.dtype is tt.float32 and x.requires_grad
-    return x.detach().numpy().astype(np.float64), theirs(
-        torch.zeros(*shape), **settings
-    ).double().numpy()
+    return x.detach().numpy().astype(np.float64), theirs(torch.zeros(*shape), **settings).double().numpy()
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -52,10 +50,7 @@ def drawn(ours, theirs, settings, shape):
 def test_uniform(case, shape):
     x, expected = drawn(*case, shape)
     width = expected.max() - expected.min()
-    assert (
-        abs(x.min() - expected.min()) < 1e-3 * width
-        and abs(x.max() - expected.max()) < 1e-3 * width
-    )
+    assert abs(x.min() - expected.min()) < 1e-3 * width and abs(x.max() - expected.max()) < 1e-3 * width
     assert abs(x.mean() - expected.mean()) < 5 * width / math.sqrt(12 * x.size) * math.sqrt(2)
 
 

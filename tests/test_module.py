@@ -26,9 +26,7 @@ def block(nn):
     """A small tree with most kinds of containers and layers in it."""
     attention = nn.ModuleDict({"qkv": nn.Linear(4, 12, bias=False), "drop": nn.Dropout(0.1)})
     feed_forward = nn.Sequential(nn.Linear(4, 8), nn.GELU(approximate="tanh"), nn.Linear(8, 4))
-    layers = nn.ModuleList(
-        [nn.LayerNorm(4), nn.LayerNorm(4), feed_forward, nn.LayerNorm((4,), bias=False)]
-    )
+    layers = nn.ModuleList([nn.LayerNorm(4), nn.LayerNorm(4), feed_forward, nn.LayerNorm((4,), bias=False)])
     return nn.ModuleDict({"embed": nn.Embedding(5, 4), "attention": attention, "layers": layers})
 
 
@@ -88,9 +86,7 @@ def test_losses(reduction):
         ours = getattr(tt.nn, name)(reduction=reduction, **extra)
         theirs = getattr(torch.nn, name)(reduction=reduction, **extra)
         expected = theirs(torch.tensor(x), torch.tensor(target)).numpy()
-        np.testing.assert_allclose(
-            ours(tt.tensor(x), tt.tensor(target)).numpy(), expected, rtol=1e-5
-        )
+        np.testing.assert_allclose(ours(tt.tensor(x), tt.tensor(target)).numpy(), expected, rtol=1e-5)
         assert repr(ours) == repr(theirs)
 
 
@@ -102,9 +98,7 @@ def test_tree_is_pytorchs():
         assert [n for n, _ in getattr(ours, names)()] == [n for n, _ in getattr(theirs, names)()]
     state, expected = ours.state_dict(), theirs.state_dict()
     assert isinstance(state, OrderedDict)
-    assert {k: tuple(v.shape) for k, v in state.items()} == {
-        k: tuple(v.shape) for k, v in expected.items()
-    }
+    assert {k: tuple(v.shape) for k, v in state.items()} == {k: tuple(v.shape) for k, v in expected.items()}
     assert list(ours.state_dict(prefix="model.")) == list(theirs.state_dict(prefix="model."))
     order = []
     ours.apply(lambda module: order.append(type(module).__name__))
@@ -312,9 +306,7 @@ class Tied(tt.nn.Module):
         self.register_buffer("scale", tt.ones(1))
 
 
-@pytest.mark.parametrize(
-    "change", [lambda m: m.double(), copy.deepcopy, lambda m: m.half().float()]
-)
+@pytest.mark.parametrize("change", [lambda m: m.double(), copy.deepcopy, lambda m: m.half().float()])
 def test_tied_weights_stay_tied(change):
     model = Tied()
     assert len(list(model.parameters())) == 1

@@ -132,9 +132,7 @@ def test_parameter_groups_and_their_state_dict():
         assert mine.items() <= expected.items()
     opt = SGD([tt.nn.Parameter(tt.ones(1))], lr=0.1)
     opt.add_param_group({"params": tt.nn.Parameter(tt.ones(1)), "lr": 0.2, "name": "second"})
-    assert [g["lr"] for g in opt.param_groups] == [0.1, 0.2] and opt.param_groups[1][
-        "name"
-    ] == "second"
+    assert [g["lr"] for g in opt.param_groups] == [0.1, 0.2] and opt.param_groups[1]["name"] == "second"
 
 
 @pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW"])
@@ -161,9 +159,7 @@ def test_continues_where_pytorch_stopped():
     their_opt = torch.optim.AdamW(groups(torch, theirs), lr=0.01)
     train(torch, theirs, their_opt, 5)
     saved = their_opt.state_dict()
-    entries = {
-        i: {k: tt.tensor(v.numpy()) for k, v in s.items()} for i, s in saved["state"].items()
-    }
+    entries = {i: {k: tt.tensor(v.numpy()) for k, v in s.items()} for i, s in saved["state"].items()}
     ours = [tt.nn.Parameter(tt.tensor(p.detach().numpy())) for p in theirs]
     opt = AdamW(groups(tt, ours))
     opt.load_state_dict({"state": entries, "param_groups": saved["param_groups"]})
@@ -205,9 +201,7 @@ def test_errors_are_pytorchs():
             lambda: optim.AdamW([p], betas=(0.9, -0.1)),
             lambda: optim.AdamW([p], weight_decay=-0.1),
             lambda: optim.SGD([p]).load_state_dict(optim.SGD(two).state_dict()),
-            lambda: optim.SGD([p]).load_state_dict(
-                optim.SGD([p, two[1]["params"][0]]).state_dict()
-            ),
+            lambda: optim.SGD([p]).load_state_dict(optim.SGD([p, two[1]["params"][0]]).state_dict()),
             lambda: optim.lr_scheduler.LambdaLR(optim.SGD([p]), [abs, abs]),
             lambda: optim.lr_scheduler.LambdaLR(optim.SGD([p]), abs, last_epoch=3),
             lambda: optim.RMSprops,
@@ -256,9 +250,7 @@ def test_step_runs_a_closure_with_gradients():
 
 def test_repr():
     text = repr(SGD([{"params": [tt.nn.Parameter(tt.ones(1))], "name": "only"}], lr=0.1))
-    assert text.startswith(
-        "SGD (\nParameter Group 0\n    dampening: 0\n    lr: 0.1\n"
-    ) and text.endswith("\n)")
+    assert text.startswith("SGD (\nParameter Group 0\n    dampening: 0\n    lr: 0.1\n") and text.endswith("\n)")
 
 
 # ------------------------------------------------------------------------------------- schedules
@@ -345,9 +337,7 @@ def test_adam_is_an_array_function():
 
     p, g = np.ones(4), np.full(4, 2.0)
     m, v, scratch = np.zeros(4), np.zeros(4), np.empty(4)
-    adamw_update(
-        p, g, m, v, scratch, step=1, lr=0.1, beta1=0.9, beta2=0.99, eps=0, weight_decay=0.5
-    )
+    adamw_update(p, g, m, v, scratch, step=1, lr=0.1, beta1=0.9, beta2=0.99, eps=0, weight_decay=0.5)
     np.testing.assert_allclose(p, 1 - 0.1 * 0.5 - 0.1, rtol=1e-12)
     np.testing.assert_allclose(m, 0.2, rtol=1e-12)
     assert Adam is not AdamW and issubclass(AdamW, Adam)

@@ -20,12 +20,7 @@ from safetensors import numpy as safetensors_numpy
 def same(a, b):
     """Equal, with the same types all the way down."""
     if isinstance(a, tt.Tensor):
-        return (
-            isinstance(b, tt.Tensor)
-            and a.dtype is b.dtype
-            and a.shape == b.shape
-            and tt.equal(a, b)
-        )
+        return isinstance(b, tt.Tensor) and a.dtype is b.dtype and a.shape == b.shape and tt.equal(a, b)
     if type(a) is not type(b):
         return False
     if isinstance(a, dict):
@@ -64,9 +59,7 @@ def test_round_trip(tmp_path):
     assert os.listdir(tmp_path) == ["file.st"]
 
 
-@pytest.mark.parametrize(
-    "obj", [tt.rand(2), [tt.rand(2)], 3, "x", None, {}, OrderedDict(a=1)], ids=repr
-)
+@pytest.mark.parametrize("obj", [tt.rand(2), [tt.rand(2)], 3, "x", None, {}, OrderedDict(a=1)], ids=repr)
 def test_single_values(obj):
     buffer = io.BytesIO()
     tt.save(obj, buffer)
@@ -88,9 +81,7 @@ def test_a_state_dict_is_an_ordinary_safetensors_file(tmp_path):
     model = tt.nn.Sequential(tt.nn.Linear(2, 3), tt.nn.LayerNorm(3))
     tt.save(model.state_dict(), tmp_path / "model.safetensors")
     arrays = safetensors_numpy.load_file(tmp_path / "model.safetensors")
-    assert {k: v.tolist() for k, v in arrays.items()} == {
-        k: v.tolist() for k, v in model.state_dict().items()
-    }
+    assert {k: v.tolist() for k, v in arrays.items()} == {k: v.tolist() for k, v in model.state_dict().items()}
     safetensors_numpy.save_file(arrays, tmp_path / "foreign.safetensors")
     twin = tt.nn.Sequential(tt.nn.Linear(2, 3), tt.nn.LayerNorm(3))
     twin.load_state_dict(tt.load(tmp_path / "foreign.safetensors"))

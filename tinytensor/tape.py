@@ -188,13 +188,17 @@ def _reachable(roots: Iterable[Edge]) -> list[Node]:
                 f"backward through {name} a second time: the arrays that it saved were dropped when backward ran;"
                 " call backward(retain_graph=True) the first time, or run the forward again"
             )
-        if _written:
-            _check_unwritten(node)
         for edge in node.inputs:
             if edge.__class__ is Node and edge not in seen:
                 seen.add(edge)
                 stack.append(edge)
-    return sorted(seen, key=lambda node: node.order)
+    nodes = sorted(seen, key=lambda node: node.order)
+    last_write = max((date for _, date in list(_written.values())), default=0)
+    for node in nodes:
+        if node.order > last_write:
+            break
+        _check_unwritten(node)
+    return nodes
 
 
 def _retain(t: Tensor | None, dy: Array) -> None:

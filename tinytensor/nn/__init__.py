@@ -52,6 +52,4 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    raise AttributeError(
-        f"tinytensor.nn has no {name}: outside the subset of PyTorch that tinytensor covers"
-    )
+    raise AttributeError(f"tinytensor.nn has no {name}: outside the subset of PyTorch that tinytensor covers")

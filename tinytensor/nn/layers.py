@@ -219,9 +219,7 @@ class CrossEntropyLoss(Module):
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """A scalar, or the shape of target for reduction="none"."""
-        return F.cross_entropy(
-            input, target, ignore_index=self.ignore_index, reduction=self.reduction
-        )
+        return F.cross_entropy(input, target, ignore_index=self.ignore_index, reduction=self.reduction)
 
 
 class MSELoss(Module):

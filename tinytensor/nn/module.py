@@ -103,8 +103,7 @@ class Module:
         kind, type_ = _HOMES[home]
         if value is not None and not isinstance(value, type_):
             raise TypeError(
-                f"cannot assign '{type(value).__name__}' as {kind} '{name}'"
-                f" ({type_.__name__} or None expected)"
+                f"cannot assign '{type(value).__name__}' as {kind} '{name}' ({type_.__name__} or None expected)"
             )
         self.__dict__[home][name] = value
 
@@ -304,9 +303,7 @@ class Module:
                     state[key] = value if keep_vars else value.detach()
         return state
 
-    def load_state_dict(
-        self, state_dict: Mapping[str, Any], strict: bool = True
-    ) -> IncompatibleKeys:
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> IncompatibleKeys:
         """Copy values in by name; strict=False allows missing and unexpected keys, and gives them.
 
         RuntimeError names every key at fault; nothing was copied then.

@@ -53,10 +53,7 @@ def load_state_dict(
 def _misfit(name: str, value: Any, own: Tensor) -> str:
     """Why a value cannot be copied into a parameter, or ""."""
     if not isinstance(value, Tensor):
-        return (
-            f'While copying the parameter named "{name}", expected Tensor from checkpoint'
-            f" but received {type(value)}"
-        )
+        return f'While copying the parameter named "{name}", expected Tensor from checkpoint but received {type(value)}'
     if value.shape != own.shape:
         return (
             f"size mismatch for {name}: copying a param with shape {value.shape} from checkpoint,"

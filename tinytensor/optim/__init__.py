@@ -13,6 +13,4 @@ __all__ = ["SGD", "Adam", "AdamW", "Optimizer", "lr_scheduler"]
 
 
 def __getattr__(name: str) -> Any:
-    raise AttributeError(
-        f"tinytensor.optim has no {name}: outside the subset of PyTorch that tinytensor covers"
-    )
+    raise AttributeError(f"tinytensor.optim has no {name}: outside the subset of PyTorch that tinytensor covers")

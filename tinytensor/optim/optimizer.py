@@ -63,9 +63,7 @@ class Optimizer:
         for p in params:
             if not isinstance(p, Tensor):
                 name = type(p).__name__
-                raise TypeError(
-                    f"optimizer can only optimize Tensors, but one of the params is {name}"
-                )
+                raise TypeError(f"optimizer can only optimize Tensors, but one of the params is {name}")
             if not p.is_leaf:
                 raise ValueError("can't optimize a non-leaf Tensor")
         if len(set(params)) != len(params):
@@ -123,10 +121,7 @@ class Optimizer:
         if small or not all(x.flags.c_contiguous for x in arrays):
             return [(*arrays, *self._spare(scratch, p, p.shape))]
         flat, spare = [x.reshape(-1) for x in arrays], self._spare(scratch, p, (BLOCK,))
-        return (
-            (*(x[i : i + BLOCK] for x in flat), *(x[: p.size - i] for x in spare))
-            for i in range(0, p.size, BLOCK)
-        )
+        return ((*(x[i : i + BLOCK] for x in flat), *(x[: p.size - i] for x in spare)) for i in range(0, p.size, BLOCK))
 
     def _spare(self, count: int, p: Array, shape: tuple[int, ...]) -> list[Array]:
         """Scratch arrays for p: made once for each shape."""
@@ -147,8 +142,7 @@ class Optimizer:
             for p in group["params"]:
                 numbers.setdefault(p, len(numbers))
         groups = [
-            {k: v for k, v in group.items() if k != "params"}
-            | {"params": [numbers[p] for p in group["params"]]}
+            {k: v for k, v in group.items() if k != "params"} | {"params": [numbers[p] for p in group["params"]]}
             for group in self.param_groups
         ]
         state = {numbers[p]: entries for p, entries in self.state.items() if entries}
@@ -165,8 +159,7 @@ class Optimizer:
         for new, own in zip(saved, self.param_groups, strict=True):
             if len(new["params"]) != len(own["params"]):
                 raise ValueError(
-                    "loaded state dict contains a parameter group that doesn't match the size of"
-                    " optimizer's group"
+                    "loaded state dict contains a parameter group that doesn't match the size of optimizer's group"
                 )
             self._check({**own, **new})
         params: dict[int, Tensor] = {}

@@ -28,6 +28,4 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    raise AttributeError(
-        f"tinytensor.utils.data has no {name}: outside the subset of PyTorch that tinytensor covers"
-    )
+    raise AttributeError(f"tinytensor.utils.data has no {name}: outside the subset of PyTorch that tinytensor covers")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -43,8 +42,7 @@ def default_collate(batch: Sequence[Any]) -> Any:
         fields = [default_collate(field) for field in zip(*batch, strict=True)]
         return type(first)(*fields) if hasattr(first, "_fields") else fields
     raise TypeError(
-        "default_collate: batch must contain tensors, numpy arrays, numbers, dicts or lists;"
-        f" found {type(first)}"
+        f"default_collate: batch must contain tensors, numpy arrays, numbers, dicts or lists; found {type(first)}"
     )
 
 
@@ -77,15 +75,11 @@ class DataLoader:
         if batch_sampler is not None:
             if batch_size != 1 or shuffle or sampler is not None or drop_last:
                 raise ValueError(
-                    "batch_sampler option is mutually exclusive with batch_size, shuffle, sampler,"
-                    " and drop_last"
+                    "batch_sampler option is mutually exclusive with batch_size, shuffle, sampler, and drop_last"
                 )
             batch_size = None
         elif batch_size is None and drop_last:
-            raise ValueError(
-                "batch_size=None option disables auto-batching and is mutually exclusive with"
-                " drop_last"
-            )
+            raise ValueError("batch_size=None option disables auto-batching and is mutually exclusive with drop_last")
         if pin_memory:
             warnings.warn("pin_memory=True: host memory is not pinned here", stacklevel=2)
         if sampler is None and batch_sampler is None:
@@ -120,13 +114,15 @@ class DataLoader:
 
     def _load_ahead(self) -> Iterator[Any]:
         """`_load` in threads, two batches ahead for each."""
+        from concurrent.futures import ThreadPoolExecutor  # its import is slow, and few need it
+
         seed = int(randint(2**62, (1,), generator=self.generator).item())
 
         def load(number: int, index: Any) -> Any:
             manual_seed(seed + number)  # of this thread's own generator
             return self._load(index)
 
-        waiting: deque[Future[Any]] = deque()
+        waiting: deque[Any] = deque()
         pool = ThreadPoolExecutor(self.num_workers)
         try:
             for number, index in enumerate(self._indices()):

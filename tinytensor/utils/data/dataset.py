@@ -47,9 +47,7 @@ class Subset(Dataset[T_co]):
         return len(self.indices)
 
 
-def random_split(
-    dataset: Any, lengths: Sequence[int | float], generator: Generator | None = None
-) -> list[Subset[Any]]:
+def random_split(dataset: Any, lengths: Sequence[int | float], generator: Generator | None = None) -> list[Subset[Any]]:
     """Disjoint random parts of the given lengths, or fractions of 1 (remainders are dealt out).
 
     ValueError where the lengths do not add up to len(dataset).
