@@ -1,10 +1,10 @@
 """tinytensor: a tensor engine with autograd that reads in an evening, in NumPy. It speaks a subset of PyTorch.
 
-    import tinytensor as torch
-
-    w = torch.tensor([1.0, 2.0], requires_grad=True)
-    (w * w).sum().backward()
-    w.grad                                     # tensor([2., 4.])
+    >>> import tinytensor as torch
+    >>> w = torch.tensor([1.0, 2.0], requires_grad=True)
+    >>> (w * w).sum().backward()
+    >>> w.grad
+    tensor([2., 4.])
 
 Reading order: primitive.py (the table), ops/ (the pairs), tape.py (record and play back), tensor.py, nn/, optim/.
 """

@@ -40,6 +40,11 @@ def grad(
     """The gradients of Σ outputs·grad_outputs with respect to inputs, which may be results; no .grad is touched.
 
     RuntimeError for an input that outputs do not depend on, unless allow_unused (then None).
+
+    >>> import tinytensor as tt
+    >>> x = tt.tensor(3.0, requires_grad=True)
+    >>> grad(x**2, x)
+    (tensor(6.),)
     """
     wanted = _listed(inputs)
     for x in wanted:

@@ -33,6 +33,11 @@ def gradcheck(
 
     inputs: Tensors in float64, those that require grad are checked. Raises GradcheckError with the place and the
     size of the worst error (or returns False with raise_exception=False); ValueError if there is nothing to check.
+
+    >>> import tinytensor as tt
+    >>> x = tt.rand(2, 3, dtype=tt.float64, requires_grad=True)
+    >>> gradcheck(lambda x: x.exp().sum(0), x)
+    True
     """
     args = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
     checked = [x for x in args if isinstance(x, Tensor) and x.requires_grad]

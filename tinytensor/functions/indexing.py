@@ -80,6 +80,11 @@ def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """y[i, j] = x[i, index[i, j]] for dim 1, and so on: picks along dim. index: int64, sizes at most input's.
 
     RuntimeError for an index outside of the Tensor or with another number of dimensions.
+
+    >>> import tinytensor as tt
+    >>> gather(tt.tensor([[1, 2, 3], [4, 5, 6]]), 1, tt.tensor([[2], [0]]))
+    tensor([[3],
+            [4]])
     """
     axis = one_dim(dim, input.ndim)
     x, at = input.array, index.array

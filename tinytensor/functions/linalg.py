@@ -38,6 +38,10 @@ def einsum(equation: str, *operands: Any) -> Tensor:
 
     Letters missing in the output are summed over; without `->` the output has the letters that stand once, in
     alphabetical order; `...` stands for leading dimensions. A letter twice in one operand is outside the subset.
+
+    >>> import tinytensor as tt
+    >>> einsum("ij,j->i", tt.tensor([[1.0, 2.0], [3.0, 4.0]]), tt.tensor([1.0, 10.0]))
+    tensor([21., 43.])
     """
     if len(operands) == 1 and isinstance(operands[0], (list, tuple)):
         operands = tuple(operands[0])

@@ -170,7 +170,12 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
 
 
 def split(tensor: Tensor, split_size_or_sections: int | Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
-    """Pieces along dim: of one size (the last may be smaller), or of the sizes in a list that add up to it."""
+    """Pieces along dim: of one size (the last may be smaller), or of the sizes in a list that add up to it.
+
+    >>> import tinytensor as tt
+    >>> split(tt.arange(5), 2)
+    (tensor([0, 1]), tensor([2, 3]), tensor([4]))
+    """
     axis = one_dim(dim, tensor.ndim)
     n = tensor.array.shape[axis]
     if isinstance(split_size_or_sections, int):
