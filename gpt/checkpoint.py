@@ -1,0 +1,224 @@
+"""Checkpoints that survive a crash at any instant, and tell when they are damaged.
+
+    RUN/config.json                          the configuration
+    RUN/checkpoint/weights.safetensors       every parameter by its name
+    RUN/checkpoint/optimizer.safetensors     AdamW's state of each parameter: `name.exp_avg`, ...
+    RUN/checkpoint/metadata.json             step, configuration, tokenizer, checksums, versions
+
+A save writes `checkpoint.new` completely, then renames `checkpoint` to `checkpoint.old` and
+`checkpoint.new` to `checkpoint`. Between the two renames `checkpoint.old` is the complete one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load as parse_arrays
+from safetensors.numpy import save as format_arrays
+
+import tinytensor
+from gpt.cli import check_device
+from gpt.config import GPTConfig, TrainConfig, from_dict
+from gpt.errors import UserError
+from gpt.model import GPT, Bigram, build
+from gpt.tokenizer import CharTokenizer
+from tinytensor import Tensor, from_numpy
+from tinytensor.optim import AdamW
+
+Arrays = dict[str, NDArray[Any]]
+CURRENT, NEW, OLD = "checkpoint", "checkpoint.new", "checkpoint.old"
+FILES = ("weights.safetensors", "optimizer.safetensors")
+
+
+@dataclass
+class Checkpoint:
+    """All that a run needs to go on: `step` updates were made in `seconds`."""
+
+    step: int
+    seconds: float
+    config: TrainConfig
+    tokenizer: CharTokenizer
+    corpus_sha256: str
+    weights: Arrays
+    optimizer: Arrays
+
+
+def save(run: Path, checkpoint: Checkpoint) -> None:
+    """Replace the run's checkpoint; on failure the previous one is still there."""
+    files = [format_arrays(checkpoint.weights), format_arrays(checkpoint.optimizer)]
+    metadata = {
+        "step": checkpoint.step,
+        "seconds": checkpoint.seconds,
+        "config": asdict(checkpoint.config),
+        "tokenizer": checkpoint.tokenizer.to_json(),
+        "corpus_sha256": checkpoint.corpus_sha256,
+        "sha256": {name: sha256(data) for name, data in zip(FILES, files, strict=True)},
+        "versions": {
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+            "tinytensor": tinytensor.__version__,
+        },
+    }
+    files.append(json.dumps(metadata, indent=2).encode())
+    try:
+        shutil.rmtree(run / NEW, ignore_errors=True)
+        (run / NEW).mkdir()
+        for name, data in zip((*FILES, "metadata.json"), files, strict=True):
+            write(run / NEW / name, data)
+        sync_folder(run / NEW)
+        swap(run)
+    except OSError as error:
+        shutil.rmtree(run / NEW, ignore_errors=True)
+        raise UserError(
+            f"cannot save step {checkpoint.step} in {run}: {error.strerror or error}; "
+            f"the checkpoint before it is intact"
+        ) from None
+
+
+def swap(run: Path) -> None:
+    """Put the complete `checkpoint.new` in place of `checkpoint`."""
+    if (run / CURRENT).exists():  # else an earlier swap was cut off, and OLD is the complete one
+        shutil.rmtree(run / OLD, ignore_errors=True)
+        os.rename(run / CURRENT, run / OLD)
+    os.rename(run / NEW, run / CURRENT)
+    sync_folder(run)
+    shutil.rmtree(run / OLD, ignore_errors=True)
+
+
+def write(path: Path, data: bytes) -> None:
+    """Write a file and wait until the disk has it."""
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until the disk has a folder's names, where the system can say so."""
+    if hasattr(os, "O_DIRECTORY"):
+        descriptor = os.open(folder, os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def read(run: Path) -> Checkpoint:
+    """The run's checkpoint, with every checksum verified."""
+    folder = next((run / name for name in (CURRENT, OLD) if (run / name).is_dir()), None)
+    if folder is None or not (run / "config.json").is_file():
+        raise UserError(
+            f"{run} is not a run folder: it has no "
+            f"{'checkpoint' if folder is None else 'config.json'}; "
+            f"give a folder that python -m gpt.train made"
+        )
+    try:
+        metadata = json.loads((folder / "metadata.json").read_text(encoding="utf-8"))
+        config = from_dict(metadata["config"], f"{folder / 'metadata.json'}")
+        tokenizer = CharTokenizer.from_json(metadata["tokenizer"])
+        step, seconds, corpus = (metadata[key] for key in ("step", "seconds", "corpus_sha256"))
+        arrays = [read_arrays(folder / name, metadata["sha256"][name]) for name in FILES]
+        checkpoint = Checkpoint(int(step), float(seconds), config, tokenizer, str(corpus), *arrays)
+        written = json.loads((run / "config.json").read_text(encoding="utf-8"))
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        if isinstance(error, UserError):
+            raise
+        reason = error.strerror if isinstance(error, OSError) else repr(error)
+        raise UserError(f"{folder} is damaged or incomplete: {reason}") from None
+    compare(run, from_dict(written, f"{run / 'config.json'}"), checkpoint)
+    return checkpoint
+
+
+def read_arrays(path: Path, expected: str) -> Arrays:
+    """A safetensors file's arrays, if its checksum is the one that was written down."""
+    data = path.read_bytes()
+    if sha256(data) != expected:
+        raise UserError(
+            f"{path} is cut off or altered: {len(data):,} bytes with sha256 {sha256(data)[:12]}, "
+            f"written with {expected[:12]}; restore it from a copy, or train again"
+        )
+    try:
+        return {name: array.copy() for name, array in parse_arrays(data).items()}
+    except SafetensorError as error:
+        raise UserError(f"{path} is not a safetensors file: {error}") from None
+
+
+def compare(run: Path, written: GPTConfig, checkpoint: Checkpoint) -> None:
+    """UserError if config.json describes another model than the checkpoint's."""
+    names = GPTConfig.__dataclass_fields__
+    for name in names:
+        ours, theirs = getattr(written, name), getattr(checkpoint.config, name)
+        if ours != theirs:
+            raise UserError(f"{run / 'config.json'} says {name} {ours}, its checkpoint {theirs}")
+    if checkpoint.tokenizer.vocab_size != checkpoint.config.vocab_size:
+        raise UserError(f"{run}: the tokenizer's size is not vocab_size")
+
+
+def load(run: str | Path) -> tuple[GPT | Bigram, CharTokenizer]:
+    """The model of a run folder, ready to evaluate, and its tokenizer."""
+    checkpoint = read(Path(run))
+    return restore_model(checkpoint, Path(run)).eval(), checkpoint.tokenizer
+
+
+def restore_model(checkpoint: Checkpoint, run: Path) -> GPT | Bigram:
+    """The checkpoint's model on its configuration's device."""
+    check_device(checkpoint.config.device)
+    model = fresh_model(checkpoint.config)
+    try:
+        model.load_state_dict({name: from_numpy(a) for name, a in checkpoint.weights.items()})
+    except RuntimeError as error:  # names that are missing, unexpected or of another shape
+        raise UserError(f"{run}: the weights do not fit the configuration: {error}") from None
+    return model
+
+
+def fresh_model(config: TrainConfig) -> GPT | Bigram:
+    """A model with its first weights, on the configuration's device and in its precision."""
+    return build(config).to(device=config.device, dtype=getattr(tinytensor, config.dtype))
+
+
+def weight_arrays(model: GPT | Bigram) -> Arrays:
+    return {name: to_array(value) for name, value in model.state_dict().items()}
+
+
+def optimizer_arrays(model: GPT | Bigram, optimizer: AdamW) -> Arrays:
+    """AdamW's state under `parameter.key`."""
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    return {
+        f"{names[id(parameter)]}.{key}": to_array(value)
+        for parameter, state in optimizer.state.items()
+        for key, value in state.items()
+    }
+
+
+def restore_optimizer(model: GPT | Bigram, optimizer: AdamW, arrays: Arrays) -> None:
+    """Give AdamW the state that `optimizer_arrays` took; UserError if it is another model's."""
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    shapes = {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
+    order = [names[id(p)] for group in optimizer.param_groups for p in group["params"]]
+    state: dict[int, dict[str, Tensor]] = {}
+    for path, array in arrays.items():
+        name, key = path.rsplit(".", 1)
+        if name not in shapes or array.shape not in ((), shapes[name]):
+            raise UserError(f"the optimizer's state {path} {array.shape} does not fit the model")
+        state.setdefault(order.index(name), {})[key] = from_numpy(array)
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+
+
+def to_array(value: Any) -> NDArray[Any]:
+    """A tensor's or number's array, on the host and not shared."""
+    array = value.detach().cpu().numpy() if isinstance(value, Tensor) else value
+    return np.array(array)

@@ -1,0 +1,148 @@
+"""What the three commands share: flags made from the configuration, and errors in one line."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import difflib
+import functools
+import importlib
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+from gpt.config import RECIPES, TYPES, TrainConfig, check, flag
+from gpt.errors import UserError
+
+RESUMABLE = ("steps", "eval_every", "threads")  # what may change when a run goes on
+
+
+def command(name: str) -> Callable[[Callable[[list[str]], int]], Callable[..., int]]:
+    """Make `main(argv) -> exit status` of a body that raises: 0 done, 2 a UserError, 130 Ctrl-C."""
+
+    def decorate(body: Callable[[list[str]], int]) -> Callable[..., int]:
+        @functools.wraps(body)
+        def main(argv: Sequence[str] | None = None) -> int:
+            try:
+                return body(list(sys.argv[1:] if argv is None else argv))
+            except UserError as error:
+                return fail(name, str(error), 2)
+            except MemoryError as error:
+                sizes = "--batch-size, --context, --width or --layers"
+                return fail(name, f"out of memory; lower {sizes}. {error}", 2)
+            except KeyboardInterrupt:
+                return fail(name, "interrupted", 130)
+            except BrokenPipeError:  # the reader left, as `head` does: nothing more to say
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                return 141
+            except OSError as error:
+                where = f"{error.filename}: " if error.filename else ""
+                return fail(name, f"{where}{error.strerror or error}", 2)
+
+        return main
+
+    return decorate
+
+
+def fail(name: str, message: str, status: int) -> int:
+    print(f"{name}: {' '.join(message.split())}", file=sys.stderr, flush=True)
+    return status
+
+
+class Parser(argparse.ArgumentParser):
+    """An ArgumentParser that raises UserError, and knows a misspelt flag."""
+
+    def __init__(self, name: str, description: str) -> None:
+        super().__init__(f"python -m {name}", description=description, allow_abbrev=False)
+
+    def error(self, message: str) -> NoReturn:
+        if message.startswith("unrecognized arguments: --"):
+            word = message.split()[2].split("=")[0]
+            close = difflib.get_close_matches(word, self._option_string_actions, 1, 0.7)
+            message += f"; did you mean {close[0]}?" if close else f"; see {self.prog} --help"
+        raise UserError(re.sub(r"^argument \S+: (?=--)", "", message))  # one flag named twice
+
+
+def add_config_arguments(parser: argparse.ArgumentParser) -> None:
+    """A flag for each field of TrainConfig, in the field's group. Absent flags set nothing."""
+    groups: dict[str, Any] = {}
+    for each in dataclasses.fields(TrainConfig):
+        if "group" not in each.metadata:
+            continue
+        title = each.metadata["group"]
+        group = groups.setdefault(title, None) or parser.add_argument_group(title)
+        groups[title] = group
+        default = each.metadata["shown"] or each.default
+        unit = f" [{each.metadata['unit']}]" if each.metadata["unit"] else ""
+        text = f"{each.metadata['text']}{unit} (default: {default})".replace("%", "%%")
+        how: dict[str, Any] = {"default": argparse.SUPPRESS, "dest": each.name, "help": text}
+        if each.type == "bool":
+            group.add_argument(flag(each.name), action=argparse.BooleanOptionalAction, **how)
+        else:
+            rule = each.metadata["rule"]
+            metavar = {"int": "N", "float": "X", "str": "|".join(rule.choices) or "NAME"}[
+                str(each.type)
+            ]
+            convert = functools.partial(parse_value, each)
+            group.add_argument(flag(each.name), type=convert, metavar=metavar, **how)
+
+
+def parse_value(each: dataclasses.Field[Any], text: str) -> object:
+    """The field's value that `text` spells; the error says what would be right."""
+    try:
+        value = TYPES[str(each.type)](text)
+    except ValueError:
+        value = text  # of the wrong type: the check refuses it in the field's own words
+    try:
+        check(each, value)
+    except UserError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return value
+
+
+def new_config(recipe: str, given: dict[str, Any]) -> TrainConfig:
+    """The recipe, changed by the flags that were given."""
+    config = dataclasses.replace(RECIPES[recipe], **given)
+    if config.model == "bigram":
+        transformer_only = [
+            each.name
+            for each in dataclasses.fields(config)
+            if each.name in given and each.metadata["group"] == "transformer"
+        ]
+        if transformer_only:
+            names = ", ".join(map(flag, transformer_only))
+            raise UserError(f"{names}: --model bigram has no transformer; leave it out")
+    return config
+
+
+def resumed_config(saved: TrainConfig, step: int, given: dict[str, Any]) -> TrainConfig:
+    """The run's own configuration; only RESUMABLE flags may differ from it."""
+    for name, value in given.items():
+        if name not in RESUMABLE and value != getattr(saved, name):
+            raise UserError(
+                f"{flag(name)} {value}: a resumed run keeps its {getattr(saved, name)}; "
+                f"leave the flag out (only {', '.join(map(flag, RESUMABLE))} may change)"
+            )
+    config = dataclasses.replace(saved, **given)
+    if config.steps < step:
+        raise UserError(f"--steps {config.steps}: the run is at step {step} already; give more")
+    return config
+
+
+def check_device(device: str) -> None:
+    """UserError if `device` is cuda and there is none: what is missing, and how to get it."""
+    if device == "cpu":
+        return
+    import tinytensor
+
+    if tinytensor.cuda.is_available():
+        return
+    try:
+        importlib.import_module("cupy")
+    except ImportError:
+        missing = 'CuPy is not installed: pip install "tinytensor[gpu]"'
+    else:
+        missing = "CuPy finds no NVIDIA GPU or driver on this machine (see nvidia-smi)"
+    raise UserError(f"--device cuda: {missing}; or take --device cpu")

@@ -1,0 +1,98 @@
+"""The loss of a trained model over a whole validation split.
+
+    python -m gpt.evaluate RUN [--data PATH] [--json]
+
+Windows of the context's length stand side by side, so each of the N - 1 predictions of a split of
+N characters is made once; the last window may be shorter.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from gpt import baselines, checkpoint, data
+from gpt.cli import Parser, command
+from gpt.data import Ids
+from gpt.model import GPT, Bigram
+from gpt.parallel import ordered_map, usable_cores
+from tinytensor import from_numpy, no_grad
+from tinytensor.backend import keep_freed_memory
+
+TOKENS_AT_ONCE = 1024  # how many predictions one forward pass makes
+
+
+def windows(ids: Ids, context: int, limit: int = 0) -> Iterator[tuple[Ids, Ids]]:
+    """Inputs and targets (B, T) that predict every token of ids but the first, once.
+
+    With a `limit`, at most so many windows, evenly spaced over the split.
+    """
+    full = (len(ids) - 1) // context
+    x = ids[: full * context].reshape(full, context)
+    y = ids[1 : full * context + 1].reshape(full, context)
+    rest = 0 if 0 < limit < full else len(ids) - 1 - full * context
+    if 0 < limit < full:
+        chosen = np.arange(limit) * full // limit
+        x, y = x[chosen], y[chosen]
+    at_once = max(1, TOKENS_AT_ONCE // context)
+    for i in range(0, len(x), at_once):
+        yield x[i : i + at_once], y[i : i + at_once]
+    if rest:
+        yield ids[None, -1 - rest : -1], ids[None, -rest:]
+
+
+def mean_loss(model: GPT | Bigram, ids: Ids, limit: int = 0) -> tuple[float, int]:
+    """The mean of -ln p over the predictions, in nats, and their number."""
+    device = next(model.parameters()).device
+
+    def total(window: tuple[Ids, Ids]) -> tuple[float, int]:
+        x, y = (from_numpy(np.ascontiguousarray(part)).to(device) for part in window)
+        with no_grad(), np.errstate(all="ignore"):  # a loss that is not finite shows by itself
+            _, loss = model(x, y)
+        return loss.item() * x.numel(), x.numel()
+
+    was_training = model.training
+    model.eval()
+    threads = usable_cores() if device.type == "cpu" else 1
+    totals = ordered_map(total, windows(ids, model.config.context, limit), threads)
+    model.train(was_training)
+    losses, counts = zip(*totals, strict=True)
+    return sum(losses) / sum(counts), sum(counts)
+
+
+@command("gpt.evaluate")
+def main(argv: list[str]) -> int:
+    parser = Parser("gpt.evaluate", "Loss of a run over the whole validation split.")
+    parser.add_argument("run", metavar="RUN", type=Path, help="a folder that gpt.train made")
+    parser.add_argument(
+        "--data", metavar="PATH", help="another text, whose own last 10 %% is the validation split "
+        "(default: the text that the run was trained on)"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    options = parser.parse_args(argv)
+    keep_freed_memory()
+
+    saved = checkpoint.read(options.run)
+    model = checkpoint.restore_model(saved, options.run)
+    corpus = data.read(options.data or saved.config.data)
+    ids = saved.tokenizer.encode(corpus.text, corpus.name)
+    train_ids, validation_ids = data.split(ids, saved.config.context)
+    loss, tokens = mean_loss(model, validation_ids)
+    bits = loss / math.log(2)
+    if options.json:
+        print(json.dumps({"loss": loss, "bits_per_character": bits, "tokens": tokens}))
+        return 0
+    base = baselines.measure(train_ids, validation_ids, saved.tokenizer.vocab_size)
+    print(f"loss {loss:.4f} nats = {bits:.4f} bits per character")
+    print(f"over the whole validation split of {corpus.name}: {tokens:,} predictions")
+    print(f"baselines of this text in nats: {base}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

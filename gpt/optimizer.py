@@ -1,0 +1,37 @@
+"""How the weights are updated: AdamW's parameter groups, and the learning rate's schedule."""
+
+from __future__ import annotations
+
+import math
+
+from gpt.config import TrainConfig
+from gpt.model import GPT, Bigram
+from tinytensor.optim import AdamW
+
+
+def learning_rate(step: int, config: TrainConfig) -> float:
+    """A linear rise over `warmup` steps, the peak, then a fall over the last `decay` of the run.
+
+    With progress p from 0 to 1 over the fall, and rates from `peak` to `final`:
+    linear: peak + (final - peak) p        cosine: final + (peak - final) (1 + cos(pi p)) / 2
+    """
+    peak, final = config.learning_rate, config.final_learning_rate
+    if step < config.warmup:
+        return peak * (step + 1) / (config.warmup + 1)
+    begin = max(config.warmup, config.steps * (1 - config.decay))
+    if step <= begin:
+        return peak
+    p = (step - begin) / (config.steps - begin)
+    fall = p if config.decay_shape == "linear" else (1 - math.cos(math.pi * p)) / 2
+    return peak + (final - peak) * fall
+
+
+def make_optimizer(model: GPT | Bigram, config: TrainConfig) -> AdamW:
+    """AdamW that decays matrices and leaves vectors (biases, norms) alone."""
+    parameters = list(model.parameters())
+    groups = [
+        {"params": [p for p in parameters if p.dim() >= 2], "weight_decay": config.weight_decay},
+        {"params": [p for p in parameters if p.dim() < 2], "weight_decay": 0.0},
+    ]
+    groups = [group for group in groups if group["params"]]
+    return AdamW(groups, lr=config.learning_rate, betas=(config.beta1, config.beta2))

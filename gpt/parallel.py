@@ -1,0 +1,104 @@
+"""A batch split over threads: each has its own gradients and shares the weights' memory.
+
+NumPy lets other threads run while it computes, so N threads with one BLAS thread each use N cores
+for every operation, where a BLAS with N threads uses them for matrix products alone. The split and
+the order of the sums are fixed, so the result does not depend on which thread is faster.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from typing import TypeVar
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from gpt.config import TrainConfig
+from gpt.data import Ids
+from gpt.model import GPT, Bigram
+from tinytensor import from_numpy, manual_seed
+
+Batch = tuple[Ids, Ids]
+A = TypeVar("A")
+B = TypeVar("B")
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on, which containers and taskset can make few."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def one_blas_thread() -> threadpool_limits:
+    """A context without BLAS's own threads, which wait for each other busily: on cores that are
+    shared with other work that makes small products many times slower."""
+    return threadpool_limits(1, user_api="blas")
+
+
+def ordered_map(function: Callable[[A], B], items: Iterable[A], threads: int) -> list[B]:
+    """[function(item) for item in items], on several threads."""
+    with one_blas_thread(), ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(function, items))
+
+
+class Shards:
+    """`threads` copies of a model with the same parameters, not the same gradients.
+
+    Within the context BLAS is held to one thread. The first copy is the model itself.
+    """
+
+    def __init__(self, model: GPT | Bigram, config: TrainConfig) -> None:
+        self.config = config
+        self.models = [model] + [copy.deepcopy(model) for _ in range(config.threads - 1)]
+        for replica in self.models[1:]:
+            for own, shared in zip(replica.parameters(), model.parameters(), strict=True):
+                own.data = shared.data
+
+    def __enter__(self) -> Shards:
+        self._blas = one_blas_thread()
+        self._pool = ThreadPoolExecutor(max(1, len(self.models) - 1))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown()
+        self._blas.restore_original_limits()
+
+    def gradient(self, batches: Sequence[Batch], step: int) -> float:
+        """Return the batches' mean loss, and leave its gradient in the model's parameters."""
+        others = range(1, len(self.models))
+        jobs = [self._pool.submit(self._shard, shard, batches, step) for shard in others]
+        try:
+            loss = self._shard(0, batches, step)  # this thread works as well
+        finally:
+            wait(jobs)
+        loss += sum(job.result() for job in jobs)
+        for total, *rest in zip(*(model.parameters() for model in self.models), strict=True):
+            for other in rest:
+                if total.grad is not None and other.grad is not None:
+                    total.grad.add_(other.grad)
+        return loss
+
+    def _shard(self, shard: int, batches: Sequence[Batch], step: int) -> float:
+        """One thread's part of every batch, weighted by its share of the tokens."""
+        model, total = self.models[shard], 0.0
+        model.zero_grad()
+        for micro_step, (ids, targets) in enumerate(batches):
+            x = np.array_split(ids, len(self.models))[shard]  # (B / threads, T)
+            y = np.array_split(targets, len(self.models))[shard]
+            manual_seed(seed_of(self.config.seed, step, micro_step, shard))  # for dropout
+            device = self.config.device
+            with np.errstate(all="ignore"):  # a loss that is not finite is reported by name
+                _, loss = model(from_numpy(x).to(device), from_numpy(y).to(device))
+                loss = loss * (len(x) / len(ids) / len(batches))
+                loss.backward()
+                total += loss.item()
+        return total
+
+
+def seed_of(*numbers: int) -> int:
+    """A seed from several numbers, so that resumed runs drop the same activations."""
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0]) >> 1

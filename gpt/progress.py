@@ -1,0 +1,62 @@
+"""What a run says while it trains: a bar on a terminal, lines in a pipe, nothing if quiet."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from gpt.baselines import Baselines
+from gpt.config import TrainConfig
+from gpt.metrics import Row
+
+SECONDS_BETWEEN_LINES = 5.0
+
+
+class Progress:
+    """Shows the last row, with the corpus's baselines beside every loss and the time left."""
+
+    def __init__(self, config: TrainConfig, step: int, baselines: Baselines, quiet: bool) -> None:
+        self._steps, self._first, self._quiet = config.steps, step, quiet
+        self._baselines = baselines
+        self._val = ""
+        self._began = self._last_line = time.perf_counter()
+        self._bar = None
+        if sys.stdout.isatty() and not quiet:
+            from tqdm import tqdm
+
+            shape = "{n_fmt}/{total_fmt} {bar:6} {remaining} left{postfix}"
+            total = config.steps
+            self._bar = tqdm(None, None, total, file=sys.stdout, dynamic_ncols=True,
+                             initial=step, bar_format=shape)  # fmt: skip
+
+    def update(self, row: Row) -> None:
+        """Show `row`; in a pipe, if it was evaluated or some seconds have passed."""
+        val = row["val_loss"]
+        self._val = self._val if val is None else f" val {val:.3f}"
+        if self._bar is not None:
+            self._bar.set_postfix_str(self._text(row), refresh=False)
+            self._bar.update()
+        elif not self._quiet:
+            self._line(row)
+            self._val = ""  # a line has only what its own step measured
+
+    def _text(self, row: Row) -> str:
+        speed = row["tokens_per_second"] / 1000
+        return f"loss {row['train_loss']:.3f}{self._val}, {speed:.0f}k tokens/s, {self._baselines}"
+
+    def _line(self, row: Row) -> None:
+        now = time.perf_counter()
+        first = row["step"] == self._first + 1
+        if first or row["val_loss"] is not None or now - self._last_line > SECONDS_BETWEEN_LINES:
+            self._last_line = now
+            per_step = (now - self._began) / (row["step"] - self._first)
+            left = round(per_step * (self._steps - row["step"]))
+            at = f"{row['step']:{len(str(self._steps))}}/{self._steps}"
+            print(f"step {at} {left // 60}:{left % 60:02} left, {self._text(row)}", flush=True)
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()

@@ -1,0 +1,59 @@
+"""Rotary positions: pairs of a query's or key's numbers are turned by an angle that grows with the position.
+
+    y[t, i] = x[t, i] · e^(i θ[t, i]),     θ[t, i] = t · 10000^(−2i / D),     x[t, i] = x[t, 2i] + i x[t, 2i+1]
+
+The product of a query turned by t and a key turned by s depends on t − s alone, so attention sees distances.
+A turn is undone by turning back: the gradient is dy · e^(−i θ). It is a primitive of its own, because written out in
+sines and cosines it would cost a fifth of the training step.
+Source: Su et al., "RoFormer", 2021, arXiv:2104.09864, section 3.2.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from tinytensor import Tensor
+from tinytensor.backend import Array, array_module
+from tinytensor.primitive import primitive
+from tinytensor.tape import apply
+
+
+def rotary_forward(x: Array) -> Any:
+    turn = turns(x.shape[-2], x.shape[-1], complex_of(x.dtype), array_module(x))
+    return (as_complex(x) * turn).view(x.dtype), (turn,)
+
+
+def rotary_backward(dy: Array, turn: Array) -> Any:
+    return ((as_complex(dy) * turn.conj()).view(dy.dtype),)
+
+
+def as_complex(x: Array) -> Array:
+    """Neighbours in the last dimension as real and imaginary part: (…, D) floats → (…, D/2) complex numbers."""
+    if x.strides[-1] != x.itemsize:
+        x = x.copy()
+    return x.view(complex_of(x.dtype))
+
+
+def complex_of(dtype: Any) -> Any:
+    """The complex type made of two of these; ValueError for float16, which has none."""
+    if dtype.itemsize < 4:
+        raise ValueError(f"rotary positions need float32 or float64, not {dtype}")
+    return np.result_type(dtype, np.complex64)
+
+
+@lru_cache(maxsize=16)
+def turns(length: int, width: int, dtype: Any, xp: Any) -> Array:
+    """e^(i θ) for every position and pair, (T, D/2)."""
+    angles = np.arange(length)[:, None] * 10_000.0 ** (-np.arange(0, width, 2) / width)
+    return xp.asarray(np.exp(1j * angles).astype(dtype))
+
+
+ROTARY = primitive("rotary", rotary_forward, rotary_backward, formula="y = x·e^(iθ), pairs as complex numbers")
+
+
+def rotary(x: Tensor) -> Tensor:
+    """x (…, T, D), D even, with every position's pairs turned by its angles."""
+    return apply(ROTARY, x)

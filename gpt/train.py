@@ -1,0 +1,197 @@
+"""The main job: train a character model, and leave a run folder.
+
+    python -m gpt.train                        # tiny Shakespeare, about a minute on two cores
+    python -m gpt.train --data PATH --out RUN
+    python -m gpt.train --resume RUN           # goes on to bit-identical weights
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import shlex
+import sys
+import time
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+
+from gpt import checkpoint, cli, data
+from gpt.config import RECIPES, TrainConfig
+from gpt.errors import UserError
+from gpt.evaluate import mean_loss
+from gpt.interrupt import Interrupt
+from gpt.metrics import Metrics, Row
+from gpt.optimizer import learning_rate
+from gpt.parallel import Shards, usable_cores
+from gpt.progress import Progress
+from gpt.run import Run, begin, finish
+from tinytensor import nn
+from tinytensor.backend import keep_freed_memory
+
+
+def train(run: Run, quiet: bool) -> int | None:
+    """Make the steps that are left. Return the signal that asked to stop, if one did."""
+    config, model = run.config, run.model
+    began = time.perf_counter() - run.seconds
+    with (
+        np.errstate(all="ignore"),  # what is not finite is reported by name
+        Interrupt() as interrupt,
+        Shards(model, config) as shards,
+        Metrics(run.folder, run.step) as metrics,
+        Progress(config, run.step, run.baselines, quiet) as progress,
+    ):
+        while run.step < config.steps and interrupt.signal is None:
+            started = time.perf_counter()
+            batches = [
+                data.batch(run.train_ids, config, run.step, micro_step)
+                for micro_step in range(config.grad_accumulation)
+            ]
+            loss = shards.gradient(batches, run.step)
+            limit = config.grad_clip or math.inf
+            norm = nn.utils.clip_grad_norm_(model.parameters(), limit).item()
+            run.require_finite(run.step + 1, loss=loss, gradient_norm=norm)
+
+            rate = learning_rate(run.step, config)
+            for group in run.optimizer.param_groups:
+                group["lr"] = rate
+            run.optimizer.step()
+            run.step += 1
+            speed = sum(ids.size for ids, _ in batches) / (time.perf_counter() - started)
+
+            val_loss = None
+            if run.step % config.eval_every == 0 or run.step == config.steps:
+                val_loss, _ = mean_loss(model, run.validation_ids, config.eval_windows)
+                run.require_finite(run.step, validation_loss=val_loss)
+            run.seconds = time.perf_counter() - began
+            row = Row(
+                step=run.step, train_loss=loss, val_loss=val_loss, learning_rate=rate,
+                grad_norm=norm, seconds=run.seconds, tokens_per_second=speed,
+            )  # fmt: skip
+            metrics.write(row)
+            progress.update(row)
+            if val_loss is not None:
+                run.save()
+    if interrupt.signal is not None:
+        run.save()
+    return interrupt.signal
+
+
+def new_folder(out: Path | None) -> Path:
+    """An empty run folder: `out`, or runs/<date-time>. UserError if `out` has something in it."""
+    try:
+        if out is not None:
+            out.mkdir(parents=True, exist_ok=True)
+            if any(out.iterdir()):
+                raise UserError(
+                    f"--out {out} is not empty: take another folder, or --resume {out} to go on"
+                )
+            return out
+        name = datetime.now().strftime("%Y-%m-%d-%H%M%S")
+        for n in range(1, 1000):  # several runs may begin in one second
+            folder = Path("runs") / (name if n == 1 else f"{name}-{n}")
+            if not folder.exists():
+                folder.mkdir(parents=True)
+                return folder
+        raise UserError("runs/ has a thousand runs of this second; give --out")
+    except OSError as error:
+        raise UserError(f"cannot make the run folder {error.filename}: {error.strerror}") from None
+
+
+def make_parser() -> cli.Parser:
+    parser = cli.Parser("gpt.train", "Train a character model. Ctrl-C saves and stops.")
+    run = parser.add_argument_group("run")
+    run.add_argument("--out", type=Path, metavar="FOLDER", help="run folder (default: runs/<time>)")
+    run.add_argument("--resume", type=Path, metavar="RUN", help="go on with this run folder")
+    run.add_argument(
+        "--recipe", choices=RECIPES, help="where the other defaults come from (default: default)"
+    )
+    run.add_argument("--no-plot", action="store_true", help="do not draw loss.png")
+    run.add_argument("--quiet", action="store_true", help="say nothing but errors")
+    cli.add_config_arguments(parser)
+    return parser
+
+
+def open_new(out: Path | None, recipe: str, given: dict[str, object], quiet: bool) -> Run:
+    """A run from scratch; its folder is made last, when nothing else can be wrong."""
+    config = cli.new_config(recipe, given)
+    cli.check_device(config.device)
+    if config.data:
+        corpus = data.read(config.data)
+    else:
+        corpus, note = data.read_default()
+        if note and not quiet:
+            print(f"note: {note}")
+    config = dataclasses.replace(config, data=corpus.name, threads=threads_of(config))
+    run = begin(Path(), config, corpus, None)
+    run.folder = new_folder(out)
+    return run
+
+
+def open_again(folder: Path, given: dict[str, object], quiet: bool) -> Run:
+    """The run in `folder` as its checkpoint has it."""
+    saved = checkpoint.read(folder)
+    if "data" in given:
+        given["data"] = data.name_of(str(given["data"]))
+    config = cli.resumed_config(saved.config, saved.step, given)
+    config = dataclasses.replace(config, threads=threads_of(config))
+    corpus = data.read(config.data)
+    if corpus.sha256 != saved.corpus_sha256:
+        raise UserError(f"{corpus.name} has changed since {folder} was trained on it")
+    if not quiet and config.steps != saved.config.steps:
+        print(f"note: the learning rate's schedule now ends at step {config.steps}")
+    if not quiet and config.threads != saved.config.threads:
+        print("note: another number of threads sums in another order: the last bits will differ")
+    return begin(folder, config, corpus, saved)
+
+
+def threads_of(config: TrainConfig) -> int:
+    """The threads that were asked for, or a sensible number: a GPU has its own."""
+    usable = min(usable_cores(), config.batch_size) if config.device == "cpu" else 1
+    return config.threads or usable
+
+
+def describe(run: Run) -> str:
+    length, different = len(run.corpus.text), run.tokenizer.vocab_size
+    size = sum(parameter.numel() for parameter in run.model.parameters())
+    return (
+        f"text      {run.corpus.name}: {length:,} characters, {different} different\n"
+        f"model     {run.config.model}: {size:,} parameters; threads: {run.config.threads}\n"
+        f"baselines {run.baselines} (nats per character)"
+    )
+
+
+@cli.command("gpt.train")
+def main(argv: list[str]) -> int:
+    given = vars(make_parser().parse_args(argv))
+    keep_freed_memory()
+    out, resume, recipe = given.pop("out"), given.pop("resume"), given.pop("recipe")
+    plot, quiet = not given.pop("no_plot"), given.pop("quiet")
+    if resume and (out or recipe):
+        what = "--out" if out else "--recipe"
+        raise UserError(f"{what} and --resume: a resumed run keeps its own; leave {what} out")
+    run = (
+        open_again(resume, given, quiet)
+        if resume
+        else open_new(out, recipe or "default", given, quiet)
+    )
+    if not quiet:
+        print(describe(run), flush=True)
+    run.write_config()
+    run.save()
+
+    signal = train(run, quiet)
+    again = shlex.quote(str(run.folder))
+    if signal is not None:
+        message = f"step {run.step} saved; go on with python -m gpt.train --resume {again}"
+        return cli.fail("gpt.train", message, 128 + signal)
+    summary = finish(run, plot)
+    if not quiet:
+        print(f"{summary}\nrun folder      {run.folder}")
+        print(f"now try         python -m gpt.generate {again}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

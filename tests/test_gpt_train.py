@@ -1,0 +1,384 @@
+"""The main job: what it leaves, how it stops, and that going on changes no bit."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gpt import checkpoint, metrics
+from gpt.evaluate import mean_loss
+from gpt.interrupt import Interrupt
+from gpt.progress import Progress
+from gpt.train import main, make_parser
+from tinytensor.optim import AdamW
+
+TEXT = "It was the best of times, it was the worst of times. " * 40
+ROOT = Path(__file__).parent.parent
+TINY = [
+    "--layers=1", "--width=16", "--heads=2", "--context=16", "--batch-size=4", "--warmup=2",
+    "--steps=9", "--eval-every=4", "--dropout=0.1", "--threads=2", "--grad-accumulation=2",
+    "--no-plot",
+]  # fmt: skip
+BIGRAM = ["--model=bigram", "--width=8", "--context=8", "--steps=1", "--no-plot"]
+
+
+@pytest.fixture
+def text(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "text").write_text(TEXT)
+    return ["--data", "text"]
+
+
+def weights(run):
+    return hashlib.sha256(Path(run, "checkpoint/weights.safetensors").read_bytes()).hexdigest()
+
+
+def at_step(monkeypatch, step, act):
+    """Call `act` when the progress of `step` is shown: after its update, before it is saved."""
+    update = Progress.update
+
+    def update_and_act(self, row):
+        update(self, row)
+        if row["step"] == step:
+            act()
+
+    monkeypatch.setattr(Progress, "update", update_and_act)
+
+
+def one_line(capsys, *parts):
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1, error
+    assert all(part in error for part in parts), error
+
+
+def test_a_run_leaves_its_folder(text, capsys):
+    line = [part for part in TINY if part != "--no-plot"]
+    assert main([*line, *text, "--out", "run"]) == 0
+    names = ["checkpoint", "config.json", "loss.png", "metrics.jsonl", "sample.txt"]
+    assert sorted(os.listdir("run")) == names
+    assert sorted(os.listdir("run/checkpoint")) == [
+        "metadata.json", "optimizer.safetensors", "weights.safetensors",
+    ]  # fmt: skip
+    config = json.loads(Path("run/config.json").read_text())
+    assert (config["width"], config["data"], config["threads"]) == (16, os.path.abspath("text"), 2)
+    rows = metrics.read(Path("run"))
+    assert [row["step"] for row in rows] == list(range(1, 10))
+    assert [row["step"] for row in rows if row["val_loss"] is not None] == [4, 8, 9]
+    assert set(rows[0]) == {
+        "step", "train_loss", "val_loss", "learning_rate", "grad_norm", "seconds",
+        "tokens_per_second",
+    }  # fmt: skip
+    assert Path("run/loss.png").read_bytes().startswith(b"\x89PNG")
+    assert len(Path("run/sample.txt").read_text()) == 501
+    out = capsys.readouterr().out
+    loss = r"loss \d\.\d{3} val \d\.\d{3}, \d+k tokens/s, bigram .*, unigram .*, uniform .*"
+    assert re.search(rf"step 4/9 0:00 left, {loss}", out)
+    assert "over the whole split, 211 predictions" in out
+    assert "python -m gpt.generate run" in out
+
+
+def test_it_learns(text):
+    line = ["--steps=120", "--learning-rate=0.01", "--dropout=0", "--grad-accumulation=1"]
+    assert main([*TINY, *text, *line, "--out=run", "--quiet"]) == 0
+    rows = metrics.read(Path("run"))
+    assert rows[-1]["val_loss"] < 0.5 * rows[0]["train_loss"]
+
+
+def test_quiet_says_nothing_and_no_plot_draws_nothing(text, capsys):
+    assert main([*TINY, *text, "--out", "run", "--quiet"]) == 0
+    assert capsys.readouterr() == ("", "")
+    assert not Path("run/loss.png").exists()
+
+
+def test_the_first_model(text):
+    assert main([*BIGRAM, *text, "--out", "run", "--quiet"]) == 0
+    model, _ = checkpoint.load("run")
+    assert type(model).__name__ == "Bigram"
+
+
+def test_float64(text):
+    assert main([*TINY, *text, "--dtype", "float64", "--out", "run", "--quiet"]) == 0
+    arrays = checkpoint.read(Path("run"))
+    assert {a.dtype for a in arrays.weights.values()} == {np.dtype("float64")}
+
+
+def test_default_folder_is_new_each_time(text):
+    line = [*BIGRAM, *text, "--quiet"]
+    assert main(line) == main(line) == 0
+    assert len(os.listdir("runs")) == 2
+
+
+def test_no_data_falls_back_to_python_docs(text, monkeypatch, capsys):
+    def offline():
+        raise checkpoint.UserError("tiny Shakespeare cannot be fetched; take --data PATH")
+
+    monkeypatch.setattr("gpt.data.fetch_shakespeare", offline)
+    assert main([*BIGRAM, "--out", "run"]) == 0
+    out = capsys.readouterr().out
+    assert "note: tiny Shakespeare cannot be fetched; training on python-docs instead" in out
+    assert json.loads(Path("run/config.json").read_text())["data"] == "python-docs"
+
+
+# --------------------------------------------------------------------------- stopping and going on
+
+
+def test_stopped_and_resumed_equals_uninterrupted(text, monkeypatch, capsys):
+    assert main([*TINY, *text, "--out", "whole", "--quiet"]) == 0
+    with monkeypatch.context() as patch:
+        at_step(patch, 5, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        assert main([*TINY, *text, "--out", "parts", "--quiet"]) == 143
+    one_line(capsys, "step 5 saved", "python -m gpt.train --resume parts")
+    assert checkpoint.read(Path("parts")).step == 5
+    assert len(metrics.read(Path("parts"))) == 5
+    assert main(["--resume", "parts", "--no-plot", "--quiet"]) == 0
+    assert weights("parts") == weights("whole")
+    for whole, parts in zip(*(metrics.read(Path(p)) for p in ("whole", "parts")), strict=True):
+        for name in ("step", "train_loss", "val_loss", "learning_rate", "grad_norm"):
+            assert whole[name] == parts[name]
+
+
+@pytest.mark.parametrize("step", [2, 6])
+def test_killed_and_resumed_equals_uninterrupted(text, monkeypatch, step):
+    """As after kill -9: nothing is saved since the last evaluation, or since the beginning."""
+
+    class Killed(BaseException):
+        pass
+
+    def kill():
+        raise Killed
+
+    assert main([*TINY, *text, "--out", "whole", "--quiet"]) == 0
+    with monkeypatch.context() as patch:
+        at_step(patch, step, kill)
+        with pytest.raises(Killed):
+            main([*TINY, *text, "--out", "parts", "--quiet"])
+    with open("parts/metrics.jsonl", "a") as file:
+        file.write('{"step": 7, "train')  # the line that it was writing
+    assert checkpoint.read(Path("parts")).step == step // 4 * 4
+    assert main(["--resume", "parts", "--no-plot", "--quiet"]) == 0
+    assert weights("parts") == weights("whole")
+    assert [row["step"] for row in metrics.read(Path("parts"))] == list(range(1, 10))
+
+
+def test_ctrl_c_is_130(text, monkeypatch, capsys):
+    at_step(monkeypatch, 1, lambda: os.kill(os.getpid(), signal.SIGINT))
+    assert main([*TINY, *text, "--out", "run", "--quiet"]) == 130
+    one_line(capsys, "step 1 saved")
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_second_ctrl_c_acts_as_usual():
+    with Interrupt() as interrupt:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert interrupt.signal == signal.SIGINT
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_spoilt_weights_are_not_saved_when_stopped(text, monkeypatch, capsys):
+    step = AdamW.step
+
+    def spoil(self):
+        step(self)
+        self.param_groups[0]["params"][1].data[0] = float("nan")
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(AdamW, "step", spoil)
+    assert main([*TINY, *text, "--out", "run", "--quiet"]) == 2
+    one_line(capsys, "step 1: the largest weight is nan", "whose value is not finite is blocks.0")
+    assert checkpoint.read(Path("run")).step == 0
+
+
+def test_ctrl_c_before_the_first_step(text, monkeypatch, capsys):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("gpt.train.begin", interrupt)
+    assert main([*TINY, *text, "--out", "run"]) == 130
+    one_line(capsys, "interrupted")
+
+
+def test_a_real_process_is_stopped_and_leaves_no_traceback(text, tmp_path):
+    command = [sys.executable, "-m", "gpt.train", *TINY, *text, "--out=run", "--steps=1000000"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        command, env=environment, cwd=tmp_path, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        while "step " not in process.stdout.readline():
+            assert process.poll() is None
+        process.send_signal(signal.SIGTERM)
+        _, error = process.communicate(timeout=30)
+    assert process.returncode == 143
+    assert re.fullmatch(r"gpt.train: step \d+ saved; go on with .* --resume run\n", error)
+    assert checkpoint.read(tmp_path / "run").step >= 1
+
+
+def test_more_steps(text, capsys):
+    assert main([*TINY, *text, "--out", "run", "--quiet"]) == 0
+    assert main(["--resume", "run", "--steps", "11", "--eval-every", "3", "--no-plot"]) == 0
+    assert "schedule now ends at step 11" in capsys.readouterr().out
+    assert checkpoint.read(Path("run")).step == 11
+    assert json.loads(Path("run/config.json").read_text())["steps"] == 11
+    assert [row["step"] for row in metrics.read(Path("run"))] == list(range(1, 12))
+    assert main(["--resume", "run", "--steps", "10"]) == 2
+    one_line(capsys, "--steps 10: the run is at step 11 already")
+
+
+def test_another_number_of_threads_is_noted(text, capsys):
+    assert main([*TINY, *text, "--out", "run", "--quiet"]) == 0
+    assert main(["--resume", "run", "--threads", "1", "--steps", "10", "--no-plot"]) == 0
+    assert "sums in another order" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("--width 32", "--width 32: a resumed run keeps its 16; leave the flag out"),
+        ("--data other", "a resumed run keeps its"),
+        ("--out elsewhere", "--out and --resume"),
+    ],
+)
+def test_a_resumed_run_keeps_its_configuration(text, line, message, capsys):
+    assert main([*TINY, *text, "--out", "run", "--quiet"]) == 0
+    assert main(["--resume", "run", *line.split()]) == 2
+    one_line(capsys, message)
+    same = ["--width", "16", "--data", "text", "--no-plot", "--quiet"]
+    assert main(["--resume", "run", *same]) == 0
+
+
+def test_a_changed_text_is_noticed(text, capsys):
+    assert main([*TINY, *text, "--out", "run", "--quiet"]) == 0
+    Path("text").write_text(TEXT + "!")
+    assert main(["--resume", "run"]) == 2
+    one_line(capsys, "text has changed since run was trained on it")
+
+
+# ---------------------------------------------------------------------------------- what goes wrong
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"", "is empty"), (b"abc" * 5, "shorter than a window of --context 16"),
+     (b"good\xfe", "not UTF-8: byte 0xfe at offset 4")],
+)  # fmt: skip
+def test_a_bad_text_makes_no_folder(text, content, message, capsys):
+    Path("text").write_bytes(content)
+    assert main([*TINY, *text, "--out", "run"]) == 2
+    one_line(capsys, message)
+    assert not Path("run").exists()
+
+
+def test_a_run_is_not_overwritten(text, capsys):
+    assert main([*TINY, *text, "--out", "run", "--quiet"]) == 0
+    before = weights("run")
+    assert main([*TINY, *text, "--out", "run", "--seed", "1"]) == 2
+    one_line(capsys, "--out run is not empty", "--resume run")
+    assert weights("run") == before
+
+
+def test_a_folder_that_cannot_be_made(text, capsys):
+    assert main([*TINY, *text, "--out", "text/run"]) == 2
+    one_line(capsys, "cannot make the run folder text/run: Not a directory")
+
+
+def test_a_full_disk_leaves_the_checkpoint_before(text, monkeypatch, capsys):
+    write, calls = checkpoint.write, []
+
+    def full(path, data):
+        calls.append(path)
+        if len(calls) > 4:  # the second save, at step 4
+            path.write_bytes(data[:10])
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        write(path, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "write", full)
+        assert main([*TINY, *text, "--out", "run", "--quiet"]) == 2
+    one_line(capsys, "cannot save step 4", "No space left on device", "intact")
+    assert checkpoint.read(Path("run")).step == 0
+    assert main(["--resume", "run", "--no-plot", "--quiet"]) == 0
+
+
+def test_a_full_disk_while_metrics_are_written(text, monkeypatch, capsys):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(metrics.Metrics, "write", full)
+    assert main([*TINY, *text, "--out", "run", "--quiet"]) == 2
+    one_line(capsys, "No space left on device")
+
+
+@pytest.mark.parametrize("broken", ["head.weight", "blocks.0.feed_forward.up.bias"])
+def test_a_gradient_that_is_not_finite_stops_before_the_update(text, broken, monkeypatch, capsys):
+    from gpt.parallel import Shards
+
+    gradient = Shards.gradient
+
+    def spoilt(self, batches, step):
+        loss = gradient(self, batches, step)
+        if step == 5:
+            dict(self.models[0].named_parameters())[broken].grad[0] = float("inf")
+        return loss
+
+    monkeypatch.setattr(Shards, "gradient", spoilt)
+    assert main([*TINY, *text, "--out", "run", "--quiet"]) == 2
+    one_line(capsys, "step 6: the gradient norm is", f"whose gradient is not finite is {broken}")
+    saved = checkpoint.read(Path("run"))
+    assert saved.step == 4
+    assert all(np.isfinite(array).all() for array in saved.weights.values())
+
+
+def test_a_diverging_run_stops_and_keeps_good_weights(text, capsys):
+    line = [*TINY, *text, "--learning-rate", "1e30", "--warmup", "0", "--out", "run", "--quiet"]
+    assert main(line) == 2
+    one_line(capsys, "step 2: the loss is nan", "embedding.weight", "lower --learning-rate")
+    model, _ = checkpoint.load("run")
+    assert np.isfinite(mean_loss(model, np.zeros(20, np.int64))[0])
+
+
+def test_out_of_memory_names_the_sizes(text, monkeypatch, capsys):
+    def too_large(*_):
+        raise MemoryError("Unable to allocate 9 TiB")
+
+    monkeypatch.setattr("gpt.checkpoint.build", too_large)
+    assert main([*TINY, *text, "--out", "run"]) == 2
+    one_line(capsys, "out of memory; lower --batch-size, --context, --width or --layers", "9 TiB")
+
+
+def test_a_reader_that_leaves_is_no_traceback(text, tmp_path):
+    line = f"{sys.executable} -m gpt.train {' '.join([*TINY, *text])} --out run | head -1"
+    done = subprocess.run(
+        line, shell=True, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert "Traceback" not in done.stderr
+    assert "Error" not in done.stderr
+
+
+def test_on_a_terminal_there_is_a_bar(text, monkeypatch, capsys):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    assert main([*TINY, *text, "--out", "run"]) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"9/9 .* left, loss .* val .* tokens/s, bigram ", out)
+    assert "step 1/9" not in out
+
+
+def test_help_is_grouped(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["--help"])
+    assert stop.value.code == 0
+    out = capsys.readouterr().out
+    for title in ("run:", "model:", "transformer:", "training:", "evaluation:", "machine:"):
+        assert f"\n{title}\n" in out
+    assert out == make_parser().format_help()
