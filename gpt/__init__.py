@@ -1,8 +1,8 @@
 """A character-level GPT on tinytensor: `from gpt import GPT, GPTConfig, load`.
 
-    python -m gpt.train       trains a model and leaves a run folder
-    python -m gpt.generate    streams text from a run
-    python -m gpt.evaluate    measures a run over a whole validation split
+python -m gpt.train       trains a model and leaves a run folder
+python -m gpt.generate    streams text from a run
+python -m gpt.evaluate    measures a run over a whole validation split
 """
 
 from __future__ import annotations

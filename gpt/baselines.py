@@ -48,6 +48,4 @@ def measure(train: Ids, validation: Ids, vocab_size: int) -> Baselines:
     begins = np.bincount(train[:-1], minlength=vocab_size)
     bigram = (seen + 1) / (begins[before] + vocab_size)
 
-    return Baselines(
-        math.log(vocab_size), float(-np.log(unigram).mean()), float(-np.log(bigram).mean())
-    )
+    return Baselines(math.log(vocab_size), float(-np.log(unigram).mean()), float(-np.log(bigram).mean()))

@@ -6,7 +6,6 @@ import argparse
 import dataclasses
 import difflib
 import functools
-import importlib
 import os
 import re
 import sys
@@ -15,6 +14,7 @@ from typing import Any, NoReturn
 
 from gpt.config import RECIPES, TYPES, TrainConfig, check, flag
 from gpt.errors import UserError
+from tinytensor import backend
 
 RESUMABLE = ("steps", "eval_every", "threads")  # what may change when a run goes on
 
@@ -82,9 +82,7 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
             group.add_argument(flag(each.name), action=argparse.BooleanOptionalAction, **how)
         else:
             rule = each.metadata["rule"]
-            metavar = {"int": "N", "float": "X", "str": "|".join(rule.choices) or "NAME"}[
-                str(each.type)
-            ]
+            metavar = {"int": "N", "float": "X", "str": "|".join(rule.choices) or "NAME"}[str(each.type)]
             convert = functools.partial(parse_value, each)
             group.add_argument(flag(each.name), type=convert, metavar=metavar, **how)
 
@@ -133,16 +131,8 @@ def resumed_config(saved: TrainConfig, step: int, given: dict[str, Any]) -> Trai
 
 def check_device(device: str) -> None:
     """UserError if `device` is cuda and there is none: what is missing, and how to get it."""
-    if device == "cpu":
-        return
-    import tinytensor
-
-    if tinytensor.cuda.is_available():
-        return
-    try:
-        importlib.import_module("cupy")
-    except ImportError:
-        missing = 'CuPy is not installed: pip install "tinytensor[gpu]"'
-    else:
-        missing = "CuPy finds no NVIDIA GPU or driver on this machine (see nvidia-smi)"
-    raise UserError(f"--device cuda: {missing}; or take --device cpu")
+    if device == "cuda":
+        try:
+            backend.cupy()
+        except RuntimeError as error:
+            raise UserError(f"--device cuda: {error}; or take --device cpu") from None

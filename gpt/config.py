@@ -86,8 +86,7 @@ class GPTConfig:
             small = range(1, min(self.width, 64) + 1)
             choices = ", ".join(str(heads) for heads in small if self.width % heads == 0)
             raise UserError(
-                f"--heads {self.heads} does not divide --width {self.width}: "
-                f"with this width, heads can be {choices}"
+                f"--heads {self.heads} does not divide --width {self.width}: with this width, heads can be {choices}"
             )
         if self.positions == "rotary" and (self.width // self.heads) % 2:
             raise UserError(
@@ -175,9 +174,28 @@ RECIPES = {
     # The CPU recipe in nanoGPT's README (config/train_shakespeare_char.py with its arguments).
     # Its validation loss averages 20 random batches; ours takes as many windows, evenly spaced.
     "nanogpt": TrainConfig(
-        layers=4, heads=4, width=128, context=64, positions="learned", gelu="exact", bias=False,
-        tied=True, init="gpt2", dropout=0.0, steps=2000, batch_size=12,
-        learning_rate=1e-3, final_learning_rate=1e-4, warmup=100, decay=1.0, decay_shape="cosine",
-        beta1=0.9, beta2=0.99, weight_decay=0.1, grad_clip=1.0, eval_every=250, eval_windows=240,
+        layers=4,
+        heads=4,
+        width=128,
+        context=64,
+        positions="learned",
+        gelu="exact",
+        bias=False,
+        tied=True,
+        init="gpt2",
+        dropout=0.0,
+        steps=2000,
+        batch_size=12,
+        learning_rate=1e-3,
+        final_learning_rate=1e-4,
+        warmup=100,
+        decay=1.0,
+        decay_shape="cosine",
+        beta1=0.9,
+        beta2=0.99,
+        weight_decay=0.1,
+        grad_clip=1.0,
+        eval_every=250,
+        eval_windows=240,
     ),
 }

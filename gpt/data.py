@@ -25,9 +25,7 @@ if TYPE_CHECKING:
 
 Ids = NDArray[np.int64]
 
-SHAKESPEARE_URL = (
-    "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
-)
+SHAKESPEARE_URL = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
 SHAKESPEARE_SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
 CACHE_VARIABLE = "TINYTENSOR_CACHE"  # a folder to use in place of the user's cache folder
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -153,9 +151,7 @@ def split(ids: Ids, context: int) -> tuple[Ids, Ids]:
 
 def batch(ids: Ids, config: TrainConfig, step: int, micro_step: int = 0) -> tuple[Ids, Ids]:
     """Inputs and targets (batch_size, context): random windows, targets one character later."""
-    random = np.random.Generator(
-        np.random.Philox(key=[config.seed, step], counter=[0, 0, 0, micro_step])
-    )
+    random = np.random.Generator(np.random.Philox(key=[config.seed, step], counter=[0, 0, 0, micro_step]))
     starts = random.integers(0, len(ids) - config.context, size=config.batch_size)
     windows = ids[starts[:, None] + np.arange(config.context + 1)]  # (batch_size, context + 1)
     return np.ascontiguousarray(windows[:, :-1]), np.ascontiguousarray(windows[:, 1:])

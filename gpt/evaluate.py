@@ -70,8 +70,10 @@ def main(argv: list[str]) -> int:
     parser = Parser("gpt.evaluate", "Loss of a run over the whole validation split.")
     parser.add_argument("run", metavar="RUN", type=Path, help="a folder that gpt.train made")
     parser.add_argument(
-        "--data", metavar="PATH", help="another text, whose own last 10 %% is the validation split "
-        "(default: the text that the run was trained on)"
+        "--data",
+        metavar="PATH",
+        help="another text, whose own last 10 %% is the validation split "
+        "(default: the text that the run was trained on)",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args(argv)

@@ -1,6 +1,6 @@
 """Text from a trained model, one character at a time.
 
-    python -m gpt.generate RUN --prompt "ROMEO:" --tokens 200 --temperature 0.8 --top-k 40
+python -m gpt.generate RUN --prompt "ROMEO:" --tokens 200 --temperature 0.8 --top-k 40
 """
 
 from __future__ import annotations
@@ -115,9 +115,7 @@ def main(argv: list[str]) -> int:
     generator = Generator().manual_seed(seed)
     print(options.prompt, end="", flush=True)
     with one_blas_thread():
-        for token in sample(
-            model, ids, options.tokens, options.temperature, options.top_k, options.top_p, generator
-        ):
+        for token in sample(model, ids, options.tokens, options.temperature, options.top_k, options.top_p, generator):
             print(tokenizer.decode([token]), end="", flush=True)
     print()
     return 0

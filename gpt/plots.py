@@ -30,12 +30,18 @@ def plot_loss(path: Path, rows: list[Row], baselines: Baselines, whole: float) -
     if evaluated:
         at, losses = zip(*evaluated, strict=True)
         axes.plot(at, losses, "o-", color="tab:orange", label="validation (a part)")
-    axes.plot(steps[-1:], [whole], "*", markersize=14, color="tab:red",
-              label=f"validation (whole): {whole:.3f}")
+    axes.plot(steps[-1:], [whole], "*", markersize=14, color="tab:red", label=f"validation (whole): {whole:.3f}")
     for name, loss in asdict(baselines).items():
         axes.axhline(loss, color="grey", linestyle="--", linewidth=0.8)
-        axes.annotate(f"{name} {loss:.3f}", (1, loss), xycoords=("axes fraction", "data"),
-                      xytext=(-4, 3), textcoords="offset points", ha="right", color="grey")
+        axes.annotate(
+            f"{name} {loss:.3f}",
+            (1, loss),
+            xycoords=("axes fraction", "data"),
+            xytext=(-4, 3),
+            textcoords="offset points",
+            ha="right",
+            color="grey",
+        )
     axes.set(xlabel="step", ylabel="loss (nats per character)", xlim=(0, None))
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(loc="upper center")

@@ -8,6 +8,8 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from gpt import baselines, checkpoint, data, metrics
 from gpt.baselines import Baselines
 from gpt.checkpoint import Checkpoint
@@ -51,21 +53,17 @@ class Run:
     def save(self) -> None:
         """Replace the checkpoint, unless the weights are spoilt."""
         weights = checkpoint.weight_arrays(self.model)
-        largest = sum(float(abs(array).max()) for array in weights.values())
+        largest = float(np.max([abs(array).max() for array in weights.values()]))
         self.require_finite(self.step, largest_weight=largest)
         state = checkpoint.optimizer_arrays(self.model, self.optimizer)
         corpus = self.corpus.sha256
-        now = Checkpoint(
-            self.step, self.seconds, self.config, self.tokenizer, corpus, weights, state
-        )
+        now = Checkpoint(self.step, self.seconds, self.config, self.tokenizer, corpus, weights, state)
         checkpoint.save(self.folder, now)
 
     def require_finite(self, step: int, **numbers: float) -> None:
         """UserError unless all numbers are finite, with the first parameter to look at."""
         wrong = [
-            f"the {name.replace('_', ' ')} is {number}"
-            for name, number in numbers.items()
-            if not math.isfinite(number)
+            f"the {name.replace('_', ' ')} is {number}" for name, number in numbers.items() if not math.isfinite(number)
         ]
         if wrong:
             raise UserError(
@@ -95,9 +93,7 @@ def begin(folder: Path, config: TrainConfig, corpus: Corpus, saved: Checkpoint |
     manual_seed(config.seed)
     model = checkpoint.restore_model(saved, folder) if saved else checkpoint.fresh_model(config)
     optimizer = make_optimizer(model, config)
-    run = Run(
-        folder, config, corpus, tokenizer, train_ids, validation_ids, base, model, optimizer
-    )
+    run = Run(folder, config, corpus, tokenizer, train_ids, validation_ids, base, model, optimizer)
     if saved:
         checkpoint.restore_optimizer(model, optimizer, saved.optimizer)
         run.step, run.seconds = saved.step, saved.seconds

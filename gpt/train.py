@@ -1,8 +1,8 @@
 """The main job: train a character model, and leave a run folder.
 
-    python -m gpt.train                        # tiny Shakespeare, about a minute on two cores
-    python -m gpt.train --data PATH --out RUN
-    python -m gpt.train --resume RUN           # goes on to bit-identical weights
+python -m gpt.train                        # tiny Shakespeare, about a minute on two cores
+python -m gpt.train --data PATH --out RUN
+python -m gpt.train --resume RUN           # goes on to bit-identical weights
 """
 
 from __future__ import annotations
@@ -84,9 +84,7 @@ def new_folder(out: Path | None) -> Path:
         if out is not None:
             out.mkdir(parents=True, exist_ok=True)
             if any(out.iterdir()):
-                raise UserError(
-                    f"--out {out} is not empty: take another folder, or --resume {out} to go on"
-                )
+                raise UserError(f"--out {out} is not empty: take another folder, or --resume {out} to go on")
             return out
         name = datetime.now().strftime("%Y-%m-%d-%H%M%S")
         for n in range(1, 1000):  # several runs may begin in one second
@@ -104,9 +102,7 @@ def make_parser() -> cli.Parser:
     run = parser.add_argument_group("run")
     run.add_argument("--out", type=Path, metavar="FOLDER", help="run folder (default: runs/<time>)")
     run.add_argument("--resume", type=Path, metavar="RUN", help="go on with this run folder")
-    run.add_argument(
-        "--recipe", choices=RECIPES, help="where the other defaults come from (default: default)"
-    )
+    run.add_argument("--recipe", choices=RECIPES, help="where the other defaults come from (default: default)")
     run.add_argument("--no-plot", action="store_true", help="do not draw loss.png")
     run.add_argument("--quiet", action="store_true", help="say nothing but errors")
     cli.add_config_arguments(parser)
@@ -171,11 +167,7 @@ def main(argv: list[str]) -> int:
     if resume and (out or recipe):
         what = "--out" if out else "--recipe"
         raise UserError(f"{what} and --resume: a resumed run keeps its own; leave {what} out")
-    run = (
-        open_again(resume, given, quiet)
-        if resume
-        else open_new(out, recipe or "default", given, quiet)
-    )
+    run = open_again(resume, given, quiet) if resume else open_new(out, recipe or "default", given, quiet)
     if not quiet:
         print(describe(run), flush=True)
     run.write_config()

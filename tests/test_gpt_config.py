@@ -50,9 +50,7 @@ def test_an_impossible_value_is_refused_with_what_would_be_right(line, capsys):
     assert REFUSED[line] in error
 
 
-@pytest.mark.parametrize(
-    "line", ["--temperature -1", "--temperature nan", "--top-k 0", "--top-p 1.5", "--tokens x"]
-)
+@pytest.mark.parametrize("line", ["--temperature -1", "--temperature nan", "--top-k 0", "--top-p 1.5", "--tokens x"])
 def test_generate_refuses_as_well(line, capsys):
     assert generate(["run", *line.split()]) == 2
     error = capsys.readouterr().err

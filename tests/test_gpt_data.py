@@ -103,9 +103,7 @@ def shakespeare(tmp_path, monkeypatch):
     threading.Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
     monkeypatch.setenv("NO_PROXY", "*")
     monkeypatch.setenv(data.CACHE_VARIABLE, str(tmp_path / "cache"))
-    monkeypatch.setattr(
-        data, "SHAKESPEARE_URL", f"http://127.0.0.1:{server.server_port}/input.txt"
-    )
+    monkeypatch.setattr(data, "SHAKESPEARE_URL", f"http://127.0.0.1:{server.server_port}/input.txt")
     monkeypatch.setattr(data, "SHAKESPEARE_SHA256", hashlib.sha256(text).hexdigest())
 
     def stop():

@@ -19,9 +19,7 @@ from gpt.model import GPT
 from gpt.tokenizer import CharTokenizer
 from gpt.train import main as train
 
-CONFIG = GPTConfig(
-    vocab_size=7, context=8, width=8, layers=1, heads=2
-)
+CONFIG = GPTConfig(vocab_size=7, context=8, width=8, layers=1, heads=2)
 TEXT = "a stitch in time saves nine. " * 40
 TINY = [
     "--layers=1", "--width=16", "--heads=2", "--context=16", "--batch-size=4", "--threads=1",

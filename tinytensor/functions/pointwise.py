@@ -150,7 +150,9 @@ def remainder(input: Tensor, other: Tensor | Number) -> Tensor:
 def _no_gradient(ufunc: np.ufunc, a: Tensor, b: Tensor | Number) -> Tensor:
     b = as_tensor_like(b, a)
     if is_grad_enabled() and (a.requires_grad or b.requires_grad):
-        raise NotImplementedError(f"the gradient of {ufunc.__name__} is outside tinytensor's subset: .detach() the operands")
+        raise NotImplementedError(
+            f"the gradient of {ufunc.__name__} is outside tinytensor's subset: .detach() the operands"
+        )
     dtype = result_type(a.array, b.array)
     try:
         return core.wrap(ufunc(a.array.astype(dtype), b.array.astype(dtype)))
