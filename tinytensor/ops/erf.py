@@ -1,5 +1,7 @@
 """The error function, which NumPy lacks: erf x = 2/√π ∫₀ˣ e^(−t²) dt.
 
+float32: x P(x²) / Q(x²) on |x| ≤ 3.92, beyond which erf is ±1 in float32. The coefficients are a weighted
+least-squares fit to `math.erf`; the worst relative error in float32 arithmetic is 4e-7 (tests/test_erf.py).
 float64: W. J. Cody's rational approximations on three ranges, good to 16 digits.
 Source: Cody, "Rational Chebyshev Approximations for the Error Function", Math. Comp. 23, 1969, tables II to IV.
 """
@@ -13,6 +15,8 @@ import numpy as np
 from tinytensor.backend import Array
 
 # each list runs from the highest power to the constant
+SINGLE_P = (2.05009920e-6, 2.84882934e-4, 3.76559769e-3, 5.27486635e-2, 1.90405927e-1, 1.12837915e0)
+SINGLE_Q = (3.80918511e-5, 1.16253210e-3, 1.49691766e-2, 1.14108900e-1, 5.02075601e-1, 1.0)
 SMALL_P = (
     1.85777706184603153e-1,
     3.16112374387056560e0,
@@ -63,6 +67,18 @@ LARGE_Q = (
 
 def erf(x: Array) -> Array:
     """erf x in the type of x, always an array."""
+    return _erf_single(x) if x.dtype == np.float32 else _erf_double(x)
+
+
+def _erf_single(x: Array) -> Array:
+    y = np.clip(x, -3.92, 3.92)
+    square = np.asarray(y * y)
+    y = np.asarray(y * _horner(square, SINGLE_P))
+    y /= _horner(square, SINGLE_Q)
+    return np.clip(y, -1, 1, out=y)
+
+
+def _erf_double(x: Array) -> Array:
     wide = np.asarray(x, np.float64) if isinstance(x, np.generic) else x.astype(np.float64)
     size = np.abs(wide)
     small = wide * _ratio(np.minimum(size, 0.5) ** 2, SMALL_P, SMALL_Q)
@@ -73,7 +89,7 @@ def erf(x: Array) -> Array:
     tail = (1 / math.sqrt(math.pi) - inverse * _ratio(inverse, LARGE_P, LARGE_Q)) / at
     large = 1 - np.exp(-at * at) * tail
     y = np.where(size <= 0.46875, small, np.copysign(np.where(size <= 4, middle, large), wide))
-    return np.asarray(y + 0 * wide, x.dtype)  # + 0·x keeps a nan
+    return np.asarray(y, x.dtype)
 
 
 def _ratio(x: Array, p: tuple[float, ...], q: tuple[float, ...]) -> Array:
@@ -81,7 +97,10 @@ def _ratio(x: Array, p: tuple[float, ...], q: tuple[float, ...]) -> Array:
 
 
 def _horner(x: Array, coefficients: tuple[float, ...]) -> Array:
-    y = x * coefficients[0]
+    """c₀xⁿ + … + cₙ, one product and one sum at a time."""
+    y = np.asarray(x * coefficients[0])
     for c in coefficients[1:-1]:
-        y = (y + c) * x
-    return y + coefficients[-1]
+        y += c
+        y *= x
+    y += coefficients[-1]
+    return y
