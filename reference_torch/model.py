@@ -1,0 +1,147 @@
+"""The character models, from the first step to the transformer. Read from top to bottom.
+
+Letters in the shape comments: B windows in the batch, T characters in a window, C width,
+H heads, D = C / H width of a head, V characters in the vocabulary.
+"""
+
+from __future__ import annotations
+
+from gpt.config import GPTConfig
+from reference_torch.rotary import rotary
+from torch import Tensor, arange, nn
+from torch.nn import functional as F
+
+
+class Bigram(nn.Module):
+    """The first model: the next character from the last one alone, by embedding and head."""
+
+    def __init__(self, config: GPTConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.embedding = nn.Embedding(config.vocab_size, config.width)
+        self.head = nn.Linear(config.width, config.vocab_size)
+
+    def forward(self, ids: Tensor, targets: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """Logits (B, T, V) for the character after each of ids (B, T); the loss, given targets."""
+        x = self.embedding(ids)  # (B, T, C)
+        logits = self.head(x)  # (B, T, V)
+        return logits, cross_entropy(logits, targets)
+
+
+class CausalSelfAttention(nn.Module):
+    """Each character takes a mixture of what the characters up to it offer.
+
+    Vaswani et al. 2017, "Attention is all you need", section 3.2.
+    """
+
+    def __init__(self, config: GPTConfig) -> None:
+        super().__init__()
+        self.heads = config.heads
+        self.positions = config.positions
+        self.dropout = config.dropout
+        self.qkv = nn.Linear(config.width, 3 * config.width, bias=config.bias)
+        self.projection = nn.Linear(config.width, config.width, bias=config.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        B, T, C = x.shape
+        H, D = self.heads, C // self.heads
+        q, k, v = self.qkv(x).split(C, dim=2)  # 3 of (B, T, C)
+        q = q.view(B, T, H, D).transpose(1, 2)  # (B, H, T, D)
+        k = k.view(B, T, H, D).transpose(1, 2)  # (B, H, T, D)
+        v = v.view(B, T, H, D).transpose(1, 2)  # (B, H, T, D)
+        if self.positions == "rotary":
+            q, k = rotary(q), rotary(k)
+        dropout = self.dropout if self.training else 0.0
+        y = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=True)
+        y = y.transpose(1, 2).reshape(B, T, C)  # (B, H, T, D) -> (B, T, C)
+        return F.dropout(self.projection(y), self.dropout, self.training)
+
+
+class FeedForward(nn.Module):
+    """Each character's vector on its own: C -> 4C -> GELU -> C."""
+
+    def __init__(self, config: GPTConfig) -> None:
+        super().__init__()
+        self.dropout = config.dropout
+        self.up = nn.Linear(config.width, 4 * config.width, bias=config.bias)
+        self.gelu = nn.GELU(approximate="tanh" if config.gelu == "tanh" else "none")
+        self.projection = nn.Linear(4 * config.width, config.width, bias=config.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.gelu(self.up(x))  # (B, T, 4C)
+        return F.dropout(self.projection(x), self.dropout, self.training)  # (B, T, C)
+
+
+class Block(nn.Module):
+    """Attention, then feed-forward; each reads a normalised copy and adds to the residual."""
+
+    def __init__(self, config: GPTConfig) -> None:
+        super().__init__()
+        self.attention_norm = nn.LayerNorm(config.width, bias=config.bias)
+        self.attention = CausalSelfAttention(config)
+        self.feed_forward_norm = nn.LayerNorm(config.width, bias=config.bias)
+        self.feed_forward = FeedForward(config)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.attention(self.attention_norm(x))
+        x = x + self.feed_forward(self.feed_forward_norm(x))
+        return x
+
+
+class GPT(nn.Module):
+    """A decoder-only transformer of pre-norm blocks: Radford et al. 2019 (GPT-2), section 2.3."""
+
+    def __init__(self, config: GPTConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.embedding = nn.Embedding(config.vocab_size, config.width)
+        if config.positions == "learned":
+            self.position_embedding = nn.Embedding(config.context, config.width)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
+        self.norm = nn.LayerNorm(config.width, bias=config.bias)
+        self.head = nn.Linear(config.width, config.vocab_size, bias=False)
+        self._initialise()
+
+    def _initialise(self) -> None:
+        """Draw the weights; biases begin at zero, norms at one.
+
+        gpt2: N(0, 0.02²), projections into the residual smaller by 1/√(2 L), since 2 L of them add up.
+        fan-in: N(0, 1/inputs), embeddings N(0, 0.2²), projections zero: each block begins as the identity.
+        """
+        gpt2, depth = self.config.init == "gpt2", 2 * self.config.layers
+        for name, parameter in self.named_parameters():
+            projection = name.endswith("projection.weight")
+            if name.endswith("bias") or (projection and not gpt2):
+                nn.init.zeros_(parameter)
+            elif "norm" not in name:
+                inputs = 25 if "embedding" in name else parameter.shape[1]  # 1/√25 = 0.2
+                std = 0.02 if gpt2 else inputs**-0.5
+                nn.init.normal_(parameter, std=std / depth**0.5 if projection else std)
+        if self.config.tied:
+            self.head.weight = self.embedding.weight
+
+    def forward(self, ids: Tensor, targets: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """Logits (B, T, V) for the character after each of ids (B, T); the loss, given targets."""
+        T, context = ids.shape[1], self.config.context
+        if context < T:
+            raise ValueError(f"a window of {T} characters is longer than the context of {context}")
+        x = self.embedding(ids)  # (B, T, C)
+        if self.config.positions == "learned":
+            x = x + self.position_embedding(arange(T, device=ids.device))  # (B, T, C) + (T, C)
+        x = F.dropout(x, self.config.dropout, self.training)
+        for block in self.blocks:
+            x = block(x)
+        logits = self.head(self.norm(x))  # (B, T, V)
+        return logits, cross_entropy(logits, targets)
+
+
+def cross_entropy(logits: Tensor, targets: Tensor | None) -> Tensor | None:
+    """Mean of -ln p(target) over all B T predictions, in nats."""
+    if targets is None:
+        return None
+    return F.cross_entropy(logits.flatten(0, 1), targets.flatten())  # (B T, V), (B T,) -> ()
+
+
+def build(config: GPTConfig) -> GPT | Bigram:
+    """The model that `config.model` names, with fresh weights."""
+    return GPT(config) if config.model == "gpt" else Bigram(config)
