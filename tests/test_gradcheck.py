@@ -1,0 +1,165 @@
+"""The test of the tester: gradcheck accepts derivatives that are right, and rejects planted errors with their place."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinytensor as tt
+from tinytensor.autograd import GradcheckError, gradcheck
+from tinytensor.primitive import Primitive
+from tinytensor.tape import apply
+
+
+def normal(*shape: int, seed: int = 0) -> tt.Tensor:
+    return tt.tensor(np.random.default_rng([seed, *shape]).standard_normal(shape), requires_grad=True)
+
+
+def planted(forward: Callable[..., Any], backward: Callable[..., Any]) -> Callable[..., Any]:
+    """A function from a pair that is not in the table."""
+    row = Primitive("planted", forward, backward, "", "")
+    return lambda *xs: apply(row, *xs)
+
+
+def matmul(a: np.ndarray, b: np.ndarray) -> Any:
+    return a @ b, (a, b)
+
+
+def add(a: np.ndarray, b: np.ndarray) -> Any:
+    return a + b, (a.shape, b.shape)
+
+
+def twice_picked(x: np.ndarray) -> Any:
+    return x[np.array([0, 0, 1])], (x.shape,)
+
+
+def overwriting(dy: np.ndarray, shape: tuple[int, ...]) -> Any:
+    dx = np.zeros(shape)
+    dx[np.array([0, 0, 1])] = dy
+    return (dx,)
+
+
+def adding(dy: np.ndarray, shape: tuple[int, ...]) -> Any:
+    dx = np.zeros(shape)
+    np.add.at(dx, np.array([0, 0, 1]), dy)
+    return (dx,)
+
+
+def transposed_block(dy: np.ndarray, a: np.ndarray, b: np.ndarray) -> Any:
+    da = dy @ b.T
+    da[:2, :2] = da[:2, :2].T.copy()
+    return da, a.T @ dy
+
+
+RIGHT: dict[str, tuple[Callable[..., Any], list[tt.Tensor]]] = {
+    "square": (planted(lambda x: (x * x, (x,)), lambda dy, x: (2 * x * dy,)), [normal(3)]),
+    "matmul": (planted(matmul, lambda dy, a, b: (dy @ b.T, a.T @ dy)), [normal(3, 2), normal(2, 4)]),
+    "broadcast": (planted(add, lambda dy, a, b: (dy, dy.sum(0))), [normal(3, 2), normal(2)]),
+    "repeated index": (planted(twice_picked, adding), [normal(3)]),
+    "constant": (lambda x: (x * 0 + 2, tt.ones(3)), [normal(2)]),
+    "several outputs": (lambda x: (x.sin(), x.sum(), x.split(1)[1]), [normal(3)]),
+    "of the engine": (
+        lambda q, k: tt.nn.functional.scaled_dot_product_attention(q, k, k, is_causal=True),
+        [normal(3, 2), normal(3, 2, seed=1)],
+    ),
+    "through integers": (lambda x, i: x[i], [normal(3), tt.tensor([0, 2])]),
+    "empty": (lambda x: x * 2, [normal(0)]),
+    "0-d": (lambda x: x * x, [normal()]),
+    "accumulated": (lambda x: x * x + x.sin() * x.sum(), [normal(4)]),
+}
+
+WRONG: dict[str, tuple[Callable[..., Any], list[tt.Tensor]]] = {
+    "factor 1.002": (planted(lambda x: (x * x, (x,)), lambda dy, x: (1.002 * 2 * x * dy,)), [normal(3)]),
+    "sign": (planted(lambda x: (-x, ()), lambda dy: (dy,)), [normal(3)]),
+    "transposed block": (planted(matmul, transposed_block), [normal(3, 2), normal(2, 4)]),
+    "overwritten": (planted(twice_picked, overwriting), [normal(3)]),
+    "first of several": (planted(add, lambda dy, a, b: (dy, dy[0])), [normal(3, 2), normal(2)]),
+    "constant -123": (planted(lambda x: (np.sin(x), ()), lambda dy: (np.full(dy.shape, -123.0),)), [normal(3)]),
+    "nan": (planted(lambda x: (np.sin(x), ()), lambda dy: (np.full(dy.shape, np.nan),)), [normal(3)]),
+    "none": (planted(lambda x: (np.sin(x), ()), lambda dy: (None,)), [normal(3)]),
+    "one element": (
+        planted(lambda x: (np.sin(x), (x,)), lambda dy, x: (dy * np.cos(x) * (np.arange(x.size) != 3),)),
+        [normal(5)],
+    ),
+    "second input": (planted(matmul, lambda dy, a, b: (dy @ b.T, -a.T @ dy)), [normal(3, 2), normal(2, 4)]),
+    "detached": (lambda x: x * x.detach(), [normal(3)]),
+    "of a second output": (lambda x: (x, planted(lambda x: (np.sin(x), ()), lambda dy: (dy,))(x)), [normal(3)]),
+}
+
+
+@pytest.mark.parametrize("function, inputs", RIGHT.values(), ids=RIGHT.keys())
+def test_accepts(function: Callable[..., Any], inputs: list[tt.Tensor]) -> None:
+    before = [x.tolist() for x in inputs]
+    assert gradcheck(function, inputs) is True
+    assert [x.tolist() for x in inputs] == before, "inputs are put back"
+    assert all(x.grad is None for x in inputs), "no .grad is touched"
+
+
+@pytest.mark.parametrize("function, inputs", WRONG.values(), ids=WRONG.keys())
+def test_rejects(function: Callable[..., Any], inputs: list[tt.Tensor]) -> None:
+    with pytest.raises(GradcheckError, match=r"derivatives are wrong"):
+        gradcheck(function, inputs)
+    assert gradcheck(function, inputs, raise_exception=False) is False
+
+
+def test_a_factor_of_a_thousandth_is_seen_at_a_smaller_rtol() -> None:
+    """PyTorch's default rtol is 1e-3, at which 1.001 passes; the differences are good to 1e-9."""
+    function = planted(lambda x: (x * x, (x,)), lambda dy, x: (1.001 * 2 * x * dy,))
+    with pytest.raises(GradcheckError):
+        gradcheck(function, [normal(3)], rtol=1e-6, atol=1e-8)
+
+
+def test_a_dropped_sum_over_a_broadcast_dimension_is_rejected() -> None:
+    """The gradient then has another shape than its input, which is an error of its own."""
+    function = planted(add, lambda dy, a, b: (dy, dy))
+    with pytest.raises(Exception):  # noqa: B017
+        assert gradcheck(function, [normal(3, 2), normal(2)], raise_exception=False)
+
+
+def test_says_where_and_by_how_much() -> None:
+    def backward(dy: np.ndarray, x: np.ndarray) -> Any:
+        dx = dy * np.cos(x)
+        dx[2] += 0.25 * dy[2]
+        return (dx,)
+
+    x = tt.zeros(4, dtype=tt.float64, requires_grad=True)
+    other = normal(2)
+    sine = planted(lambda x: (np.sin(x), (x,)), backward)
+    with pytest.raises(GradcheckError) as caught:
+        gradcheck(lambda a, b: (a * 2, sine(b)), [other, x])
+    text = str(caught.value)
+    for part in ("output 1", "input 1", "(4,)", "1 of 16", "output[2]", "input[2]", "1.25"):
+        assert part in text, (part, text)
+    assert float(text.rpartition(" ")[2]) == pytest.approx(1)
+
+
+def test_needs_float64() -> None:
+    with pytest.raises(ValueError, match="float64"):
+        gradcheck(lambda x: x * x, [tt.ones(2, requires_grad=True)])
+
+
+def test_needs_an_input_that_requires_grad() -> None:
+    with pytest.raises(ValueError, match="requires grad"):
+        gradcheck(lambda x: x * x, [tt.ones(2, dtype=tt.float64)])
+
+
+def test_inputs_that_want_no_gradient_are_not_checked() -> None:
+    constant = tt.ones(2, dtype=tt.float64)
+    assert gradcheck(planted(add, lambda dy, a, b: (dy, dy * 7)), [normal(2), constant])
+
+
+def test_takes_one_tensor() -> None:
+    assert gradcheck(lambda x: x.exp(), normal(2, 2))
+
+
+def test_is_also_at_its_name_in_pytorch() -> None:
+    torch = pytest.importorskip("torch")
+    assert tt.autograd.gradcheck is gradcheck
+    theirs = importlib.import_module("torch.autograd.gradcheck").GradcheckError
+    assert theirs.__mro__[1:] == GradcheckError.__mro__[1:]
+    x = torch.ones(2, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda x: x * x, x) is gradcheck(lambda x: x * x, normal(2))

@@ -1,0 +1,148 @@
+"""`import tinytensor` needs NumPy alone; what needs more says so when it is used. And tinytensor in torch's place."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+OTHERS = (
+    "torch",
+    "cupy",
+    "matplotlib",
+    "safetensors",
+    "tqdm",
+    "threadpoolctl",
+    "pooch",
+    "tensorboardX",
+    "scipy",
+    "gpt",
+)
+
+
+def python(*arguments: str, code: int = 0) -> tuple[str, str]:
+    """What a fresh interpreter prints, and what it complains."""
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))}
+    done = subprocess.run([sys.executable, *arguments], env=env, capture_output=True, text=True, timeout=60)
+    assert done.returncode == code, done.stderr
+    return done.stdout, done.stderr
+
+
+BLOCK = f"""
+import sys
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {OTHERS!r}:
+            raise ImportError(f"blocked: {{name}}")
+sys.meta_path.insert(0, Block())
+"""
+
+
+def test_importing_it_imports_none_of_the_optional_packages() -> None:
+    out, _ = python(
+        "-W", "error", "-c",
+        f"import sys, tinytensor; print([m for m in {OTHERS!r} if m in sys.modules]); print('numpy' in sys.modules)",
+    )  # fmt: skip
+    assert out.split("\n")[:2] == ["[]", "True"]
+
+
+def test_it_trains_without_them() -> None:
+    out, _ = python(
+        "-W", "error", "-c",
+        BLOCK + """
+import tinytensor as torch
+model = torch.nn.Sequential(torch.nn.Linear(3, 8), torch.nn.GELU(), torch.nn.LayerNorm(8), torch.nn.Linear(8, 2))
+optimizer = torch.optim.AdamW(model.parameters(), lr=0.05)
+x, y = torch.randn(20, 3), torch.randint(0, 2, (20,))
+losses = []
+for _ in range(30):
+    loss = torch.nn.functional.cross_entropy(model(x), y)
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    losses.append(loss.item())
+print(losses[-1] < losses[0] and not torch.cuda.is_available())
+""",
+    )  # fmt: skip
+    assert out == "True\n"
+
+
+@pytest.mark.parametrize(
+    "statement, package",
+    [
+        ("tinytensor.save({}, 'nowhere')", "safetensors"),
+        ("import tinytensor.utils.tensorboard", "tensorboardX"),
+        ("tinytensor.ones(1).cuda()", "CuPy"),
+    ],
+)
+def test_what_needs_a_package_names_it(statement: str, package: str) -> None:
+    _, err = python("-c", f"{BLOCK}\nimport tinytensor\n{statement}", code=1)
+    last = err.strip().rsplit("\n", 1)[-1]
+    assert package in last
+    assert "pip install" in last
+
+
+def test_it_stands_in_torchs_place(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        BLOCK.replace("'torch', ", "")
+        + """
+import torch, torch.nn as nn, torch.nn.functional as F
+from torch.utils.data import DataLoader
+from torch.utils.data.dataloader import DataLoader as Same
+from torch.optim.lr_scheduler import LambdaLR
+from torch.nn.utils import clip_grad_norm_
+from torch.autograd import gradcheck
+from torch import Tensor, nn as again
+import tinytensor, neighbour
+print(torch is tinytensor, nn is again, F is torch.nn.functional, DataLoader is Same, isinstance(torch.ones(1), Tensor))
+print(__name__, sys.argv[0] == __file__, sys.argv[1:], neighbour.there)
+""",
+        encoding="utf-8",
+    )
+    (tmp_path / "neighbour.py").write_text("import torch\nthere = torch.__name__\n", encoding="utf-8")
+    out, _ = python("-W", "error", "-m", "tinytensor", str(script), "--steps", "3")
+    assert out.split("\n")[:2] == ["True True True True True", "__main__ True ['--steps', '3'] tinytensor"]
+
+
+@pytest.mark.parametrize(
+    "statement", ["import torch.fft", "from torch.nn import Conv2d", "from torch.amp import autocast"]
+)
+def test_an_import_outside_of_the_subset_fails_and_names_it(tmp_path: Path, statement: str) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(statement, encoding="utf-8")
+    _, err = python("-m", "tinytensor", str(script), code=1)
+    last = err.strip().rsplit("\n", 1)[-1]
+    assert last.startswith(("ImportError", "ModuleNotFoundError"))
+    assert any(name in last for name in ("fft", "Conv2d", "amp"))
+
+
+def test_no_script_or_none_there_is_status_2() -> None:
+    out, _ = python("-m", "tinytensor", code=2)
+    assert "python -m tinytensor script.py" in out
+    _, err = python("-m", "tinytensor", "nowhere.py", code=2)
+    assert "nowhere.py" in err
+    assert "Traceback" not in err
+    assert "script.py" in python("-m", "tinytensor", "--help")[0]
+
+
+def test_a_scripts_exit_status_is_its_own(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text("import torch, sys\nsys.exit(7 if torch.ones(2).sum() == 2 else 0)", encoding="utf-8")
+    python("-m", "tinytensor", str(script), code=7)
+
+
+def test_install_refuses_when_pytorch_is_there_already() -> None:
+    pytest.importorskip("torch")
+    code = """
+import torch, tinytensor.as_torch
+try:
+    tinytensor.as_torch.install()
+except RuntimeError as error:
+    print("imported already" in str(error), torch is not tinytensor)
+"""
+    assert python("-c", code)[0] == "True True\n"

@@ -1,0 +1,249 @@
+"""What is outside of the subset says so, and no public function accepts an argument that it ignores."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import textwrap
+from collections.abc import Callable, Iterator
+from types import FunctionType, ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinytensor as tt
+import tinytensor.nn.functional as F
+
+# ------------------------------------------------------------------------------------ names
+
+MISSING = [
+    "t.fft",
+    "t.compile",
+    "t.linalg",
+    "t.complex64",
+    "t.backends",
+    "t.ones(1).foo",
+    "t.ones(1).register_hook",
+    "t.ones(1).bernoulli_",
+    "t.nn.Conv2d",
+    "t.nn.LSTM",
+    "t.nn.functional.conv2d",
+    "t.nn.init.orthogonal_",
+    "t.nn.utils.rnn",
+    "t.optim.LBFGS",
+    "t.optim.lr_scheduler.CyclicLR",
+    "t.utils.data.IterableDataset",
+    "t.utils.checkpoint",
+    "t.autograd.functional",
+    "t.autograd.Function",
+    "t.cuda.amp",
+]
+
+
+@pytest.mark.parametrize("expression", MISSING)
+def test_a_name_outside_of_the_subset_says_so(expression: str) -> None:
+    with pytest.raises(AttributeError, match="subset") as caught:
+        eval(expression, {"t": tt})
+    assert expression.rpartition(".")[2] in str(caught.value)
+
+
+@pytest.mark.parametrize("expression", MISSING)
+def test_hasattr_is_false_where_scripts_ask(expression: str) -> None:
+    owner, _, name = expression.rpartition(".")
+    assert not hasattr(eval(owner, {"t": tt}), name)
+
+
+def test_the_names_are_pytorchs() -> None:
+    """What is outside exists there; what is public here exists there too, under the same name."""
+    torch = pytest.importorskip("torch")
+    own = {"Tensor.array", "GradcheckError"}
+    for ours, theirs in ((tt, torch), (tt.nn, torch.nn), (F, torch.nn.functional), (tt.optim, torch.optim)):
+        names = getattr(ours, "__all__", [n for n in vars(ours) if not n.startswith("_")])
+        for name in names:
+            if not isinstance(getattr(ours, name), ModuleType) and name not in ("NoReturn", "annotations", "builtins"):
+                assert hasattr(theirs, name) or name in own, f"{ours.__name__}.{name} is no name of PyTorch's"
+    for name in vars(tt.Tensor):
+        if not name.startswith("_") and name not in ("array", "writable"):
+            assert hasattr(torch.Tensor, name), f"Tensor.{name} is no name of PyTorch's"
+
+
+# ------------------------------------------------------------------------------------ arguments
+
+x = tt.ones(2, 2, requires_grad=True)
+OUTSIDE: list[tuple[type[Exception], Callable[[], Any]]] = [
+    (NotImplementedError, lambda: x.sum().backward(create_graph=True)),
+    (NotImplementedError, lambda: tt.autograd.grad(x.sum(), x, create_graph=True)),
+    (NotImplementedError, lambda: tt.einsum("ii->i", x)),
+    (NotImplementedError, lambda: tt.einsum("ij,kk->i", x, x)),
+    (NotImplementedError, lambda: x.norm(0)),
+    (NotImplementedError, lambda: x.norm(p="nuc")),
+    (NotImplementedError, lambda: x // 2),
+    (NotImplementedError, lambda: x % 2),
+    (NotImplementedError, lambda: x.view(tt.int32)),
+    (NotImplementedError, lambda: tt.nn.Dropout(0.5, inplace=True)),
+    (NotImplementedError, lambda: tt.nn.ReLU(inplace=True)),
+    (NotImplementedError, lambda: tt.nn.SiLU(True)),
+    (NotImplementedError, lambda: tt.optim.AdamW([x], amsgrad=True)),
+    (NotImplementedError, lambda: tt.optim.Adam([{"params": [x], "maximize": True}])),
+    (ValueError, lambda: tt.load("nowhere", weights_only=False)),
+    (RuntimeError, lambda: (x * 2).add_(1)),
+    (RuntimeError, lambda: tt.zeros(2).__setitem__(0, x[0, 0])),
+    (TypeError, lambda: tt.from_numpy(np.zeros(2, np.uint8))),
+    (TypeError, lambda: tt.tensor(np.zeros(2, np.complex64))),
+    (TypeError, lambda: tt.tensor(1j)),
+]
+
+
+@pytest.mark.parametrize("error, call", OUTSIDE)
+def test_a_call_outside_of_the_subset_says_so(error: type[Exception], call: Callable[[], Any]) -> None:
+    with pytest.raises(error, match=r"subset|expected numbers"):
+        call()
+
+
+REFUSED: list[Callable[[], Any]] = [
+    lambda: F.cross_entropy(x, tt.tensor([0, 1]), label_smoothing=0.1),
+    lambda: F.cross_entropy(x, tt.tensor([0, 1]), weight=tt.ones(2)),
+    lambda: F.embedding(tt.tensor([0]), x, padding_idx=0),
+    lambda: F.dropout(x, 0.5, inplace=True),
+    lambda: F.relu(x, inplace=True),
+    lambda: F.mse_loss(x, x, weight=x),
+    lambda: tt.nn.Embedding(3, 2, padding_idx=0),
+    lambda: tt.nn.Embedding(3, 2, max_norm=1.0),
+    lambda: tt.nn.CrossEntropyLoss(label_smoothing=0.1),
+    lambda: tt.nn.CrossEntropyLoss(weight=tt.ones(2)),
+    lambda: tt.optim.SGD([x], lr=0.1, foreach=True),
+    lambda: tt.zeros(2, layout="strided"),
+    lambda: tt.zeros(2, dtype="float32"),
+    lambda: tt.zeros(2, dtype=np.float32),
+    lambda: tt.ones(2, out=x),
+    lambda: tt.sum(x, out=x),
+    lambda: tt.add(x, x, out=x),
+    lambda: x.sum(dim=0, axis=1),
+    lambda: x.sum(nonsense=1),
+    lambda: x.to(memory_format="channels_last"),
+    lambda: x.to(7),
+    lambda: x.clone(memory_format=1),
+    lambda: x.backward(tt.ones(2, 2), inputs=[x]),
+    lambda: tt.arange(3, out=x),
+    lambda: tt.stack([x, x], axis=0, dim=0),
+    lambda: tt.div(x, x, rounding_mode="floor"),
+    lambda: tt.randn(2, pin_memory=True),
+    lambda: tt.nn.Module().to(memory_format=1),
+    lambda: tt.utils.data.DataLoader([1], prefetch_factor=2),
+    lambda: tt.save({}, "nowhere", pickle_module=None),
+]
+
+
+@pytest.mark.parametrize("call", REFUSED, ids=lambda c: inspect.getsource(c).strip()[8:-1])
+def test_an_argument_outside_of_the_subset_is_refused(call: Callable[[], Any]) -> None:
+    with pytest.raises((TypeError, ValueError, RuntimeError, NotImplementedError)):
+        call()
+
+
+def test_float16_rotary_positions_are_refused() -> None:
+    from gpt.rotary import rotary
+
+    with pytest.raises(RuntimeError, match="float32 or float64"):
+        rotary(tt.ones(1, 2, 4, dtype=tt.float16))
+
+
+# ------------------------------------------------------------------------------- introspection
+
+# Hints that may change nothing, as their docstrings say. Everything else that is accepted must be used.
+HINTS = {
+    ("to", "non_blocking"),
+    ("copy_", "non_blocking"),
+    ("topk", "sorted"),  # the result is in order either way
+    ("sort", "stable"),  # the order is stable either way
+}
+
+ROOMS = [tt, tt.nn, F, tt.nn.init, tt.nn.utils, tt.optim, tt.optim.lr_scheduler, tt.autograd, tt.utils.data, tt.cuda]
+
+
+def public() -> Iterator[tuple[str, Any]]:
+    """Every public function, class and method of the package's own, once: (name, object)."""
+    seen: set[int] = set()
+    stack = [(f"{room.__name__}.{n}", v) for room in ROOMS for n, v in vars(room).items() if not n.startswith("_")]
+    while stack:
+        name, value = stack.pop()
+        value = value.fget if isinstance(value, property) else value
+        value = value.__func__ if isinstance(value, (staticmethod, classmethod)) else value
+        if id(value) in seen or not getattr(value, "__module__", "").startswith("tinytensor"):
+            continue
+        seen.add(id(value))
+        if inspect.isclass(value):
+            yield name, value
+            stack += [(f"{name}.{n}", v) for n, v in vars(value).items() if not n.startswith("_") or n == "__init__"]
+        elif isinstance(value, FunctionType):
+            yield name, value
+
+
+PUBLIC = sorted(public(), key=lambda pair: pair[0])
+
+
+def test_the_enumeration_finds_what_is_public() -> None:
+    names = {name.rpartition(".")[2] for name, _ in PUBLIC}
+    assert {
+        "cross_entropy",
+        "matmul",
+        "AdamW",
+        "clip_grad_norm_",
+        "masked_fill",
+        "DataLoader",
+        "xavier_uniform_",
+    } <= names
+    assert {
+        "add_",
+        "gradcheck",
+        "LambdaLR",
+        "load_state_dict",
+        "manual_seed",
+        "state_dict",
+        "eq",
+        "register_buffer",
+    } <= names
+    assert len(PUBLIC) > 300
+
+
+@pytest.mark.parametrize("name, value", PUBLIC, ids=[name for name, _ in PUBLIC])
+def test_has_a_docstring(name: str, value: Any) -> None:
+    if not name.endswith(("__init__", ".update")):
+        assert inspect.getdoc(value), f"{name} has no docstring"
+
+
+def used(function: Any) -> tuple[set[str], set[str]]:
+    """The parameters of a function, and the names that its body reads."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(inspect.unwrap(function)))).body[0]
+    assert isinstance(tree, ast.FunctionDef)
+    a = tree.args
+    every = [*a.posonlyargs, *a.args, *a.kwonlyargs, *filter(None, (a.vararg, a.kwarg))]
+    read = {n.id for s in tree.body for n in ast.walk(s) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+    statements = [s for s in tree.body if not (isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant))]
+    abstract = not statements or isinstance(statements[-1], ast.Raise) or ast.unparse(statements[0]) == "return ''"
+    return (set() if abstract and len(statements) <= 2 else {p.arg for p in every} - {"self", "cls", "_"}), read
+
+
+def test_the_reader_of_arguments_finds_one_that_is_ignored() -> None:
+    def ignoring(a: int, b: int = 1, *, c: int = 2) -> int:
+        """b and c are mentioned here."""
+        return a
+
+    parameters, read = used(ignoring)
+    assert parameters - read == {"b", "c"}
+
+
+@pytest.mark.parametrize("name, value", PUBLIC, ids=[name for name, _ in PUBLIC])
+def test_every_argument_is_used(name: str, value: Any) -> None:
+    if not isinstance(value, FunctionType) or "<lambda>" in value.__qualname__:
+        return
+    parameters, read = used(value)
+    ignored = {p for p in parameters - read if (value.__name__, p) not in HINTS}
+    assert not ignored, f"{name} accepts {ignored} and ignores it"
+
+
+def test_hints_are_told() -> None:
+    for function, parameter in HINTS:
+        value = getattr(tt.Tensor, function)
+        assert parameter in inspect.signature(value).parameters
+        assert parameter in (value.__doc__ or "")

@@ -1,0 +1,907 @@
+"""The contract of the tape, rule by rule (it stands at the top of tinytensor/tape.py)."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import threading
+import tracemalloc
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import tinytensor as tt
+from tinytensor import tape
+from tinytensor.primitive import Primitive
+
+
+def leaf(*values: float, dtype: tt.dtype = tt.float64) -> tt.Tensor:
+    return tt.tensor(values, dtype=dtype, requires_grad=True)
+
+
+def passing(forward: Callable[..., Any], backward: Callable[..., Any]) -> Primitive:
+    """A primitive outside of the table."""
+    return Primitive("planted", forward, backward, "", "")
+
+
+# ------------------------------------------------------- 1. in place only into arrays of the tape's own
+
+
+def test_a_borrowed_gradient_is_never_added_to() -> None:
+    a, b = leaf(1.0), leaf(2.0)
+    (((a + b) + (a * 3)) * 1).sum().backward()
+    assert (a.grad.item(), b.grad.item()) == (4, 1)
+
+
+def test_a_gradient_that_two_inputs_borrow_is_not_shared() -> None:
+    """add gives the same dy to both inputs; what is added to one must not reach the other, whichever comes first."""
+    for function in (
+        lambda a, b: (a + b) + a * 10 + a * 100,
+        lambda a, b: a * 10 + (a + b) + a * 100,
+        lambda a, b: a * 100 + a * 10 + (a + b),
+        lambda a, b: a * 110 + (b + a),
+    ):
+        a, b = leaf(1.0), leaf(2.0)
+        (function(a, b) * 1).sum().backward()
+        assert (a.grad.item(), b.grad.item()) == (111, 1)
+
+
+def test_a_diamond_adds_its_branches() -> None:
+    x = leaf(3.0)
+    y = x * x
+    (y * 2 + y * y).sum().backward()
+    assert x.grad.item() == 2 * 2 * 3 + 4 * 3**3
+
+
+def test_chained_diamonds_take_linear_time() -> None:
+    """60 of them have 2⁶⁰ paths."""
+    x = leaf(1.0)
+    y = x
+    for _ in range(60):
+        y = y * 0.5 + y * 0.5
+    y.sum().backward()
+    assert x.grad.item() == 1
+
+
+def test_one_tensor_used_many_times() -> None:
+    x = leaf(2.0)
+    y = x * 1
+    total = y
+    for i in range(2, 101):
+        total = total + y * i
+    (total + y @ y).sum().backward()
+    assert x.grad.item() == 5050 + 2 * 2
+
+
+def test_the_seed_is_not_written_to() -> None:
+    x, seed = leaf(1.0, 2.0), tt.tensor([1.0, 1.0], dtype=tt.float64)
+    y = x * 1
+    tt.autograd.backward([y, y, y], [seed, seed, seed])
+    assert seed.tolist() == [1, 1]
+    assert x.grad.tolist() == [3, 3]
+
+
+# ---------------------------------------------------------------------------- 2. a leaf owns its .grad
+
+
+def test_a_leaf_owns_its_grad() -> None:
+    x, y = leaf(1.0, 2.0), leaf(3.0, 4.0)
+    seed = tt.tensor([1.0, 1.0], dtype=tt.float64)
+    z = x + y
+    z.retain_grad()
+    z.backward(seed)
+    arrays = [x.grad.array, y.grad.array, z.grad.array, seed.array, x.array, y.array, z.array]
+    for i, a in enumerate(arrays):
+        for b in arrays[i + 1 :]:
+            assert not np.shares_memory(a, b)
+
+
+@pytest.mark.parametrize("function", [lambda x: x.sum(), lambda x: x.expand(3, 2).sum(), lambda x: x.view(2, 1).sum()])
+def test_every_element_of_a_grad_can_be_written(function: Callable[[tt.Tensor], tt.Tensor]) -> None:
+    x = leaf(1.0, 2.0)
+    function(x).backward()
+    once = x.grad.tolist()
+    x.grad.add_(tt.tensor([1.0, 2.0], dtype=tt.float64))
+    assert x.grad.tolist() == [once[0] + 1, once[1] + 2]
+
+
+def test_backward_adds_to_a_grad_that_is_there() -> None:
+    x = leaf(1.0, 2.0)
+    (x * 2).sum().backward()
+    first = x.grad
+    (x * 3).sum().backward()
+    assert x.grad.tolist() == [5, 5]
+    assert x.grad is first
+
+
+def test_two_inputs_that_are_one_tensor() -> None:
+    x = leaf(3.0)
+    (x * x).sum().backward()
+    assert x.grad.item() == 6
+
+
+# ------------------------------------------------------------- 3., 4. memory: what is kept, and how long
+
+
+def test_saved_arrays_go_the_moment_their_backward_ran() -> None:
+    """exp saves its output: by the time that the oldest backward runs, those of the younger ones are gone."""
+    alive: list[int] = []
+    refs: list[weakref.ref[np.ndarray]] = []
+
+    def forward(x: np.ndarray) -> Any:
+        y = x + 1
+        refs.append(weakref.ref(y))
+        return x * 1, (y,)
+
+    def backward(dy: np.ndarray, saved: np.ndarray) -> Any:
+        alive.append(sum(r() is not None for r in refs))
+        return (dy,)
+
+    planted, x = passing(forward, backward), leaf(1.0)
+    y = x
+    for _ in range(5):
+        y = tape.apply(planted, y)
+    y.sum().backward()
+    assert alive == [5, 4, 3, 2, 1]
+    assert all(r() is None for r in refs), "y still stands, and keeps nothing"
+
+
+def test_with_retain_graph_saved_arrays_stay() -> None:
+    x = leaf(1.0)
+    y = x.exp()
+    y.backward(retain_graph=True)
+    assert y.grad_fn.saved is not None
+    y.backward()
+    assert y.grad_fn.saved is None
+    assert x.grad.item() == pytest.approx(2 * np.e)
+
+
+def test_activations_that_nobody_saved_are_freed_in_forward() -> None:
+    x = leaf(*np.linspace(0, 1, 5))
+    middle = x + 1  # add saves shapes alone
+    ref = weakref.ref(middle.array)
+    y = middle * 2 + 1
+    del middle
+    assert ref() is None
+    y.sum().backward()
+    assert x.grad.tolist() == [2] * 5
+
+
+def test_activations_that_a_backward_needs_live_until_then() -> None:
+    x = leaf(1.0)
+    middle = x * 1
+    ref = weakref.ref(middle.array)
+    y = middle.exp().log()
+    del middle
+    assert ref() is None, "exp saves its output and not its input"
+    middle = x * 1
+    ref = weakref.ref(middle.array)
+    y = middle.sin()
+    del middle
+    assert ref() is not None
+    y.backward()
+    assert ref() is None
+
+
+def test_backward_needs_no_more_memory_than_forward_left() -> None:
+    """A chain of 50 arrays of 80 kB: each gradient is freed as the next is made, and each saved array with it."""
+    x = tt.ones(10_000, dtype=tt.float64, requires_grad=True)
+    tracemalloc.start()
+    try:
+        y = x
+        for _ in range(50):
+            y = y.sin()
+        loss = y.sum()
+        del y
+        held, _ = tracemalloc.get_traced_memory()
+        tracemalloc.reset_peak()
+        loss.backward()
+        after, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    size = 80_000
+    assert held > 48 * size
+    assert peak < held + 6 * size
+    assert after < 3 * size
+
+
+def test_a_forward_that_is_not_recorded_keeps_nothing() -> None:
+    x = tt.ones(10_000, dtype=tt.float64, requires_grad=True)
+    tracemalloc.start()
+    try:
+        with tt.no_grad():
+            y = x
+            for _ in range(50):
+                y = y.sin()
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 4 * 80_000
+
+
+def test_no_cycles_hold_a_graph() -> None:
+    """Reference counting alone frees it: no memory waits for the collector."""
+    gc.collect()
+    gc.disable()
+    try:
+        x = leaf(1.0, 2.0)
+        y = (x * x).sin()
+        a, b = y.split(1)
+        refs = [weakref.ref(y.grad_fn), weakref.ref(a.grad_fn), weakref.ref(y), weakref.ref(y.array)]
+        del y, a, b
+        assert all(r() is None for r in refs)
+    finally:
+        gc.enable()
+
+
+def test_a_second_backward_is_refused_with_its_reason() -> None:
+    x = leaf(2.0)
+    y = (x * x).sum()
+    y.backward()
+    with pytest.raises(RuntimeError, match=r"a second time.*retain_graph=True"):
+        y.backward()
+    with pytest.raises(RuntimeError, match="second time"):
+        (y * 2).backward()
+    assert x.grad.item() == 4
+
+
+def test_retain_graph_allows_a_second_backward() -> None:
+    x = leaf(2.0, 3.0)
+    a, b = (x * x).exp().split(1)
+    y = (a * b).log().sum()
+    y.backward(retain_graph=True)
+    once = x.grad.array.copy()
+    y.backward(retain_graph=True)
+    y.backward()
+    np.testing.assert_allclose(x.grad.array, 3 * once, rtol=1e-14)
+    np.testing.assert_allclose(once, [4, 6], rtol=1e-12)
+
+
+def test_with_retain_graph_kernels_work_on_copies() -> None:
+    """These overwrite what their forward saved; the second pass must not see that."""
+    f = tt.nn.functional
+    x, target = tt.tensor(np.random.default_rng(0).standard_normal((4, 4)), requires_grad=True), tt.arange(4)
+    y = f.layer_norm(x, (4,)).softmax(-1) + f.gelu(f.scaled_dot_product_attention(x, x, x, is_causal=True))
+    loss = f.cross_entropy(y, target) + f.cross_entropy(x, target)
+    loss.backward(retain_graph=True)
+    once = x.grad.array.copy()
+    loss.backward()
+    np.testing.assert_array_equal(x.grad.array, 2 * once)
+
+
+# -------------------------------------------------------------------------------- 5. long chains
+
+
+@pytest.mark.parametrize("backward", [True, False])
+def test_a_chain_of_20000_operations(backward: bool) -> None:
+    x = leaf(1.0)
+    y = x
+    for _ in range(20_000):
+        y = y + 1
+    assert y.item() == 20_001
+    if backward:
+        y.backward()
+        assert x.grad.item() == 1
+    del y
+    gc.collect()
+
+
+def test_a_long_chain_is_no_matter_of_the_recursion_limit() -> None:
+    limit = sys.getrecursionlimit()
+    x = leaf(1.0)
+    y = x
+    for _ in range(3 * limit):
+        y = y.sin()
+    y.backward()
+    assert sys.getrecursionlimit() == limit
+    assert np.isfinite(x.grad.item())
+
+
+# ---------------------------------------------------------------------- 6. arrays, and never bare scalars
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: x.sum(),
+        lambda x: x[0],
+        lambda x: x @ x,
+        lambda x: x.max(),
+        lambda x: x.mean() * 2,
+        lambda x: x.sum() ** 2,
+        lambda x: -x.sum(),
+        lambda x: x.prod(),
+        lambda x: x.norm(),
+        lambda x: x.sum() + x.sum() * x.sum(),
+    ],
+)
+def test_results_and_gradients_are_arrays(function: Callable[[tt.Tensor], tt.Tensor]) -> None:
+    x = leaf(1.0, 2.0)
+    y = function(x)
+    y.retain_grad()
+    y.backward()
+    scalar = leaf(1.5).reshape(()).detach().requires_grad_()
+    (scalar * scalar + scalar).backward()
+    for array in (y.array, y.grad.array, x.grad.array, scalar.grad.array):
+        assert type(array) is np.ndarray
+    assert (y.shape, y.grad.shape, x.grad.shape, scalar.grad.shape) == ((), (), (2,), ())
+
+
+# ----------------------------------------------------------------------------------- 7. threads
+
+
+def in_threads(*functions: Callable[[], Any]) -> list[Any]:
+    results: list[Any] = [None] * len(functions)
+
+    def run(i: int) -> None:
+        try:
+            results[i] = functions[i]()
+        except BaseException as error:
+            results[i] = error
+
+    threads = [threading.Thread(target=run, args=(i,)) for i in range(len(functions))]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join(timeout=60)
+    return results
+
+
+def test_gradient_mode_is_per_thread() -> None:
+    entered, checked = threading.Event(), threading.Event()
+
+    def off() -> bool:
+        with tt.no_grad():
+            entered.set()
+            checked.wait(10)
+            return tt.is_grad_enabled()
+
+    def on() -> bool:
+        entered.wait(10)
+        result = tt.is_grad_enabled() and (leaf(1.0) * 2).requires_grad
+        checked.set()
+        return result
+
+    assert in_threads(off, on) == [False, True]
+    with tt.no_grad():
+        assert in_threads(tt.is_grad_enabled) == [True], "a new thread starts with gradients on"
+
+
+def test_graphs_of_two_threads_are_apart() -> None:
+    weights = tt.tensor(np.random.default_rng(0).standard_normal((6, 6)))
+
+    def work(seed: int) -> Callable[[], np.ndarray]:
+        def run() -> np.ndarray:
+            w = weights.detach().requires_grad_()  # the same memory, a gradient of its own
+            for step in range(60):
+                x = tt.tensor(np.random.default_rng([seed, step]).standard_normal((4, 6)))
+                for _ in range(3):
+                    x = (x @ w).tanh() + x
+                (x * x).sum().backward()
+            return w.grad.array
+
+        return run
+
+    alone = [work(0)(), work(1)()]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        together = in_threads(work(0), work(1))
+    finally:
+        sys.setswitchinterval(interval)
+    for a, b in zip(alone, together, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+# ------------------------------------------------------------------------------------ 8. dtypes
+
+
+def test_float32_leaves_get_float32_gradients() -> None:
+    x = leaf(1.0, 2.0, dtype=tt.float32)
+    w = tt.ones(2, dtype=tt.float64, requires_grad=True)
+    y = (x * np.float64(2) + np.pi) * w + x.double() / 3
+    assert y.dtype is tt.float64
+    (y * np.sqrt(2)).sum().backward()
+    assert (x.grad.dtype, w.grad.dtype) == (tt.float32, tt.float64)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float16", "int64"])
+def test_a_seed_of_another_dtype_does_not_change_that_of_the_gradient(dtype: str) -> None:
+    x = leaf(1.0, 2.0, dtype=tt.float32)
+    (x * 2).backward(tt.ones(2, dtype=getattr(tt, dtype)))
+    assert x.grad.dtype is tt.float32
+    (g,) = tt.autograd.grad(x * 2, x, tt.ones(2, dtype=getattr(tt, dtype)))
+    assert g.dtype is tt.float32
+
+
+def test_numpy_scalars_are_weak() -> None:
+    x = leaf(1.0, dtype=tt.float32)
+    for c in (np.float64(2), np.float32(2), np.int64(2), np.sqrt(np.float64(4))):
+        for y in (x * c, c * x, x / c, c / x, x - c, c - x, x**c, c**x, tt.maximum(x, x * c)):
+            assert y.dtype is tt.float32
+
+
+# ------------------------------------------------------------------------- writing in place
+
+
+def test_writing_to_what_a_backward_needs_is_refused() -> None:
+    for write in (
+        lambda c: c.add_(1),
+        lambda c: c.mul_(2),
+        lambda c: c.zero_(),
+        lambda c: c.fill_(3),
+        lambda c: c.copy_(tt.ones(2)),
+        lambda c: c.normal_(),
+        lambda c: c.uniform_(),
+        lambda c: c.clamp_(min=0),
+        lambda c: c.__setitem__(0, 5.0),
+        lambda c: c.__iadd__(1),
+        lambda c: c.view(2, 1).add_(1),
+        lambda c: c[:1].zero_(),
+        lambda c: c.detach().sub_(1),
+        lambda c: c.data.div_(2),
+    ):
+        c, x = tt.tensor([1.0, 2.0], dtype=tt.float64), leaf(1.0, 1.0)
+        y = (x * c).sum()
+        write(c)
+        with pytest.raises(RuntimeError, match=r"modified by an inplace operation.*mul saved"):
+            y.backward()
+        assert x.grad is None
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x, i: x[i],
+        lambda x, i: x[:, i],
+        lambda x, i: x[i, i],
+        lambda x, i: x.gather(1, i.view(1, 2)),
+        lambda x, i: tt.nn.functional.embedding(i, x),
+        lambda x, i: x[:, :2].masked_fill(i == 0, 2.0),
+        lambda x, i: tt.nn.functional.cross_entropy(x[:2], i),
+    ],
+)
+def test_writing_to_an_index_that_a_backward_needs_is_refused(function: Any) -> None:
+    x, i = tt.ones(3, 3, requires_grad=True), tt.tensor([0, 1])
+    y = function(x, i)
+    expected = tt.autograd.grad(y.sum(), x, retain_graph=True)[0]
+    i.add_(1)
+    refused = False
+    try:
+        y.sum().backward()
+    except RuntimeError as error:
+        refused = "inplace" in str(error)
+    # a kernel that made its own copy of the index may go on, with the gradient that is right
+    assert refused or tt.equal(x.grad, expected)
+
+
+def test_writing_to_a_mask_that_a_backward_needs_is_refused() -> None:
+    x, mask = tt.ones(2, requires_grad=True), tt.tensor([True, False])
+    y = tt.where(mask, x, x * 2)
+    mask.fill_(True)
+    with pytest.raises(RuntimeError, match="inplace"):
+        y.sum().backward()
+
+
+def test_writing_where_no_backward_needs_it_is_allowed() -> None:
+    x, c = leaf(1.0, 1.0), tt.tensor([1.0, 2.0], dtype=tt.float64)
+    y = (x + c).sum()  # add saves no values
+    c.zero_()
+    y.backward()
+    c = tt.tensor([1.0, 2.0], dtype=tt.float64)
+    c.add_(1)  # before it is used
+    (x * c).sum().backward()
+    c.add_(1)  # and after
+    assert x.grad.tolist() == [3, 4]
+
+
+def test_a_step_between_forward_and_backward_is_refused() -> None:
+    w = leaf(1.0, 2.0)
+    for optimizer in (tt.optim.SGD([w], lr=0.1), tt.optim.AdamW([w], lr=0.1)):
+        (w * w).sum().backward()
+        y = (w * w).sum()
+        optimizer.step()
+        with pytest.raises(RuntimeError, match="inplace"):
+            y.backward()
+        (w * w).sum().backward()
+
+
+def test_in_place_on_a_leaf_that_requires_grad_is_refused() -> None:
+    x = leaf(1.0, 2.0)
+    for write in (lambda: x.add_(1), lambda: x.zero_(), lambda: x.__setitem__(0, 1.0), lambda: x.__iadd__(1.0)):
+        with pytest.raises(RuntimeError, match="leaf"):
+            write()
+    with tt.no_grad():
+        x.add_(1)
+        x[0] = 7.0
+        x -= 1
+    assert x.tolist() == [6, 2]
+    assert x.is_leaf
+    assert x.requires_grad
+
+
+def test_in_place_on_a_result_is_outside_of_the_subset() -> None:
+    y = leaf(1.0, 2.0) * 2
+    for write in (lambda: y.add_(1), lambda: y.__setitem__(0, 1.0), lambda: y.clamp_(max=1)):
+        with pytest.raises(RuntimeError, match="subset"):
+            write()
+    assert y.tolist() == [2, 4]
+
+
+# ---------------------------------------------------------------- exceptions leave the state clean
+
+
+def test_an_exception_in_a_backward_leaves_no_half_of_a_gradient() -> None:
+    def fail(dy: np.ndarray) -> Any:
+        raise FloatingPointError("planted")
+
+    a, b = leaf(1.0), leaf(2.0)
+    b.grad = tt.tensor([5.0], dtype=tt.float64)
+    y = tape.apply(passing(lambda x: (x * 1, ()), fail), a * 2)
+    with tt.enable_grad(), pytest.raises(FloatingPointError, match="planted"):
+        (b * 3 + y + a).sum().backward()
+    assert a.grad is None
+    assert b.grad.tolist() == [5]
+    assert tt.is_grad_enabled()
+    assert np.geterr()["over"] != "ignore"
+    (b * 3).sum().backward()
+    assert b.grad.tolist() == [8]
+
+
+def test_an_exception_restores_the_gradient_mode() -> None:
+    def fail(x: np.ndarray) -> Any:
+        raise FloatingPointError("planted")
+
+    for mode in (tt.no_grad, tt.inference_mode, lambda: tt.set_grad_enabled(False)):
+        with pytest.raises(FloatingPointError), mode():
+            tape.apply(passing(fail, fail), leaf(1.0))
+        assert tt.is_grad_enabled()
+
+    @tt.no_grad()
+    def function() -> None:
+        raise KeyError
+
+    with pytest.raises(KeyError):
+        function()
+    assert tt.is_grad_enabled()
+
+
+# ---------------------------------------------------------------------------------- gradient mode
+
+
+OFF: list[Any] = [tt.no_grad, tt.inference_mode, lambda: tt.set_grad_enabled(False), lambda: tt.inference_mode(True)]
+
+
+@pytest.mark.parametrize("off", OFF)
+def test_nothing_is_recorded_under(off: Any) -> None:
+    x = leaf(1.0)
+    with off():
+        assert not tt.is_grad_enabled()
+        y = x * 2
+        with tt.enable_grad():
+            z = x * 2
+        w = x * 2
+    assert tt.is_grad_enabled()
+    assert [t.requires_grad for t in (y, z, w, x * 2)] == [False, True, False, True]
+    assert [t.is_leaf for t in (y, z, w)] == [True, False, True]
+
+
+@pytest.mark.parametrize("off", OFF)
+def test_gradient_mode_as_a_decorator(off: Any) -> None:
+    @off()
+    def function(x: int, *, y: int = 1) -> tuple[int, bool]:
+        """Its docstring."""
+        return x + y, tt.is_grad_enabled()
+
+    assert tt.is_grad_enabled()
+    assert function(2, y=3) == (5, False)
+    assert tt.is_grad_enabled()
+    assert (function.__name__, function.__doc__) == ("function", "Its docstring.")
+
+
+@pytest.mark.parametrize("off", [tt.no_grad, tt.inference_mode])
+def test_gradient_mode_as_a_decorator_without_parentheses(off: Any) -> None:
+    @off
+    def function() -> bool:
+        return tt.is_grad_enabled()
+
+    assert function() is False
+    assert tt.is_grad_enabled()
+
+
+def test_enable_grad_as_a_decorator() -> None:
+    @tt.enable_grad()
+    def with_parentheses() -> bool:
+        return tt.is_grad_enabled()
+
+    @tt.enable_grad
+    def without() -> bool:
+        return tt.is_grad_enabled()
+
+    with tt.no_grad():
+        assert with_parentheses()
+        assert without()
+        assert not tt.is_grad_enabled()
+
+
+def test_a_decorated_method() -> None:
+    class Model:
+        @tt.no_grad()
+        def generate(self) -> bool:
+            return tt.is_grad_enabled()
+
+    assert Model().generate() is False
+
+
+def test_set_grad_enabled_as_a_plain_call() -> None:
+    tt.set_grad_enabled(False)
+    try:
+        assert not tt.is_grad_enabled()
+    finally:
+        tt.set_grad_enabled(True)
+    with tt.set_grad_enabled(True):
+        assert tt.is_grad_enabled()
+
+
+def modes(t: Any) -> list[bool]:
+    """Every nesting of two modes, and the mode after it."""
+    off_on = [
+        t.no_grad,
+        t.enable_grad,
+        t.inference_mode,
+        lambda: t.inference_mode(False),
+        lambda: t.set_grad_enabled(True),
+    ]
+    seen = []
+    for outer in off_on:
+        for inner in off_on:
+            with outer():
+                seen.append(t.is_grad_enabled())
+                with inner():
+                    seen.append(t.is_grad_enabled())
+                seen.append(t.is_grad_enabled())
+            seen.append(t.is_grad_enabled())
+    return seen
+
+
+def test_nested_modes_are_those_of_pytorch() -> None:
+    assert modes(tt) == modes(pytest.importorskip("torch"))
+
+
+def test_a_generator_runs_in_the_mode_and_its_caller_does_not() -> None:
+    @tt.no_grad()
+    def stream() -> Iterator[bool]:
+        for _ in range(3):
+            yield tt.is_grad_enabled()
+
+    seen = []
+    for inside in stream():
+        seen += [inside, tt.is_grad_enabled()]
+    assert seen == [False, True] * 3
+
+
+def test_a_decorated_generator_is_still_one() -> None:
+    """send, throw, close and its return value reach it, in the mode."""
+    closed = []
+
+    @tt.no_grad()
+    def conversation() -> Any:
+        try:
+            heard = yield "ready"
+            try:
+                yield heard
+            except KeyError:
+                yield "caught"
+        finally:
+            closed.append(tt.is_grad_enabled())
+        return "done"
+
+    g = conversation()
+    assert next(g) == "ready"
+    assert g.send("hello") == "hello"
+    assert g.throw(KeyError()) == "caught"
+    with pytest.raises(StopIteration) as stop:
+        next(g)
+    assert stop.value.value == "done"
+    g = conversation()
+    next(g)
+    g.close()
+    assert closed == [False, False]
+    assert tt.is_grad_enabled()
+
+
+# ----------------------------------------------------------------------- grad, retain_grad, hooks, detach
+
+
+def test_retain_grad_keeps_that_of_a_result() -> None:
+    x = leaf(2.0)
+    y = x * 3
+    y.retain_grad()
+    z = y * y
+    z.sum().backward()
+    assert (y.grad.item(), x.grad.item()) == (12, 36)
+    x.retain_grad()  # of a leaf: nothing to do
+    with pytest.raises(RuntimeError, match="requires_grad=False"):
+        tt.ones(1).retain_grad()
+
+
+def test_hooks_on_tensors_are_outside_of_the_subset() -> None:
+    with pytest.raises(AttributeError, match=r"register_hook.*subset"):
+        leaf(1.0).register_hook(print)
+
+
+def test_a_result_without_retain_grad_has_none() -> None:
+    x = leaf(2.0)
+    y = x * 3
+    y.sum().backward()
+    assert y.grad is None
+
+
+def test_grad_of_leaves_and_results() -> None:
+    x, w = leaf(2.0, 3.0), leaf(5.0, 7.0)
+    y = x * w
+    z = y * y
+    dx, dy = tt.autograd.grad(z.sum(), [x, y])
+    assert dx.tolist() == [2 * 10 * 5, 2 * 21 * 7]
+    assert dy.tolist() == [20, 42]
+    assert x.grad is None
+    assert w.grad is None
+
+
+def test_grad_of_several_outputs_with_seeds() -> None:
+    x = leaf(2.0, 3.0)
+    a, b = x * 2, x * x
+    seed = tt.tensor([1.0, 10.0], dtype=tt.float64)
+    (g,) = tt.autograd.grad([a, b.sum()], x, [seed, None])
+    assert g.tolist() == [2 + 4, 20 + 6]
+
+
+def test_grad_of_an_output_that_is_an_input() -> None:
+    x = leaf(2.0)
+    y = x * 3
+    gy, gx = tt.autograd.grad(y, [y, x])
+    assert (gy.item(), gx.item()) == (1, 3)
+
+
+def test_grad_of_an_unused_input() -> None:
+    x, other = leaf(2.0), leaf(1.0)
+    with pytest.raises(RuntimeError, match="allow_unused"):
+        tt.autograd.grad((x * 2).sum(), [x, other])
+    dx, unused = tt.autograd.grad((x * 2).sum(), [x, other], allow_unused=True)
+    assert dx.item() == 2
+    assert unused is None
+    with pytest.raises(RuntimeError, match="does not require grad"):
+        tt.autograd.grad((x * 2).sum(), tt.ones(1))
+
+
+def test_grad_up_to_a_result_leaves_what_is_below_for_a_second_pass() -> None:
+    """Only what lies between output and input runs, so the rest can still be played: backward in two halves."""
+    x = leaf(1.0, 2.0)
+    middle = x.exp()
+    loss = middle.sin().sum()
+    (g,) = tt.autograd.grad(loss, middle)
+    middle.backward(g)
+    np.testing.assert_allclose(x.grad.array, np.cos(np.exp(x.array)) * np.exp(x.array), rtol=1e-14)
+
+
+def test_gradients_that_grad_returns_are_the_callers() -> None:
+    x = leaf(1.0, 2.0)
+    y = x + 1
+    a, b = tt.autograd.grad(y.sum(), [x, y])
+    a.mul_(10)
+    assert b.tolist() == [1, 1]
+    assert not np.shares_memory(a.array, b.array)
+
+
+def test_bad_seeds_and_roots() -> None:
+    x = leaf(1.0, 2.0)
+    with pytest.raises(RuntimeError, match=r"scalar outputs.*\(2,\)"):
+        (x * 2).backward()
+    with pytest.raises(RuntimeError, match=r"\(3,\).*\(2,\)"):
+        (x * 2).backward(tt.ones(3))
+    with pytest.raises(RuntimeError, match="does not require grad"):
+        tt.ones(1).backward()
+    with tt.no_grad():
+        y = (x * 2).sum()
+    with pytest.raises(RuntimeError, match="does not require grad"):
+        y.backward()
+
+
+def test_detach_cuts_the_graph_and_shares_the_memory() -> None:
+    x = leaf(2.0)
+    y = x * 3
+    d = y.detach()
+    assert not d.requires_grad
+    assert d.is_leaf
+    assert np.shares_memory(d.array, y.array)
+    (y * d).sum().backward()
+    assert x.grad.item() == 6 * 3
+
+
+def test_inputs_that_want_no_gradient_get_none() -> None:
+    x, c = leaf(1.0), tt.tensor([2.0], dtype=tt.float64)
+    (x * c).sum().backward()
+    assert c.grad is None
+    assert x.grad.item() == 2
+
+
+def test_a_split_with_unused_outputs() -> None:
+    x = leaf(*range(6))
+    a, b, c = x.split(2)
+    (b * tt.tensor([10.0, 20.0], dtype=tt.float64)).sum().backward()
+    assert x.grad.tolist() == [0, 0, 10, 20, 0, 0]
+    a, b, c = x.split(2)
+    (a + a + c).sum().backward()
+    assert x.grad.tolist() == [2, 2, 10, 20, 1, 1]
+
+
+def test_outputs_of_one_call_in_two_backwards() -> None:
+    """The first drops what the call saved; the second says so."""
+    a, b = leaf(1.0, 2.0).split(1)
+    a.sum().backward()
+    with pytest.raises(RuntimeError, match="split a second time"):
+        b.sum().backward()
+
+
+# ---------------------------------------------------------------------------- random graphs, beside PyTorch
+
+UNARY = [
+    "x.tanh()",
+    "x.sin()",
+    "x * 0.5",
+    "x.sigmoid()",
+    "-x",
+    "x + 1",
+    "x.t()",
+    "x.clone()",
+    "x.mean(0, keepdim=True)",
+    "x[:1] * 2",
+    "x.softmax(-1)",
+    "t.cat(x.split(1)[::-1])",
+    "x.sum(1, keepdim=True)",
+    "x / 3",
+    "x[[1, 0, 1]][:2]",
+]
+BINARY = [
+    "x + y",
+    "x * y",
+    "x - y",
+    "(x @ y) * 0.5",
+    "t.maximum(x, y)",
+    "x / (y * y + 1)",
+    "x + y[:1]",
+    "x * y[:, :1]",
+    "t.stack([x, y]).sum(0)",
+    "t.where(x > y, x, y)",
+]
+
+
+def random_graph(t: Any, seed: int) -> tuple[Any, list[Any]]:
+    """50 operations on 2 × 2 matrices, each on results picked from all before it."""
+    rng = np.random.default_rng(seed)
+    leaves = [t.tensor(rng.standard_normal((2, 2)), requires_grad=True) for _ in range(3)]
+    values = list(leaves)
+    for _ in range(50):
+        rows = UNARY if rng.random() < 0.4 else BINARY
+        x, y = (values[int(rng.integers(max(0, len(values) - 8), len(values)))] for _ in range(2))
+        z = eval(rows[int(rng.integers(len(rows)))], {"t": t, "x": x, "y": y})
+        values.append(z.expand(2, 2) if tuple(z.shape) != (2, 2) else z)
+    return (values[-1] * values[-2]).sum() + values[20].sum() + sum(x.sum() for x in leaves), leaves
+
+
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(st.integers(0, 10**6))
+def test_random_graphs_have_pytorchs_gradients(seed: int) -> None:
+    torch = pytest.importorskip("torch")
+    results = []
+    for t in (torch, tt):
+        y, leaves = random_graph(t, seed)
+        y.backward()
+        results.append([y.item(), *(x.grad.numpy() for x in leaves)])
+    for theirs, ours in zip(*results, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-9)
