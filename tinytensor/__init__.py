@@ -12,7 +12,6 @@ Reading order: primitive.py (the table), ops/ (the pairs), tape.py (record and p
 from __future__ import annotations
 
 import builtins
-from typing import NoReturn
 
 # fmt: off
 # isort: off
@@ -39,6 +38,7 @@ from tinytensor.dtypes import (
 )
 from tinytensor import autograd, cuda, nn, optim, utils
 from tinytensor.serialization import load, save
+from tinytensor.subset import outside as _outside
 # isort: on
 # fmt: on
 
@@ -55,7 +55,4 @@ def numel(input: Tensor) -> builtins.int:
     return input.numel()
 
 
-def __getattr__(name: str) -> NoReturn:
-    raise AttributeError(
-        f"module 'tinytensor' has no attribute {name!r}: outside its subset of PyTorch, or no such name"
-    )
+__getattr__ = _outside("tinytensor")

@@ -9,6 +9,7 @@ import numpy as np
 
 from tinytensor import tape
 from tinytensor.gradcheck import GradcheckError, gradcheck
+from tinytensor.subset import outside
 from tinytensor.tape import enable_grad, inference_mode, no_grad, set_grad_enabled
 from tinytensor.tensor import Tensor, wrap
 
@@ -20,7 +21,7 @@ def backward(
     create_graph: bool = False,
 ) -> None:
     """Add the gradient of Σ tensors·grad_tensors to the .grad of every leaf below."""
-    found = _play(_listed(tensors), _listed(grad_tensors), retain_graph, create_graph, frozenset())
+    found = _play(_listed(tensors), _listed(grad_tensors), retain_graph, create_graph, None)
     for leaf, g in found.items():
         assert isinstance(leaf, Tensor)
         if leaf.grad is None:
@@ -69,7 +70,7 @@ def _play(
     seeds: list[Tensor | None],
     retain_graph: bool | None,
     create_graph: bool,
-    watched: frozenset[tape.Edge],
+    targets: frozenset[tape.Edge] | None,
 ) -> dict[tape.Edge, Any]:
     if create_graph:
         raise NotImplementedError("create_graph=True (derivatives of derivatives) is outside tinytensor's subset")
@@ -89,11 +90,13 @@ def _play(
             raise RuntimeError(
                 f"gradient has shape {tuple(seed.shape)}, the output {tuple(y.shape)}: they must be equal"
             )
-        roots.append((y._node or y, seed.array))
+        roots.append((y._node or y, seed.array.astype(y.array.dtype, copy=False)))
     with np.errstate(all="ignore"):  # an infinite gradient is a result, not a warning
-        return tape.backward(roots, retain_graph=bool(retain_graph), watched=watched)
+        return tape.backward(roots, retain_graph=bool(retain_graph), targets=targets)
 
 
 __all__ = [
     "GradcheckError", "backward", "enable_grad", "grad", "gradcheck", "inference_mode", "no_grad", "set_grad_enabled",
 ]  # fmt: skip
+
+__getattr__ = outside("tinytensor.autograd")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tinytensor import backend
 from tinytensor.backend import synchronize
 from tinytensor.random import manual_seed
+from tinytensor.subset import outside
 
 
 def is_available() -> bool:
@@ -31,3 +32,5 @@ def manual_seed_all(seed: int) -> None:
 
 
 __all__ = ["device_count", "is_available", "manual_seed_all", "synchronize"]
+
+__getattr__ = outside("tinytensor.cuda")

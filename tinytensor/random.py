@@ -83,8 +83,12 @@ def rand(
 ) -> Tensor:
     """Uniform on [0, 1)."""
     wanted, shape = to_numpy_dtype(dtype), _checked(sizes(size))
-    wide = np.float64 if wanted == np.float64 else np.float32
-    return _finish(numpy_generator(generator).random(shape, wide).astype(wanted, copy=False), device, requires_grad)
+    rng = numpy_generator(generator)
+    if wanted == np.float16:  # rounding float32 numbers would give 1 now and then
+        values = rng.integers(0, 2**11, shape) / 2**11
+    else:
+        values = rng.random(shape, wanted.type)
+    return _finish(values.astype(wanted), device, requires_grad)
 
 
 def randn(
@@ -118,7 +122,7 @@ def randn_like(input: Tensor, *, generator: Generator | None = None) -> Tensor:
 
 
 def randint(
-    low: int,
+    low: int = 0,
     high: Any = None,
     size: Any = None,
     *,
@@ -129,6 +133,8 @@ def randint(
     """Integers from low (0 if left out) to high − 1, all equally likely: randint(high, size), randint(low, high, size)."""
     if size is None:
         low, high, size = 0, low, high
+    elif high is None:
+        low, high = 0, low
     if size is None or not low < high:
         raise RuntimeError(f"randint expects a size and low < high, but got low={low}, high={high}, size={size}")
     values = numpy_generator(generator).integers(low, high, _checked(sizes((size,))))
@@ -138,7 +144,9 @@ def randint(
 def randperm(
     n: int, *, generator: Generator | None = None, dtype: DType | None = None, device: device | str | None = None
 ) -> Tensor:
-    """The numbers 0 … n − 1 in a random order."""
+    """The numbers 0 … n − 1 in a random order; RuntimeError for a negative n."""
+    if n < 0:
+        raise RuntimeError(f"randperm: n must be non-negative, got {n}")
     return _finish(numpy_generator(generator).permutation(n).astype(to_numpy_dtype(dtype, int64)), device, False)
 
 

@@ -20,6 +20,7 @@ gradients are wanted): an activation that no backward saved is freed as soon as 
 
 from __future__ import annotations
 
+import contextvars
 import functools
 import inspect
 import itertools
@@ -74,7 +75,7 @@ def apply(primitive: Primitive, *inputs: Tensor | None, **static: Any) -> Tensor
     if "cupy" in sys.modules:
         _check_devices(primitive, inputs)
     try:
-        output, saved = primitive.forward(*[None if t is None else t.array for t in inputs], **static)
+        output, saved = _mode.quiet.run(primitive.forward, *[None if t is None else t.array for t in inputs], **static)
     except ValueError as error:
         raise _shape_error(primitive, inputs, error) from None
     node = None
@@ -119,18 +120,22 @@ def _check_devices(primitive: Primitive, inputs: Iterable[Tensor | None]) -> Non
 
 
 def backward(
-    roots: list[tuple[Edge, Array]], *, retain_graph: bool = False, watched: frozenset[Edge] = frozenset()
+    roots: list[tuple[Edge, Array]], *, retain_graph: bool = False, targets: frozenset[Edge] | None = None
 ) -> dict[Edge, Array]:
-    """Play the tape backwards from the roots; return the gradient of every leaf, and of the watched nodes.
+    """Play the tape backwards from the roots; return the gradient of every leaf, or of the targets alone.
 
-    Arrays returned belong to the caller. With retain_graph the saved arrays stay (and kernels work on copies),
-    so that a second backward can follow; without it they are dropped one by one.
+    Arrays returned belong to the caller. With targets, only what lies between them and the roots is played. With
+    retain_graph the saved arrays stay (and kernels work on copies), so that a second backward can follow; without it
+    they are dropped one by one.
     """
-    nodes = _reachable([edge for edge, _ in roots])
+    nodes = _reachable([edge for edge, _ in roots], targets)
+    playing = set(nodes)
     gradients: dict[Edge, Any] = {}
     owned: set[Edge] = set()
 
     def add(edge: Edge, dx: Array) -> None:
+        if edge not in playing and not (edge in targets if targets is not None else edge.__class__ is not Node):
+            return
         old = gradients.get(edge)
         if old is None:
             gradients[edge] = dx
@@ -154,7 +159,7 @@ def backward(
             continue
         if node.retained is not None:
             _retain(node.retained(), dy)
-        if node in watched:
+        if targets is not None and node in targets:
             found[node] = np.copy(dy)
         if primitive is None:  # one output of several: its gradient waits in the list of the call
             position, count = saved
@@ -171,33 +176,45 @@ def backward(
             if target is not None and dx is not None:
                 add(target, dx)
         del dy, dxs, saved
-    for leaf, g in gradients.items():
-        found[leaf] = g if leaf in owned else np.array(g)
+    for edge, g in gradients.items():
+        found[edge] = g if edge in owned else np.array(g)
     return found
 
 
-def _reachable(roots: Iterable[Edge]) -> list[Node]:
-    """All nodes below the roots, oldest first. Raises if one was played before, or its arrays overwritten."""
+def _reachable(roots: list[Edge], targets: frozenset[Edge] | None) -> list[Node]:
+    """The nodes to play, oldest first: all below the roots, or those with a target below them.
+
+    RuntimeError if one of them was played before, or the arrays that it saved were overwritten.
+    """
     stack = [edge for edge in roots if isinstance(edge, Node)]
-    seen = set(stack)
+    seen, leaves = set(stack), set(roots)
     while stack:
-        node = stack.pop()
+        for edge in stack.pop().inputs:
+            if edge.__class__ is not Node:
+                leaves.add(edge)  # type: ignore[arg-type]
+            elif edge not in seen:
+                seen.add(edge)
+                stack.append(edge)
+    nodes = sorted(seen, key=lambda node: node.order)
+    if targets is not None:
+        wanted: set[Any] = set(targets)
+        played = []
+        for node in nodes:
+            if not wanted.isdisjoint(node.inputs):
+                wanted.add(node)
+                played.append(node)
+        if all(edge in seen or edge in leaves for edge in targets):  # else what is spent may hide one: complain below
+            nodes = played
+    last_write = max((date for _, date in list(_written.values())), default=0)
+    for node in nodes:
         if node.saved is None:
             name = node.primitive.name if node.primitive else ""
             raise RuntimeError(
                 f"backward through {name} a second time: the arrays that it saved were dropped when backward ran;"
                 " call backward(retain_graph=True) the first time, or run the forward again"
             )
-        for edge in node.inputs:
-            if edge.__class__ is Node and edge not in seen:
-                seen.add(edge)
-                stack.append(edge)
-    nodes = sorted(seen, key=lambda node: node.order)
-    last_write = max((date for _, date in list(_written.values())), default=0)
-    for node in nodes:
-        if node.order > last_write:
-            break
-        _check_unwritten(node)
+        if node.order < last_write:
+            _check_unwritten(node)
     return nodes
 
 
@@ -226,8 +243,17 @@ def _owner(x: Array) -> Array:
     return x
 
 
+def _flat(saved: Any) -> Iterable[Any]:
+    """What a node saved, with the parts of an index or of a list of operands one by one."""
+    for s in saved:
+        if isinstance(s, (tuple, list)):
+            yield from s
+        else:
+            yield s
+
+
 def _check_unwritten(node: Node) -> None:
-    for s in node.saved or ():
+    for s in _flat(node.saved):
         if is_array(s):
             entry = _written.get(id(_owner(s)))
             if entry is not None and entry[1] > node.order:
@@ -243,6 +269,12 @@ def _check_unwritten(node: Node) -> None:
 
 class _Mode(threading.local):
     enabled = True
+
+    def __init__(self) -> None:
+        # The context that kernels run in: an infinite or undefined result is a result, as in PyTorch, not a warning.
+        # Entering np.errstate for every call would cost more than the call.
+        self.quiet = contextvars.Context()
+        self.quiet.run(np.seterr, all="ignore")
 
 
 _mode = _Mode()
@@ -300,14 +332,14 @@ class enable_grad(no_grad):
 class inference_mode(no_grad):
     """no_grad by another name: this tape has no view tracking that could be left out as well.
 
-    `inference_mode(False)` changes nothing, as in PyTorch.
+    `inference_mode(False)` records, as enable_grad does.
     """
 
     def __new__(cls, mode: Any = True) -> Any:
         return object.__new__(cls) if isinstance(mode, bool) else _decorate(mode, False)
 
     def __init__(self, mode: bool = True) -> None:
-        self.mode = not mode and is_grad_enabled()
+        self.mode = not mode
 
 
 def _decorate(function: F, mode: bool) -> F:
@@ -318,16 +350,27 @@ def _decorate(function: F, mode: bool) -> F:
         with enable_grad() if mode else no_grad():
             return function(*args, **kwargs)
 
+    def step(resume: Callable[..., Any], *args: Any) -> Any:
+        with enable_grad() if mode else no_grad():
+            return resume(*args)
+
     @functools.wraps(function)
     def generate(*args: Any, **kwargs: Any) -> Any:
         steps = function(*args, **kwargs)
-        while True:
-            with enable_grad() if mode else no_grad():
+        try:
+            item = step(next, steps)
+            while True:
                 try:
-                    item = next(steps)
-                except StopIteration as stop:
-                    return stop.value
-            yield item
+                    heard = yield item
+                except GeneratorExit:
+                    step(steps.close)
+                    raise
+                except BaseException as error:
+                    item = step(steps.throw, error)
+                else:
+                    item = step(steps.send, heard)
+        except StopIteration as stop:
+            return stop.value
 
     return generate if inspect.isgeneratorfunction(function) else call  # type: ignore[return-value]
 

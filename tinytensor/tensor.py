@@ -40,11 +40,11 @@ class Size(tuple[int, ...]):
 class Tensor:
     """An array that remembers how it was computed. Made by `tensor`, `zeros` and their like; see PyTorch's Tensor."""
 
-    __slots__ = ("__weakref__", "_node", "_requires_grad", "array", "grad")
+    __slots__ = ("__weakref__", "_grad", "_node", "_requires_grad", "array")
     __array_ufunc__ = None  # numpy_array * tensor asks the Tensor
 
     array: Array
-    grad: Tensor | None
+    _grad: Tensor | None
     _node: tape.Node | None
     _requires_grad: builtins.bool
 
@@ -54,7 +54,7 @@ class Tensor:
             array = data[0].array if isinstance(data[0], Tensor) else np.array(data[0])
         else:
             array = np.zeros(sizes(data))
-        self.array, self.grad = array.astype(np.float32, copy=False), None
+        self.array, self._grad = array.astype(np.float32, copy=False), None
         self._node, self._requires_grad = None, False
 
     def __getattr__(self, name: str) -> NoReturn:
@@ -118,7 +118,11 @@ class Tensor:
         return show(self)
 
     def __format__(self, spec: str) -> str:
-        return format(self.item(), spec) if self.ndim == 0 and spec else repr(self)
+        if spec and self.ndim:
+            raise TypeError(
+                f"a format like {spec!r} takes one number: a Tensor of shape {tuple(self.shape)} has none or more"
+            )
+        return format(self.item(), spec) if spec else repr(self)
 
     def __len__(self) -> int:
         if self.ndim == 0:
@@ -150,6 +154,23 @@ class Tensor:
         if self._node is not None and not value:
             raise RuntimeError("you can only change requires_grad flags of leaf variables; use .detach()")
         self._requires_grad = builtins.bool(value)
+
+    @property
+    def grad(self) -> Tensor | None:
+        """The gradient that backward left, or None. TypeError or RuntimeError for setting one that does not fit."""
+        return self._grad
+
+    @grad.setter
+    def grad(self, value: Tensor | None) -> None:
+        if value is not None:
+            if not isinstance(value, Tensor):
+                raise TypeError(f"assigned grad expected to be a Tensor or None but got {type(value).__name__}")
+            if value.array.shape != self.array.shape or value.array.dtype != self.array.dtype:
+                raise RuntimeError(
+                    f"assigned grad is {value.dtype} of shape {tuple(value.shape)}, but a {self.dtype} tensor of shape"
+                    f" {tuple(self.shape)} needs one of its own kind"
+                )
+        self._grad = value
 
     def requires_grad_(self, requires_grad: builtins.bool = True) -> Tensor:
         """Set requires_grad; RuntimeError for integers, and for False on a result."""
@@ -224,10 +245,17 @@ class Tensor:
         return np.array(self.numpy(), dtype, copy=copy)
 
     def __float__(self) -> float:
-        return builtins.float(self.item())
+        return builtins.float(self._only())
 
     def __int__(self) -> int:
-        return int(self.item())
+        return int(self._only())
+
+    def _only(self) -> Any:
+        if self.array.size != 1:
+            raise ValueError(
+                f"only one element tensors can be converted to Python scalars, not {self.array.size} elements"
+            )
+        return self.array.item()
 
     def __index__(self) -> int:
         if self.array.dtype.kind == "f" or self.array.size != 1:
@@ -347,9 +375,12 @@ class Tensor:
 
     def _update(self, ufunc: np.ufunc, other: Any, name: str) -> Tensor:
         target = self.writable(name)
+        if any(step == 0 and n > 1 for step, n in zip(target.strides, target.shape, strict=True)):
+            raise RuntimeError(f"{name}: elements of an expanded tensor share memory; write to its .clone()")
         value = other.array if isinstance(other, Tensor) else pointwise.plain(other)
         try:
-            ufunc(target, value, out=target, casting="same_kind")
+            with np.errstate(all="ignore"):
+                ufunc(target, value, out=target, casting="same_kind")
         except (ValueError, TypeError) as error:
             raise RuntimeError(
                 f"{name}: the result does not fit a {tuple(self.shape)} {self.dtype} tensor ({error})"
@@ -384,13 +415,19 @@ class Tensor:
         """Normal numbers with this mean and standard deviation."""
         from tinytensor.random import randn
 
+        self._only_floats("normal_")
         return self.copy_(randn(self.shape, dtype=self.dtype, generator=generator) * std + mean)
 
     def uniform_(self, from_: Any = 0.0, to: Any = 1.0, *, generator: Any = None) -> Tensor:
         """Uniform numbers between from_ and to. (PyTorch calls the first `from`, which Python can't.)"""
         from tinytensor.random import rand
 
+        self._only_floats("uniform_")
         return self.copy_(rand(self.shape, dtype=self.dtype, generator=generator) * (to - from_) + from_)
+
+    def _only_floats(self, name: str) -> None:
+        if not self.is_floating_point():
+            raise NotImplementedError(f"{name}: not implemented for {self.dtype}: it draws real numbers")
 
     def _in_place_or_new(self, update: Any, function: Any, other: Any) -> Any:
         """x += y: in place where no gradient is wanted or x is a leaf; else a new Tensor takes the name x."""
@@ -489,7 +526,7 @@ def wrap(array: Array, node: tape.Node | None = None) -> Tensor:
     """A Tensor on this array, without a copy; a scalar becomes a 0-d array."""
     t = _new(Tensor)
     t.array = array if type(array) is np.ndarray else tape.as_array(array)
-    t.grad = None
+    t._grad = None
     t._node = node
     t._requires_grad = node is not None
     return t

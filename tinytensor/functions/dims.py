@@ -57,6 +57,8 @@ def numpy_names(function: F) -> F:
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         for theirs, ours in (("axis", "dim"), ("keepdims", "keepdim")):
+            if theirs in kwargs and ours in kwargs:
+                raise TypeError(f"{function.__name__}() got both {ours!r} and {theirs!r}, which mean the same")
             if theirs in kwargs:
                 kwargs[ours] = kwargs.pop(theirs)
         return function(*args, **kwargs)

@@ -43,9 +43,9 @@ def setitem(input: Tensor, index: Any, value: Tensor | float) -> None:
         value = value.array
     else:
         value = plain(value) if not isinstance(value, np.ndarray) else value
-    target = input.writable("x[…] = value")
+    at, target = _index(index), input.writable("x[…] = value")
     try:
-        target[_index(index)] = value
+        target[at] = value
     except ValueError as error:
         raise RuntimeError(f"x[…] = value: {error}; what fits: value broadcasts to x[…]") from None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tinytensor.dtypes import result_type
-from tinytensor.functions.pointwise import cast
+from tinytensor.functions.pointwise import cast, only_tensors
 from tinytensor.ops import matmul as ops
 from tinytensor.tape import apply
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 def matmul(input: Tensor, other: Tensor) -> Tensor:
     """Σ_k a[…, n, k] b[…, k, m]: (…, n, k) @ (…, k, m) → (…, n, m); a vector is a row on the left, a column on the
     right. RuntimeError for sizes that do not fit and for different dtypes."""
+    only_tensors("matmul", input, other)
     a, b = input.array, other.array
     if a.ndim == 0 or b.ndim == 0:
         raise RuntimeError(

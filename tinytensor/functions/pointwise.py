@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from tinytensor import tensor as core
-from tinytensor.backend import Array, array_module
+from tinytensor.backend import Array, array_module, is_array
 from tinytensor.dtypes import float32, number_dtype, result_type
 from tinytensor.ops import elementwise as ops
 from tinytensor.primitive import Primitive
@@ -57,10 +57,18 @@ def plain(value: Any) -> Number:
 
 
 def _pair(primitive: Primitive, a: Tensor, b: Tensor) -> Tensor:
+    only_tensors(primitive.name, a, b)
     if a.array.dtype != b.array.dtype:
         dtype = result_type(a.array, b.array)
         a, b = cast(a, dtype), cast(b, dtype)
     return apply(primitive, a, b)
+
+
+def only_tensors(name: str, *xs: Any) -> None:
+    """TypeError unless all are Tensors."""
+    for x in xs:
+        if not isinstance(x, core.Tensor):
+            raise TypeError(f"{name}(): argument must be Tensor, not {type(x).__name__}; see tensor() and from_numpy()")
 
 
 def _with_number(primitive: Primitive, x: Tensor, c: Any) -> Tensor:
@@ -108,7 +116,9 @@ def mul(input: Tensor, other: Tensor | Number) -> Tensor:
 def div(input: Tensor, other: Tensor | Number) -> Tensor:
     """input / other, in floating point also for integers."""
     if isinstance(other, core.Tensor):
-        return _pair(ops.DIV, floating(input), floating(other))
+        if result_type(input.array, other.array).kind != "f":
+            input, other = floating(input), floating(other)
+        return _pair(ops.DIV, input, other)
     return _with_number(ops.DIV_SCALAR, floating(input), other)
 
 
@@ -155,7 +165,8 @@ def _no_gradient(ufunc: np.ufunc, a: Tensor, b: Tensor | Number) -> Tensor:
         )
     dtype = result_type(a.array, b.array)
     try:
-        return core.wrap(ufunc(a.array.astype(dtype), b.array.astype(dtype)))
+        with np.errstate(all="ignore"):
+            return core.wrap(ufunc(a.array.astype(dtype), b.array.astype(dtype)))
     except ValueError as error:
         raise RuntimeError(f"{ufunc.__name__}: {error}; what fits: {ops.BROADCAST}") from None
 
@@ -170,8 +181,7 @@ def exp(input: Tensor) -> Tensor:
 
 def log(input: Tensor) -> Tensor:
     """ln x; −∞ at 0, nan below."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return apply(ops.LOG, floating(input))
+    return apply(ops.LOG, floating(input))
 
 
 def log2(input: Tensor) -> Tensor:
@@ -186,14 +196,12 @@ def log10(input: Tensor) -> Tensor:
 
 def sqrt(input: Tensor) -> Tensor:
     """√x; nan below 0."""
-    with np.errstate(invalid="ignore"):
-        return apply(ops.SQRT, floating(input))
+    return apply(ops.SQRT, floating(input))
 
 
 def rsqrt(input: Tensor) -> Tensor:
     """1 / √x; ∞ at 0."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return pow(floating(input), -0.5)
+    return pow(floating(input), -0.5)
 
 
 def square(input: Tensor) -> Tensor:
@@ -291,6 +299,8 @@ def _comparison(ufunc: np.ufunc, symbol: str) -> Comparison:
             b: Array = other.array
         elif _is_number(other):
             b = plain(other)
+        elif is_array(other):
+            b = other
         else:
             return NotImplemented  # type: ignore[no-any-return]
         try:

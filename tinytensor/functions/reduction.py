@@ -44,9 +44,8 @@ def mean(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: DType
             " call .float() first"
         )
     n = math.prod(input.array.shape[d] for d in all_dims(dim, input.ndim))
-    with np.errstate(invalid="ignore"):  # the mean of nothing is nan
-        total = sum(input, dim, keepdim, dtype=dtype)
-        return total / n if n else total * math.nan
+    total = sum(input, dim, keepdim, dtype=dtype)
+    return total / n if n else total * math.nan  # the mean of nothing is nan
 
 
 @numpy_names

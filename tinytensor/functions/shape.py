@@ -128,7 +128,7 @@ def repeat(input: Tensor, *repeats: Any) -> Tensor:
     own = (1,) * (len(times) - len(own)) + own
     pairs = list(zip(times, own, strict=True))
     wide = expand(reshape(input, tuple(m for n in own for m in (1, n))), tuple(m for pair in pairs for m in pair))
-    return reshape(wide, tuple(k * n for k, n in pairs))
+    return reshape(apply(COPY, wide, order="C"), tuple(k * n for k, n in pairs))
 
 
 def contiguous(input: Tensor) -> Tensor:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from tinytensor.nn import functional, init, utils
 from tinytensor.nn.containers import ModuleDict, ModuleList, Sequential
 from tinytensor.nn.layers import (
@@ -24,6 +22,7 @@ from tinytensor.nn.layers import (
 )
 from tinytensor.nn.module import Module
 from tinytensor.nn.parameter import Parameter
+from tinytensor.subset import outside
 
 __all__ = [
     "GELU",
@@ -51,5 +50,4 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    raise AttributeError(f"tinytensor.nn has no {name}: outside the subset of PyTorch that tinytensor covers")
+__getattr__ = outside("tinytensor.nn")

@@ -22,6 +22,7 @@ from tinytensor.ops.gelu import GELU, GELU_TANH
 from tinytensor.ops.layer_norm import LAYER_NORM
 from tinytensor.ops.linear import LINEAR
 from tinytensor.random import numpy_generator
+from tinytensor.subset import outside
 from tinytensor.tape import apply
 from tinytensor.tensor import Tensor, wrap
 
@@ -223,3 +224,5 @@ __all__ = [
     "cross_entropy", "dropout", "embedding", "gelu", "layer_norm", "linear", "log_softmax", "mse_loss", "nll_loss",
     "one_hot", "relu", "scaled_dot_product_attention", "sigmoid", "silu", "softmax", "tanh",
 ]  # fmt: skip
+
+__getattr__ = outside("tinytensor.nn.functional")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 
 from tinytensor.random import Generator
+from tinytensor.subset import outside
 from tinytensor.tape import no_grad
 from tinytensor.tensor import Tensor
 
@@ -128,3 +129,6 @@ def _fans(tensor: Tensor) -> tuple[int, int]:
         raise ValueError("Fan in and fan out can not be computed for tensor with fewer than 2 dimensions")
     fan_out, fan_in, *field = tensor.shape
     return fan_in * math.prod(field), fan_out * math.prod(field)
+
+
+__getattr__ = outside("tinytensor.nn.init")

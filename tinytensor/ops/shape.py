@@ -29,7 +29,10 @@ def permute_backward(dy: Array, axes: tuple[int, ...]) -> Any:
 
 
 def expand_forward(x: Array, *, shape: tuple[int, ...]) -> Any:
-    return np.broadcast_to(x, shape), (x.shape,)
+    y = np.broadcast_to(x, shape)
+    if isinstance(y, np.ndarray) and x.flags.writeable:
+        y.flags.writeable = True  # a view like any other: what is written to it is seen in x, as in PyTorch
+    return y, (x.shape,)
 
 
 def expand_backward(dy: Array, shape: tuple[int, ...]) -> Any:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tinytensor.optim.optimizer import Optimizer
+from tinytensor.subset import outside
 
 
 class LRScheduler:
@@ -86,3 +87,6 @@ class LambdaLR(LRScheduler):
             if attributes:
                 vars(function).update(attributes)
         super().load_state_dict(state)
+
+
+__getattr__ = outside("tinytensor.optim.lr_scheduler")

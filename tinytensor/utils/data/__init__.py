@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from tinytensor.subset import outside
 from tinytensor.utils.data.dataloader import DataLoader, default_collate
 from tinytensor.utils.data.dataset import Dataset, Subset, TensorDataset, random_split
 from tinytensor.utils.data.sampler import (
@@ -27,5 +26,4 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    raise AttributeError(f"tinytensor.utils.data has no {name}: outside the subset of PyTorch that tinytensor covers")
+__getattr__ = outside("tinytensor.utils.data")
