@@ -222,7 +222,7 @@ def test_what_is_outside_the_subset_says_so():
         AdamW([p], amsgrad=True)
     with pytest.raises(TypeError):
         AdamW([p], capturable=True)
-    with pytest.raises(AttributeError, match="RMSprop.*outside"):
+    with pytest.raises(AttributeError, match=r"RMSprop.*outside"):
         _ = tt.optim.RMSprop
     with pytest.warns(UserWarning, match="duplicate"):
         SGD([p, p], lr=0.1)
