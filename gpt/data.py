@@ -56,7 +56,7 @@ def read(data: str) -> Corpus:
 def name_of(data: str) -> str:
     """The name that finds the corpus from any working folder."""
     named = data in ("shakespeare", "python-docs")
-    return data if named else str(Path(data).expanduser().absolute())
+    return data if named else os.path.abspath(os.path.expanduser(data))
 
 
 def read_default() -> tuple[Corpus, str]:

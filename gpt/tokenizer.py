@@ -45,7 +45,7 @@ class CharTokenizer:
         ids = np.searchsorted(self._points, points).clip(max=self.vocab_size - 1)
         unknown = self._points[ids] != points
         if unknown.any():
-            names = [ascii(chr(point)) for point in np.unique(points[unknown])]
+            names = [repr(chr(point)) for point in np.unique(points[unknown])]
             more = f" and {len(names) - 8} more" if len(names) > 8 else ""
             plural = "s" if len(names) > 1 else ""
             raise UserError(

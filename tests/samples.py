@@ -153,6 +153,7 @@ SAMPLES: dict[str, list[Sample]] = {
         Sample((normal(2, 5),), lambda x: x.roll((1, -2), (0, 1)), {"shifts": (1, -2), "axis": (0, 1)}),
         Sample((normal(5),), lambda x: x.roll(7, 0), {"shifts": (7,), "axis": (0,)}),
     ],
+    "flip": [Sample((normal(2, 3, 4),), lambda x, a=a: x.flip(a), {"axis": a}) for a in [(0,), (1, 2)]],
     "tril": [Sample((normal(2, 3, 3),), lambda x, d=d: x.tril(d), {"diagonal": d}) for d in (0, 1, -1)],
     "triu": [Sample((normal(2, 3, 3),), lambda x, d=d: x.triu(d), {"diagonal": d}) for d in (0, 1, -1)],
     "getitem": [

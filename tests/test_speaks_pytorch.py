@@ -394,6 +394,17 @@ EXPRESSIONS = [
     "t.ones(2,2,2).sum((0,2))",
     "t.numel(t.ones(3))",
     "t.is_tensor(3)",
+    "t.tensor([1, 2, 3]).flip(0)",
+    "t.arange(6).view(2, 3).flip(0, 1)",
+    "t.flip(t.arange(6).view(2, 3), (1,))",
+    "t.arange(3).flip(2)",
+    "t.tensor([3, 1, 3]).unique()",
+    "t.unique(t.tensor([[2.0, 1.0], [1.0, 0.5]]))",
+    "t.inf, t.pi, t.nan, t.e",
+    "f'{t.tensor(3.25)} {t.tensor(2)} {t.tensor([1.0])}'",
+    "t.ones(2, 3, 4) @ t.ones(4, 5)",
+    "t.ones(2, 3, 4) @ t.ones(3, 5)",
+    "t.ones(2, 0, 4) @ t.ones(4, 5)",
 ]
 
 # functions of x, a (4, 3) leaf in float64
@@ -496,6 +507,9 @@ GRADIENTS = [
     "x[0, 1]",
     "x[-1:]",
     "x @ x.t()",
+    "x.view(2, 2, 3) @ x.t()",
+    "x.flip(0) * x",
+    "x.flip((0, 1)) * x",
     "x.t() @ x",
     "x @ x[0]",
     "t.matmul(x.unsqueeze(0), x.t())",

@@ -12,6 +12,7 @@ Reading order: primitive.py (the table), ops/ (the pairs), tape.py (record and p
 from __future__ import annotations
 
 import builtins
+from math import e, inf, nan, pi
 
 # fmt: off
 # isort: off
@@ -25,11 +26,11 @@ from tinytensor.random import (
 )
 from tinytensor.functions import (
     abs, add, all, allclose, amax, amin, any, argmax, argmin, cat, chunk, clamp, clip, concat, cos, cumsum, div,
-    einsum, eq, equal, exp, flatten, floor_divide, gather, ge, gt, isfinite, isinf, isnan, le, log, log10, log2,
+    einsum, eq, equal, exp, flatten, flip, floor_divide, gather, ge, gt, isfinite, isinf, isnan, le, log, log10, log2,
     log_softmax, logical_and, logical_not, logical_or, logsumexp, lt, masked_fill, matmul, max, maximum, mean,
     min, minimum, movedim, mul, ne, neg, norm, outer, permute, pow, prod, relu, remainder, reshape, roll, rsqrt,
     sigmoid, sin, softmax, sort, split, sqrt, square, squeeze, stack, std, sub, sum, t, tanh, topk, transpose,
-    tril, triu, unbind, unsqueeze, var, where,
+    tril, triu, unbind, unique, unsqueeze, var, where,
 )
 from tinytensor.tape import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from tinytensor.backend import device

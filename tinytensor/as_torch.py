@@ -8,8 +8,12 @@ runs a script written for PyTorch, unchanged. What is outside the subset raises 
 from __future__ import annotations
 
 import importlib
+import importlib.abc
+import importlib.machinery
 import pkgutil
 import sys
+from types import ModuleType
+from typing import Any
 
 import tinytensor
 
@@ -17,7 +21,7 @@ OPTIONAL = ("tinytensor.utils.tensorboard",)  # imported when a script asks for 
 
 
 def install() -> None:
-    """Make `torch` and all its submodules that tinytensor has mean tinytensor. RuntimeError if the real one is loaded."""
+    """Make `torch` and all its submodules that tinytensor has mean tinytensor; RuntimeError if PyTorch is loaded."""
     present = sys.modules.get("torch")
     if present is not None and present is not tinytensor:
         raise RuntimeError("PyTorch is imported already: call tinytensor.as_torch.install() before anything imports it")
@@ -25,3 +29,23 @@ def install() -> None:
     for name in ("tinytensor", *names):
         if name not in OPTIONAL and not name.endswith("__main__"):
             sys.modules[name.replace("tinytensor", "torch", 1)] = importlib.import_module(name)
+    sys.meta_path.insert(0, _Rest())
+
+
+class _Rest(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Finds what is left of torch.*: the optional modules, and for all others an error that says why."""
+
+    def find_spec(self, fullname: str, path: Any, target: Any = None) -> importlib.machinery.ModuleSpec | None:
+        if not fullname.startswith("torch."):
+            return None
+        if fullname.replace("torch", "tinytensor", 1) not in OPTIONAL:
+            raise ModuleNotFoundError(
+                f"No module named {fullname!r}: outside tinytensor's subset of PyTorch", name=fullname
+            )
+        return importlib.machinery.ModuleSpec(fullname, self)
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType:
+        return importlib.import_module(spec.name.replace("torch", "tinytensor", 1))
+
+    def exec_module(self, module: ModuleType) -> None:
+        pass  # it ran when it was imported under its own name

@@ -122,7 +122,7 @@ class Tensor:
             raise TypeError(
                 f"a format like {spec!r} takes one number: a Tensor of shape {tuple(self.shape)} has none or more"
             )
-        return format(self.item(), spec) if spec else repr(self)
+        return repr(self) if self.ndim else format(self.item(), spec)
 
     def __len__(self) -> int:
         if self.ndim == 0:
@@ -489,7 +489,7 @@ class Tensor:
     max, min, amax, amin, argmax, argmin = F.max, F.min, F.amax, F.amin, F.argmax, F.argmin
     all, any, cumsum, logsumexp = F.all, F.any, F.cumsum, F.logsumexp
     softmax, log_softmax, allclose, equal = F.softmax, F.log_softmax, F.allclose, F.equal
-    gather, topk, sort = F.gather, F.topk, F.sort
+    gather, topk, sort, unique = F.gather, F.topk, F.sort, F.unique
 
     reshape, view, view_as, flatten, squeeze, unsqueeze = (
         F.reshape,
@@ -501,7 +501,8 @@ class Tensor:
     )
     permute, transpose, t, movedim = F.permute, F.transpose, F.t, F.movedim
     expand, expand_as, repeat, contiguous = F.expand, F.expand_as, F.repeat, F.contiguous
-    split, chunk, unbind, roll, tril, triu = F.split, F.chunk, F.unbind, F.roll, F.tril, F.triu
+    split, chunk, unbind, roll, flip = F.split, F.chunk, F.unbind, F.roll, F.flip
+    tril, triu = F.tril, F.triu
 
     def where(self, condition: Tensor, other: Any) -> Tensor:
         """self where condition holds, else other."""

@@ -6,7 +6,7 @@ line or two on top of others. Most are methods of Tensor as well: `Tensor.exp` i
 
 from __future__ import annotations
 
-from tinytensor.functions.indexing import gather, sort, topk
+from tinytensor.functions.indexing import gather, sort, topk, unique
 from tinytensor.functions.linalg import einsum, matmul, outer
 from tinytensor.functions.pointwise import (
     abs,
@@ -79,6 +79,7 @@ from tinytensor.functions.shape import (
     expand,
     expand_as,
     flatten,
+    flip,
     movedim,
     permute,
     repeat,

@@ -118,6 +118,11 @@ def sort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = 
     return _ordered(input, one_dim(dim, input.ndim), descending, None)
 
 
+def unique(input: Tensor) -> Tensor:
+    """The different values, in increasing order; no gradient."""
+    return core.wrap(np.unique(input.array))
+
+
 def _ordered(input: Tensor, axis: int, descending: bool, count: int | None) -> ValuesIndices:
     if input.ndim == 0:
         return ValuesIndices(input.reshape(()), core.wrap(np.zeros((), np.int64)))

@@ -220,6 +220,12 @@ def roll(input: Tensor, shifts: int | Sequence[int], dims: int | Sequence[int] |
     return apply(ops.ROLL, input, shifts=moves, axis=axes)
 
 
+def flip(input: Tensor, *dims: Any) -> Tensor:
+    """The elements in reverse order along dims, in new memory."""
+    axes = all_dims(sizes(dims), input.ndim) if dims else ()
+    return apply(COPY, apply(ops.FLIP, input, axis=axes), order="C")
+
+
 def tril(input: Tensor, diagonal: int = 0) -> Tensor:
     """The lower triangle of each matrix, zeros above the diagonal (moved up by `diagonal`)."""
     return apply(ops.TRIL, _matrices("tril", input), diagonal=diagonal)

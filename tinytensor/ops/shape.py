@@ -76,6 +76,14 @@ def roll_backward(dy: Array, shifts: tuple[int, ...], axis: tuple[int, ...]) -> 
     return (np.roll(dy, tuple(-s for s in shifts), axis),)
 
 
+def flip_forward(x: Array, *, axis: tuple[int, ...]) -> Any:
+    return np.flip(x, axis), (axis,)
+
+
+def flip_backward(dy: Array, axis: tuple[int, ...]) -> Any:
+    return (np.flip(dy, axis),)
+
+
 def tril_forward(x: Array, *, diagonal: int) -> Any:
     return np.tril(x, diagonal), (diagonal,)
 
@@ -104,5 +112,6 @@ CAT = primitive(
 )  # fmt: skip
 SPLIT = primitive("split", split_forward, split_backward, formula="y₁ … yₙ = x cut along axis")
 ROLL = primitive("roll", roll_forward, roll_backward, formula="yᵢ = xᵢ₋ₛ, around the end")
+FLIP = primitive("flip", flip_forward, flip_backward, formula="y = x, backwards along axis")
 TRIL = primitive("tril", tril_forward, tril_backward, formula="y = x below the diagonal, 0 above")
 TRIU = primitive("triu", triu_forward, triu_backward, formula="y = x above the diagonal, 0 below")
