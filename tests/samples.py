@@ -75,6 +75,12 @@ def _attention_dropped(q: Any, k: Any, v: Any, mask: Any, drop: np.ndarray) -> A
     return ((q @ k.mT * 0.5).softmax(-1) * t.from_numpy(drop).to(v.dtype)) @ v
 
 
+def _written(x: Any, index: Any, value: Any) -> Any:
+    y = x.clone()
+    y[index] = value
+    return y
+
+
 def _rotary(x: Any) -> Any:
     t = _torch()
     angles = t.arange(x.shape[-2])[:, None] * 10_000.0 ** (-t.arange(0, x.shape[-1], 2, dtype=t.float64) / x.shape[-1])
@@ -166,6 +172,17 @@ SAMPLES: dict[str, list[Sample]] = {
             (slice(None), np.array([1, 1])),
             (np.array([0, 0, 1]), np.array([2, 2, 1])),
             np.array([[0, 1], [1, 0]]),
+        ]
+    ],
+    "setitem": [
+        Sample((normal(5, 3), normal(*shape)), lambda x, v, i=i: _written(x, i, v), {"index": i})
+        for i, shape in [
+            ((1, ...), (3,)),
+            ((slice(1, 4), ...), (1, 3)),
+            ((2, 1, ...), ()),
+            (np.array([0, 2, 4]), (3, 3)),
+            ((np.array([0, 3]), np.array([2, 1])), (2,)),
+            ((slice(None), np.array([2])), (5, 1)),
         ]
     ],
     "gather": [

@@ -74,6 +74,8 @@ def _play(
 ) -> dict[tape.Edge, Any]:
     if create_graph:
         raise NotImplementedError("create_graph=True (derivatives of derivatives) is outside tinytensor's subset")
+    if seeds and len(seeds) != len(outputs):
+        raise RuntimeError(f"got {len(outputs)} tensors and {len(seeds)} gradients")
     roots: list[tuple[tape.Edge, Any]] = []
     for i, y in enumerate(outputs):
         if not y.requires_grad:

@@ -19,7 +19,8 @@ from tinytensor.functions.dims import sizes
 from tinytensor.tensor import Tensor, wrap
 
 
-def _finish(array: Array, where: device | str | None, requires_grad: builtins.bool) -> Tensor:
+def place(array: Array, where: device | str | None, requires_grad: builtins.bool) -> Tensor:
+    """A Tensor on this array, moved to where it is wanted."""
     x = wrap(to_device(array, where))
     x.requires_grad = requires_grad
     return x
@@ -54,7 +55,7 @@ def tensor(
         raise TypeError(f"tensor: expected numbers, got {type(data).__name__} of {array.dtype}")
     wanted = array.dtype if dtype is None else to_numpy_dtype(dtype)
     from_numpy_dtype(wanted)
-    return _finish(array.astype(wanted), device, requires_grad)
+    return place(array.astype(wanted), device, requires_grad)
 
 
 def as_tensor(data: Any, *, dtype: DType | None = None, device: device | str | None = None) -> Tensor:
@@ -82,7 +83,7 @@ def full(
 ) -> Tensor:
     """`size` elements that are all fill_value; without dtype, in that of the number."""
     wanted = number_dtype(fill_value) if dtype is None else to_numpy_dtype(dtype)
-    return _finish(np.full(_checked(sizes((size,))), fill_value, wanted), device, requires_grad)
+    return place(np.full(checked(sizes((size,))), fill_value, wanted), device, requires_grad)
 
 
 def zeros(
@@ -92,7 +93,7 @@ def zeros(
     requires_grad: builtins.bool = False,
 ) -> Tensor:
     """Zeros, float32 without dtype."""
-    return _finish(np.zeros(_checked(sizes(size)), to_numpy_dtype(dtype)), device, requires_grad)
+    return place(np.zeros(checked(sizes(size)), to_numpy_dtype(dtype)), device, requires_grad)
 
 
 def ones(
@@ -102,13 +103,21 @@ def ones(
     requires_grad: builtins.bool = False,
 ) -> Tensor:
     """Ones, float32 without dtype."""
-    return _finish(np.ones(_checked(sizes(size)), to_numpy_dtype(dtype)), device, requires_grad)
+    return place(np.ones(checked(sizes(size)), to_numpy_dtype(dtype)), device, requires_grad)
 
 
-empty = zeros  # what an empty Tensor holds is nobody's business; zeros show a mistake sooner
+def empty(
+    *size: Any,
+    dtype: DType | None = None,
+    device: device | str | None = None,
+    requires_grad: builtins.bool = False,
+) -> Tensor:
+    """A Tensor whose values nobody should read: zeros, which show a mistake sooner."""
+    return zeros(*size, dtype=dtype, device=device, requires_grad=requires_grad)
 
 
-def _checked(shape: tuple[int, ...]) -> tuple[int, ...]:
+def checked(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """shape, or RuntimeError for a negative size."""
     if any(n < 0 for n in shape):
         raise RuntimeError(f"a size can't be negative, but the shape is {shape}")
     return shape
@@ -131,12 +140,14 @@ def ones_like(input: Tensor, *, dtype: DType | None = None, device: device | str
     return full_like(input, 1, dtype=dtype, device=device)
 
 
-empty_like = zeros_like
+def empty_like(input: Tensor, *, dtype: DType | None = None, device: device | str | None = None) -> Tensor:
+    """A Tensor in the shape of input whose values nobody should read."""
+    return zeros_like(input, dtype=dtype, device=device)
 
 
 def eye(n: int, m: int | None = None, *, dtype: DType | None = None, device: device | str | None = None) -> Tensor:
     """The n × m matrix (n × n without m) with ones on the diagonal."""
-    return _finish(np.eye(n, m, dtype=to_numpy_dtype(dtype)), device, False)
+    return place(np.eye(n, m, dtype=to_numpy_dtype(dtype)), device, False)
 
 
 def arange(
@@ -158,14 +169,14 @@ def arange(
     )
     wanted = to_numpy_dtype(dtype, int64 if whole else float32)
     count = math.ceil((last - first) / step)
-    return _finish((first + np.arange(count) * step).astype(wanted), device, requires_grad)
+    return place((first + np.arange(count) * step).astype(wanted), device, requires_grad)
 
 
 def linspace(
     start: float, end: float, steps: int, *, dtype: DType | None = None, device: device | str | None = None
 ) -> Tensor:
     """`steps` numbers evenly spaced from start to end, both included."""
-    return _finish(np.linspace(start, end, steps, dtype=to_numpy_dtype(dtype)), device, False)
+    return place(np.linspace(start, end, steps, dtype=to_numpy_dtype(dtype)), device, False)
 
 
 __all__ = [

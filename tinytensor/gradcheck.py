@@ -67,11 +67,13 @@ def numeric_jacobian(func: Callable[[], Tensor], x: Tensor, eps: float) -> np.nd
     with tape.no_grad():
         for j in np.ndindex(x.array.shape):
             old = x.array[j]
-            x.array[j] = old + eps
-            high = func().array.astype(np.float64).reshape(-1)
-            x.array[j] = old - eps
-            low = func().array.astype(np.float64).reshape(-1)
-            x.array[j] = old
+            try:
+                x.array[j] = old + eps
+                high = func().array.astype(np.float64).reshape(-1)
+                x.array[j] = old - eps
+                low = func().array.astype(np.float64).reshape(-1)
+            finally:
+                x.array[j] = old
             columns.append((high - low) / (2 * eps))
         return np.stack(columns, 1) if columns else np.zeros((func().array.size, 0))
 

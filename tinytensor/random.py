@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tinytensor.backend import device, to_device
-from tinytensor.creation import _checked
+from tinytensor.creation import checked, place
 from tinytensor.dtypes import dtype as DType
 from tinytensor.dtypes import int64, to_numpy_dtype
 from tinytensor.functions.dims import sizes
@@ -82,13 +82,13 @@ def rand(
     requires_grad: bool = False,
 ) -> Tensor:
     """Uniform on [0, 1)."""
-    wanted, shape = to_numpy_dtype(dtype), _checked(sizes(size))
+    wanted, shape = to_numpy_dtype(dtype), checked(sizes(size))
     rng = numpy_generator(generator)
     if wanted == np.float16:  # rounding float32 numbers would give 1 now and then
         values = rng.integers(0, 2**11, shape) / 2**11
     else:
         values = rng.random(shape, wanted.type)
-    return _finish(values.astype(wanted), device, requires_grad)
+    return place(values.astype(wanted), device, requires_grad)
 
 
 def randn(
@@ -99,16 +99,10 @@ def randn(
     requires_grad: bool = False,
 ) -> Tensor:
     """Normal with mean 0 and variance 1."""
-    wanted, shape = to_numpy_dtype(dtype), _checked(sizes(size))
+    wanted, shape = to_numpy_dtype(dtype), checked(sizes(size))
     wide = np.float64 if wanted == np.float64 else np.float32
     values = numpy_generator(generator).standard_normal(shape, wide)
-    return _finish(values.astype(wanted, copy=False), device, requires_grad)
-
-
-def _finish(array: Any, where: device | str | None, requires_grad: bool) -> Tensor:
-    x = wrap(to_device(np.asarray(array), where))
-    x.requires_grad = requires_grad
-    return x
+    return place(values.astype(wanted, copy=False), device, requires_grad)
 
 
 def rand_like(input: Tensor, *, generator: Generator | None = None) -> Tensor:
@@ -137,8 +131,8 @@ def randint(
         low, high = 0, low
     if size is None or not low < high:
         raise RuntimeError(f"randint expects a size and low < high, but got low={low}, high={high}, size={size}")
-    values = numpy_generator(generator).integers(low, high, _checked(sizes((size,))))
-    return _finish(values.astype(to_numpy_dtype(dtype, int64)), device, False)
+    values = numpy_generator(generator).integers(low, high, checked(sizes((size,))))
+    return place(values.astype(to_numpy_dtype(dtype, int64)), device, False)
 
 
 def randperm(
@@ -147,7 +141,7 @@ def randperm(
     """The numbers 0 … n − 1 in a random order; RuntimeError for a negative n."""
     if n < 0:
         raise RuntimeError(f"randperm: n must be non-negative, got {n}")
-    return _finish(numpy_generator(generator).permutation(n).astype(to_numpy_dtype(dtype, int64)), device, False)
+    return place(numpy_generator(generator).permutation(n).astype(to_numpy_dtype(dtype, int64)), device, False)
 
 
 def multinomial(

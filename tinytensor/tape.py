@@ -33,6 +33,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 import numpy as np
 
 from tinytensor.backend import Array, device_of, is_array
+from tinytensor.ops.indexing import is_basic
 from tinytensor.primitive import Primitive
 
 if TYPE_CHECKING:
@@ -60,6 +61,12 @@ class Node:
         self.order = next(_clock)
         self.retained: weakref.ref[Tensor] | None = None
 
+    def makes_view(self) -> bool:
+        """Whether its output shares memory with its input, so that a write to one is a write to the other."""
+        if self.primitive is None or self.primitive.name in ("reshape", "permute", "expand"):
+            return True
+        return self.primitive.name == "getitem" and self.saved is not None and is_basic(self.saved[-1])
+
 
 Edge: TypeAlias = "Node | Tensor"
 
@@ -77,7 +84,7 @@ def apply(primitive: Primitive, *inputs: Tensor | None, **static: Any) -> Tensor
     try:
         output, saved = _mode.quiet.run(primitive.forward, *[None if t is None else t.array for t in inputs], **static)
     except ValueError as error:
-        raise _shape_error(primitive, inputs, error) from None
+        raise _shape_error(primitive, inputs, error) from error
     node = None
     if _mode.enabled:
         for t in inputs:

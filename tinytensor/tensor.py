@@ -289,13 +289,17 @@ class Tensor:
 
         self where nothing changes and not copy. non_blocking is a hint, for copies between devices.
         """
+        flags: list[builtins.bool] = []
         for a in args:
             if isinstance(a, DType):
                 dtype = a
             elif isinstance(a, Tensor):
                 device, dtype = a.device, a.dtype
-            elif a is not None and not isinstance(a, builtins.bool):
+            elif isinstance(a, builtins.bool):
+                flags.append(a)
+            elif a is not None:
                 device = a
+        copy = flags[1] if len(flags) > 1 else copy  # the first is non_blocking
         x = self if dtype is None else pointwise.cast(self, dtype.numpy)
         moved = to_device(x.array, device)
         if moved is not x.array:
@@ -373,7 +377,9 @@ class Tensor:
             raise RuntimeError(f"copy_: {tuple(src.shape)} does not broadcast to {tuple(self.shape)}") from None
         return self
 
-    def _update(self, ufunc: np.ufunc, other: Any, name: str) -> Tensor:
+    def _update(self, name: str, ufunc: np.ufunc, function: Any, other: Any) -> Tensor:
+        if self._needs_tape(name, other):
+            return self._become(name, function(self, other))
         target = self.writable(name)
         if any(step == 0 and n > 1 for step, n in zip(target.strides, target.shape, strict=True)):
             raise RuntimeError(f"{name}: elements of an expanded tensor share memory; write to its .clone()")
@@ -387,28 +393,57 @@ class Tensor:
             ) from None
         return self
 
+    def _needs_tape(self, name: str, *others: Any) -> builtins.bool:
+        """Whether the tape must see a write to this Tensor: it, or what is written, has a gradient to pass.
+
+        If so the old values count as overwritten. RuntimeError for a leaf that requires grad, and for a view.
+        """
+        if not tape.is_grad_enabled() or not any(getattr(t, "_requires_grad", False) for t in (self, *others)):
+            return False
+        if self._requires_grad and self._node is None:
+            self.writable(name)
+        if self._node is not None and self._node.makes_view():
+            raise RuntimeError(
+                f"{name} on a view that requires grad is outside tinytensor's subset, since what it is a view of would"
+                " not change: write to its .clone(), or under no_grad()"
+            )
+        tape.note_write(self.array)
+        return True
+
+    def _become(self, name: str, result: Tensor) -> Tensor:
+        """Take over the value and the history of a result: how an in-place operation looks that the tape recorded."""
+        if result.array.shape != self.array.shape:
+            raise RuntimeError(f"{name}: the result has shape {tuple(result.shape)}, the tensor {tuple(self.shape)}")
+        result = pointwise.cast(result, self.array.dtype)
+        self.array, self._node, self._requires_grad = result.array, result._node, result._requires_grad
+        return self
+
     def add_(self, other: Any, *, alpha: Any = 1) -> Tensor:
         """self + alpha·other, in place."""
-        return self._update(np.add, other if alpha == 1 else other * alpha, "add_")
+        return self._update("add_", np.add, F.add, other if alpha == 1 else other * alpha)
 
     def sub_(self, other: Any, *, alpha: Any = 1) -> Tensor:
         """self − alpha·other, in place."""
-        return self._update(np.subtract, other if alpha == 1 else other * alpha, "sub_")
+        return self._update("sub_", np.subtract, F.sub, other if alpha == 1 else other * alpha)
 
     def mul_(self, other: Any) -> Tensor:
         """self · other, in place."""
-        return self._update(np.multiply, other, "mul_")
+        return self._update("mul_", np.multiply, F.mul, other)
 
     def div_(self, other: Any) -> Tensor:
         """self / other, in place."""
-        return self._update(np.divide, other, "div_")
+        return self._update("div_", np.divide, F.div, other)
 
     def clamp_(self, min: Any = None, max: Any = None) -> Tensor:
         """clamp, in place."""
+        if self._needs_tape("clamp_", min, max):
+            return self._become("clamp_", F.clamp(self, min, max))
         return self.copy_(F.clamp(self.detach(), min, max))
 
     def masked_fill_(self, mask: Tensor, value: Any) -> Tensor:
         """masked_fill, in place."""
+        if self._needs_tape("masked_fill_", value):
+            return self._become("masked_fill_", F.masked_fill(self, mask, value))
         return self.copy_(F.masked_fill(self.detach(), mask, value))
 
     def normal_(self, mean: Any = 0.0, std: Any = 1.0, *, generator: Any = None) -> Tensor:
@@ -429,25 +464,22 @@ class Tensor:
         if not self.is_floating_point():
             raise NotImplementedError(f"{name}: not implemented for {self.dtype}: it draws real numbers")
 
-    def _in_place_or_new(self, update: Any, function: Any, other: Any) -> Any:
-        """x += y: in place where no gradient is wanted or x is a leaf; else a new Tensor takes the name x."""
-        if tape.is_grad_enabled() and (self._node is not None or getattr(other, "requires_grad", False)):
-            if self._requires_grad and self._node is None:
-                self.writable("x += y")
-            return function(self, other)
-        return update(self, other)
+    def _augmented(self, update: Any, function: Any, other: Any) -> Any:
+        """x += y: in place; a recorded view becomes a new Tensor, which y[0] += z then writes back into y."""
+        view = self._node is not None and tape.is_grad_enabled() and self._node.makes_view()
+        return function(self, other) if view else update(self, other)
 
     def __iadd__(self, other: Any) -> Any:  # type: ignore[misc]
-        return self._in_place_or_new(Tensor.add_, F.add, other)
+        return self._augmented(Tensor.add_, F.add, other)
 
-    def __isub__(self, other: Any) -> Any:  # type: ignore[misc]
-        return self._in_place_or_new(Tensor.sub_, F.sub, other)
+    def __isub__(self, other: Any) -> Any:
+        return self._augmented(Tensor.sub_, F.sub, other)
 
-    def __imul__(self, other: Any) -> Any:  # type: ignore[misc]
-        return self._in_place_or_new(Tensor.mul_, F.mul, other)
+    def __imul__(self, other: Any) -> Any:
+        return self._augmented(Tensor.mul_, F.mul, other)
 
-    def __itruediv__(self, other: Any) -> Any:  # type: ignore[misc]
-        return self._in_place_or_new(Tensor.div_, F.div, other)
+    def __itruediv__(self, other: Any) -> Any:
+        return self._augmented(Tensor.div_, F.div, other)
 
     # ------------------------------------------------------------------------------- new, like this one
 

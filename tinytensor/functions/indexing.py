@@ -9,9 +9,9 @@ import numpy as np
 from tinytensor import tensor as core
 from tinytensor.backend import Array
 from tinytensor.functions.dims import one_dim
-from tinytensor.functions.pointwise import plain
+from tinytensor.functions.pointwise import as_tensor_like, cast, plain
 from tinytensor.ops import indexing as ops
-from tinytensor.tape import apply, is_grad_enabled
+from tinytensor.tape import apply
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
@@ -33,17 +33,20 @@ def getitem(input: Tensor, index: Any) -> Tensor:
 
 
 def setitem(input: Tensor, index: Any, value: Tensor | float) -> None:
-    """x[index] = value, in place, where no gradient is needed; in x's dtype. RuntimeError where one is."""
+    """x[index] = value, in place, in x's dtype; gradients pass to value and to what stays of x.
+
+    RuntimeError if value does not broadcast to x[index], or x is a leaf that requires grad.
+    """
+    at = _index(index)
+    if input._needs_tape("x[…] = value", value):
+        new = cast(as_tensor_like(value, input), input.array.dtype)
+        input._become("x[…] = value", apply(ops.SETITEM, input, new, index=at))
+        return
     if isinstance(value, core.Tensor):
-        if is_grad_enabled() and value.requires_grad:
-            raise RuntimeError(
-                "x[…] = value where value requires grad is outside tinytensor's subset: build the Tensor with"
-                " where, cat or stack, or write under no_grad()"
-            )
         value = value.array
-    else:
-        value = plain(value) if not isinstance(value, np.ndarray) else value
-    at, target = _index(index), input.writable("x[…] = value")
+    elif not isinstance(value, np.ndarray):
+        value = plain(value)
+    target = input.writable("x[…] = value")
     try:
         target[at] = value
     except ValueError as error:

@@ -139,6 +139,8 @@ def pow(input: Tensor | Number, exponent: Tensor | Number) -> Tensor:
         base = input if isinstance(input, core.Tensor) else as_tensor_like(input, exponent)
         return _pair(ops.POW, base, exponent)
     assert isinstance(input, core.Tensor)
+    if input.array.dtype.kind != "f" and isinstance(exponent, int) and exponent < 0:
+        raise RuntimeError("Integers to negative integer powers are not allowed; call .float() first")
     return _with_number(ops.POW_SCALAR, input, exponent)
 
 
@@ -164,6 +166,8 @@ def _no_gradient(ufunc: np.ufunc, a: Tensor, b: Tensor | Number) -> Tensor:
             f"the gradient of {ufunc.__name__} is outside tinytensor's subset: .detach() the operands"
         )
     dtype = result_type(a.array, b.array)
+    if dtype.kind != "f" and not b.array.all():
+        raise RuntimeError(f"ZeroDivisionError: {ufunc.__name__} of integers by zero")
     try:
         with np.errstate(all="ignore"):
             return core.wrap(ufunc(a.array.astype(dtype), b.array.astype(dtype)))
@@ -257,8 +261,14 @@ def clamp(input: Tensor, min: Tensor | Number | None = None, max: Tensor | Numbe
     if min is None and max is None:
         raise RuntimeError("clamp: at least one of 'min' or 'max' must not be None")
     if isinstance(min, core.Tensor) or isinstance(max, core.Tensor):
-        x = input if min is None else maximum(input, as_tensor_like(min, input))
-        return x if max is None else minimum(x, as_tensor_like(max, x))
+        x = input  # at a tie the gradient is x's, as in PyTorch
+        if min is not None:
+            floor = as_tensor_like(min, x)
+            x = where(x >= floor, x, floor)
+        if max is not None:
+            ceiling = as_tensor_like(max, x)
+            x = where(x <= ceiling, x, ceiling)
+        return x
     low, high = (None if limit is None else plain(limit) for limit in (min, max))
     dtype = result_type(input.array, *(limit for limit in (low, high) if limit is not None))
     return apply(ops.CLAMP, cast(input, dtype), low=low, high=high)

@@ -44,6 +44,8 @@ def mean(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: DType
             " call .float() first"
         )
     n = math.prod(input.array.shape[d] for d in all_dims(dim, input.ndim))
+    if input.array.dtype == np.float16 and dtype is None:  # 300 numbers around 300 add up to more than float16 holds
+        return cast(mean(cast(input, np.dtype(np.float32)), dim, keepdim), input.array.dtype)
     total = sum(input, dim, keepdim, dtype=dtype)
     return total / n if n else total * math.nan  # the mean of nothing is nan
 
@@ -67,7 +69,17 @@ def std(
     input: Tensor, dim: Dims = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: float = 1
 ) -> Tensor:
     """√var."""
-    return pointwise.sqrt(var(input, dim, unbiased, keepdim, correction=correction))
+    return root(var(input, dim, unbiased, keepdim, correction=correction))
+
+
+def root(x: Tensor) -> Tensor:
+    """√x with derivative 0 at 0, where that of √ is ∞: what a length has at its lowest point."""
+    zero = x == 0
+    return (
+        pointwise.sqrt(x.masked_fill(zero, 1.0)).masked_fill(zero, 0.0)
+        if builtins.bool(zero.any())
+        else pointwise.sqrt(x)
+    )
 
 
 @numpy_names
@@ -77,7 +89,7 @@ def norm(input: Tensor, p: float | str = 2, dim: Dims = None, keepdim: bool = Fa
     if p == math.inf:
         return amax(pointwise.abs(input), dim, keepdim)
     if p == 2:
-        return pointwise.sqrt(sum(input * input, dim, keepdim))
+        return root(sum(input * input, dim, keepdim))
     if not isinstance(p, (int, float)) or p <= 0:
         raise NotImplementedError(f"norm: p={p!r} is outside tinytensor's subset; use a positive number or 'fro'")
     return sum(pointwise.abs(input) ** p, dim, keepdim) ** (1 / p)

@@ -105,7 +105,7 @@ def cross_entropy(input: Tensor, target: Tensor, *, ignore_index: int = -100, re
     outside of [0, C). Class weights, label smoothing and probabilities as targets are outside the subset.
     """
     _one_of("cross_entropy", reduction)
-    if target.array.dtype.kind != "i":
+    if target.array.dtype != np.int64:
         raise RuntimeError(f"cross_entropy: expected int64 class indices as target, not {target.dtype}")
     x = input.unsqueeze(0) if input.ndim == 1 else input
     classes, places = x.shape[1] if x.ndim > 1 else 0, (*input.shape[:1], *input.shape[2:]) if input.ndim > 1 else ()
@@ -180,6 +180,7 @@ def scaled_dot_product_attention(
         xp = array_module(attn_mask.array)
         zero = xp.zeros((), query.array.dtype)
         attn_mask = wrap(xp.where(attn_mask.array, zero, zero - xp.inf))
+    _same_dtype("scaled_dot_product_attention (attn_mask is bool or of the query's dtype)", query, attn_mask)
     scale = query.array.shape[-1] ** -0.5 if scale is None else float(scale)
     dropout = None
     if dropout_p > 0:

@@ -28,7 +28,7 @@ def cross_entropy_forward(x: Array, *, target: Array, ignore_index: int, reducti
     p /= total[:, None]
     loss = np.log(total)
     loss -= at_target
-    loss *= kept
+    loss = np.where(kept, loss, np.zeros_like(loss))
     count = kept.sum().astype(x.dtype) if reduction == "mean" else None
     if reduction != "none":
         loss = loss.sum()

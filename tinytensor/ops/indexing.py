@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tinytensor.backend import Array, array_module
+from tinytensor.ops.elementwise import unbroadcast
 from tinytensor.primitive import primitive
 
 
@@ -28,6 +29,20 @@ def is_basic(index: Any) -> bool:
     return all(i is None or i is Ellipsis or isinstance(i, (int, slice)) for i in parts)
 
 
+def setitem_forward(x: Array, value: Array, *, index: Any) -> Any:
+    y = x.copy()
+    y[index] = value
+    return y, (value.shape, index)
+
+
+def setitem_backward(dy: Array, shape: tuple[int, ...], index: Any) -> Any:
+    dx = dy.copy()
+    dx[index] = 0  # what was overwritten counts no more
+    dv = dy[index]
+    missing = max(len(shape) - dv.ndim, 0)  # x[0] = [1.0]: a value may have leading ones that its place has not
+    return dx, unbroadcast(dv.reshape((1,) * missing + dv.shape), shape)
+
+
 def gather_forward(x: Array, *, index: Array, axis: int) -> Any:
     at = along(index, axis)
     return x[at], (x.shape, x.dtype, at)
@@ -47,4 +62,8 @@ def along(index: Array, axis: int) -> tuple[Array, ...]:
 
 
 GETITEM = primitive("getitem", getitem_forward, getitem_backward, formula="y = x[index]")
+SETITEM = primitive(
+    "setitem", setitem_forward, setitem_backward, formula="y = x, but y[index] = value",
+    fits="value broadcasts to x[index]",
+)  # fmt: skip
 GATHER = primitive("gather", gather_forward, gather_backward, formula="y[i, j] = x[i, index[i, j]]  (dim 1)")
