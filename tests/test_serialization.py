@@ -165,3 +165,12 @@ def test_without_safetensors(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "safetensors", None)
     with pytest.raises(ImportError, match="pip install safetensors"):
         tt.save({}, tmp_path / "f")
+
+
+@pytest.mark.parametrize("structure", ["{}", "no JSON", '{"tensor": "absent"}', '{"dict": [1]}', "[" * 100_000])
+def test_metadata_that_is_not_ours_is_refused(tmp_path, structure):
+    from safetensors.numpy import save_file
+
+    save_file({"x": np.ones(2, np.float32)}, tmp_path / "x.st", {"tinytensor": structure})
+    with pytest.raises(RuntimeError, match="did not write"):
+        tt.load(tmp_path / "x.st")

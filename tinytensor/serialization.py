@@ -74,7 +74,10 @@ def load(
     tensors = {key: from_numpy(x) for key, x in arrays.items()}
     if map_location is not None:
         tensors = {key: t.to(map_location) for key, t in tensors.items()}
-    return tensors if structure is None else _rebuild(json.loads(structure), tensors)
+    try:
+        return tensors if structure is None else _rebuild(json.loads(structure), tensors)
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise RuntimeError(f"{name} has metadata that tinytensor.save did not write: {error}") from None
 
 
 def _describe(obj: Any, path: str, tensors: dict[str, Any]) -> Any:

@@ -83,6 +83,12 @@ def apply(primitive: Primitive, *inputs: Tensor | None, **static: Any) -> Tensor
         _check_devices(primitive, inputs)
     try:
         output, saved = _mode.quiet.run(primitive.forward, *[None if t is None else t.array for t in inputs], **static)
+    except RuntimeError as error:
+        if "cannot enter context" not in str(error):
+            raise
+        raise RuntimeError(
+            f"{primitive.name} was called inside a kernel: kernels work on arrays, not on Tensors"
+        ) from None
     except ValueError as error:
         raise _shape_error(primitive, inputs, error) from error
     node = None

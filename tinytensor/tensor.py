@@ -365,7 +365,11 @@ class Tensor:
 
     def fill_(self, value: Any) -> Tensor:
         """value everywhere."""
-        self.writable("fill_")[...] = value.array if isinstance(value, Tensor) else value
+        target = self.writable("fill_")
+        try:
+            target[...] = value.array if isinstance(value, Tensor) else value
+        except (ValueError, OverflowError) as error:
+            raise RuntimeError(f"fill_: {value!r} does not fit a {self.dtype} tensor ({error})") from None
         return self
 
     def copy_(self, src: Tensor, non_blocking: builtins.bool = False) -> Tensor:
@@ -472,13 +476,13 @@ class Tensor:
     def __iadd__(self, other: Any) -> Any:  # type: ignore[misc]
         return self._augmented(Tensor.add_, F.add, other)
 
-    def __isub__(self, other: Any) -> Any:
+    def __isub__(self, other: Any) -> Any:  # type: ignore[misc]
         return self._augmented(Tensor.sub_, F.sub, other)
 
-    def __imul__(self, other: Any) -> Any:
+    def __imul__(self, other: Any) -> Any:  # type: ignore[misc]
         return self._augmented(Tensor.mul_, F.mul, other)
 
-    def __itruediv__(self, other: Any) -> Any:
+    def __itruediv__(self, other: Any) -> Any:  # type: ignore[misc]
         return self._augmented(Tensor.div_, F.div, other)
 
     # ------------------------------------------------------------------------------- new, like this one

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from tinytensor import tensor as core
-from tinytensor.backend import Array
+from tinytensor.backend import Array, is_array
 from tinytensor.functions.dims import one_dim
 from tinytensor.functions.pointwise import as_tensor_like, cast, plain
 from tinytensor.ops import indexing as ops
@@ -29,7 +29,9 @@ def getitem(input: Tensor, index: Any) -> Tensor:
 
     Slices and numbers give a view; lists and Tensors a copy. IndexError outside of the Tensor.
     """
-    return apply(ops.GETITEM, input, index=_index(index))
+    first, then = _index(index)
+    x = input if first is None else apply(ops.GETITEM, input, index=first)
+    return x if then is None else apply(ops.GETITEM, x, index=then)
 
 
 def setitem(input: Tensor, index: Any, value: Tensor | float) -> None:
@@ -37,8 +39,14 @@ def setitem(input: Tensor, index: Any, value: Tensor | float) -> None:
 
     RuntimeError if value does not broadcast to x[index], or x is a leaf that requires grad.
     """
-    at = _index(index)
+    first, then = _index(index)
     if input._needs_tape("x[…] = value", value):
+        if first is not None and then is not None:
+            raise RuntimeError(
+                "x[…] = value with numbers beside lists or Tensors as indices is outside tinytensor's subset where a"
+                " gradient is wanted: write every index as a list or a Tensor"
+            )
+        at = first if then is None else then
         new = cast(as_tensor_like(value, input), input.array.dtype)
         input._become("x[…] = value", apply(ops.SETITEM, input, new, index=at))
         return
@@ -48,17 +56,33 @@ def setitem(input: Tensor, index: Any, value: Tensor | float) -> None:
         value = plain(value)
     target = input.writable("x[…] = value")
     try:
-        target[at] = value
+        place = target if then is None or first is None else target[first]  # a view: numbers and slices
+        place[first if then is None else then] = value
     except ValueError as error:
         raise RuntimeError(f"x[…] = value: {error}; what fits: value broadcasts to x[…]") from None
 
 
-def _index(index: Any) -> Any:
-    """The index in NumPy's terms. Slices and numbers end in `...`, which makes NumPy give a view, never a scalar."""
+def _index(index: Any) -> tuple[Any, Any]:
+    """The index in NumPy's terms, as one of slices and numbers and then one with arrays; either may be None.
+
+    NumPy would count the number in x[0, :, [1, 2]] among the arrays and move their dimension to the front; PyTorch
+    takes numbers first. An index of slices and numbers ends in `...`, so that NumPy gives a view, never a scalar.
+    """
     parts = tuple(_part(i) for i in (index if isinstance(index, tuple) else (index,)))
-    if not ops.is_basic(parts):
-        return parts if len(parts) > 1 else parts[0]
-    return parts if any(i is Ellipsis for i in parts) else (*parts, Ellipsis)
+    if ops.is_basic(parts):
+        return parts if any(i is Ellipsis for i in parts) else (*parts, Ellipsis), None
+    if not any(isinstance(i, int) for i in parts):
+        return None, parts if len(parts) > 1 else parts[0]
+    first: list[Any] = []
+    then: list[Any] = []
+    for i in parts:
+        if is_array(i):
+            first += [slice(None)] * (i.ndim if i.dtype == bool else 1)
+            then.append(i)
+        else:
+            first.append(i)
+            then += [] if isinstance(i, int) else [Ellipsis if i is Ellipsis else slice(None)]
+    return tuple(first), tuple(then)
 
 
 def _part(i: Any) -> Any:
@@ -76,7 +100,7 @@ def _part(i: Any) -> Any:
         return int(i)
     if isinstance(i, (list, range)):
         return np.asarray([_part(j) for j in i], np.int64 if len(i) == 0 else None)
-    raise TypeError(f"a Tensor is indexed by numbers, slices, None, ..., lists and Tensors, not {type(i).__name__}")
+    raise IndexError(f"a Tensor is indexed by numbers, slices, None, ..., lists and Tensors, not {type(i).__name__}")
 
 
 def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ import numpy as np
 
 from tinytensor import tensor as core
 from tinytensor.backend import Array, array_module, is_array
+from tinytensor.dtypes import bool as bool_dtype
 from tinytensor.dtypes import float32, number_dtype, result_type
 from tinytensor.ops import elementwise as ops
 from tinytensor.primitive import Primitive
@@ -96,6 +97,8 @@ def sub(input: Tensor, other: Tensor | Number, *, alpha: Number = 1) -> Tensor:
     """input − alpha·other."""
     if alpha != 1:
         other = other * alpha
+    if input.array.dtype == bool and (isinstance(other, bool) or getattr(other, "dtype", None) is bool_dtype):
+        raise RuntimeError("subtraction of bool tensors is not supported: use ^, or .int() first")
     if isinstance(other, core.Tensor):
         return _pair(ops.SUB, input, other)
     return _with_number(ops.ADD_SCALAR, input, -plain(other))
@@ -129,7 +132,9 @@ def rdiv(input: Tensor, other: Number) -> Tensor:
 
 
 def neg(input: Tensor) -> Tensor:
-    """−input."""
+    """−input; RuntimeError for bools."""
+    if input.array.dtype == bool:
+        raise RuntimeError("negation of a bool tensor is not supported: use ~ or logical_not")
     return apply(ops.NEG, input)
 
 
