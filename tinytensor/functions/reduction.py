@@ -30,7 +30,10 @@ if TYPE_CHECKING:
 
 @numpy_names
 def sum(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: DType | None = None) -> Tensor:
-    """Σ x. Integers and bools add up as int64."""
+    """Σ x over dim: (…, n, …) → (…, …), or (…, 1, …) with keepdim. Integers and bools add up as int64.
+
+    IndexError for a dimension that is not there, RuntimeError for one named twice.
+    """
     x = cast(input, dtype.numpy if dtype else input.array.dtype if input.array.dtype.kind == "f" else int64.numpy)
     return apply(ops.SUM, x, axis=all_dims(dim, x.ndim), keepdims=keepdim)
 
@@ -181,12 +184,16 @@ def cumsum(input: Tensor, dim: int) -> Tensor:
 
 
 def softmax(input: Tensor, dim: int | None = None, *, dtype: DType | None = None) -> Tensor:
-    """eˣ / Σ eˣ along dim: positive, with sum 1."""
+    """eˣ / Σ eˣ along dim: positive, with sum 1, in the shape of x.
+
+    TypeError without dim, IndexError for one that is not there, NotImplementedError for integers.
+    Source: Bridle, "Probabilistic Interpretation of Feedforward Classification Network Outputs", 1990.
+    """
     return _normalised(softmax_ops.SOFTMAX, input, dim, dtype)
 
 
 def log_softmax(input: Tensor, dim: int | None = None, *, dtype: DType | None = None) -> Tensor:
-    """x − ln Σ eˣ along dim."""
+    """x − ln Σ eˣ along dim, in the shape of x: the logarithm of softmax, without its rounding. Raises as softmax."""
     return _normalised(softmax_ops.LOG_SOFTMAX, input, dim, dtype)
 
 

@@ -34,7 +34,10 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 
 def embedding(input: Tensor, weight: Tensor) -> Tensor:
-    """y = W[ids]: ids (…) int64 or int32, weight (V, C) → (…, C). IndexError for an id outside of [0, V)."""
+    """y = W[ids]: ids (…) int64 or int32, weight (V, C) → (…, C). IndexError for an id outside of [0, V).
+
+    Source: Bengio et al., "A Neural Probabilistic Language Model", JMLR 3, 2003, section 2.
+    """
     ids = _classes("embedding", input.array, weight.shape[0])
     return apply(EMBEDDING, weight, ids=ids)
 
@@ -46,7 +49,11 @@ def layer_norm(
     bias: Tensor | None = None,
     eps: float = 1e-5,
 ) -> Tensor:
-    """y = w (x − mean) / √(variance + ε) + b over the last dimensions, which must be normalized_shape."""
+    """y = w (x − mean) / √(variance + ε) + b over the last dimensions: x (…, n), weight and bias (n,) → (…, n).
+
+    n = normalized_shape, one size or several. RuntimeError if x does not end in it, or weight or bias have another.
+    Source: Ba, Kiros and Hinton, "Layer Normalization", 2016, equation 4.
+    """
     shape = tuple(normalized_shape)
     if not shape or input.array.shape[-len(shape) :] != shape:
         raise RuntimeError(
@@ -68,19 +75,25 @@ def layer_norm(
 
 
 def gelu(input: Tensor, approximate: str = "none") -> Tensor:
-    """x Φ(x), Φ the normal distribution function; approximate="tanh" is GPT-2's form, several times as fast here."""
+    """x Φ(x), Φ the normal distribution function; approximate="tanh" is GPT-2's form. RuntimeError for another name.
+
+    Source: Hendrycks and Gimpel, "Gaussian Error Linear Units", 2016, section 2.
+    """
     if approximate not in ("none", "tanh"):
         raise RuntimeError(f"gelu: approximate argument must be either none or tanh, not {approximate!r}")
     return apply(GELU_TANH if approximate == "tanh" else GELU, floating(input))
 
 
 def silu(input: Tensor) -> Tensor:
-    """x σ(x)."""
+    """x σ(x). Source: Elfwing, Uchibe and Doya, "Sigmoid-weighted linear units", 2018, equation 1."""
     return apply(SILU, floating(input))
 
 
 def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
-    """x with each element set to 0 with probability p and the others divided by 1 − p; x itself if not training."""
+    """x with each element set to 0 with probability p and the others divided by 1 − p; x itself if not training.
+
+    ValueError for p outside of [0, 1]. Source: Srivastava et al., "Dropout", JMLR 15, 2014, sections 4 and 10.
+    """
     if not 0 <= p <= 1:
         raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
     if not training or p == 0:
@@ -103,6 +116,7 @@ def cross_entropy(input: Tensor, target: Tensor, *, ignore_index: int = -100, re
 
     reduction "mean" is over the targets that are not ignore_index. Targets are classes (int64); IndexError for one
     outside of [0, C). Class weights, label smoothing and probabilities as targets are outside the subset.
+    Source: Goodfellow, Bengio and Courville, "Deep Learning", 2016, section 6.2.2.3.
     """
     _one_of("cross_entropy", reduction)
     if target.array.dtype != np.int64:
@@ -124,7 +138,10 @@ def cross_entropy(input: Tensor, target: Tensor, *, ignore_index: int = -100, re
 
 
 def mse_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
-    """(input − target)², averaged, summed, or each."""
+    """(input − target)² of two Tensors that broadcast: the "mean" of all, their "sum", or each ("none").
+
+    ValueError for another reduction, RuntimeError for shapes that do not fit.
+    """
     _one_of("mse_loss", reduction)
     error = (input - target) ** 2
     return error.mean() if reduction == "mean" else error.sum() if reduction == "sum" else error
@@ -171,7 +188,8 @@ def scaled_dot_product_attention(
     """softmax(scale · q kᵀ + mask) v: q (…, T, D), k (…, S, D), v (…, S, E) → (…, T, E); scale is 1/√D if None.
 
     attn_mask: bool (True may look) or float (added), broadcast to (…, T, S); not together with is_causal.
-    dropout_p applies always: pass 0 when not training, as in PyTorch.
+    dropout_p applies always: pass 0 when not training, as in PyTorch. RuntimeError for a mask beside is_causal, other
+    dtypes, or sizes that do not fit. Source: Vaswani et al., "Attention Is All You Need", 2017, section 3.2.1.
     """
     _same_dtype("scaled_dot_product_attention", query, key, value)
     if attn_mask is not None and is_causal:
