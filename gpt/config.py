@@ -28,6 +28,7 @@ class Rule:
 
 
 SIZE = Rule("a whole number from 1 to 100,000,000", lambda n: 1 <= n <= 10**8)
+LAYERS = Rule("a whole number from 1 to 1,000", lambda n: 1 <= n <= 1000)
 COUNT = Rule("a whole number from 0 to 100,000,000", lambda n: 0 <= n <= 10**8)
 SEED = Rule("a whole number from 0 to 2^63 - 1", lambda n: 0 <= n < 2**63)
 POSITIVE = Rule("a number above 0", lambda x: x > 0)
@@ -64,7 +65,7 @@ class GPTConfig:
     model: str = model_("gpt", "transformer, or embedding and head", one_of("gpt", "bigram"))
     context: int = model_(128, "how far back the model sees", SIZE, "characters")
     width: int = model_(128, "length of an embedding", SIZE, "numbers")
-    layers: int = transformer(2, "blocks", SIZE)
+    layers: int = transformer(2, "blocks", LAYERS)
     heads: int = transformer(4, "attention heads in a block, a divisor of the width", SIZE)
     positions: str = transformer("rotary", "how order enters", one_of("rotary", "learned"))
     gelu: str = transformer("tanh", "GELU by tanh, or exact", one_of("tanh", "exact"))
@@ -104,7 +105,7 @@ class TrainConfig(GPTConfig):
         shown="shakespeare, or python-docs where that cannot be fetched",
     )  # fmt: skip
     seed: int = training(1337, "of the weights, the batches and dropout", SEED)
-    steps: int = training(1500, "updates of the weights", SIZE, "steps")
+    steps: int = training(1400, "updates of the weights", SIZE, "steps")
     batch_size: int = training(8, "windows in a batch", SIZE, "windows")
     grad_accumulation: int = training(1, "batches averaged into one update", SIZE, "batches")
     learning_rate: float = training(3e-3, "AdamW's step size at its peak", POSITIVE)
