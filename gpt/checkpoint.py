@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import platform
 import shutil
@@ -27,8 +28,10 @@ from safetensors.numpy import load as parse_arrays
 from safetensors.numpy import save as format_arrays
 
 import tinytensor
+from gpt import data
 from gpt.cli import check_device
 from gpt.config import GPTConfig, TrainConfig, from_dict
+from gpt.data import Corpus
 from gpt.errors import UserError
 from gpt.model import GPT, Bigram, build
 from gpt.tokenizer import CharTokenizer
@@ -62,7 +65,7 @@ def save(run: Path, checkpoint: Checkpoint) -> None:
         "config": asdict(checkpoint.config),
         "tokenizer": checkpoint.tokenizer.to_json(),
         "corpus_sha256": checkpoint.corpus_sha256,
-        "sha256": {name: sha256(data) for name, data in zip(FILES, files, strict=True)},
+        "sha256": {name: sha256(content) for name, content in zip(FILES, files, strict=True)},
         "versions": {
             "python": platform.python_version(),
             "numpy": np.__version__,
@@ -73,8 +76,8 @@ def save(run: Path, checkpoint: Checkpoint) -> None:
     try:
         shutil.rmtree(run / NEW, ignore_errors=True)
         (run / NEW).mkdir()
-        for name, data in zip((*FILES, "metadata.json"), files, strict=True):
-            write(run / NEW / name, data)
+        for name, content in zip((*FILES, "metadata.json"), files, strict=True):
+            write(run / NEW / name, content)
         sync_folder(run / NEW)
         swap(run)
     except OSError as error:
@@ -95,10 +98,10 @@ def swap(run: Path) -> None:
     shutil.rmtree(run / OLD, ignore_errors=True)
 
 
-def write(path: Path, data: bytes) -> None:
+def write(path: Path, content: bytes) -> None:
     """Write a file and wait until the disk has it."""
     with path.open("wb") as file:
-        file.write(data)
+        file.write(content)
         file.flush()
         os.fsync(file.fileno())
 
@@ -113,8 +116,8 @@ def sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
-def sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def read(run: Path) -> Checkpoint:
@@ -126,33 +129,44 @@ def read(run: Path) -> Checkpoint:
             f"{'checkpoint' if folder is None else 'config.json'}; "
             f"give a folder that python -m gpt.train made"
         )
+    written = from_dict(read_json(run / "config.json"), f"{run / 'config.json'}")
+    metadata = read_json(folder / "metadata.json")
     try:
-        metadata = json.loads((folder / "metadata.json").read_text(encoding="utf-8"))
         config = from_dict(metadata["config"], f"{folder / 'metadata.json'}")
         tokenizer = CharTokenizer.from_json(metadata["tokenizer"])
         step, seconds, corpus = (metadata[key] for key in ("step", "seconds", "corpus_sha256"))
+        if not (isinstance(step, int) and step >= 0 and 0 <= seconds < math.inf):
+            raise UserError(f"{folder / 'metadata.json'} is damaged: step {step}, seconds {seconds}")
         arrays = [read_arrays(folder / name, metadata["sha256"][name]) for name in FILES]
-        checkpoint = Checkpoint(int(step), float(seconds), config, tokenizer, str(corpus), *arrays)
-        written = json.loads((run / "config.json").read_text(encoding="utf-8"))
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        if isinstance(error, UserError):
-            raise
-        reason = error.strerror if isinstance(error, OSError) else repr(error)
-        raise UserError(f"{folder} is damaged or incomplete: {reason}") from None
-    compare(run, from_dict(written, f"{run / 'config.json'}"), checkpoint)
+        checkpoint = Checkpoint(step, float(seconds), config, tokenizer, str(corpus), *arrays)
+    except OSError as error:
+        raise UserError(f"{folder} is incomplete: {error.filename}: {error.strerror}") from None
+    except (KeyError, TypeError, OverflowError) as error:
+        raise UserError(f"{folder / 'metadata.json'} is damaged: {error!r}") from None
+    compare(run, written, checkpoint)
     return checkpoint
+
+
+def read_json(path: Path) -> Any:
+    """The value in a JSON file; UserError names the file that has none."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path} is damaged, not JSON: {error}") from None
 
 
 def read_arrays(path: Path, expected: str) -> Arrays:
     """A safetensors file's arrays, if its checksum is the one that was written down."""
-    data = path.read_bytes()
-    if sha256(data) != expected:
+    content = path.read_bytes()
+    if sha256(content) != expected:
         raise UserError(
-            f"{path} is cut off or altered: {len(data):,} bytes with sha256 {sha256(data)[:12]}, "
+            f"{path} is cut off or altered: {len(content):,} bytes with sha256 {sha256(content)[:12]}, "
             f"written with {expected[:12]}; restore it from a copy, or train again"
         )
     try:
-        return {name: array.copy() for name, array in parse_arrays(data).items()}
+        return {name: array.copy() for name, array in parse_arrays(content).items()}
     except SafetensorError as error:
         raise UserError(f"{path} is not a safetensors file: {error}") from None
 
@@ -166,6 +180,14 @@ def compare(run: Path, written: GPTConfig, checkpoint: Checkpoint) -> None:
             raise UserError(f"{run / 'config.json'} says {name} {ours}, its checkpoint {theirs}")
     if checkpoint.tokenizer.vocab_size != checkpoint.config.vocab_size:
         raise UserError(f"{run}: the tokenizer's size is not vocab_size")
+
+
+def read_corpus(saved: Checkpoint, run: Path) -> Corpus:
+    """The text that `run` was trained on; UserError if it has changed since."""
+    corpus = data.read(saved.config.data)
+    if corpus.sha256 != saved.corpus_sha256:
+        raise UserError(f"{corpus.name} has changed since {run} was trained on it")
+    return corpus
 
 
 def load(run: str | Path) -> tuple[GPT | Bigram, CharTokenizer]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import difflib
 import functools
@@ -25,6 +26,8 @@ def command(name: str) -> Callable[[Callable[[list[str]], int]], Callable[..., i
     def decorate(body: Callable[[list[str]], int]) -> Callable[..., int]:
         @functools.wraps(body)
         def main(argv: Sequence[str] | None = None) -> int:
+            if hasattr(sys.stdout, "reconfigure"):  # a terminal may lack a text's characters
+                sys.stdout.reconfigure(errors="backslashreplace")
             try:
                 return body(list(sys.argv[1:] if argv is None else argv))
             except UserError as error:
@@ -35,7 +38,7 @@ def command(name: str) -> Callable[[Callable[[list[str]], int]], Callable[..., i
             except KeyboardInterrupt:
                 return fail(name, "interrupted", 130)
             except BrokenPipeError:  # the reader left, as `head` does: nothing more to say
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                silence()
                 return 141
             except OSError as error:
                 where = f"{error.filename}: " if error.filename else ""
@@ -47,8 +50,24 @@ def command(name: str) -> Callable[[Callable[[list[str]], int]], Callable[..., i
 
 
 def fail(name: str, message: str, status: int) -> int:
-    print(f"{name}: {' '.join(message.split())}", file=sys.stderr, flush=True)
+    with contextlib.suppress(OSError):  # a terminal that was closed
+        print(f"{name}: {' '.join(message.split())}", file=sys.stderr, flush=True)
     return status
+
+
+def say(text: str) -> None:
+    """Print at once. A reader that left, as `head` does, is no reason to stop."""
+    try:
+        print(text, flush=True)
+    except OSError:
+        silence()
+
+
+def silence() -> None:
+    """From now on, what is printed goes nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 class Parser(argparse.ArgumentParser):

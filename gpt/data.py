@@ -46,6 +46,8 @@ class Corpus:
 
 def read(data: str) -> Corpus:
     """The corpus `shakespeare`, `python-docs`, or the UTF-8 text at a path."""
+    if not data:
+        raise UserError(f"no text is named: {WANTED}")
     if data == "shakespeare":
         return Corpus(data, read_text(fetch_shakespeare()))
     if data == "python-docs":
@@ -72,8 +74,9 @@ def read_text(path: Path) -> str:
     """A UTF-8 file's text, without a byte-order mark and with LF line ends."""
     try:
         raw = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}; {WANTED}") from None
+    except (OSError, ValueError) as error:  # ValueError: a character that no path can have
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UserError(f"cannot read {path}: {reason}; {WANTED}") from None
     mark = len(BYTE_ORDER_MARK) if raw.startswith(BYTE_ORDER_MARK) else 0
     try:
         text = raw[mark:].decode()

@@ -52,7 +52,7 @@ def mean_loss(model: GPT | Bigram, ids: Ids, limit: int = 0) -> tuple[float, int
 
     def total(window: tuple[Ids, Ids]) -> tuple[float, int]:
         x, y = (from_numpy(np.ascontiguousarray(part)).to(device) for part in window)
-        with no_grad(), np.errstate(all="ignore"):  # a loss that is not finite shows by itself
+        with no_grad():
             _, loss = model(x, y)
         return loss.item() * x.numel(), x.numel()
 
@@ -81,7 +81,10 @@ def main(argv: list[str]) -> int:
 
     saved = checkpoint.read(options.run)
     model = checkpoint.restore_model(saved, options.run)
-    corpus = data.read(options.data or saved.config.data)
+    if options.data is None:
+        corpus = checkpoint.read_corpus(saved, options.run)
+    else:
+        corpus = data.read(options.data)
     ids = saved.tokenizer.encode(corpus.text, corpus.name)
     train_ids, validation_ids = data.split(ids, saved.config.context)
     loss, tokens = mean_loss(model, validation_ids)

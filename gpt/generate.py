@@ -33,7 +33,8 @@ def candidates(
     if temperature == 0:  # greedy: the limit, where the best token has all the probability
         best = logits.argmax(-1, keepdim=True)  # (1,)
         return best, best * 0.0 + 1.0
-    scaled = (logits - logits.max()) / temperature  # below 0: a small temperature cannot overflow
+    # At most 0, and in float64: the smallest temperature leaves the best tokens at 0, not 0 / 0.
+    scaled = (logits - logits.max()).double() / temperature
     probabilities, tokens = softmax(scaled, dim=-1).sort(descending=True)  # (V,) each
     if top_k is not None:
         probabilities, tokens = probabilities[:top_k], tokens[:top_k]  # (k,)

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a request to stop after the current step."""
+"""Ctrl-C, SIGTERM and a closed terminal (SIGHUP) as a request to stop after the current step."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import threading
 from types import FrameType
 from typing import Any
 
+SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
 
 class Interrupt:
-    """A context in which the first SIGINT or SIGTERM sets `signal`; a second one acts as usual."""
+    """A context in which the first of SIGNALS sets `signal`; a second one acts as usual."""
 
     def __init__(self) -> None:
         self.signal: int | None = None
@@ -17,8 +19,10 @@ class Interrupt:
 
     def __enter__(self) -> Interrupt:
         if threading.current_thread() is threading.main_thread():  # Python's rule for handlers
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._request)
+            for number in SIGNALS:
+                nohup = number not in (signal.SIGINT, signal.SIGTERM) and signal.getsignal(number) is signal.SIG_IGN
+                if not nohup:  # which asked to outlive the terminal
+                    self._before[number] = signal.signal(number, self._request)
         return self
 
     def _request(self, number: int, frame: FrameType | None) -> None:

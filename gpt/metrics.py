@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TypedDict
+from typing import TypedDict, cast
 
 from gpt.errors import UserError
 
@@ -23,11 +24,31 @@ class Row(TypedDict):
 
 def read(run: Path) -> list[Row]:
     """All rows of a run; a last line that a crash cut off is left out."""
-    lines = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
-    try:
-        return [json.loads(line) for line in lines if line.endswith("\n")]
-    except json.JSONDecodeError as error:
-        raise UserError(f"{run / 'metrics.jsonl'} is not one JSON object a line: {error}") from None
+    return [row for row, _ in scan(run / "metrics.jsonl")]
+
+
+def scan(path: Path) -> Iterator[tuple[Row, int]]:
+    """Each row, and the offset in bytes at which its line ends."""
+    end = 0
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            if line.endswith(b"\n"):
+                end += len(line)
+                try:
+                    yield parse(line.decode()), end
+                except (ValueError, RecursionError) as error:
+                    raise UserError(f"{path} is damaged: line {number} is no row of a run: {error}") from None
+
+
+def parse(line: str) -> Row:
+    """The row that a line spells; ValueError if it spells something else."""
+    row = json.loads(line)
+    if not isinstance(row, dict) or row.keys() != Row.__annotations__.keys():
+        raise ValueError(f"it must have the keys {', '.join(Row.__annotations__)}")
+    for name, value in row.items():
+        if not (isinstance(value, (int, float)) or (name == "val_loss" and value is None)):
+            raise ValueError(f"{name} must be a number")
+    return cast(Row, row)
 
 
 class Metrics:
@@ -35,10 +56,9 @@ class Metrics:
 
     def __init__(self, run: Path, step: int) -> None:
         path = run / "metrics.jsonl"
-        rows = [row for row in read(run) if row["step"] <= step] if path.exists() else []
-        self._file = path.open("w", encoding="utf-8")
-        for row in rows:
-            self.write(row)
+        ends = [end for row, end in scan(path) if row["step"] <= step] if path.exists() else []
+        self._file = path.open("a", encoding="utf-8")
+        self._file.truncate(max(ends, default=0))  # the rows that stay are never written again
 
     def write(self, row: Row) -> None:
         self._file.write(json.dumps(row) + "\n")

@@ -114,8 +114,7 @@ class GPT(nn.Module):
             if name.endswith("bias") or (projection and not gpt2):
                 nn.init.zeros_(parameter)
             elif "norm" not in name:
-                inputs = 25 if "embedding" in name else parameter.shape[1]  # 1/√25 = 0.2
-                std = 0.02 if gpt2 else inputs**-0.5
+                std = 0.02 if gpt2 else 0.2 if "embedding" in name else parameter.shape[1] ** -0.5
                 nn.init.normal_(parameter, std=std / depth**0.5 if projection else std)
         if self.config.tied:
             self.head.weight = self.embedding.weight

@@ -6,6 +6,7 @@ import sys
 import time
 
 from gpt.baselines import Baselines
+from gpt.cli import say, silence
 from gpt.config import TrainConfig
 from gpt.metrics import Row
 
@@ -21,7 +22,7 @@ class Progress:
         self._val = ""
         self._began = self._last_line = time.perf_counter()
         self._bar = None
-        if sys.stdout.isatty() and not quiet:
+        if not quiet and sys.stdout is not None and sys.stdout.isatty():
             from tqdm import tqdm
 
             shape = "{n_fmt}/{total_fmt} {bar:6} {remaining} left{postfix}"
@@ -35,7 +36,10 @@ class Progress:
         self._val = self._val if val is None else f" val {val:.3f}"
         if self._bar is not None:
             self._bar.set_postfix_str(self._text(row), refresh=False)
-            self._bar.update()
+            try:
+                self._bar.update()
+            except OSError:  # the terminal was closed
+                silence()
         elif not self._quiet:
             self._line(row)
             self._val = ""  # a line has only what its own step measured
@@ -52,7 +56,7 @@ class Progress:
             per_step = (now - self._began) / (row["step"] - self._first)
             left = round(per_step * (self._steps - row["step"]))
             at = f"{row['step']:{len(str(self._steps))}}/{self._steps}"
-            print(f"step {at} {left // 60}:{left % 60:02} left, {self._text(row)}", flush=True)
+            say(f"step {at} {left // 60}:{left % 60:02} left, {self._text(row)}")
 
     def __enter__(self) -> Progress:
         return self

@@ -18,6 +18,7 @@ from gpt.data import Corpus, Ids
 from gpt.errors import UserError
 from gpt.evaluate import mean_loss
 from gpt.generate import encode_prompt, sample
+from gpt.memory import check_memory
 from gpt.model import GPT, Bigram
 from gpt.optimizer import make_optimizer
 from gpt.parallel import one_blas_thread
@@ -88,6 +89,7 @@ def begin(folder: Path, config: TrainConfig, corpus: Corpus, saved: Checkpoint |
     """A run with fresh weights, or as it was when `saved` was. Writes nothing."""
     tokenizer = saved.tokenizer if saved else CharTokenizer.from_text(corpus.text)
     config = dataclasses.replace(config, vocab_size=tokenizer.vocab_size)
+    check_memory(config)
     train_ids, validation_ids = data.split(tokenizer.encode(corpus.text), config.context)
     base = baselines.measure(train_ids, validation_ids, tokenizer.vocab_size)
     manual_seed(config.seed)
@@ -109,10 +111,11 @@ def finish(run: Run, plot: bool) -> str:
     with one_blas_thread():
         text = run.tokenizer.decode(tokens)
     (run.folder / "sample.txt").write_text(text + "\n", "utf-8")
-    if plot:
+    rows = metrics.read(run.folder)
+    if plot and rows:
         from gpt.plots import plot_loss
 
-        plot_loss(run.folder / "loss.png", metrics.read(run.folder), run.baselines, loss)
+        plot_loss(run.folder / "loss.png", rows, run.baselines, loss)
     return (
         f"validation loss {loss:.4f} nats ({loss / math.log(2):.4f} bits per character) "
         f"over the whole split, {predictions:,} predictions\n"

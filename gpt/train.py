@@ -22,6 +22,7 @@ from gpt.config import RECIPES, TrainConfig
 from gpt.errors import UserError
 from gpt.evaluate import mean_loss
 from gpt.interrupt import Interrupt
+from gpt.lock import LOCK, locked
 from gpt.metrics import Metrics, Row
 from gpt.optimizer import learning_rate
 from gpt.parallel import Shards, usable_cores
@@ -29,6 +30,9 @@ from gpt.progress import Progress
 from gpt.run import Run, begin, finish
 from tinytensor import nn
 from tinytensor.backend import keep_freed_memory
+
+# What a run that was killed before its first checkpoint leaves: the next one may begin in its place.
+BEGINNING = {LOCK, "config.json", "config.json.new", checkpoint.NEW}
 
 
 def train(run: Run, quiet: bool) -> int | None:
@@ -79,11 +83,11 @@ def train(run: Run, quiet: bool) -> int | None:
 
 
 def new_folder(out: Path | None) -> Path:
-    """An empty run folder: `out`, or runs/<date-time>. UserError if `out` has something in it."""
+    """A run folder, `out` or runs/<date-time>. UserError if `out` has more than BEGINNING in it."""
     try:
         if out is not None:
             out.mkdir(parents=True, exist_ok=True)
-            if any(out.iterdir()):
+            if {path.name for path in out.iterdir()} - BEGINNING:
                 raise UserError(f"--out {out} is not empty: take another folder, or --resume {out} to go on")
             return out
         name = datetime.now().strftime("%Y-%m-%d-%H%M%S")
@@ -113,12 +117,12 @@ def open_new(out: Path | None, recipe: str, given: dict[str, object], quiet: boo
     """A run from scratch; its folder is made last, when nothing else can be wrong."""
     config = cli.new_config(recipe, given)
     cli.check_device(config.device)
-    if config.data:
+    if "data" in given:
         corpus = data.read(config.data)
     else:
         corpus, note = data.read_default()
         if note and not quiet:
-            print(f"note: {note}")
+            cli.say(f"note: {note}")
     config = dataclasses.replace(config, data=corpus.name, threads=threads_of(config))
     run = begin(Path(), config, corpus, None)
     run.folder = new_folder(out)
@@ -132,13 +136,11 @@ def open_again(folder: Path, given: dict[str, object], quiet: bool) -> Run:
         given["data"] = data.name_of(str(given["data"]))
     config = cli.resumed_config(saved.config, saved.step, given)
     config = dataclasses.replace(config, threads=threads_of(config))
-    corpus = data.read(config.data)
-    if corpus.sha256 != saved.corpus_sha256:
-        raise UserError(f"{corpus.name} has changed since {folder} was trained on it")
+    corpus = checkpoint.read_corpus(saved, folder)
     if not quiet and config.steps != saved.config.steps:
-        print(f"note: the learning rate's schedule now ends at step {config.steps}")
+        cli.say(f"note: the learning rate's schedule now ends at step {config.steps}")
     if not quiet and config.threads != saved.config.threads:
-        print("note: another number of threads sums in another order: the last bits will differ")
+        cli.say("note: another number of threads sums in another order: the last bits will differ")
     return begin(folder, config, corpus, saved)
 
 
@@ -168,11 +170,16 @@ def main(argv: list[str]) -> int:
         what = "--out" if out else "--recipe"
         raise UserError(f"{what} and --resume: a resumed run keeps its own; leave {what} out")
     run = open_again(resume, given, quiet) if resume else open_new(out, recipe or "default", given, quiet)
+    with locked(run.folder):
+        return work(run, plot, quiet)
+
+
+def work(run: Run, plot: bool, quiet: bool) -> int:
+    """Train, measure and say so; return the exit status."""
     if not quiet:
-        print(describe(run), flush=True)
+        cli.say(describe(run))
     run.write_config()
     run.save()
-
     signal = train(run, quiet)
     again = shlex.quote(str(run.folder))
     if signal is not None:
@@ -180,8 +187,8 @@ def main(argv: list[str]) -> int:
         return cli.fail("gpt.train", message, 128 + signal)
     summary = finish(run, plot)
     if not quiet:
-        print(f"{summary}\nrun folder      {run.folder}")
-        print(f"now try         python -m gpt.generate {again}")
+        cli.say(f"{summary}\nrun folder      {run.folder}")
+        cli.say(f"now try         python -m gpt.generate {again}")
     return 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import errno
 import json
+import math
 import os
 import shutil
 
@@ -166,6 +167,25 @@ def test_damaged_metadata(run, text, message):
     (run / "checkpoint" / "metadata.json").write_text(text)
     with pytest.raises(UserError, match=message):
         load(run)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("step", math.inf), ("step", -5), ("step", "1"), ("seconds", -1), ("seconds", "x"),
+     ("seconds", math.nan), ("seconds", 10**400), ("sha256", [])],
+)  # fmt: skip
+def test_impossible_metadata(run, name, value):
+    edit(run / "checkpoint" / "metadata.json", lambda values: values.update({name: value}))
+    with pytest.raises(UserError, match=r"metadata.json is damaged"):
+        read(run)
+
+
+@pytest.mark.parametrize("raw", [b"{", b"", b"\xff", b"[" * 100_000])
+@pytest.mark.parametrize("name", ["config.json", "checkpoint/metadata.json"])
+def test_a_file_that_is_no_json_is_named(run, name, raw):
+    (run / name).write_bytes(raw)
+    with pytest.raises(UserError, match=rf"{name} is damaged, not JSON"):
+        read(run)
 
 
 def edit(path, change):

@@ -48,6 +48,12 @@ def test_a_tokenizer_is_not_made_of_something_else(value):
         CharTokenizer.from_json(value)
 
 
+@pytest.mark.parametrize("name", ["a\0b", "\ud800", ""])
+def test_a_name_that_no_file_can_have(name):
+    with pytest.raises(UserError, match="--data takes"):
+        data.read(name)
+
+
 def test_byte_order_mark_and_line_ends(tmp_path):
     path = tmp_path / "text"
     path.write_bytes(b"\xef\xbb\xbfone\r\ntwo\nthr\xc3\xa9e\r\n")

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -81,6 +85,18 @@ def test_json(run, capsys):
     assert result["bits_per_character"] == pytest.approx(result["loss"] / math.log(2))
 
 
+def test_a_changed_text_is_noticed(run, capsys):
+    text = run.parent / "text"
+    text.write_text(TEXT + "in time")
+    try:
+        assert evaluate.main([str(run)]) == 2
+        assert "text has changed since" in capsys.readouterr().err
+        assert evaluate.main([str(run), "--data", str(text)]) == 0
+        assert evaluate.main([str(run), "--data", ""]) == 2
+    finally:
+        text.write_text(TEXT)
+
+
 def test_text_output_has_the_baselines(run, capsys):
     assert evaluate.main([str(run)]) == 0
     out = capsys.readouterr().out
@@ -114,6 +130,7 @@ def distribution(**how):
         ({}, {1: 0.4, 3: 0.3, 2: 0.2, 0: 0.1}),
         ({"temperature": 0.5}, {1: 16 / 30, 3: 9 / 30, 2: 4 / 30, 0: 1 / 30}),
         ({"temperature": 0}, {1: 1.0}),
+        ({"temperature": 1e-320}, {1: 1.0, 3: 0.0, 2: 0.0, 0: 0.0}),
         ({"temperature": 1e-6}, {1: 1.0, 3: 0.0, 2: 0.0, 0: 0.0}),
         ({"top_k": 2}, {1: 4 / 7, 3: 3 / 7}),
         ({"top_k": 9}, {1: 0.4, 3: 0.3, 2: 0.2, 0: 0.1}),
@@ -126,6 +143,13 @@ def distribution(**how):
 )
 def test_candidates(how, expected):
     assert distribution(**how) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("temperature", [1e-50, 1e-320])
+def test_a_tiny_temperature_in_float32(temperature):
+    tokens, probabilities = candidates(tinytensor.tensor([1.0, 3.0, 2.0]), temperature)
+    assert tokens[0].item() == 1
+    assert probabilities.tolist() == [1.0, 0.0, 0.0]
 
 
 class Constant(tinytensor.nn.Module):
@@ -172,6 +196,17 @@ def test_generate_streams_and_repeats(run, capsys):
         texts.append(capsys.readouterr().out)
     assert texts[0] == texts[1] != texts[2]
     assert all(text.startswith("in time") and len(text) == 7 + 40 + 1 for text in texts)
+
+
+def test_a_terminal_without_the_characters(tmp_path):
+    (tmp_path / "text").write_text("é" * 400, "utf-8")
+    assert train([*TINY, "--data", str(tmp_path / "text"), "--out", str(tmp_path / "run")]) == 0
+    done = subprocess.run(
+        [sys.executable, "-m", "gpt.generate", str(tmp_path / "run"), "--tokens", "3"],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent), "PYTHONIOENCODING": "ascii"},
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (done.stdout, done.stderr) == ("\\xe9" * 3 + "\n", "")
 
 
 def test_a_prompt_outside_the_vocabulary_is_named(run, capsys):

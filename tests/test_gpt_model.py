@@ -12,6 +12,7 @@ import gpt
 import tinytensor
 from gpt import data
 from gpt.config import RECIPES, GPTConfig, TrainConfig
+from gpt.memory import parameter_count
 from gpt.model import GPT, Bigram, build
 from gpt.optimizer import make_optimizer
 from gpt.parallel import Shards, ordered_map, seed_of
@@ -190,3 +191,12 @@ def test_the_package_exports_lazily():
     assert gpt.load.__module__ == "gpt.checkpoint"
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         gpt.nothing  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"model": "bigram"}, {"bias": False, "tied": True}, {"positions": "learned"}, {"layers": 1}],
+)
+def test_parameters_are_counted_before_they_are_made(changes):
+    config = GPTConfig(**{"vocab_size": 7, "context": 5, "width": 8, "layers": 3, "heads": 2, **changes})
+    assert parameter_count(config) == sum(p.numel() for p in build(config).parameters())

@@ -18,6 +18,7 @@ import pytest
 from gpt import checkpoint, metrics
 from gpt.evaluate import mean_loss
 from gpt.interrupt import Interrupt
+from gpt.lock import locked
 from gpt.progress import Progress
 from gpt.train import main, make_parser
 from tinytensor.optim import AdamW
@@ -65,7 +66,7 @@ def test_a_run_leaves_its_folder(text, capsys):
     line = [part for part in TINY if part != "--no-plot"]
     assert main([*line, *text, "--out", "run"]) == 0
     names = ["checkpoint", "config.json", "loss.png", "metrics.jsonl", "sample.txt"]
-    assert sorted(os.listdir("run")) == names
+    assert sorted(os.listdir("run")) == [".lock", *names]
     assert sorted(os.listdir("run/checkpoint")) == [
         "metadata.json", "optimizer.safetensors", "weights.safetensors",
     ]  # fmt: skip
@@ -177,6 +178,28 @@ def test_ctrl_c_is_130(text, monkeypatch, capsys):
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="needs SIGHUP")
+def test_a_closed_terminal_saves(text, monkeypatch, capsys):
+    at_step(monkeypatch, 3, lambda: os.kill(os.getpid(), signal.SIGHUP))
+    assert main([*TINY, *text, "--out", "run", "--quiet"]) == 129
+    one_line(capsys, "step 3 saved")
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="no SIGHUP on this system")
+def test_nohup_outlives_the_terminal_and_a_background_job_hears_ctrl_c():
+    """A shell script starts its background jobs with SIGINT ignored; kill -INT still asks to save and stop."""
+    before = {n: signal.signal(n, signal.SIG_IGN) for n in (signal.SIGHUP, signal.SIGINT)}
+    try:
+        with Interrupt() as interrupt:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert interrupt.signal is None
+            os.kill(os.getpid(), signal.SIGINT)
+            assert interrupt.signal == signal.SIGINT
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def test_a_second_ctrl_c_acts_as_usual():
     with Interrupt() as interrupt:
         os.kill(os.getpid(), signal.SIGINT)
@@ -222,6 +245,71 @@ def test_a_real_process_is_stopped_and_leaves_no_traceback(text, tmp_path):
     assert process.returncode == 143
     assert re.fullmatch(r"gpt.train: step \d+ saved; go on with .* --resume run\n", error)
     assert checkpoint.read(tmp_path / "run").step >= 1
+
+
+def test_rows_that_stay_are_never_written_again(text, monkeypatch):
+    """A disk that is full when the run goes on takes nothing from its history."""
+    assert main([*TINY, *text, "--out", "run", "--quiet"]) == 0
+    before = Path("run/metrics.jsonl").read_bytes()
+    with open("run/metrics.jsonl", "a") as file:
+        file.write('{"step": 10, "train')
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(metrics.Metrics, "write", full)
+    assert main(["--resume", "run", "--steps", "12", "--quiet"]) == 2
+    assert Path("run/metrics.jsonl").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "line", [b"[]", b'{"a": 1}', b"null", b'{"step": "a"}', b"\xff", b"{", b"", b"[" * 100_000],
+)  # fmt: skip
+def test_damaged_metrics(tmp_path, line):
+    (tmp_path / "metrics.jsonl").write_bytes(line + b"\n")
+    for use in (metrics.read, lambda run: metrics.Metrics(run, 1)):
+        with pytest.raises(checkpoint.UserError, match=r"metrics.jsonl is damaged: line 1"):
+            use(tmp_path)
+
+
+def test_a_value_of_another_type_in_metrics(text, capsys):
+    assert main([*BIGRAM, *text, "--out", "run", "--quiet"]) == 0
+    row = json.loads(Path("run/metrics.jsonl").read_text())
+    Path("run/metrics.jsonl").write_text(json.dumps({**row, "step": "a"}) + "\n")
+    assert main(["--resume", "run", "--quiet"]) == 2
+    one_line(capsys, "line 1", "step must be a number")
+
+
+def test_a_finished_run_without_metrics(text):
+    assert main([*BIGRAM, *text, "--out", "run", "--quiet"]) == 0
+    Path("run/metrics.jsonl").unlink()
+    assert main(["--resume", "run", "--quiet"]) == 0
+    assert not Path("run/loss.png").exists()
+
+
+def test_killed_before_the_first_checkpoint(text, monkeypatch, capsys):
+    class Killed(BaseException):
+        pass
+
+    def kill(*_):
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr("gpt.checkpoint.sync_folder", kill)
+        with pytest.raises(Killed):
+            main([*BIGRAM, *text, "--out", "run", "--quiet"])
+    assert sorted(os.listdir("run")) == [".lock", "checkpoint.new", "config.json"]
+    assert main([*BIGRAM, *text, "--out", "run", "--quiet"]) == 0
+    assert checkpoint.read(Path("run")).step == 1
+
+
+def test_one_process_in_a_run_folder(text, capsys):
+    pytest.importorskip("fcntl")
+    assert main([*BIGRAM, *text, "--out", "run", "--quiet"]) == 0
+    with locked(Path("run")):
+        assert main(["--resume", "run", "--steps", "2", "--no-plot", "--quiet"]) == 2
+    one_line(capsys, "another process is training in run")
+    assert main(["--resume", "run", "--steps", "2", "--no-plot", "--quiet"]) == 0
 
 
 def test_more_steps(text, capsys):
@@ -372,6 +460,18 @@ def test_on_a_terminal_there_is_a_bar(text, monkeypatch, capsys):
     out = capsys.readouterr().out
     assert re.search(r"9/9 .* left, loss .* val .* tokens/s, bigram ", out)
     assert "step 1/9" not in out
+
+
+@pytest.mark.parametrize("close", ["| head -4 >/dev/null", "| true", ">&-", "2>&-"])
+def test_a_run_outlives_its_reader(text, tmp_path, close):
+    line = f"{sys.executable} -m gpt.train {' '.join([*TINY, *text])} --eval-every 1 --out run {close}"
+    done = subprocess.run(
+        line, shell=True, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.stderr == ""
+    assert checkpoint.read(tmp_path / "run").step == 9
+    assert Path("run/sample.txt").exists()
 
 
 def test_help_is_grouped(capsys):

@@ -1,0 +1,37 @@
+"""Whether a model fits into the memory, found out before it is built."""
+
+from __future__ import annotations
+
+import os
+
+from gpt.config import GPTConfig, TrainConfig
+from gpt.errors import UserError
+
+
+def parameter_count(config: GPTConfig) -> int:
+    """The number of parameters that `gpt.model.build` makes."""
+    V, C, bias = config.vocab_size, config.width, int(config.bias)
+    if config.model == "bigram":
+        return V * C + C * V + V
+    norm = C + bias * C
+    attention = 4 * C * C + bias * 4 * C
+    feed_forward = 8 * C * C + bias * 5 * C
+    embeddings = V * C + (config.context * C if config.positions == "learned" else 0)
+    head = 0 if config.tied else V * C
+    return embeddings + config.layers * (attention + feed_forward + 2 * norm) + norm + head
+
+
+def check_memory(config: TrainConfig) -> None:
+    """UserError if weights, gradients and AdamW's two averages exceed the computer's memory."""
+    known = getattr(os, "sysconf_names", {})
+    if config.device != "cpu" or not {"SC_PAGE_SIZE", "SC_PHYS_PAGES"} <= known.keys():
+        return
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    count = parameter_count(config)
+    needed = count * 4 * (4 if config.dtype == "float32" else 8)
+    if needed > memory:
+        sizes = "--width" if config.model == "bigram" else "--width, --layers or --context"
+        raise UserError(
+            f"a model of {count:,} parameters takes {needed / 2**30:,.0f} GiB to train, "
+            f"and this computer has {memory / 2**30:,.0f}; lower {sizes}"
+        )
