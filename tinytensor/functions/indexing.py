@@ -40,13 +40,14 @@ def setitem(input: Tensor, index: Any, value: Tensor | float) -> None:
     RuntimeError if value does not broadcast to x[index], or x is a leaf that requires grad.
     """
     first, then = _index(index)
+    mixed = first is not None and then is not None
+    at = first if then is None else then
     if input._needs_tape("x[…] = value", value):
-        if first is not None and then is not None:
+        if mixed:
             raise RuntimeError(
                 "x[…] = value with numbers beside lists or Tensors as indices is outside tinytensor's subset where a"
                 " gradient is wanted: write every index as a list or a Tensor"
             )
-        at = first if then is None else then
         new = cast(as_tensor_like(value, input), input.array.dtype)
         input._become("x[…] = value", apply(ops.SETITEM, input, new, index=at))
         return
@@ -56,8 +57,8 @@ def setitem(input: Tensor, index: Any, value: Tensor | float) -> None:
         value = plain(value)
     target = input.writable("x[…] = value")
     try:
-        place = target if then is None or first is None else target[first]  # a view: numbers and slices
-        place[first if then is None else then] = value
+        place = target[first] if mixed else target  # numbers and slices: a view
+        place[at] = value
     except ValueError as error:
         raise RuntimeError(f"x[…] = value: {error}; what fits: value broadcasts to x[…]") from None
 
