@@ -49,14 +49,22 @@ class Node:
     """One recorded call: what ran, where its gradients go, and what its backward needs.
 
     inputs[i] is the Node that made input i, or the leaf Tensor itself, or None where no gradient is wanted.
+    shape is that of the output, which its gradient has to have.
     A call with several outputs has one more node per output, with no primitive and saved = (position, count).
     """
 
-    __slots__ = ("__weakref__", "inputs", "order", "primitive", "retained", "saved")
+    __slots__ = ("__weakref__", "inputs", "order", "primitive", "retained", "saved", "shape")
 
-    def __init__(self, primitive: Primitive | None, inputs: tuple[Edge | None, ...], saved: tuple[Any, ...]) -> None:
+    def __init__(
+        self,
+        primitive: Primitive | None,
+        inputs: tuple[Edge | None, ...],
+        saved: tuple[Any, ...],
+        shape: tuple[int, ...],
+    ) -> None:
         self.primitive = primitive
         self.inputs = inputs
+        self.shape = shape
         self.saved: tuple[Any, ...] | None = saved
         self.order = next(_clock)
         self.retained: weakref.ref[Tensor] | None = None
@@ -95,12 +103,14 @@ def apply(primitive: Primitive, *inputs: Tensor | None, **static: Any) -> Tensor
     if _mode.enabled:
         for t in inputs:
             if t is not None and t._requires_grad:
-                node = Node(primitive, tuple([_edge(t) for t in inputs]), saved)
+                shape = () if type(output) is tuple else output.shape
+                node = Node(primitive, tuple([_edge(t) for t in inputs]), saved, shape)
                 break
     if type(output) is tuple:
         count = len(output)
         return tuple(  # type: ignore[return-value]
-            tensor.wrap(y, None if node is None else Node(None, (node,), (i, count))) for i, y in enumerate(output)
+            tensor.wrap(y, None if node is None else Node(None, (node,), (i, count), y.shape))
+            for i, y in enumerate(output)
         )
     return tensor.wrap(output, node)
 
@@ -187,11 +197,21 @@ def backward(
             dxs = primitive.backward(dy, *saved)
         for target, dx in zip(inputs, dxs, strict=True):
             if target is not None and dx is not None:
+                shape = target.shape if isinstance(target, Node) else target.array.shape
+                if dx.shape != shape:
+                    raise _wrong_shape(primitive, dx, shape)
                 add(target, dx)
         del dy, dxs, saved
     for edge, g in gradients.items():
         found[edge] = g if edge in owned else np.array(g)
     return found
+
+
+def _wrong_shape(primitive: Primitive, dx: Array, shape: tuple[int, ...]) -> RuntimeError:
+    return RuntimeError(
+        f"the backward of {primitive.name} gave a gradient of shape {dx.shape} for an input of shape {shape}:"
+        " where the forward broadcasts, the backward has to sum"
+    )
 
 
 def _reachable(roots: list[Edge], targets: frozenset[Edge] | None) -> list[Node]:

@@ -114,8 +114,9 @@ def prod(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor
 @numpy_names
 def amax(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
     """The largest value; ties share the gradient evenly."""
-    _not_empty("amax", input)
-    return apply(ops.AMAX, input, axis=all_dims(dim, input.ndim), keepdims=keepdim)
+    axis = all_dims(dim, input.ndim)
+    _not_empty("amax", input, axis)
+    return apply(ops.AMAX, input, axis=axis, keepdims=keepdim)
 
 
 @numpy_names
@@ -153,8 +154,8 @@ def min(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
 
 
 def _where_extreme(find: Any, input: Tensor, dim: int | None, keepdim: bool) -> Array:
-    _not_empty(find.__name__, input)
     axis = None if dim is None or input.ndim == 0 else one_dim(dim, input.ndim)
+    _not_empty(find.__name__, input, all_dims(axis, input.ndim))
     return np.asarray(find(input.array, axis=axis, keepdims=keepdim))
 
 
@@ -167,9 +168,9 @@ def _along(find: Any, input: Tensor, dim: int, keepdim: bool) -> ValuesIndices:
     return ValuesIndices(values, indices) if keepdim else ValuesIndices(values.squeeze(dim), indices.squeeze(dim))
 
 
-def _not_empty(name: str, input: Tensor) -> None:
-    if input.array.size == 0:
-        raise IndexError(f"{name}(): the input is empty, shape {tuple(input.shape)}: nothing has no largest element")
+def _not_empty(name: str, input: Tensor, axis: tuple[int, ...]) -> None:
+    if 0 in [input.array.shape[d] for d in axis]:
+        raise IndexError(f"{name}(): a dimension of {tuple(input.shape)} is empty: nothing has no largest element")
 
 
 # ------------------------------------------------------------------------------- running and normalised

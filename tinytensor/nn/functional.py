@@ -38,6 +38,8 @@ def embedding(input: Tensor, weight: Tensor) -> Tensor:
 
     Source: Bengio et al., "A Neural Probabilistic Language Model", JMLR 3, 2003, section 2.
     """
+    if weight.ndim != 2:
+        raise RuntimeError(f"embedding: weight must be 2-D, (V, C), but its shape is {tuple(weight.shape)}")
     ids = _classes("embedding", input.array, weight.shape[0])
     return apply(EMBEDDING, weight, ids=ids)
 

@@ -42,12 +42,16 @@ def cross_entropy_backward(dy: Array, p: Array, rows: Array, classes: Array, kep
     return (p,)
 
 
-def cross_entropy_composed(x: Any, target: Any) -> Any:
-    """The mean, written out in smaller operations: the negative log-softmax at the target."""
-    return -x.log_softmax(1).gather(1, target.unsqueeze(1)).mean()
+def cross_entropy_composed(x: Any, *, target: Any, ignore_index: int, reduction: str) -> Any:
+    """The same, written out in smaller operations: the negative log-softmax at the target."""
+    ignored = target == ignore_index
+    classes = target.masked_fill(ignored, 0).unsqueeze(1)
+    loss = -x.log_softmax(1).gather(1, classes).squeeze(1).masked_fill(ignored, 0.0)
+    total = loss if reduction == "none" else loss.sum()
+    return total / (~ignored).sum() if reduction == "mean" else total
 
 
 CROSS_ENTROPY = primitive(
-    "cross_entropy", cross_entropy_forward, cross_entropy_backward, formula="y = ln Σ eˣ − x[target]",
-    fits="logits (N, C), target (N,)",
+    "cross_entropy", cross_entropy_forward, cross_entropy_backward, composed=cross_entropy_composed,
+    formula="y = ln Σ eˣ − x[target]", fits="logits (N, C), target (N,)",
 )  # fmt: skip

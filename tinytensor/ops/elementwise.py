@@ -252,6 +252,11 @@ def silu_backward(dy: Array, x: Array, s: Array) -> Any:
     return (dy * (s + x * s * (1 - s)),)
 
 
+def silu_composed(x: Any) -> Any:
+    """The same, as a product of two Tensors."""
+    return x * x.sigmoid()
+
+
 def relu_forward(x: Array) -> Any:
     y = np.maximum(x, x.dtype.type(0))
     return y, (y,)
@@ -295,7 +300,7 @@ SIN = primitive("sin", sin_forward, sin_backward, formula="y = sin x")
 COS = primitive("cos", cos_forward, cos_backward, formula="y = cos x")
 TANH = primitive("tanh", tanh_forward, tanh_backward, formula="y = tanh x")
 SIGMOID = primitive("sigmoid", sigmoid_forward, sigmoid_backward, formula="y = 1 / (1 + e⁻ˣ)")
-SILU = primitive("silu", silu_forward, silu_backward, formula="y = x·σ(x)")
+SILU = primitive("silu", silu_forward, silu_backward, composed=silu_composed, formula="y = x·σ(x)")
 RELU = primitive("relu", relu_forward, relu_backward, formula="y = max(x, 0)")
 CLAMP = primitive("clamp", clamp_forward, clamp_backward, formula="y = min(max(x, low), high)")
 CAST = primitive("cast", cast_forward, cast_backward, formula="y = x in another dtype")

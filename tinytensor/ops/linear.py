@@ -7,6 +7,7 @@ All leading dimensions are folded into one, so that each line is one product of 
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from tinytensor.backend import Array, array_module
@@ -16,7 +17,7 @@ from tinytensor.primitive import primitive
 def linear_forward(x: Array, w: Array, b: Array | None) -> Any:
     if x.shape[-1] != w.shape[-1]:
         raise ValueError(f"the last dimension of x is {x.shape[-1]}, of the weight {w.shape[-1]}")
-    rows = x.reshape(-1, x.shape[-1])
+    rows = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
     y = rows @ w.T
     if b is not None:
         y += b
@@ -32,8 +33,9 @@ def linear_backward(
     *,
     needs: tuple[bool, ...] = (True, True, True),
 ) -> Any:
-    dy = dy.reshape(len(rows), -1)
-    dx = (dy @ w.reshape(-1, w.shape[-1])).reshape(x_shape) if needs[0] else None
+    outputs = math.prod(w.shape[:-1])  # not -1 below: an array without elements has no size to infer
+    dy = dy.reshape(len(rows), outputs)
+    dx = (dy @ w.reshape(outputs, rows.shape[1])).reshape(x_shape) if needs[0] else None
     dw = (dy.T @ rows).reshape(w.shape) if needs[1] else None
     # ones @ dy is dy.sum(0), four times as fast: it is a BLAS call
     db = array_module(dy).ones(len(dy), dy.dtype) @ dy if has_bias and needs[2] else None
@@ -42,9 +44,10 @@ def linear_backward(
 
 def linear_composed(x: Any, w: Any, b: Any) -> Any:
     """The same, written out in smaller operations."""
-    return x @ w.t() + b
+    return x @ w.t() if b is None else x @ w.t() + b
 
 
 LINEAR = primitive(
-    "linear", linear_forward, linear_backward, formula="y = x Wᵀ + b", fits="x (…, I), weight (O, I), bias (O,)"
-)
+    "linear", linear_forward, linear_backward, composed=linear_composed,
+    formula="y = x Wᵀ + b", fits="x (…, I), weight (O, I), bias (O,)",
+)  # fmt: skip
