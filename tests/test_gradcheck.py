@@ -228,7 +228,7 @@ def test_the_table_of_a_wrong_primitive_of_ones_own(tmp_path: Path) -> None:
         (["nothing"], "no primitive 'nothing'"),
         (["--samples", "not/there.py"], "there is no not/there.py"),
         (["--samples", "setup.py"], "there is no setup.py"),
-        (["--samples", "tests/conftest.py"], "has no dict SAMPLES"),
+        (["--samples", "gpt/errors.py"], "has no dict SAMPLES"),
     ],
 )
 def test_the_table_says_what_is_wrong_in_a_line(arguments: list[str], message: str) -> None:

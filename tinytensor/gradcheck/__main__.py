@@ -15,7 +15,7 @@ import importlib.util
 import sys
 from pathlib import Path
 
-from tinytensor.gradcheck.table import LIMITS, Row, Sample, check
+from tinytensor.gradcheck.table import LIMITS, Row, Sample, examine
 from tinytensor.primitive import PRIMITIVES
 
 SAMPLES = Path(__file__).resolve().parents[2] / "tests" / "samples.py"
@@ -47,7 +47,7 @@ def main(argv: list[str]) -> int:
     print(f"{'primitive':<14}{' '.join(f'{title:>11}' for title in COLUMNS.values())}{'saved':>11}{'formula':>18}")
     rows = []
     for name in names:
-        rows.append(check(PRIMITIVES[name], samples[name], with_pytorch))
+        rows.append(examine(PRIMITIVES[name], samples[name], with_pytorch))
         print(line(rows[-1]), flush=True)
     print(LEGEND if with_pytorch else f"{LEGEND}\nPyTorch is not installed: its column is empty (pip install torch)")
     print(f"\n{len(rows)} primitives, {sum(len(samples[name]) for name in names)} sample calls; {summary(rows)}")

@@ -284,7 +284,7 @@ class Row:
         return [name for name, limit in LIMITS.items() if not (getattr(self, name) or 0.0) <= limit]
 
 
-def check(primitive: Primitive, samples: list[Sample], with_pytorch: bool) -> Row:
+def examine(primitive: Primitive, samples: list[Sample], with_pytorch: bool) -> Row:
     """All checks of all samples. Of the bytes saved, those of the largest sample count."""
     row = Row(primitive.name, primitive.formula)
     for sample in samples:
