@@ -6,6 +6,7 @@ import importlib
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ import pytest
 
 import tinytensor as tt
 from tinytensor.autograd import GradcheckError, gradcheck
+from tinytensor.gradcheck import table
+from tinytensor.gradcheck.table import Sample
 from tinytensor.primitive import Primitive
 from tinytensor.tape import apply
 
@@ -177,10 +180,80 @@ def test_is_also_at_its_name_in_pytorch() -> None:
     assert torch.autograd.gradcheck(lambda x: x * x, x) is gradcheck(lambda x: x * x, normal(2))
 
 
+# ------------------------------------------------------------------------------- the checks of the table's rows
+
+
+def cube(forward: Any = None, backward: Any = None, composed: Any = None) -> Primitive:
+    """y = x³, or what is put in the place of a part of it."""
+    return Primitive(
+        "cube",
+        forward or (lambda x: (x * x * x, (x,))),
+        backward or (lambda dy, x: (3 * x * x * dy,)),
+        "y = x³", "", composed or (lambda x: x * x * x),
+    )  # fmt: skip
+
+
+CUBE = Sample((np.array([[0.5, -1.25], [2.0, 0.75]]),), lambda x: x**3)
+
+SLIGHTLY_WRONG: dict[str, tuple[list[str], Primitive, float]] = {
+    "backward": (["differences", "directions"], cube(backward=lambda dy, x: (3 * x * x * dy * (1 + 1e-6),)), 1e-6),
+    "one element": (
+        ["differences", "directions"],
+        cube(backward=lambda dy, x: (3 * x * x * dy * (1 + 1e-5 * (x == 0.75)),)), 1e-5 * 3 * 0.75**2 / 12,
+    ),
+    "nan": (["differences", "directions"], cube(backward=lambda dy, x: (3 * x * x * dy * np.nan,)), np.inf),
+    "none": (["differences"], cube(backward=lambda dy, x: (None,)), 1.0),
+    "composed value": (["composed"], cube(composed=lambda x: x * x * x + 1e-11), 1e-11 / 8),
+    "composed gradient": (["composed"], cube(composed=lambda x: x.detach() * x * x), 1 / 3),
+    "rounding": (["ulps"], cube(forward=lambda x: ((x + 1000) ** 3 - 1000**3 - 3000 * x * (x + 1000), (x,))), 100.0),
+    "digits": (["ulps"], cube(backward=lambda dy, x: (3 * x * x * dy * (1 + 1e-5 * (x.dtype == np.float32)),)), 20.0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SLIGHTLY_WRONG)
+def test_a_check_sees_a_small_error(name: str) -> None:
+    checks, wrong, size = SLIGHTLY_WRONG[name]
+    for check in checks:
+        assert getattr(table, check)(cube(), CUBE) <= table.LIMITS.get(check, table.LIMITS["differences"])
+        error = getattr(table, check)(wrong, CUBE)
+        assert not error < size / 4, "seen, and not much smaller than it is"
+        row = table.examine(wrong, [CUBE], with_pytorch=False)
+        assert (check if check != "directions" else "differences") in row.wrong()
+
+
+def test_a_check_compares_with_pytorch() -> None:
+    pytest.importorskip("torch")
+    assert table.pytorch(cube(), CUBE) <= 1e-15
+    assert table.pytorch(cube(), replace(CUBE, torch=lambda x: x**3 + 1e-10)) == pytest.approx(1e-10 / 8, rel=1e-3)
+    assert table.pytorch(cube(), replace(CUBE, torch=lambda x: x**3 + (x - x.detach()))) > 0.01, "the gradient"
+    assert table.ulps(cube(), CUBE, with_pytorch=True) < 2
+    assert table.ulps(cube(), replace(CUBE, torch=lambda x: x**3 * 1.001), with_pytorch=True) > 100
+
+
+def test_a_wrong_shape_is_no_small_error() -> None:
+    row = cube(forward=lambda x: (np.concatenate([x, x])[:2] ** 3, (x,)), composed=lambda x: (x**3).reshape(1, 4))
+    with pytest.raises(RuntimeError, match="shape"):
+        table.composed(row, CUBE)
+
+
+def test_saved_bytes_count_memory_once() -> None:
+    x = CUBE.arrays[0]
+    assert table.saved_bytes(cube(forward=lambda x: (x, (x, x.T, 3, [x * 2]))), CUBE) == 2 * x.nbytes
+    assert table.saved_bytes(cube(forward=lambda x: (x, (x[0],))), CUBE) == x.nbytes, "a view keeps all of it"
+
+
+def test_large_inputs_are_checked_in_random_directions() -> None:
+    large = Sample((normal(table.LARGE + 1).detach().numpy(),), lambda x: x**3)
+    wrong = SLIGHTLY_WRONG["backward"][1]
+    assert table.differences(wrong, large) == 0
+    assert table.directions(wrong, large) > 1e-7
+    assert table.examine(wrong, [large], with_pytorch=False).wrong() == ["differences", "composed"]
+
+
 # ------------------------------------------------------------------------------ python -m tinytensor.gradcheck
 
 
-def table(*arguments: str, **options: Any) -> tuple[int, str]:
+def printed(*arguments: str, **options: Any) -> tuple[int, str]:
     """The exit status and what was printed."""
     done = subprocess.run(
         [sys.executable, "-W", "error", "-m", "tinytensor.gradcheck", *arguments],
@@ -190,7 +263,7 @@ def table(*arguments: str, **options: Any) -> tuple[int, str]:
 
 
 def test_the_table_of_some_primitives() -> None:
-    status, text = table("softmax", "mul")
+    status, text = printed("softmax", "mul")
     assert status == 0, text
     lines = text.split("\n")
     assert [line.split()[0] for line in lines[1:3]] == ["softmax", "mul"]
@@ -216,7 +289,7 @@ SAMPLES = {"cube": [Sample((np.array([1.0, 2.0]),), lambda x: x**3)]}
 def test_the_table_of_a_wrong_primitive_of_ones_own(tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
     file.write_text(WRONG_SAMPLES, "utf-8")
-    status, text = table("--samples", str(file))
+    status, text = printed("--samples", str(file))
     assert status == 1
     assert "3.3e-04!" in text
     assert "above the limit: cube (differences" in text
@@ -232,6 +305,6 @@ def test_the_table_of_a_wrong_primitive_of_ones_own(tmp_path: Path) -> None:
     ],
 )
 def test_the_table_says_what_is_wrong_in_a_line(arguments: list[str], message: str) -> None:
-    status, text = table(*arguments)
+    status, text = printed(*arguments)
     assert status == 2
     assert message in text and "Traceback" not in text

@@ -265,18 +265,19 @@ _written: dict[int, tuple[Any, int]] = {}
 
 def note_write(x: Array) -> None:
     """Remember that x was written in place, so that a backward that saved the old values can refuse."""
-    owner = _owner(x)
-    key = id(owner)
-    _written[key] = (weakref.ref(owner, lambda _: _written.pop(key, None)), next(_clock))
+    memory = owner(x)
+    key = id(memory)
+    _written[key] = (weakref.ref(memory, lambda _: _written.pop(key, None)), next(_clock))
 
 
-def _owner(x: Array) -> Array:
+def owner(x: Array) -> Array:
+    """The array whose memory x is a view of; x itself if it is none."""
     while isinstance(x.base, type(x)):
         x = x.base
     return x
 
 
-def _flat(saved: Any) -> Iterable[Any]:
+def flat(saved: Any) -> Iterable[Any]:
     """What a node saved, with the parts of an index or of a list of operands one by one."""
     for s in saved:
         if isinstance(s, (tuple, list)):
@@ -286,9 +287,9 @@ def _flat(saved: Any) -> Iterable[Any]:
 
 
 def _check_unwritten(node: Node) -> None:
-    for s in _flat(node.saved):
+    for s in flat(node.saved):
         if is_array(s):
-            entry = _written.get(id(_owner(s)))
+            entry = _written.get(id(owner(s)))
             if entry is not None and entry[1] > node.order:
                 assert node.primitive is not None
                 raise RuntimeError(

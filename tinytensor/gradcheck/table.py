@@ -89,8 +89,8 @@ def cotangents(ys: list[Array], seed: int = 0) -> list[Array]:
 def saved_bytes(primitive: Primitive, sample: Sample) -> int:
     """Bytes of the arrays that the forward saves; memory that two of them share counts once."""
     _, saved = primitive.forward(*sample.arrays, **sample.static)
-    arrays = [s for s in tape._flat(saved) if isinstance(s, np.ndarray)]
-    return sum({id(tape._owner(a)): a.nbytes for a in arrays}.values())
+    owners = [tape.owner(s) for s in tape.flat(saved) if isinstance(s, np.ndarray)]
+    return sum({id(owner): owner.nbytes for owner in owners}.values())
 
 
 # -------------------------------------------------------------------------------------------- calculus
