@@ -143,6 +143,11 @@ SAMPLES: dict[str, list[Sample]] = {
         for axis in [(2,), (0, 1), (0, 1, 2)]
         for keep in (False, True)
     ],
+    "amin": [
+        Sample((normal(2, 3, 4),), lambda x, a=axis, k=keep: x.amin(a, k), {"axis": axis, "keepdims": keep})
+        for axis in [(2,), (0, 1), (0, 1, 2)]
+        for keep in (False, True)
+    ],
     "cumsum": [Sample((normal(2, 3, 4),), lambda x, a=a: x.cumsum(a), {"axis": a}) for a in (0, 1, 2)],
     "reshape": [Sample((normal(2, 6),), lambda x, s=s: x.reshape(s), {"shape": s}) for s in [(3, 4), (12,), (2, 3, 2)]],
     "permute": [Sample((normal(2, 3, 4),), lambda x, a=a: x.permute(a), {"axes": a}) for a in [(2, 0, 1), (0, 2, 1)]],
