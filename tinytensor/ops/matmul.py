@@ -45,8 +45,9 @@ def einsum_forward(*xs: Array, inputs: list[str], output: str) -> Any:
 
 
 def einsum_backward(dy: Array, xs: tuple[Array, ...], inputs: list[str], output: str) -> Any:
-    """The gradient of one operand is the einsum of dy with all the others, onto its letters."""
-    sizes = {c: n for x, letters in zip(xs, inputs, strict=True) for c, n in zip(letters, x.shape, strict=True)}
+    """The gradient of one operand is the einsum of dy with all the others, onto its letters. A size of 1 broadcasts."""
+    pairs = [pair for x, letters in zip(xs, inputs, strict=True) for pair in zip(letters, x.shape, strict=True)]
+    sizes = dict(sorted(pairs, key=lambda pair: pair[1] != 1))
     dxs = []
     for i, letters in enumerate(inputs):
         others = [x for j, x in enumerate(xs) if j != i]
@@ -54,7 +55,7 @@ def einsum_backward(dy: Array, xs: tuple[Array, ...], inputs: list[str], output:
         known = "".join(c for c in letters if c in output or any(c in s for s in names))
         dx = np.einsum(f"{','.join([output, *names])}->{known}", dy, *others, optimize=len(others) > 0)
         dx = dx.reshape([sizes[c] if c in known else 1 for c in letters])  # a letter of its own was summed away
-        dxs.append(np.broadcast_to(dx, [sizes[c] for c in letters]))
+        dxs.append(unbroadcast(np.broadcast_to(dx, [sizes[c] for c in letters]), xs[i].shape))
     return tuple(dxs)
 
 
