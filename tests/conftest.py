@@ -10,6 +10,8 @@ from tinytensor.gradcheck.table import LIMITS
 
 profiles.load()
 
+profiles.load()
+
 
 @pytest.fixture(autouse=True)
 def _seeded() -> None:

@@ -129,6 +129,22 @@ def _layer_norm(shape: tuple[int, ...], n: tuple[int, ...], affine: bool, bias: 
     return Sample((normal(*shape), w, b), lambda x, w, b: _f().layer_norm(x, n, w, b, eps), {"n": size, "eps": eps})
 
 
+def extremes(torch: Callable[..., Any]) -> list[Sample]:
+    """amax and amin: over one and more dimensions, and at ties."""
+    calls = [((2, 3, 4), (2,)), ((2, 3, 4), (0, 1)), ((2, 3, 4), (0, 1, 2)), ((1,), (0,)), ((0, 3), (1,))]
+    ties = [([[1, 2, 2], [0, 0, 0], [1, 1, 2]], (1,)), ([[1, 2, 2], [2, 1, 2]], (0, 1))]
+    return [
+        Sample(
+            (normal(*x) if isinstance(x, tuple) else np.array(x, np.float64),),
+            lambda x, a=axis, k=keep: torch(x, a, k),
+            {"axis": axis, "keepdims": keep},
+            smooth=isinstance(x, tuple),
+        )
+        for x, axis in [*calls, *ties]
+        for keep in (False, True)
+    ]
+
+
 SAMPLES: dict[str, list[Sample]] = {
     "add": binary(lambda a, b: a + b),
     "sub": binary(lambda a, b: a - b),
@@ -184,15 +200,8 @@ SAMPLES: dict[str, list[Sample]] = {
                             ((2, 0), (1,)), ((2, 0), (0,)), ((), ())]
         for keep in (False, True)
     ],
-    "amax": [
-        *(
-            Sample((normal(*shape),), lambda x, a=axis, k=keep: x.amax(a, k), {"axis": axis, "keepdims": keep})
-            for shape, axis in [((2, 3, 4), (2,)), ((2, 3, 4), (0, 1)), ((2, 3, 4), (0, 1, 2)), ((1,), (0,)), ((0, 3), (1,))]
-            for keep in (False, True)
-        ),
-        at_kinks(lambda x: x.amax(1), [[1, 2, 2], [0, 0, 0], [3, 1, 2]], axis=(1,), keepdims=False),
-        at_kinks(lambda x: x.amax((0, 1)), [[1, 2, 2], [2, 0, 2]], axis=(0, 1), keepdims=False),
-    ],
+    "amax": extremes(lambda x, a, k: x.amax(a, k)),
+    "amin": extremes(lambda x, a, k: x.amin(a, k)),
     "cumsum": [
         Sample((normal(*shape),), lambda x, a=a: x.cumsum(a), {"axis": a})
         for shape, a in [((2, 3, 4), 0), ((2, 3, 4), 1), ((2, 3, 4), 2), ((1,), 0), ((2, 0), 1), ((0, 2), 1)]

@@ -27,16 +27,19 @@ def show(x: Tensor) -> str:
         notes.append(f"grad_fn=<{x.grad_fn.primitive.name if x.grad_fn.primitive else 'split'}>")
     elif x.requires_grad:
         notes.append("requires_grad=True")
-    body = "[]" if array.size == 0 else numbers(array)
-    return f"tensor({', '.join([body, *notes])})"
+    text = "tensor(" + ("[]" if array.size == 0 else numbers(array))
+    for note in notes:
+        room = 80 - len(text.rpartition("\n")[2]) - len(note) - len(", ") - len(")")
+        text += (", " if room > 0 else ",\n       ") + note
+    return text + ")"
 
 
 def numbers(array: np.ndarray[Any, Any]) -> str:
     """The nested brackets."""
     kind = array.dtype.kind
     one = _float_format(array) if kind == "f" else str
-    finite = array[np.isfinite(array)]
-    width = max(len(one(v)) for v in (finite.min(), finite.max())) if finite.size else 0  # the longest stand there
+    longest = array[np.isfinite(array) & (array != 0)] if kind == "f" else array  # PyTorch makes no room for −0 and −∞
+    width = max(len(one(v)) for v in (longest.min(), longest.max())) if longest.size else 0
     return np.array2string(
         array, separator=", ", prefix="tensor(", threshold=1000, edgeitems=3, max_line_width=80,
         formatter={"all": lambda v: one(v).rjust(width if array.ndim else 0)},

@@ -21,8 +21,9 @@ from tinytensor.dtypes import bool as bool_dtype
 from tinytensor.dtypes import dtype as DType
 from tinytensor.dtypes import float16, float32, float64, from_numpy_dtype, int32, int64
 from tinytensor.functions import indexing, pointwise
-from tinytensor.functions.dims import one_dim, sizes
+from tinytensor.functions.dims import checked, one_dim, sizes
 from tinytensor.ops import elementwise as ops
+from tinytensor.ops.indexing import SETITEM
 from tinytensor.printing import show
 
 
@@ -49,11 +50,11 @@ class Tensor:
     _requires_grad: builtins.bool
 
     def __init__(self, *data: Any) -> None:
-        """Tensor([1, 2]) is float32 whatever the list holds; Tensor(2, 3) is a 2 × 3 of zeros."""
+        """Tensor([1, 2]) is float32 whatever the list holds; Tensor(2, 3) is a 2 × 3 of zeros, Tensor() empty."""
         if len(data) == 1 and not isinstance(data[0], int):
             array = data[0].array if isinstance(data[0], Tensor) else np.array(data[0])
         else:
-            array = np.zeros(sizes(data))
+            array = np.zeros(checked(sizes(data or (0,))))
         self.array, self._grad = array.astype(np.float32, copy=False), None
         self._node, self._requires_grad = None, False
 
@@ -364,19 +365,21 @@ class Tensor:
         return self.fill_(0)
 
     def fill_(self, value: Any) -> Tensor:
-        """value everywhere."""
-        target = self.writable("fill_")
-        try:
-            target[...] = value.array if isinstance(value, Tensor) else value
-        except (ValueError, OverflowError) as error:
-            raise RuntimeError(f"fill_: {value!r} does not fit a {self.dtype} tensor ({error})") from None
+        """value, a number or a 0-d Tensor, everywhere."""
+        value = pointwise.filling("fill_", value, self)
+        if self._needs_tape("fill_", value):
+            return self._become("fill_", tape.apply(SETITEM, self, value.to(self), index=...))
+        self.writable("fill_")[...] = value.array
         return self
 
     def copy_(self, src: Tensor, non_blocking: builtins.bool = False) -> Tensor:
         """The values of src, broadcast and cast. non_blocking is a hint, for copies between devices."""
-        target = self.writable("copy_")
+        if self._needs_tape("copy_", src):
+            return self._become("copy_", tape.apply(SETITEM, self, F.expand_as(src.to(self), self), index=...))
+        target, source = self.writable("copy_"), src.detach().to(self).array
+        no_overlap("copy_", target)
         try:
-            target[...] = to_device(src.array, self.device)
+            target[...] = np.broadcast_to(source, target.shape)
         except ValueError:
             raise RuntimeError(f"copy_: {tuple(src.shape)} does not broadcast to {tuple(self.shape)}") from None
         return self
@@ -385,8 +388,7 @@ class Tensor:
         if self._needs_tape(name, other):
             return self._become(name, function(self, other))
         target = self.writable(name)
-        if any(step == 0 and n > 1 for step, n in zip(target.strides, target.shape, strict=True)):
-            raise RuntimeError(f"{name}: elements of an expanded tensor share memory; write to its .clone()")
+        no_overlap(name, target)
         value = other.array if isinstance(other, Tensor) else pointwise.plain(other)
         try:
             with np.errstate(all="ignore"):
@@ -416,19 +418,27 @@ class Tensor:
 
     def _become(self, name: str, result: Tensor) -> Tensor:
         """Take over the value and the history of a result: how an in-place operation looks that the tape recorded."""
+        no_overlap(name, self.array)
         if result.array.shape != self.array.shape:
             raise RuntimeError(f"{name}: the result has shape {tuple(result.shape)}, the tensor {tuple(self.shape)}")
-        result = pointwise.cast(result, self.array.dtype)
+        result = self._in_own_dtype(name, result)
         self.array, self._node, self._requires_grad = result.array, result._node, result._requires_grad
         return self
 
+    def _in_own_dtype(self, name: str, result: Tensor) -> Tensor:
+        """The result of an in-place operation in self's dtype; RuntimeError for floats in integers and the like."""
+        if not np.can_cast(result.array.dtype, self.array.dtype, "same_kind"):
+            raise RuntimeError(f"{name}: result type {result.dtype} can't be cast to the tensor's type {self.dtype}")
+        return pointwise.cast(result, self.array.dtype)
+
     def add_(self, other: Any, *, alpha: Any = 1) -> Tensor:
         """self + alpha·other, in place."""
-        return self._update("add_", np.add, F.add, other if alpha == 1 else other * alpha)
+        return self._update("add_", np.add, F.add, pointwise.scaled(self, other, alpha))
 
     def sub_(self, other: Any, *, alpha: Any = 1) -> Tensor:
         """self − alpha·other, in place."""
-        return self._update("sub_", np.subtract, F.sub, other if alpha == 1 else other * alpha)
+        pointwise.no_bools(self, other)
+        return self._update("sub_", np.subtract, F.sub, pointwise.scaled(self, other, alpha))
 
     def mul_(self, other: Any) -> Tensor:
         """self · other, in place."""
@@ -442,7 +452,7 @@ class Tensor:
         """clamp, in place."""
         if self._needs_tape("clamp_", min, max):
             return self._become("clamp_", F.clamp(self, min, max))
-        return self.copy_(F.clamp(self.detach(), min, max))
+        return self.copy_(self._in_own_dtype("clamp_", F.clamp(self.detach(), min, max)))
 
     def masked_fill_(self, mask: Tensor, value: Any) -> Tensor:
         """masked_fill, in place."""
@@ -489,11 +499,11 @@ class Tensor:
 
     def new_zeros(self, *size: Any) -> Tensor:
         """Zeros in this dtype, on this device."""
-        return wrap(array_module(self.array).zeros(sizes(size), self.array.dtype))
+        return wrap(array_module(self.array).zeros(checked(sizes(size)), self.array.dtype))
 
     def new_ones(self, *size: Any) -> Tensor:
         """Ones in this dtype, on this device."""
-        return wrap(array_module(self.array).ones(sizes(size), self.array.dtype))
+        return wrap(array_module(self.array).ones(checked(sizes(size)), self.array.dtype))
 
     # ------------------------------------------------- the functions that are methods and operators as well
 
@@ -555,8 +565,16 @@ class Tensor:
 
     @property
     def mT(self) -> Tensor:
-        """The transpose of each matrix: the last two dimensions exchanged."""
-        return F.transpose(self, -2, -1)
+        """The transpose of each matrix: the last two dimensions exchanged. RuntimeError for a vector."""
+        if self.ndim == 1:
+            raise RuntimeError("tensor.mT is only supported on matrices or batches of matrices, not on a vector")
+        return F.transpose(self, -2, -1) if self.ndim else F.reshape(self, ())
+
+
+def no_overlap(name: str, target: Array) -> None:
+    """RuntimeError for an expanded array: what is written to one of its elements shows in others."""
+    if target.size and any(step == 0 and n > 1 for step, n in zip(target.strides, target.shape, strict=True)):
+        raise RuntimeError(f"{name}: elements of an expanded tensor share memory; write to its .clone()")
 
 
 def wrap(array: Array, node: tape.Node | None = None) -> Tensor:

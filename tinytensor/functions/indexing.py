@@ -9,7 +9,7 @@ import numpy as np
 from tinytensor import tensor as core
 from tinytensor.backend import Array, is_array
 from tinytensor.functions.dims import one_dim
-from tinytensor.functions.pointwise import as_tensor_like, cast, plain
+from tinytensor.functions.pointwise import as_tensor_like, cast, filling
 from tinytensor.ops import indexing as ops
 from tinytensor.tape import apply
 
@@ -42,6 +42,8 @@ def setitem(input: Tensor, index: Any, value: Tensor | float) -> None:
     first, then = _index(index)
     mixed = first is not None and then is not None
     at = first if then is None else then
+    if then is not None and isinstance(value, core.Tensor):
+        _check_dtype(input, then, value)
     if input._needs_tape("x[…] = value", value):
         if mixed:
             raise RuntimeError(
@@ -54,13 +56,24 @@ def setitem(input: Tensor, index: Any, value: Tensor | float) -> None:
     if isinstance(value, core.Tensor):
         value = value.array
     elif not isinstance(value, np.ndarray):
-        value = plain(value)
+        value = filling("x[…] = value", value, input).array
     target = input.writable("x[…] = value")
     try:
         place = target[first] if mixed else target  # numbers and slices: a view
-        place[at] = value
+        if then is None:
+            core.no_overlap("x[…] = value", place[at])
+        with np.errstate(invalid="ignore"):  # nan as an integer
+            place[at] = value
     except ValueError as error:
         raise RuntimeError(f"x[…] = value: {error}; what fits: value broadcasts to x[…]") from None
+
+
+def _check_dtype(input: Tensor, then: Any, value: Tensor) -> None:
+    masked = is_array(then) and then.dtype == bool and value.array.size == 1
+    if value.array.dtype != input.array.dtype and not masked:
+        raise RuntimeError(
+            f"x[…] = value with lists or Tensors as indices: value must have x's dtype {input.dtype}, not {value.dtype}"
+        )
 
 
 def _index(index: Any) -> tuple[Any, Any]:
@@ -115,6 +128,8 @@ def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
             [4]])
     """
     axis = one_dim(dim, input.ndim)
+    if 0 in (input.ndim, index.ndim) and input.ndim + index.ndim < 2:  # 0 dimensions count as one
+        return gather(input.reshape(-1), axis, index.reshape(-1)).reshape(index.array.shape)
     x, at = input.array, index.array
     if at.dtype.kind != "i":
         raise RuntimeError(f"gather(): expected dtype int64 for index, not {index.dtype}")
@@ -123,8 +138,6 @@ def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
             f"gather: index {tuple(at.shape)} does not fit input {tuple(x.shape)}; what fits: as many dimensions,"
             f" and no size above input's but along dim {dim}"
         )
-    if x.ndim == 0:
-        return input.reshape(())
     if at.size and not (int(at.min()) >= 0 and int(at.max()) < x.shape[axis]):
         raise RuntimeError(f"gather: index out of bounds for dimension {dim} of size {x.shape[axis]}")
     return apply(ops.GATHER, input, index=at, axis=axis)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tinytensor.dtypes import result_type
-from tinytensor.functions.pointwise import cast, only_tensors
+from tinytensor.functions.pointwise import cast, implemented, only_tensors
 from tinytensor.ops import matmul as ops
 from tinytensor.tape import apply
 
@@ -24,6 +24,8 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
         )
     if a.dtype != b.dtype:
         raise RuntimeError(f"matmul: expected both to have the same dtype, but got {input.dtype} and {other.dtype}")
+    if a.size and b.size:
+        implemented("matmul", "fi", input)
     return apply(ops.MATMUL, input, other)
 
 

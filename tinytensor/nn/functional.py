@@ -11,8 +11,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from tinytensor.backend import Array, array_module, to_device
+from tinytensor.dtypes import promote
 from tinytensor.functions import log_softmax, relu, sigmoid, softmax, tanh
-from tinytensor.functions.pointwise import floating
+from tinytensor.functions.pointwise import cast, implemented
 from tinytensor.ops.attention import ATTENTION
 from tinytensor.ops.cross_entropy import CROSS_ENTROPY
 from tinytensor.ops.dropout import DROPOUT
@@ -83,12 +84,14 @@ def gelu(input: Tensor, approximate: str = "none") -> Tensor:
     """
     if approximate not in ("none", "tanh"):
         raise RuntimeError(f"gelu: approximate argument must be either none or tanh, not {approximate!r}")
-    return apply(GELU_TANH if approximate == "tanh" else GELU, floating(input))
+    implemented("gelu", "f", input)
+    return apply(GELU_TANH if approximate == "tanh" else GELU, input)
 
 
 def silu(input: Tensor) -> Tensor:
     """x σ(x). Source: Elfwing, Uchibe and Doya, "Sigmoid-weighted linear units", 2018, equation 1."""
-    return apply(SILU, floating(input))
+    implemented("silu", "f", input)
+    return apply(SILU, input)
 
 
 def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
@@ -120,23 +123,31 @@ def cross_entropy(input: Tensor, target: Tensor, *, ignore_index: int = -100, re
     outside of [0, C). Class weights, label smoothing and probabilities as targets are outside the subset.
     Source: Goodfellow, Bengio and Courville, "Deep Learning", 2016, section 6.2.2.3.
     """
-    _one_of("cross_entropy", reduction)
-    if target.array.dtype != np.int64:
-        raise RuntimeError(f"cross_entropy: expected int64 class indices as target, not {target.dtype}")
+    rows, classes = _rows("cross_entropy", input, target, ignore_index, reduction)
+    loss = apply(CROSS_ENTROPY, rows, target=classes, ignore_index=ignore_index, reduction=reduction)
+    return loss.reshape(target.array.shape) if reduction == "none" else loss
+
+
+def _rows(name: str, input: Tensor, target: Tensor, ignore_index: int, reduction: str) -> tuple[Tensor, Array]:
+    """input as (rows, C) and target as (rows,), from the shapes that cross_entropy lists, and checked."""
+    _one_of(name, reduction)
     x = input.unsqueeze(0) if input.ndim == 1 else input
-    classes, places = x.shape[1] if x.ndim > 1 else 0, (*input.shape[:1], *input.shape[2:]) if input.ndim > 1 else ()
-    if x.ndim < 2 or target.array.shape != places:
-        kind = ValueError if input.array.shape[:1] != target.array.shape[:1] else RuntimeError  # PyTorch's two kinds
-        raise kind(
-            f"cross_entropy: input {tuple(input.shape)} and target {tuple(target.shape)} do not fit; what fits:"
-            " logits (N, C) and target (N,); reshape with .view(-1, C) and .view(-1)"
-        )
+    places = (*input.array.shape[:1], *input.array.shape[2:]) if input.ndim > 1 else ()
+    misfit = (
+        f"{name}: input {tuple(input.shape)} and target {tuple(target.shape)} do not fit; what fits:"
+        " logits (N, C) and target (N,); reshape with .view(-1, C) and .view(-1)"
+    )
+    if x.ndim < 2 or places[:1] != target.array.shape[:1]:
+        raise ValueError(misfit)
+    if target.array.dtype != np.int64:
+        raise RuntimeError(f"{name}: expected int64 class indices as target, not {target.dtype}")
+    if target.array.shape != places:
+        raise RuntimeError(misfit)
+    classes = x.array.shape[1]
+    t = _classes(name, target.array.reshape(-1), classes, ignore_index)
     if x.ndim > 2:
         x = x.movedim(1, -1)
-    t = _classes("cross_entropy", target.array.reshape(-1), classes, ignore_index)
-    flat = x.reshape(-1, classes)
-    loss = apply(CROSS_ENTROPY, flat, target=t, ignore_index=ignore_index, reduction=reduction)
-    return loss.reshape(places) if reduction == "none" else loss
+    return x.reshape(t.size, classes), t
 
 
 def mse_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
@@ -145,18 +156,17 @@ def mse_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
     ValueError for another reduction, RuntimeError for shapes that do not fit.
     """
     _one_of("mse_loss", reduction)
-    error = (input - target) ** 2
+    error = (input - cast(target, promote(input.array.dtype, target.array.dtype))) ** 2
     return error.mean() if reduction == "mean" else error.sum() if reduction == "sum" else error
 
 
 def nll_loss(input: Tensor, target: Tensor, *, ignore_index: int = -100, reduction: str = "mean") -> Tensor:
-    """−input[n, target[n]] for log-probabilities input (N, C): cross entropy after log_softmax."""
-    _one_of("nll_loss", reduction)
-    t = _classes("nll_loss", target.array, input.shape[1], ignore_index)
-    kept = t != ignore_index
-    picked = -input.gather(1, wrap(np.where(kept, t, 0)).unsqueeze(1)).squeeze(1).masked_fill(wrap(~kept), 0.0)
+    """−input[n, target[n]] for log-probabilities, of cross_entropy's shapes: cross entropy after log_softmax."""
+    rows, classes = _rows("nll_loss", input, target, ignore_index, reduction)
+    kept = classes != ignore_index
+    picked = -rows.gather(1, wrap(np.where(kept, classes, 0)).unsqueeze(1)).squeeze(1).masked_fill(wrap(~kept), 0.0)
     if reduction == "none":
-        return picked
+        return picked.reshape(target.array.shape)
     return picked.sum() / int(kept.sum()) if reduction == "mean" else picked.sum()
 
 
@@ -165,9 +175,9 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     ids = tensor.array
     if ids.dtype != np.int64:
         raise RuntimeError("one_hot is only applicable to index tensor of type LongTensor (int64)")
+    if ids.size == 0 and num_classes <= 0:
+        raise RuntimeError("one_hot: can not infer total number of classes from empty tensor")
     if num_classes == -1:
-        if ids.size == 0:
-            raise RuntimeError("one_hot: can not infer total number of classes from empty tensor")
         num_classes = int(ids.max()) + 1
     if ids.size and (int(ids.min()) < 0 or int(ids.max()) >= num_classes):
         raise RuntimeError("one_hot: class values must be non-negative and smaller than num_classes")
@@ -194,13 +204,17 @@ def scaled_dot_product_attention(
     dtypes, or sizes that do not fit. Source: Vaswani et al., "Attention Is All You Need", 2017, section 3.2.1.
     """
     _same_dtype("scaled_dot_product_attention", query, key, value)
+    if min(query.ndim, key.ndim, value.ndim) < 2:
+        raise RuntimeError("scaled_dot_product_attention: query, key and value need at least 2 dimensions")
     if attn_mask is not None and is_causal:
         raise RuntimeError("scaled_dot_product_attention: attn_mask and is_causal=True exclude each other")
     if attn_mask is not None and attn_mask.array.dtype == bool:
         xp = array_module(attn_mask.array)
         zero = xp.zeros((), query.array.dtype)
         attn_mask = wrap(xp.where(attn_mask.array, zero, zero - xp.inf))
-    _same_dtype("scaled_dot_product_attention (attn_mask is bool or of the query's dtype)", query, attn_mask)
+    elif attn_mask is not None and attn_mask.array.dtype == np.float32:
+        attn_mask = cast(attn_mask, query.array.dtype)
+    _same_dtype("scaled_dot_product_attention (attn_mask is bool, float32 or of the query's dtype)", query, attn_mask)
     scale = query.array.shape[-1] ** -0.5 if scale is None else float(scale)
     dropout = None
     if dropout_p > 0:

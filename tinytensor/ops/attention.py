@@ -29,7 +29,7 @@ def attention_forward(
     if causal:
         w += causal_mask(w.shape[-2], w.shape[-1], w.dtype, array_module(w))
     if mask is not None:
-        w = w + mask  # not in place: a mask may broadcast to more dimensions than q and k have
+        w += mask  # a mask may have fewer dimensions than q kᵀ, not more
     top = w.max(-1, keepdims=True)
     if mask is not None:
         top = np.where(np.isinf(top), np.zeros_like(top), top)  # a row without one open column: weights 0, not nan

@@ -37,7 +37,7 @@ def cross_entropy_forward(x: Array, *, target: Array, ignore_index: int, reducti
 
 def cross_entropy_backward(dy: Array, p: Array, rows: Array, classes: Array, kept: Array, count: Any) -> Any:
     p[rows, classes] -= 1
-    scale = dy * kept if count is None else dy * kept / count
+    scale = np.where(kept, dy if count is None else dy / count, np.zeros_like(dy))  # 0 also where count is 0
     p *= scale[:, None]
     return (p,)
 

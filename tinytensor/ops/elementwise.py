@@ -148,6 +148,8 @@ def _power(x: Array, c: float) -> Array:
     """xᶜ. Small powers are products: NumPy's float32 `power` takes 300 times as long as x·x·x."""
     if c == 0.5:
         return np.sqrt(x)
+    if c == -0.5:  # −∞ at −0.0, as 1/√x is; `power` gives ∞
+        return 1 / np.sqrt(x)
     if c in (2, 3):
         return x * x if c == 2 else x * x * x
     return np.power(x, c)

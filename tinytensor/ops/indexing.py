@@ -36,7 +36,7 @@ def setitem_forward(x: Array, value: Array, *, index: Any) -> Any:
 
 
 def setitem_backward(dy: Array, shape: tuple[int, ...], index: Any) -> Any:
-    dx = dy.copy()
+    dx = array_module(dy).array(dy)
     dx[index] = 0  # what was overwritten counts no more
     dv = dy[index]
     missing = max(len(shape) - dv.ndim, 0)  # x[0] = [1.0]: a value may have leading ones that its place has not
