@@ -1,10 +1,13 @@
-"""Warnings are errors (setup.cfg); random cases come from fixed seeds; no test reaches the network."""
+"""Warnings are errors (setup.cfg); random cases come from fixed seeds (profiles.py); no test reaches the network."""
 
 from __future__ import annotations
 
+import profiles
 import pytest
 
 import tinytensor
+
+profiles.load()
 
 
 @pytest.fixture(autouse=True)

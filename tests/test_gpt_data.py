@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from profiles import cases
 
 from gpt import baselines, data
 from gpt.config import TrainConfig
@@ -19,6 +20,7 @@ from gpt.errors import UserError
 from gpt.tokenizer import CharTokenizer
 
 
+@cases(100)
 @given(st.text(min_size=1))
 def test_decode_inverts_encode_for_any_text(text):
     tokenizer = CharTokenizer.from_text(text)

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from profiles import cases
 
 import tinytensor
 from gpt import evaluate, generate
@@ -39,6 +40,7 @@ def run(tmp_path_factory):
     return folder / "run"
 
 
+@cases(100)
 @given(st.integers(2, 300), st.integers(1, 40))
 def test_every_token_but_the_first_is_predicted_once(length, context):
     ids = np.arange(length)
@@ -49,6 +51,7 @@ def test_every_token_but_the_first_is_predicted_once(length, context):
     assert all(x.shape[1] <= context for x, _ in parts)
 
 
+@cases(100)
 @given(st.integers(2, 300), st.integers(1, 20), st.integers(1, 30))
 def test_a_part_of_the_split_is_evenly_spaced(length, context, limit):
     parts = list(windows(np.arange(length), context, limit))

@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from profiles import cases
 
 import tinytensor as tt
 from tinytensor import tape
@@ -894,7 +895,7 @@ def random_graph(t: Any, seed: int) -> tuple[Any, list[Any]]:
     return (values[-1] * values[-2]).sum() + values[20].sum() + sum(x.sum() for x in leaves), leaves
 
 
-@settings(max_examples=25, deadline=None, derandomize=True)
+@cases(25)
 @given(st.integers(0, 10**6))
 def test_random_graphs_have_pytorchs_gradients(seed: int) -> None:
     torch = pytest.importorskip("torch")
