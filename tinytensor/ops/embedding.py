@@ -7,6 +7,7 @@ It is a product with one-hot rows, y = onehot(ids) W, that nobody multiplies out
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from tinytensor.backend import Array, scatter_add
@@ -18,7 +19,8 @@ def embedding_forward(w: Array, *, ids: Array) -> Any:
 
 
 def embedding_backward(dy: Array, ids: Array, rows: int) -> Any:
-    return (scatter_add(rows, ids.reshape(-1), dy.reshape(ids.size, -1)).reshape(rows, *dy.shape[ids.ndim :]),)
+    width = dy.shape[ids.ndim :]
+    return (scatter_add(rows, ids.reshape(-1), dy.reshape(ids.size, math.prod(width))).reshape(rows, *width),)
 
 
 EMBEDDING = primitive("embedding", embedding_forward, embedding_backward, formula="y = W[ids]")
