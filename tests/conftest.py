@@ -12,6 +12,8 @@ profiles.load()
 
 profiles.load()
 
+profiles.load()
+
 
 @pytest.fixture(autouse=True)
 def _seeded() -> None:

@@ -186,12 +186,86 @@ def test_in_place_on_a_result_is_recorded(statement: str) -> None:
         np.testing.assert_allclose(ours, theirs, rtol=1e-14)
 
 
-def test_in_place_on_a_view_of_a_result_is_refused() -> None:
-    y = tt.ones(2, 3, requires_grad=True) * 1
-    for view in (y.view(6), y[0], y.t(), y.split(1)[0], y[None].expand(2, 2, 3)):
-        with pytest.raises(RuntimeError, match="view"):
-            view.add_(1)
-    y[[0, 1]].add_(1)  # a copy is no view
+def test_in_place_on_a_view_of_a_result_changes_what_it_views() -> None:
+    """Its values; that its gradient would change as well is refused where it would matter."""
+    for view in (lambda y: y.view(6), lambda y: y[0], lambda y: y.t(), lambda y: y.t()[1]):
+        y = tt.ones(2, 3, requires_grad=True) * 1
+        v = view(y).add_(1)
+        assert np.shares_memory(v.array, y.array)
+        assert y.detach().sum().item() == 6 + v.numel()
+        v.sum().backward()
+        with pytest.raises(RuntimeError, match="inplace"):
+            y.sum()
+
+
+@pytest.mark.parametrize("view", ["y.split(1)[0]", "y.unbind(1)[0]", "y[None].expand(2, 2, 3)", "x[0]", "x.view(6)"])
+def test_in_place_on_these_views_is_refused_as_in_pytorch(view: str) -> None:
+    for t in (pytest.importorskip("torch"), tt):
+        x = t.ones(2, 3, requires_grad=True)
+        y = x * 1
+        v = eval(view)
+        for write in ("v.add_(1)", "v[...] = 0.0", "v *= 2"):
+            with pytest.raises(RuntimeError):
+                exec(write, {"v": v})
+        assert y.sum().item() == x.sum().item() == 6
+
+
+def test_a_constant_does_not_lose_the_gradient_written_through_its_view() -> None:
+    """Handed back by y[i] += z, it is known; else the constant is refused."""
+    w = tt.ones(2, requires_grad=True)
+    y = tt.zeros(3, 2)
+    y[1] += w * 3
+    (y * 2).sum().backward()
+    assert w.grad.tolist() == [6, 6]
+    y = tt.zeros(3, 2)
+    y[1].add_(w)
+    assert y.tolist() == [[0, 0], [1, 1], [0, 0]]
+    with pytest.raises(RuntimeError, match="inplace"):
+        y * 2
+    with tt.no_grad():
+        assert (y * 2).sum().item() == 4
+
+
+def test_a_view_after_backward_is_not_written() -> None:
+    """It no longer knows whether it is a view of a leaf."""
+    x = tt.ones(2, 3, requires_grad=True)
+    for view in (x[0], x.view(6), x.t()):
+        view.sum().backward()
+        with pytest.raises(RuntimeError, match="after backward"):
+            view.mul_(2)
+    assert x.sum().item() == 6
+
+
+def test_what_shares_memory_with_a_written_result_sees_the_new_values() -> None:
+    for t in (pytest.importorskip("torch"), tt):
+        y = t.ones(2, requires_grad=True) * 1
+        alias, before = y.detach(), y
+        y += 1
+        y[0] = 5.0
+        assert y is before
+        assert alias.tolist() == [5, 2]
+
+
+def test_a_retained_gradient_is_that_of_the_last_values() -> None:
+    for t in (pytest.importorskip("torch"), tt):
+        x = t.ones(2, requires_grad=True)
+        y = x * 1
+        y.retain_grad()
+        y.mul_(3)
+        (y * 2).sum().backward()
+        assert (y.grad.tolist(), x.grad.tolist()) == ([2, 2], [6, 6])
+
+
+def test_a_result_can_be_written_after_its_quotient_was_recorded() -> None:
+    """div's backward needs the quotient's value as it was: the tensor's memory is written, not what the node saved."""
+    for t in (pytest.importorskip("torch"), tt):
+        x = t.ones(2, requires_grad=True)
+        y = x * 4
+        y.div_(t.tensor([2.0, 4.0]))
+        y -= 1
+        y.mul_(x)
+        y.sum().backward()
+        assert x.grad.tolist() == [3, 1]
 
 
 # ----------------------------------------------------------------------------------- writing by index

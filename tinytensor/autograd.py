@@ -92,7 +92,7 @@ def _play(
             raise RuntimeError(
                 f"gradient has shape {tuple(seed.shape)}, the output {tuple(y.shape)}: they must be equal"
             )
-        roots.append((y._node or y, seed.array.astype(y.array.dtype, copy=False)))
+        roots.append((tape.edge(y), seed.array.astype(y.array.dtype, copy=False)))
     with np.errstate(all="ignore"):  # an infinite gradient is a result, not a warning
         return tape.backward(roots, retain_graph=bool(retain_graph), targets=targets)
 

@@ -73,7 +73,16 @@ class Node:
         """Whether its output shares memory with its input, so that a write to one is a write to the other."""
         if self.primitive is None or self.primitive.name in ("reshape", "permute", "expand"):
             return True
-        return self.primitive.name == "getitem" and self.saved is not None and is_basic(self.saved[-1])
+        if self.primitive.name == "einsum":
+            return len(self.inputs) < 2  # of one operand it may be a transpose
+        return self.primitive.name == "getitem" and (self.saved is None or is_basic(self.saved[-1]))
+
+    def viewed(self) -> Node | None:
+        """The result that its output is a view of; None for a leaf, for one output of several, and after backward."""
+        node: Any = self
+        while isinstance(node, Node) and node.makes_view():
+            node = node.inputs[0] if node.primitive is not None and node.inputs else None
+        return node if isinstance(node, Node) else None
 
 
 Edge: TypeAlias = "Node | Tensor"
@@ -101,6 +110,8 @@ def apply(primitive: Primitive, *inputs: Tensor | None, **static: Any) -> Tensor
         raise _shape_error(primitive, inputs, error) from error
     node = None
     if _mode.enabled:
+        if _orphans:
+            _check_constants(inputs)
         for t in inputs:
             if t is not None and t._requires_grad:
                 shape = () if type(output) is tuple else output.shape
@@ -116,7 +127,32 @@ def apply(primitive: Primitive, *inputs: Tensor | None, **static: Any) -> Tensor
 
 
 def _edge(t: Tensor | None) -> Edge | None:
-    return None if t is None or not t._requires_grad else t._node or t
+    return None if t is None or not t._requires_grad else edge(t)
+
+
+def edge(t: Tensor) -> Edge:
+    """Where the gradient of t goes: the node that made it, or t itself. RuntimeError for a history out of date."""
+    return t if t._node is None else checked(t._node, t.array) if _rewritten else t._node
+
+
+def checked(node: Node, array: Array) -> Node:
+    """node, the history of a Tensor on array; RuntimeError if a recorded operation wrote there by another Tensor."""
+    if _rewritten.get(id(owner(array)), (0, 0))[0] > node.order:
+        raise _out_of_date(array)
+    return node
+
+
+def _check_constants(inputs: Iterable[Tensor | None]) -> None:
+    for t in inputs:
+        if t is not None and not t._requires_grad and id(owner(t.array)) in _orphans:
+            raise _out_of_date(t.array)
+
+
+def _out_of_date(array: Array) -> RuntimeError:
+    return RuntimeError(
+        f"a {tuple(array.shape)} tensor shares memory with another that an inplace operation changed, and would have to"
+        " take over its gradient: outside tinytensor's subset; take views after the write, and write y[i] += z"
+    )
 
 
 def as_array(x: Any) -> Array:
@@ -261,13 +297,39 @@ def _retain(t: Tensor | None, dy: Array) -> None:
 
 # id of the array that owns the memory → (a reference that removes the entry with it, when it was last written)
 _written: dict[int, tuple[Any, int]] = {}
+# the same id → when recorded operations made the last values written there, and those before
+_rewritten: dict[int, tuple[int, int]] = {}
+_orphans: set[int] = set()  # memory of constants, a view of which was given a gradient that they do not know of
 
 
-def note_write(x: Array) -> None:
-    """Remember that x was written in place, so that a backward that saved the old values can refuse."""
+def note_write(x: Array, node: Node | None = None, constant: bool = False) -> None:
+    """Remember that x was written in place, so that a backward that saved the old values can refuse.
+
+    node: what made the new values, if that was recorded. Other Tensors on that memory then have the wrong history;
+    constant: they had none, nor had x.
+    """
     memory = owner(x)
     key = id(memory)
-    _written[key] = (weakref.ref(memory, lambda _: _written.pop(key, None)), next(_clock))
+
+    def forget(_: object) -> None:
+        _written.pop(key, None)
+        _rewritten.pop(key, None)
+        _orphans.discard(key)
+
+    _written[key] = (weakref.ref(memory, forget), next(_clock))
+    if node is not None:
+        _rewritten[key] = (node.order, _rewritten.get(key, (0, 0))[0])
+        if constant and memory is not x:
+            _orphans.add(key)
+
+
+def note_return(x: Array, node: Node | None) -> None:
+    """Forget the last write to x's memory if node made it: y[i] += z wrote by a view, and now hands that back to y."""
+    key = id(owner(x))
+    last, before = _rewritten.get(key, (0, 0))
+    if node is not None and last == node.order:
+        _rewritten[key] = (before, 0)
+        _orphans.discard(key)
 
 
 def owner(x: Array) -> Array:

@@ -386,7 +386,7 @@ class Tensor:
 
     def _update(self, name: str, ufunc: np.ufunc, function: Any, other: Any) -> Tensor:
         if self._needs_tape(name, other):
-            return self._become(name, function(self, other))
+            return self._become(name, function(self._before(), other))
         target = self.writable(name)
         no_overlap(name, target)
         value = other.array if isinstance(other, Tensor) else pointwise.plain(other)
@@ -402,27 +402,39 @@ class Tensor:
     def _needs_tape(self, name: str, *others: Any) -> builtins.bool:
         """Whether the tape must see a write to this Tensor: it, or what is written, has a gradient to pass.
 
-        If so the old values count as overwritten. RuntimeError for a leaf that requires grad, and for a view.
+        RuntimeError for a leaf that requires grad, and for a view of one.
         """
         if not tape.is_grad_enabled() or not any(getattr(t, "_requires_grad", False) for t in (self, *others)):
             return False
         if self._requires_grad and self._node is None:
             self.writable(name)
-        if self._node is not None and self._node.makes_view():
+        if self._node is not None and self._node.makes_view() and self._node.viewed() is None:
             raise RuntimeError(
-                f"{name} on a view that requires grad is outside tinytensor's subset, since what it is a view of would"
-                " not change: write to its .clone(), or under no_grad()"
+                f"{name} on a view of a leaf that requires grad, on one output of several, or (outside tinytensor's subset)"
+                " on a view after backward: use the form that returns, or write to its .clone()"
             )
-        tape.note_write(self.array)
         return True
 
+    def _before(self) -> Tensor:
+        """The values before a recorded write, in memory of their own: its backward may need them."""
+        return wrap(self.array.copy(), None if self._node is None else tape.checked(self._node, self.array))
+
     def _become(self, name: str, result: Tensor) -> Tensor:
-        """Take over the value and the history of a result: how an in-place operation looks that the tape recorded."""
+        """Take over the values and the history of a result: how an in-place operation looks that the tape recorded.
+
+        The memory stays, so that what shares it sees the new values. Who shares it with a history from before is
+        refused when it is used next.
+        """
         no_overlap(name, self.array)
         if result.array.shape != self.array.shape:
             raise RuntimeError(f"{name}: the result has shape {tuple(result.shape)}, the tensor {tuple(self.shape)}")
         result = self._in_own_dtype(name, result)
-        self.array, self._node, self._requires_grad = result.array, result._node, result._requires_grad
+        assert result._node is not None
+        tape.note_write(self.array, result._node, constant=self._node is None)
+        self.array[...] = result.array
+        if self._node is not None:
+            result._node.retained, self._node.retained = self._node.retained, None
+        self._node, self._requires_grad = result._node, True
         return self
 
     def _in_own_dtype(self, name: str, result: Tensor) -> Tensor:
@@ -451,13 +463,13 @@ class Tensor:
     def clamp_(self, min: Any = None, max: Any = None) -> Tensor:
         """clamp, in place."""
         if self._needs_tape("clamp_", min, max):
-            return self._become("clamp_", F.clamp(self, min, max))
+            return self._become("clamp_", F.clamp(self._before(), min, max))
         return self.copy_(self._in_own_dtype("clamp_", F.clamp(self.detach(), min, max)))
 
     def masked_fill_(self, mask: Tensor, value: Any) -> Tensor:
         """masked_fill, in place."""
         if self._needs_tape("masked_fill_", value):
-            return self._become("masked_fill_", F.masked_fill(self, mask, value))
+            return self._become("masked_fill_", F.masked_fill(self._before(), mask, value))
         return self.copy_(F.masked_fill(self.detach(), mask, value))
 
     def normal_(self, mean: Any = 0.0, std: Any = 1.0, *, generator: Any = None) -> Tensor:
@@ -478,22 +490,7 @@ class Tensor:
         if not self.is_floating_point():
             raise NotImplementedError(f"{name}: not implemented for {self.dtype}: it draws real numbers")
 
-    def _augmented(self, update: Any, function: Any, other: Any) -> Any:
-        """x += y: in place; a recorded view becomes a new Tensor, which y[0] += z then writes back into y."""
-        view = self._node is not None and tape.is_grad_enabled() and self._node.makes_view()
-        return function(self, other) if view else update(self, other)
-
-    def __iadd__(self, other: Any) -> Any:  # type: ignore[misc]
-        return self._augmented(Tensor.add_, F.add, other)
-
-    def __isub__(self, other: Any) -> Any:  # type: ignore[misc]
-        return self._augmented(Tensor.sub_, F.sub, other)
-
-    def __imul__(self, other: Any) -> Any:  # type: ignore[misc]
-        return self._augmented(Tensor.mul_, F.mul, other)
-
-    def __itruediv__(self, other: Any) -> Any:  # type: ignore[misc]
-        return self._augmented(Tensor.div_, F.div, other)
+    __iadd__, __isub__, __imul__, __itruediv__ = add_, sub_, mul_, div_
 
     # ------------------------------------------------------------------------------- new, like this one
 

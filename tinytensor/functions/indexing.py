@@ -11,7 +11,7 @@ from tinytensor.backend import Array, is_array
 from tinytensor.functions.dims import one_dim
 from tinytensor.functions.pointwise import as_tensor_like, cast, filling
 from tinytensor.ops import indexing as ops
-from tinytensor.tape import apply
+from tinytensor.tape import apply, note_return
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
@@ -50,6 +50,8 @@ def setitem(input: Tensor, index: Any, value: Tensor | float) -> None:
                 "x[…] = value with numbers beside lists or Tensors as indices is outside tinytensor's subset where a"
                 " gradient is wanted: write every index as a list or a Tensor"
             )
+        if then is None and isinstance(value, core.Tensor) and _same_place(value.array, input.array[at]):
+            note_return(input.array, value._node)
         new = cast(as_tensor_like(value, input), input.array.dtype)
         input._become("x[…] = value", apply(ops.SETITEM, input, new, index=at))
         return
@@ -74,6 +76,12 @@ def _check_dtype(input: Tensor, then: Any, value: Tensor) -> None:
         raise RuntimeError(
             f"x[…] = value with lists or Tensors as indices: value must have x's dtype {input.dtype}, not {value.dtype}"
         )
+
+
+def _same_place(x: Array, y: Array) -> bool:
+    """Whether both are the same memory, read in the same way."""
+    places = [(a.ctypes.data if isinstance(a, np.ndarray) else a.data.ptr, a.shape, a.strides) for a in (x, y)]
+    return places[0] == places[1]
 
 
 def _index(index: Any) -> tuple[Any, Any]:

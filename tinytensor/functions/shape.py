@@ -243,7 +243,7 @@ def roll(input: Tensor, shifts: int | Sequence[int], dims: int | Sequence[int] |
 def flip(input: Tensor, *dims: Any) -> Tensor:
     """The elements in reverse order along dims, in new memory."""
     axes = some_dims(sizes(dims), input.ndim) if dims else ()
-    return apply(COPY, apply(ops.FLIP, input, axis=axes), order="C")
+    return apply(ops.FLIP, input, axis=axes)
 
 
 def tril(input: Tensor, diagonal: int = 0) -> Tensor:

@@ -77,7 +77,7 @@ def roll_backward(dy: Array, shifts: tuple[int, ...], axis: tuple[int, ...]) -> 
 
 
 def flip_forward(x: Array, *, axis: tuple[int, ...]) -> Any:
-    return np.flip(x, axis), (axis,)
+    return np.flip(x, axis).copy(), (axis,)  # NumPy's is a view, PyTorch's is not
 
 
 def flip_backward(dy: Array, axis: tuple[int, ...]) -> Any:
