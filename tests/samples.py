@@ -108,12 +108,13 @@ def _rotary(x: Any) -> Any:
     return t.stack([a * cos - b * sin, a * sin + b * cos], -1).flatten(-2)
 
 
-def _cross_entropy(reduction: str, target: list[int], classes: int = 4) -> Sample:
+def _cross_entropy(reduction: str, target: list[int], classes: int = 4, spread: float = 1) -> Sample:
     t = np.array(target, np.int64)
     return Sample(
-        (normal(len(t), classes),),
+        (spread * normal(len(t), classes),),
         lambda x: _f().cross_entropy(x, _torch().from_numpy(t), reduction=reduction),
         {"target": t, "ignore_index": -100, "reduction": reduction},
+        smooth=spread == 1,
         dtypes=("float64", "float32"),
     )
 
@@ -316,11 +317,11 @@ SAMPLES: dict[str, list[Sample]] = {
     ],
     "linear": [
         Sample(
-            (normal(*x), normal(*w, seed=1), normal(w[0]) if bias else None), lambda x, w, b: _f().linear(x, w, b)
+            (normal(*x), normal(*w, seed=1), normal(*w[:-1]) if bias else None), lambda x, w, b: _f().linear(x, w, b)
         )
         for x, w, bias in [
             ((2, 3, 4), (5, 4), True), ((3, 4), (5, 4), False), ((4,), (5, 4), True), ((4,), (5, 4), False), ((2, 1, 3, 2), (2, 2), True),
-            ((1,), (1, 1), True), ((0, 4), (5, 4), True), ((2, 4), (1, 4), True),
+            ((1,), (1, 1), True), ((0, 4), (5, 4), True), ((2, 4), (1, 4), True), ((2, 3, 4), (4,), True), ((2, 4), (4,), False),
         ]
     ],
     "embedding": [
@@ -331,6 +332,7 @@ SAMPLES: dict[str, list[Sample]] = {
         _layer_norm((2, 3, 5), (5,), True, True, 1e-3), _layer_norm((4, 5), (5,), True, False), _layer_norm((4, 5), (5,), False, False),
         _layer_norm((4, 2, 3), (2, 3), True, True), _layer_norm((5,), (5,), True, True), _layer_norm((0, 5), (5,), True, True),
         _layer_norm((3, 1), (1,), True, True, 0.5), _layer_norm((1,), (1,), True, True), _layer_norm((2, 4), (4,), True, True, 2.0),
+        _layer_norm((3, 4), (4,), False, True),
     ],
     "gelu": unary(lambda x: _f().gelu(x)) + unary(lambda x: _f().gelu(x), wide),
     "gelu_tanh": unary(lambda x: _f().gelu(x, approximate="tanh")) + unary(lambda x: _f().gelu(x, approximate="tanh"), wide),
@@ -344,7 +346,8 @@ SAMPLES: dict[str, list[Sample]] = {
         _cross_entropy(reduction, target)
         for reduction in ("mean", "sum", "none")
         for target in ([1, 0, 3, 1, -100], [2], [-100, 3, -100])
-    ] + [_cross_entropy("sum", []), _cross_entropy("none", []), _cross_entropy("none", [0], 1)],
+    ] + [_cross_entropy("sum", []), _cross_entropy("none", []), _cross_entropy("none", [0, -100], 1), _cross_entropy("none", [0], 1),
+         _cross_entropy("mean", [0, 3, 2], spread=1000)],
     "rotary": [
         Sample((normal(*shape),), _rotary, dtypes=("float64", "float32"))
         for shape in [(2, 5, 6), (1, 2, 3, 4), (1, 2), (0, 4), (2, 0, 2)]
@@ -357,6 +360,7 @@ SAMPLES: dict[str, list[Sample]] = {
         _attends((2, 3, 4), (2, 5, 4), (2, 5, 4), mask=normal(3, 5)),
         _attends((2, 3, 4), (2, 5, 4), (2, 5, 4), mask=normal(2, 1, 5), scale=0.7),
         _attends((3, 4), (5, 4), (5, 2), mask=np.where(normal(3, 5) > -0.5, 0, -np.inf)),
+        _attends((3, 4), (5, 4), (5, 2), mask=np.array([[0.0], [-np.inf], [0.5]]) + 0 * normal(3, 5)),
         _attends((2, 3, 2, 2), (1, 3, 4, 2), (2, 1, 4, 2)),
         _attends((2, 4), (4, 4), (4, 3), causal=True),
         _attends((4, 2), (2, 2), (2, 3), causal=True),

@@ -202,6 +202,15 @@ def test_a_gradient_does_not_depend_on_who_else_wants_one(primitive: Primitive, 
             assert all(x is None or x.grad is None for j, x in enumerate(xs) if j != i)
 
 
+@pytest.mark.parametrize("name, inputs", [("linear", (0, 1, 2)), ("matmul", (0, 1)), ("attention", (3,))])
+def test_no_work_is_done_for_a_gradient_that_nobody_wants(name: str, inputs: tuple[int, ...]) -> None:
+    for sample in SAMPLES[name]:
+        y, saved = PRIMITIVES[name].forward(*sample.arrays, **sample.static)
+        needs = tuple(i not in inputs for i in range(len(sample.arrays)))
+        dxs = PRIMITIVES[name].backward(np.ones_like(y), *saved, needs=needs)
+        assert all(dxs[i] is None for i in inputs)
+
+
 @each
 def test_gradient_works_twice_with_retain_graph(primitive: Primitive, sample: Sample) -> None:
     xs, ys = recorded(primitive, sample, [a is not None for a in sample.arrays])

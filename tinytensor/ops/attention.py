@@ -77,9 +77,8 @@ def attention_composed(q: Any, k: Any, v: Any, mask: Any, *, scale: float, causa
         a = a.masked_fill(a.new_ones(a.shape).triu(1) != 0, float("-inf"))
     if mask is not None:
         a = a + mask
-    w = a.softmax(-1)
-    if mask is not None:
-        w = w.masked_fill((a == float("-inf")).all(-1, keepdim=True), 0.0)
+    closed = (a == float("-inf")).all(-1, keepdim=True)  # rows without one open column: weights 0, not nan
+    w = a.masked_fill(closed, 0.0).softmax(-1).masked_fill(closed, 0.0)
     return (w if dropout is None else w * dropout) @ v
 
 

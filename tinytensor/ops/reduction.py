@@ -44,11 +44,11 @@ amin_backward = amax_backward
 
 
 def cumsum_forward(x: Array, *, axis: int) -> Any:
-    return np.cumsum(x, axis=axis, dtype=x.dtype), (axis,)
+    return np.cumsum(x, axis=axis), (axis,)
 
 
 def cumsum_backward(dy: Array, axis: int) -> Any:
-    return (np.flip(np.cumsum(np.flip(dy, axis), axis=axis, dtype=dy.dtype), axis),)
+    return (np.flip(np.cumsum(np.flip(dy, axis), axis=axis), axis),)
 
 
 SUM = primitive("sum", sum_forward, sum_backward, formula="y = Σ x over axis")
