@@ -133,7 +133,7 @@ def _check_devices(primitive: Primitive, inputs: Iterable[Tensor | None]) -> Non
 
 
 def backward(
-    roots: list[tuple[Edge, Array]], *, retain_graph: bool = False, targets: frozenset[Edge] | None = None
+    roots: list[tuple[Edge, Array]], *, retain_graph: bool, targets: frozenset[Edge] | None
 ) -> dict[Edge, Array]:
     """Play the tape backwards from the roots; return the gradient of every leaf, or of the targets alone.
 
