@@ -221,9 +221,10 @@ def _reachable(roots: list[Edge], targets: frozenset[Edge] | None) -> list[Node]
     last_write = max((date for _, date in list(_written.values())), default=0)
     for node in nodes:
         if node.saved is None:
-            name = node.primitive.name if node.primitive else ""
+            assert node.primitive is not None  # one output of several keeps what it saved
             raise RuntimeError(
-                f"backward through {name} a second time: the arrays that it saved were dropped when backward ran;"
+                f"backward through {node.primitive.name} a second time:"
+                " the arrays that it saved were dropped when backward ran;"
                 " call backward(retain_graph=True) the first time, or run the forward again"
             )
         if node.order < last_write:
