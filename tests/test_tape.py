@@ -1009,14 +1009,35 @@ def test_shapes_that_do_not_fit_are_named() -> None:
 
 
 def test_inputs_on_two_devices_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    a, b = tt.ones(1), tt.ones(1)
+    places = {id(a.array): "cuda:0", id(b.array): "cpu"}
     monkeypatch.setitem(sys.modules, "cupy", np)
-    places = iter(["cuda:0", "cpu"])
-    monkeypatch.setattr(tape, "device_of", lambda _: next(places))
+    monkeypatch.setattr(tape, "device_of", lambda x: places[id(x)])
     row = passing(lambda a, b, c: (a, ()), lambda dy: (dy, None, None))
     with pytest.raises(RuntimeError) as caught:
-        tape.apply(row, tt.ones(1), None, tt.ones(1))
+        tape.apply(row, a, None, b)
     assert str(caught.value) == (
         "planted: expected all tensors on one device, found cpu and cuda:0; move one with .to(device)"
     )
-    monkeypatch.setattr(tape, "device_of", lambda _: "cuda:0")
-    assert tape.apply(row, tt.ones(1), None, tt.ones(1)).tolist() == [1]
+    assert tape.apply(row, a, None, a).tolist() == [1]
+
+
+def test_errors_of_kernels() -> None:
+    def inside(x: Any) -> Any:
+        return (tt.ones(1) * 2).array, ()
+
+    def failing(x: Any) -> Any:
+        raise RuntimeError("out of luck")
+
+    with pytest.raises(RuntimeError, match=r"^mul_scalar was called inside a kernel: kernels work on arrays"):
+        tape.apply(passing(inside, inside), leaf(1.0))
+    with pytest.raises(RuntimeError, match=r"^out of luck$"):
+        tape.apply(passing(failing, failing), leaf(1.0))
+
+
+def test_grad_of_a_leaf_leaves_other_branches_for_a_second_pass() -> None:
+    u, w = leaf(2.0), leaf(3.0)
+    a = u * u
+    (dw,) = tt.autograd.grad((a * w).sum(), w)
+    a.sum().backward()
+    assert (dw.item(), u.grad.item()) == (4, 4)
