@@ -179,7 +179,7 @@ def _check_devices(primitive: Primitive, inputs: Iterable[Tensor | None]) -> Non
 
 
 def backward(
-    roots: list[tuple[Edge, Array]], *, retain_graph: bool = False, targets: frozenset[Edge] | None = None
+    roots: list[tuple[Edge, Array]], *, retain_graph: bool, targets: frozenset[Edge] | None
 ) -> dict[Edge, Array]:
     """Play the tape backwards from the roots; return the gradient of every leaf, or of the targets alone.
 
@@ -277,9 +277,10 @@ def _reachable(roots: list[Edge], targets: frozenset[Edge] | None) -> list[Node]
     last_write = max((date for _, date in list(_written.values())), default=0)
     for node in nodes:
         if node.saved is None:
-            name = node.primitive.name if node.primitive else ""
+            assert node.primitive is not None  # one output of several keeps what it saved
             raise RuntimeError(
-                f"backward through {name} a second time: the arrays that it saved were dropped when backward ran;"
+                f"backward through {node.primitive.name} a second time:"
+                " the arrays that it saved were dropped when backward ran;"
                 " call backward(retain_graph=True) the first time, or run the forward again"
             )
         if node.order < last_write:
