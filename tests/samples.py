@@ -54,7 +54,7 @@ def binary(torch: Callable[..., Any], make: Any = normal) -> list[Sample]:
     """Equal shapes, broadcasting of either side, of both, of a 0-d one, 0-d alone, one element, and none at all."""
     shapes = [
         ((2, 3), (2, 3)), ((2, 3), (3,)), ((1, 3), (2, 1)), ((2, 1, 3), (4, 1)), ((), (2, 2)), ((2, 2), ()), ((), ()),
-        ((1,), (1, 1)), ((0, 3), (3,)), ((0, 1), (1, 4)),
+        ((1,), (1, 1)), ((0, 3), (3,)), ((0, 1), (1, 4)), ((2, 1, 1), (2, 3, 1)),
     ]  # fmt: skip
     return [Sample((make(*a, seed=1), make(*b, seed=2)), torch) for a, b in shapes]
 
@@ -252,6 +252,7 @@ SAMPLES: dict[str, list[Sample]] = {
                 (..., None),
                 np.array([0, 2, 2, 4]),
                 np.array([-1, -1, 0]),
+                np.array(1),
                 np.array([], np.int64),
                 (slice(None), np.array([1, 1])),
                 (np.array([0, 0, 1]), np.array([2, 2, 1])),
@@ -297,7 +298,7 @@ SAMPLES: dict[str, list[Sample]] = {
         for a, b in [
             ((2, 3), (3, 4)), ((3,), (3,)), ((3,), (3, 4)), ((2, 3), (3,)), ((2, 2, 3), (2, 3, 4)), ((5, 2, 3), (3, 4)),
             ((2, 1, 2, 3), (5, 3, 4)), ((3,), (2, 3, 4)), ((2, 4, 3), (3,)), ((2, 0), (0, 3)), ((1, 2, 3), (4, 3, 2)),
-            ((2, 3), (4, 3, 2)), ((1, 1), (1, 1)), ((1,), (1,)), ((0, 2), (2, 3)), ((2, 0, 3), (3, 2)), ((0, 2, 3), (0, 3, 1)),
+            ((2, 3), (4, 3, 2)), ((1, 1), (1, 1)), ((1,), (1,)), ((0, 2), (2, 3)), ((2, 0, 3), (3, 2)), ((0, 2, 3), (0, 3, 1)), ((3, 2, 3), (3, 3, 4)),
         ]
     ],
     "einsum": [
@@ -350,7 +351,7 @@ SAMPLES: dict[str, list[Sample]] = {
          _cross_entropy("mean", [0, 3, 2], spread=1000)],
     "rotary": [
         Sample((normal(*shape),), _rotary, dtypes=("float64", "float32"))
-        for shape in [(2, 5, 6), (1, 2, 3, 4), (1, 2), (0, 4), (2, 0, 2)]
+        for shape in [(2, 5, 6), (1, 2, 3, 4), (3, 4), (1, 2), (0, 4), (2, 0, 2)]
     ],
     "dropout": [Sample((normal(*d.shape),), lambda x, d=d: x * _torch().from_numpy(d).to(x.dtype), {"mask": d})
                 for d in (DROP, DROP[0, :1], DROP[0, 1:2], DROP[:0])],

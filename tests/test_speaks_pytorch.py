@@ -101,6 +101,7 @@ EXPRESSIONS = [
     "t.ones(2,3).reshape(3,-1)",
     "t.ones(2,3).t().view(6)",
     "t.ones(2,3).t().reshape(6)",
+    "t.ones(2,3).t().clone().is_contiguous()",
     "t.ones(2,3).view((3,2))",
     # transposes
     "t.ones(2,3).transpose(0,1).shape",

@@ -39,8 +39,9 @@ def setitem_backward(dy: Array, shape: tuple[int, ...], index: Any) -> Any:
     dx = array_module(dy).array(dy)
     dx[index] = 0  # what was overwritten counts no more
     dv = dy[index]
-    missing = max(len(shape) - dv.ndim, 0)  # x[0] = [1.0]: a value may have leading ones that its place has not
-    return dx, unbroadcast(dv.reshape((1,) * missing + dv.shape), shape)
+    return dx, unbroadcast(
+        dv.reshape((1,) * len(shape) + dv.shape), shape
+    )  # a value may have more leading ones than dv
 
 
 def gather_forward(x: Array, *, index: Array, axis: int) -> Any:

@@ -46,7 +46,7 @@ def einsum_forward(*xs: Array, inputs: list[str], output: str) -> Any:
 
 def einsum_backward(dy: Array, xs: tuple[Array, ...], inputs: list[str], output: str) -> Any:
     """The gradient of one operand is the einsum of dy with all the others, onto its letters. A size of 1 broadcasts."""
-    pairs = [pair for x, letters in zip(xs, inputs, strict=True) for pair in zip(letters, x.shape, strict=True)]
+    pairs = [pair for x, letters in zip(xs, inputs) for pair in zip(letters, x.shape)]
     sizes = dict(sorted(pairs, key=lambda pair: pair[1] != 1))
     dxs = []
     for i, letters in enumerate(inputs):
