@@ -40,9 +40,9 @@ from reference_torch.train import fresh_model, make_optimizer
 
 DEFAULTS = {"steps": 200, "data": "python-docs", "dtype": "float64"}
 WITHOUT = ("device", "eval_every", "eval_windows")  # the comparison is made on the CPU, and nothing is evaluated
-# A share of the tensor's largest value. float32 is for gross errors: over 200 steps PyTorch itself moves up to 0.003 away
-# from what it computes in float64.
-TOLERANCE = {"float64": 1e-9, "float32": 2e-2}
+# A share of the tensor's largest value. float32 is for gross errors: over 200 steps on Shakespeare PyTorch itself moves
+# up to 0.02 away from what it computes in float64.
+TOLERANCE = {"float64": 1e-9, "float32": 1e-1}
 # Learning rates that a parameter may be apart besides: AdamW's step is at most about one, either way, and any part of
 # it where the gradient is nothing but rounding. In float64 rounding is far below AdamW's epsilon, which stops that.
 STEPS = {"float64": 0, "float32": 2}
