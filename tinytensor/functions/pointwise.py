@@ -368,8 +368,12 @@ def _comparison(ufunc: np.ufunc, symbol: str) -> Comparison:
             return NotImplemented  # type: ignore[no-any-return]
         if symbol in "&|^":
             implemented(ufunc.__name__, "ib", input, other)
+        a: Array = input.array
+        if isinstance(other, core.Tensor) and a.dtype != b.dtype:  # NumPy would compare int32 and float32 as float64
+            dtype = result_type(a, b)
+            a, b = a.astype(dtype), b.astype(dtype)
         try:
-            return core.wrap(ufunc(input.array, b))
+            return core.wrap(ufunc(a, b))
         except ValueError as error:
             raise RuntimeError(f"{ufunc.__name__}: {error}; what fits: {ops.BROADCAST}") from None
 
