@@ -62,6 +62,8 @@ def var(
         dim, unbiased = None, dim
     if unbiased is not None:
         correction = 1 if unbiased else 0
+    if input.array.dtype.kind != "f":
+        raise RuntimeError(f"std and var take floating point numbers, not {input.dtype}; call .float() first")
     dims = all_dims(dim, input.ndim)
     n = math.prod(input.array.shape[d] for d in dims)
     centred = input - mean(input, dims, True)

@@ -154,7 +154,8 @@ def mse_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
     ValueError for another reduction, RuntimeError for shapes that do not fit.
     """
     _one_of("mse_loss", reduction)
-    error = (input - cast(target, promote(input.array.dtype, target.array.dtype))) ** 2
+    dtype = promote(input.array.dtype, target.array.dtype)  # also of a target without dimensions
+    error = (cast(input, dtype) - cast(target, dtype)) ** 2
     return error.mean() if reduction == "mean" else error.sum() if reduction == "sum" else error
 
 
