@@ -101,6 +101,8 @@ def norm(input: Tensor, p: float | str = "fro", dim: Dims = None, keepdim: bool 
         raise RuntimeError(f"norm: expected a floating point tensor as input, got {input.dtype}; call .float() first")
     p = 2 if p == "fro" else p
     if p == math.inf:
+        if 0 in (input.array.shape[d] for d in all_dims(dim, input.ndim)):
+            raise RuntimeError(f"norm: nothing has no largest element, and the input is {tuple(input.shape)}")
         return amax(pointwise.abs(input), dim, keepdim)
     if p == 2:
         return root(sum(input * input, dim, keepdim))
