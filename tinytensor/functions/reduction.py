@@ -275,7 +275,10 @@ def allclose(
     """Whether |input − other| ≤ atol + rtol·|other| everywhere. RuntimeError for different dtypes."""
     if input.array.dtype != other.array.dtype:
         raise RuntimeError(f"allclose: {input.dtype} did not match {other.dtype}; cast one with .to()")
-    return builtins.bool(np.allclose(input.array, other.array, rtol, atol, equal_nan))
+    try:
+        return builtins.bool(np.allclose(input.array, other.array, rtol, atol, equal_nan))
+    except ValueError:
+        raise RuntimeError(f"allclose: {tuple(input.shape)} and {tuple(other.shape)} do not broadcast") from None
 
 
 def equal(input: Tensor, other: Tensor) -> builtins.bool:
