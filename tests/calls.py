@@ -134,8 +134,10 @@ class Draw:
         dtype, kind = self.dtype(dtypes), self.of(*kinds)
         values = fill(np.random.default_rng(self.int(0, 9999)), shape, dtype, kind)
         layout = "plain" if plain else self.of("plain", "plain", "transposed", "strided", "expanded")
-        grad = dtype in FLOATS and (self.flag() if grad is None else grad)
-        return Array(values, grad, self.flag() if leaf is None else leaf, kind == "special", layout)
+        grad = dtype in FLOATS and (self.of(True, False, True) if grad is None else grad)
+        return Array(
+            values, grad, self.of(False, True, False, False) if leaf is None else leaf, kind == "special", layout
+        )
 
     def fitting(self, x: Array, dtypes: tuple[str, ...] | None = None, **how: Any) -> Array:
         """A Tensor that broadcasts with x; rarely one that does not. Its dtype is often x's."""
@@ -189,7 +191,7 @@ class Draw:
     def dim(self, x: Array | int) -> int:
         """A dimension, from the front or the back; rarely one that is not there."""
         n = max(x if isinstance(x, int) else x.ndim, 1)
-        return self.int(-n - 1, n) if self.rarely() else self.int(-n, n - 1)
+        return self.of(n, -n - 1) if self.rarely() else self.int(-n, n - 1)
 
     def dims(self, x: Array) -> Any:
         """A dimension, several (in a tuple or a list; rarely one twice), none, or None."""
@@ -385,11 +387,11 @@ POINTWISE = {
 # ------------------------------------------------------------------------------------------ reductions
 
 
-def reduction(d: Draw, **only: Any) -> Call:
-    x = d.x()
+def reduction(d: Draw, **how: Any) -> Call:
+    x = d.x(**how)
     dim = d.maybe(lambda: d.dims(x))
     keep = d.maybe(d.flag) if dim is not ABSENT else ABSENT
-    return d.called(x, Named({"dim": dim, "keepdim": keep}), **only)
+    return d.called(x, Named({"dim": dim, "keepdim": keep}))
 
 
 def with_dtype(d: Draw) -> Call:
@@ -459,7 +461,7 @@ REDUCTIONS = {
     "std": spread,
     "norm": norms,
     "prod": products,
-    **dict.fromkeys(["amax", "amin"], reduction),
+    **dict.fromkeys(["amax", "amin"], lambda d: reduction(d, kinds=("ties", "plain", "ties", "special"))),
     **dict.fromkeys(["all", "any"], reduction),
     **dict.fromkeys(["max", "min"], extreme_or_pair),
     **dict.fromkeys(["argmax", "argmin"], extreme),
@@ -641,7 +643,7 @@ def expanded(d: Draw) -> Call:
 def repeated(d: Draw) -> Call:
     x = d.x()
     times = [d.of(1, 2, 0, 3, 1) for _ in range(x.ndim + d.of(0, 0, 1, 2))]
-    if d.rarely():
+    if d.rarely() and x.plain.size:  # of nothing, PyTorch takes any
         times = [d.int(-1, 2) for _ in range(d.int(0, 4))]
     return d.called(x, *d.sizes(tuple(times)))
 
@@ -686,11 +688,12 @@ def divided(d: Draw) -> Call:
 
 def rolled(d: Draw) -> Call:
     x = d.x()
+    dim = (lambda: d.dim(x)) if x.plain.size else lambda: 0  # of nothing, PyTorch takes any
     if d.flag():
         return d.called(x, Named({"shifts": d.of(d.int(-4, 4), (d.int(-2, 2),))}))
     if d.flag():
-        return d.called(x, Named({"shifts": d.int(-4, 4), "dims": d.dim(x)}))
-    dims = tuple(d.dim(x) for _ in range(d.int(0, 2)))
+        return d.called(x, Named({"shifts": d.int(-4, 4), "dims": dim()}))
+    dims = tuple(dim() for _ in range(d.int(0, 2)))
     return d.called(x, tuple(d.int(-4, 4) for _ in range(len(dims) + d.rarely())), dims)
 
 

@@ -350,4 +350,4 @@ def test_as_pytorch(name: str) -> None:
         tried.append(refused)
 
     check()
-    assert tried.count(False) > len(tried) / 4, "a row is there to show what works, and here and there what is refused"
+    assert tried.count(False) > len(tried) / 5, "a row is there to show what works, and here and there what is refused"
