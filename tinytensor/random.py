@@ -177,7 +177,7 @@ def multinomial(
         for row, t, v in zip(picks, top, u, strict=True):
             row[:] = np.searchsorted(t, v, side="right")
     else:
-        if ((rows > 0).sum(1) < num_samples).any():
+        if num_samples > rows.shape[1] or ((rows > 0).sum(1) < num_samples).any():
             raise RuntimeError(f"cannot sample {num_samples} times without replacement: too few non-zero weights")
         keys = rows / rng.standard_exponential(rows.shape)
         picks = np.argsort(-keys, 1, kind="stable")[:, :num_samples]

@@ -66,7 +66,7 @@ def setitem(input: Tensor, index: Any, value: Tensor | float) -> None:
             core.no_overlap("x[…] = value", place[at])
         with np.errstate(invalid="ignore"):  # nan as an integer
             place[at] = value
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise RuntimeError(f"x[…] = value: {error}; what fits: value broadcasts to x[…]") from None
 
 

@@ -132,7 +132,10 @@ def no_bools(*xs: Tensor | Number) -> None:
 def rsub(input: Tensor, other: Number) -> Tensor:
     """other − input, for a number."""
     no_bools(input, other)
-    return _with_number(ops.ADD_SCALAR, neg(input), other)
+    x = cast(
+        input, result_type(input.array, plain(other))
+    )  # before the sign changes: −x has no room in integers for −2⁶³
+    return _with_number(ops.ADD_SCALAR, neg(x), other)
 
 
 def mul(input: Tensor, other: Tensor | Number) -> Tensor:
@@ -368,8 +371,13 @@ def _comparison(ufunc: np.ufunc, symbol: str) -> Comparison:
             return NotImplemented  # type: ignore[no-any-return]
         if symbol in "&|^":
             implemented(ufunc.__name__, "ib", input, other)
+        a: Array = input.array
+        if isinstance(other, core.Tensor) and a.dtype != b.dtype:  # NumPy would compare int32 and float32 as float64
+            dtype = result_type(a, b)
+            with np.errstate(all="ignore"):
+                a, b = a.astype(dtype), b.astype(dtype)
         try:
-            return core.wrap(ufunc(input.array, b))
+            return core.wrap(ufunc(a, b))
         except ValueError as error:
             raise RuntimeError(f"{ufunc.__name__}: {error}; what fits: {ops.BROADCAST}") from None
 

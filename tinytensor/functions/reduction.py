@@ -62,6 +62,8 @@ def var(
         dim, unbiased = None, dim
     if unbiased is not None:
         correction = 1 if unbiased else 0
+    if input.array.dtype.kind != "f":
+        raise RuntimeError(f"std and var take floating point numbers, not {input.dtype}; call .float() first")
     dims = all_dims(dim, input.ndim)
     n = math.prod(input.array.shape[d] for d in dims)
     centred = input - mean(input, dims, True)
@@ -99,6 +101,8 @@ def norm(input: Tensor, p: float | str = "fro", dim: Dims = None, keepdim: bool 
         raise RuntimeError(f"norm: expected a floating point tensor as input, got {input.dtype}; call .float() first")
     p = 2 if p == "fro" else p
     if p == math.inf:
+        if 0 in (input.array.shape[d] for d in all_dims(dim, input.ndim)):
+            raise RuntimeError(f"norm: nothing has no largest element, and the input is {tuple(input.shape)}")
         return amax(pointwise.abs(input), dim, keepdim)
     if p == 2:
         return root(sum(input * input, dim, keepdim))
@@ -271,7 +275,10 @@ def allclose(
     """Whether |input − other| ≤ atol + rtol·|other| everywhere. RuntimeError for different dtypes."""
     if input.array.dtype != other.array.dtype:
         raise RuntimeError(f"allclose: {input.dtype} did not match {other.dtype}; cast one with .to()")
-    return builtins.bool(np.allclose(input.array, other.array, rtol, atol, equal_nan))
+    try:
+        return builtins.bool(np.allclose(input.array, other.array, rtol, atol, equal_nan))
+    except ValueError:
+        raise RuntimeError(f"allclose: {tuple(input.shape)} and {tuple(other.shape)} do not broadcast") from None
 
 
 def equal(input: Tensor, other: Tensor) -> builtins.bool:

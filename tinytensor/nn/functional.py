@@ -123,6 +123,8 @@ def cross_entropy(input: Tensor, target: Tensor, *, ignore_index: int = -100, re
     outside of [0, C). Class weights, label smoothing and probabilities as targets are outside the subset.
     Source: Goodfellow, Bengio and Courville, "Deep Learning", 2016, section 6.2.2.3.
     """
+    if input.ndim and target.array.shape == input.array.shape:
+        raise RuntimeError("cross_entropy: targets of the input's shape, class probabilities, are outside the subset")
     rows, classes = _rows("cross_entropy", input, target, ignore_index, reduction)
     loss = apply(CROSS_ENTROPY, rows, target=classes, ignore_index=ignore_index, reduction=reduction)
     return loss.reshape(target.array.shape) if reduction == "none" else loss
@@ -156,7 +158,8 @@ def mse_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
     ValueError for another reduction, RuntimeError for shapes that do not fit.
     """
     _one_of("mse_loss", reduction)
-    error = (input - cast(target, promote(input.array.dtype, target.array.dtype))) ** 2
+    dtype = promote(input.array.dtype, target.array.dtype)  # also of a target without dimensions
+    error = (cast(input, dtype) - cast(target, dtype)) ** 2
     return error.mean() if reduction == "mean" else error.sum() if reduction == "sum" else error
 
 

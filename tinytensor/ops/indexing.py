@@ -31,7 +31,10 @@ def is_basic(index: Any) -> bool:
 
 def setitem_forward(x: Array, value: Array, *, index: Any) -> Any:
     y = x.copy()
-    y[index] = value
+    try:
+        y[index] = value
+    except TypeError as error:  # NumPy's word for a misfit under a mask
+        raise ValueError(str(error)) from None
     return y, (value.shape, index)
 
 
