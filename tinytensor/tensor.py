@@ -404,7 +404,9 @@ class Tensor:
 
         RuntimeError for a leaf that requires grad, and for a view of one.
         """
-        if not tape.is_grad_enabled() or not any(getattr(t, "_requires_grad", False) for t in (self, *others)):
+        if not tape.is_grad_enabled() or not self.is_floating_point():  # an integer passes no gradient on
+            return False
+        if not any(getattr(t, "_requires_grad", False) for t in (self, *others)):
             return False
         if self._requires_grad and self._node is None:
             self.writable(name)
