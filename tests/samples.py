@@ -242,3 +242,29 @@ for _s in SAMPLES["attention"]:
     if len(_s.arrays) == 3:
         object.__setattr__(_s, "arrays", (*_s.arrays, None))
         object.__setattr__(_s, "torch", (lambda f: lambda q, k, v, m: f(q, k, v))(_s.torch))
+
+
+def _at(axis: int, index: np.ndarray) -> tuple[Any, ...]:
+    from tinytensor.ops.indexing import along
+
+    return along(index, axis)
+
+
+PICKS = np.array([[0, 0, 1], [2, 0, 0]])
+
+SAMPLES |= {
+    "log1p": unary(lambda x: x.log1p(), positive),
+    "expm1": unary(lambda x: x.expm1()),
+    "erf": unary(lambda x: x.erf()),
+    "softplus": unary(lambda x: _f().softplus(x)),
+    "steps": [s for name, u in [("floor", np.floor), ("ceil", np.ceil), ("trunc", np.trunc), ("sign", np.sign), ("round", np.rint)]
+              for s in unary(lambda x, name=name: getattr(x, name)(), off_zero, ufunc=u)],
+    "binary_cross_entropy": [
+        Sample((np.asarray(positive(*s) / 3), np.asarray(positive(*s, seed=4) / 3)), lambda x, y: _f().binary_cross_entropy(x, y, reduction="none"))
+        for s in [(2, 3), (4,), ()]
+    ],
+    "scatter_add": [
+        Sample((normal(4, 3), normal(2, 3)), lambda x, v: x.scatter_add(0, _torch().from_numpy(PICKS), v), {"at": _at(0, PICKS)}),
+        Sample((normal(2, 3), normal(2, 3)), lambda x, v: x.scatter_add(1, _torch().from_numpy(PICKS), v), {"at": _at(1, PICKS)}),
+    ],
+}  # fmt: skip

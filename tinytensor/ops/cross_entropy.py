@@ -47,7 +47,20 @@ def cross_entropy_composed(x: Any, target: Any) -> Any:
     return -x.log_softmax(1).gather(1, target.unsqueeze(1)).mean()
 
 
+def binary_cross_entropy_forward(x: Array, y: Array) -> Any:
+    p, q = np.maximum(np.log(x), -100), np.maximum(np.log1p(-x), -100)  # as PyTorch, instead of −∞
+    return (y - 1) * q - y * p, (x, y, p, q)
+
+
+def binary_cross_entropy_backward(dy: Array, x: Array, y: Array, p: Array, q: Array) -> Any:
+    return dy * (x - y) / np.maximum((1 - x) * x, 1e-12), dy * (q - p)
+
+
 CROSS_ENTROPY = primitive(
     "cross_entropy", cross_entropy_forward, cross_entropy_backward, formula="y = ln Σ eˣ − x[target]",
     fits="logits (N, C), target (N,)",
+)  # fmt: skip
+BINARY_CROSS_ENTROPY = primitive(
+    "binary_cross_entropy", binary_cross_entropy_forward, binary_cross_entropy_backward,
+    formula="loss = −y ln x − (1 − y) ln(1 − x)",
 )  # fmt: skip
