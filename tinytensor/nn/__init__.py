@@ -7,6 +7,7 @@ from tinytensor.nn.containers import ModuleDict, ModuleList, ParameterList, Sequ
 from tinytensor.nn.layers import BatchNorm1d, Dropout, Embedding, Flatten, Identity, LayerNorm, Linear, RMSNorm
 from tinytensor.nn.module import Module
 from tinytensor.nn.parameter import Parameter
+from tinytensor.nn.rnn import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNCell
 from tinytensor.nn.wrappers import (
     ELU,
     GELU,
@@ -32,9 +33,9 @@ from tinytensor.subset import outside
 
 __all__ = [
     "BCELoss", "BCEWithLogitsLoss", "BatchNorm1d", "CrossEntropyLoss", "Dropout", "ELU", "Embedding", "Flatten",
-    "GELU", "HuberLoss", "Identity", "KLDivLoss", "L1Loss", "LayerNorm",
+    "GELU", "GRU", "GRUCell", "HuberLoss", "Identity", "KLDivLoss", "L1Loss", "LSTM", "LSTMCell", "LayerNorm",
     "LeakyReLU", "Linear", "LogSoftmax", "MSELoss", "Module", "ModuleDict", "ModuleList", "NLLLoss", "Parameter",
-    "ParameterList", "RMSNorm", "ReLU", "Sequential", "SiLU", "Sigmoid", "SmoothL1Loss",
+    "ParameterList", "RMSNorm", "RNN", "RNNCell", "ReLU", "Sequential", "SiLU", "Sigmoid", "SmoothL1Loss",
     "Softmax", "Softplus", "Tanh", "functional", "init", "parallel", "utils",
 ]  # fmt: skip
 
