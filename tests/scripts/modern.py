@@ -103,10 +103,12 @@ row = torch.arange(4 * (T + 1)).view(4, T + 1)
 data = (row * row + 3 * row) % (V - 1) + 1
 data = F.pad(data, (0, 1))[:, : T + 1].index_fill(1, torch.tensor([T]), 0)
 ids, targets = data[:, :-1], data[:, 1:]
-for _ in range(20):
+for step in range(20):
     with context:
         loss, logits = model(ids, targets)
     scaler.scale(loss).backward()
+    if step == 0:
+        print(*[p.grad.norm().item() for p in model.parameters()], sep="\n")
     norm = nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     for optimizer in optimizers:
         scaler.step(optimizer)

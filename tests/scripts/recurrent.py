@@ -91,6 +91,8 @@ for model in (ByHand(), Ready("LSTM"), Ready("GRU"), Ready("RNN")):
         scores, state = model(x, state)
         loss = criterion(scores.view(-1, V), y.reshape(-1))
         loss.backward()
+        if step == 0:
+            print(*[p.grad.norm().item() for p in model.parameters()], sep="\n")
         norm = clip_grad_norm_(model.parameters(), 0.5)
         optimizer.step()
         schedule.step()
