@@ -17,6 +17,7 @@ import numpy as np
 
 import gpt.rotary  # noqa: F401  (a model may add primitives of its own)
 from tinytensor.gradcheck.table import Sample
+from tinytensor.ops.indexing import along
 
 
 def _torch() -> Any:
@@ -76,6 +77,7 @@ def each_shape(torch: Callable[..., Any], *shapes: tuple[int, ...], **static: An
 
 IDS = np.array([[0, 2, 2], [4, 0, 2]])
 MASK = np.array([[True, False, True], [False, False, True]])
+PICKS = np.array([[0, 0, 1], [2, 0, 0]])
 DROP = np.array([[0.0, 2.0, 2.0], [2.0, 0.0, 2.0]])
 
 
@@ -369,5 +371,20 @@ SAMPLES: dict[str, list[Sample]] = {
         _attends((1, 1), (1, 1), (1, 1)),
         _attends((0, 3, 2), (0, 3, 2), (0, 3, 2), causal=True),
         _attends((2, 2), (1, 2), (1, 0)),
+    ],
+    "log1p": unary(lambda x: x.log1p(), positive),
+    "expm1": unary(lambda x: x.expm1()),
+    "erf": unary(lambda x: x.erf()) + unary(lambda x: x.erf(), wide),
+    "softplus": unary(lambda x: _f().softplus(x)) + unary(lambda x: _f().softplus(x, threshold=1000), wide),
+    "steps": [s for name, u in [("floor", np.floor), ("ceil", np.ceil), ("trunc", np.trunc), ("sign", np.sign), ("round", np.rint)]
+              for s in unary(lambda x, name=name: getattr(x, name)(), off_zero, ufunc=u)],
+    "binary_cross_entropy": [
+        Sample((np.asarray(positive(*s) / 3), np.asarray(positive(*s, seed=4) / 3)),
+               lambda x, y: _f().binary_cross_entropy(x, y, reduction="none"))
+        for s in [(2, 3), (4,), (), (1,), (0, 3)]
+    ] + [at_kinks(lambda x, y: _f().binary_cross_entropy(x, y, reduction="none"), [0, 1, 0, 1, 0.5], [0, 1, 1, 0, 1])],
+    "scatter_add": [
+        Sample((normal(*x), normal(*i.shape, seed=1)), lambda x, v, a=a, i=i: x.scatter_add(a, _torch().from_numpy(i), v), {"at": along(i, a)})
+        for x, a, i in [((4, 3), 0, PICKS), ((2, 3), 1, PICKS), ((1,), 0, PICKS[0, :1]), ((0, 2), 0, PICKS[:0, :2])]
     ],
 }  # fmt: skip

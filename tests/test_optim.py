@@ -27,6 +27,15 @@ SETTINGS = {
     "AdamW no decay": ("AdamW", {"weight_decay": 0.0, "fused": True}),
     "AdamW decay": ("AdamW", {"lr": 0.02, "betas": (0.9, 0.95), "eps": 1e-4, "weight_decay": 0.5}),
 }
+SETTINGS |= {
+    "RMSprop": ("RMSprop", {}),
+    "RMSprop momentum": ("RMSprop", {"lr": 0.03, "alpha": 0.9, "eps": 1e-3, "weight_decay": 0.2, "momentum": 0.7}),
+    "Adagrad": ("Adagrad", {}),
+    "Adagrad decay": (
+        "Adagrad",
+        {"lr": 0.3, "lr_decay": 0.1, "weight_decay": 0.2, "initial_accumulator_value": 0.5, "eps": 1e-3},
+    ),
+}
 SHAPES = [(40, 7), (11,), (), (3, 2, 5)]
 
 
@@ -81,7 +90,7 @@ def test_20_steps(case, dtype, rtol, block, monkeypatch):
         assert_same(state[i].values(), expected[i].values(), rtol)
 
 
-@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW"])
+@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW", "RMSprop", "Adagrad"])
 def test_float32_stays_and_memory_stays(name):
     p = tt.nn.Parameter(tt.ones(5))
     array, p.grad = p.array, tt.ones(5)
@@ -253,8 +262,8 @@ def test_what_is_outside_the_subset_says_so():
         Adam([p]).load_state_dict(saved)
     with pytest.raises(TypeError):
         AdamW([p], capturable=True)
-    with pytest.raises(AttributeError, match=r"RMSprop.*outside"):
-        _ = tt.optim.RMSprop
+    with pytest.raises(AttributeError, match=r"LBFGS.*outside"):
+        _ = tt.optim.LBFGS
     with pytest.warns(UserWarning, match="^optimizer contains a group with duplicate"):
         SGD([p, p], lr=0.1)
     assert "fused" in inspect.signature(AdamW).parameters  # nanoGPT asks
@@ -392,6 +401,77 @@ def test_a_schedule_for_another_number_of_groups_is_refused():
 
 
 # -------------------------------------------------------------------------------------- clipping
+
+
+SCHEDULES = {
+    "step": lambda s, o: s.StepLR(o, 3, gamma=0.5),
+    "exponential": lambda s, o: s.ExponentialLR(o, 0.9),
+    "linear": lambda s, o: s.LinearLR(o, 0.2, 0.9, total_iters=4),
+    "cosine": lambda s, o: s.CosineAnnealingLR(o, T_max=5, eta_min=0.01),
+    "warm-up, then cosine": lambda s, o: s.SequentialLR(
+        o, [s.LinearLR(o, 0.1, total_iters=3), s.CosineAnnealingLR(o, 6), s.StepLR(o, 2)], milestones=[3, 8]
+    ),
+}
+
+
+@pytest.mark.parametrize("make", SCHEDULES.values(), ids=SCHEDULES.keys())
+def test_schedules(make):
+    """The rates of two groups over two half periods, by PyTorch's recursions: rounding adds up to a few 1e-15."""
+    rates = []
+    for lib in (tt, torch):
+        first, second = parameters(lib)[:2]
+        opt = lib.optim.SGD([{"params": [first]}, {"params": [second], "lr": 0.3}], lr=0.1)
+        schedule = make(lib.optim.lr_scheduler, opt)
+        rates.append([[group["lr"] for group in opt.param_groups]])
+        for _ in range(12):
+            opt.step()
+            schedule.step()
+            rates[-1].append([group["lr"] for group in opt.param_groups])
+            assert rates[-1][-1] == schedule.get_last_lr()
+    np.testing.assert_allclose(*rates, rtol=1e-12, atol=1e-16)
+    assert len({tuple(r) for r in rates[0]}) > 3
+
+
+@pytest.mark.parametrize("options", [{}, {"mode": "max", "min_lr": 0.02}, {"threshold": 0.5, "factor": 0.3}])
+def test_reduce_on_plateau(options):
+    metrics = [3.0, 2.0, 2.0, 1.9999, 2.5, 1.0, 1.0, 1.0, 1.0, 0.9, 0.9, 5.0, 5.0, 5.0, 5.1]
+    rates = []
+    for lib in (tt, torch):
+        opt = lib.optim.SGD(parameters(lib), lr=0.1)
+        schedule = lib.optim.lr_scheduler.ReduceLROnPlateau(opt, patience=1, **options)
+        rates.append([])
+        for metric in metrics:
+            schedule.step(lib.tensor(metric))
+            rates[-1].append(opt.param_groups[0]["lr"])
+    assert rates[0] == rates[1]
+    assert len(set(rates[0])) > 1
+
+
+def test_schedules_continue_and_refuse():
+    opt = SGD(parameters(tt), lr=0.1)
+    schedule = SCHEDULES["warm-up, then cosine"](tt.optim.lr_scheduler, opt)
+    for _ in range(5):
+        schedule.step()
+    rate = opt.param_groups[0]["lr"]
+    opt2 = SGD(parameters(tt), lr=0.1)
+    other = SCHEDULES["warm-up, then cosine"](tt.optim.lr_scheduler, opt2)
+    other.load_state_dict(schedule.state_dict())
+    schedule.step()
+    other.step()
+    assert opt2.param_groups[0]["lr"] == opt.param_groups[0]["lr"] != rate
+    for lib in (tt, torch):
+        s, o = lib.optim.lr_scheduler, lib.optim.SGD(parameters(lib), lr=0.1)
+        for call in (
+            lambda s=s, o=o: s.LinearLR(o, 0.0),
+            lambda s=s, o=o: s.LinearLR(o, 0.5, 2.0),
+            lambda s=s, o=o: s.SequentialLR(o, [s.StepLR(o, 2)], [3]),
+            lambda s=s, o=o: s.ReduceLROnPlateau(o, factor=1.0),
+            lambda s=s, o=o: s.ReduceLROnPlateau(o, mode="least"),
+            lambda lib=lib: lib.optim.RMSprop(parameters(lib), alpha=-1),
+            lambda lib=lib: lib.optim.Adagrad(parameters(lib), lr_decay=-1),
+        ):
+            with pytest.raises(ValueError):
+                call()
 
 
 @pytest.mark.parametrize("norm_type", [2.0, 1.0, float("inf"), 3])

@@ -43,7 +43,7 @@ def test_a_row_has_a_call_without_elements_and_one_with_one(name: str) -> None:
     assert any(0 in s for s in sizes)
 
 
-@pytest.mark.parametrize("name", SAMPLES)
+@pytest.mark.parametrize("name", [name for name in SAMPLES if name != "steps"])  # constant in pieces
 def test_a_row_has_smooth_samples_whose_gradient_is_not_zero(name: str) -> None:
     sizes = []
     for sample in SAMPLES[name]:

@@ -8,13 +8,25 @@ from __future__ import annotations
 
 import builtins
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from tinytensor.backend import Array, device, is_array, to_device
+from tinytensor.dtypes import bool as bool_dtype
 from tinytensor.dtypes import dtype as DType
-from tinytensor.dtypes import float32, from_numpy_dtype, int64, number_dtype, to_numpy_dtype
+from tinytensor.dtypes import (
+    float16,
+    float32,
+    float64,
+    from_numpy_dtype,
+    int32,
+    int64,
+    number_dtype,
+    to_numpy_dtype,
+    uint8,
+)  # fmt: skip
 from tinytensor.functions.dims import checked, sizes
 from tinytensor.tape import as_array
 from tinytensor.tensor import Tensor, wrap
@@ -52,11 +64,28 @@ def tensor(
             array = array.astype(np.float32)
     if array.dtype.kind == "O":
         raise RuntimeError(f"tensor: could not infer the dtype of {type(data).__name__}")
-    if (array.dtype.kind not in "bif" and dtype is None) or array.dtype.kind in "US":
+    if (array.dtype.kind not in "biuf" and dtype is None) or array.dtype.kind in "US":
         raise TypeError(f"tensor: expected numbers, got {type(data).__name__} of {array.dtype}")
     wanted = array.dtype if dtype is None else to_numpy_dtype(dtype)
     from_numpy_dtype(wanted)
     return place(array.astype(wanted), device, requires_grad)
+
+
+def _of_type(name: str, dtype: DType) -> Callable[..., Tensor]:
+    def make(*data: Any) -> Tensor:
+        if len(data) == 1 and not isinstance(data[0], int):
+            return tensor(data[0], dtype=dtype)
+        return zeros(*data, dtype=dtype)
+
+    make.__name__ = make.__qualname__ = name
+    make.__doc__ = f"The older {name}([1, 2]) and {name}(2, 3): a {dtype.name} tensor of these data, of this shape."
+    return make
+
+
+FloatTensor, DoubleTensor = _of_type("FloatTensor", float32), _of_type("DoubleTensor", float64)
+HalfTensor, ByteTensor = _of_type("HalfTensor", float16), _of_type("ByteTensor", uint8)
+LongTensor, IntTensor = _of_type("LongTensor", int64), _of_type("IntTensor", int32)
+BoolTensor = _of_type("BoolTensor", bool_dtype)
 
 
 def as_tensor(data: Any, *, dtype: DType | None = None, device: device | str | None = None) -> Tensor:
@@ -180,6 +209,7 @@ def linspace(
 
 
 __all__ = [
-    "arange", "as_tensor", "empty", "empty_like", "eye", "from_numpy", "full", "full_like", "linspace", "ones",
-    "ones_like", "tensor", "zeros", "zeros_like",
+    "BoolTensor", "ByteTensor", "DoubleTensor", "FloatTensor", "HalfTensor", "IntTensor", "LongTensor", "arange",
+    "as_tensor", "empty", "empty_like", "eye", "from_numpy", "full", "full_like", "linspace", "ones", "ones_like",
+    "tensor", "zeros", "zeros_like",
 ]  # fmt: skip

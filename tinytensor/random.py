@@ -69,6 +69,21 @@ def initial_seed() -> int:
     return _default.generator.initial_seed()
 
 
+def seed() -> int:
+    """Seed this thread's default generator with a number that nobody knows, and tell it."""
+    return _default.generator.seed()
+
+
+def get_rng_state() -> Any:
+    """Where this thread's default generator is, for set_rng_state."""
+    return _default.generator.get_state()
+
+
+def set_rng_state(new_state: Any) -> None:
+    """Go on from where get_rng_state was called."""
+    _default.generator.set_state(new_state)
+
+
 def numpy_generator(generator: Generator | None) -> np.random.Generator:
     """The NumPy generator behind one of ours; None means this thread's default."""
     return (generator or _default.generator).numpy
@@ -142,6 +157,22 @@ def randint(
     return place(values.astype(to_numpy_dtype(dtype, int64)), device, False)
 
 
+def normal(mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Generator | None = None) -> Tensor:
+    """Normal numbers; mean and std are Tensors that broadcast, or numbers beside a size."""
+    like = mean + std * 0 if isinstance(mean, Tensor) else std if isinstance(std, Tensor) else None
+    noise = randn(size if like is None else like.shape, generator=generator)
+    y: Tensor = (noise if like is None else noise.to(like)) * std + mean
+    return y
+
+
+def bernoulli(input: Tensor, *, generator: Generator | None = None) -> Tensor:
+    """1 with the probability that input says, else 0. RuntimeError for one outside of [0, 1]."""
+    p = input.detach()
+    if p.numel() and not (float(p.min()) >= 0 and float(p.max()) <= 1):
+        raise RuntimeError("Expected p_in >= 0 && p_in <= 1 to be true: bernoulli takes probabilities")
+    return (rand(p.shape, generator=generator, dtype=p.dtype).to(p.device) < p).to(p.dtype)
+
+
 def randperm(
     n: int, *, generator: Generator | None = None, dtype: DType | None = None, device: device | str | None = None
 ) -> Tensor:
@@ -185,6 +216,6 @@ def multinomial(
 
 
 __all__ = [
-    "Generator", "initial_seed", "manual_seed", "multinomial", "rand", "rand_like", "randint", "randn", "randn_like",
-    "randperm",
+    "Generator", "bernoulli", "get_rng_state", "initial_seed", "manual_seed", "multinomial", "normal", "rand",
+    "rand_like", "randint", "randn", "randn_like", "randperm", "seed", "set_rng_state",
 ]  # fmt: skip

@@ -19,7 +19,7 @@ from tinytensor.backend import Array, array_module, device_of, to_device
 from tinytensor.backend import device as Device
 from tinytensor.dtypes import bool as bool_dtype
 from tinytensor.dtypes import dtype as DType
-from tinytensor.dtypes import float16, float32, float64, from_numpy_dtype, int32, int64
+from tinytensor.dtypes import float16, float32, float64, from_numpy_dtype, int32, int64, uint8
 from tinytensor.functions import indexing, pointwise
 from tinytensor.functions.dims import checked, one_dim, sizes
 from tinytensor.ops import elementwise as ops
@@ -337,9 +337,27 @@ class Tensor:
         """As int32."""
         return pointwise.cast(self, int32.numpy)
 
+    def byte(self) -> Tensor:
+        """As uint8."""
+        return pointwise.cast(self, uint8.numpy)
+
     def bool(self) -> Tensor:
         """As bool: non-zero or not."""
         return pointwise.cast(self, bool_dtype.numpy)
+
+    def type(self, dtype: DType | str | None = None) -> Any:
+        """In another dtype, also given by its older name, such as "torch.LongTensor"; without one that name."""
+        names = {d: f"torch.{name}Tensor" for name, d in _OLDER.items()}
+        if dtype is None:
+            return names[self.dtype].replace("torch.", "torch.cuda." if self.is_cuda else "torch.")
+        wanted = next((d for d in names if dtype in (d, names[d])), None)
+        if wanted is None:
+            raise ValueError(f"type: {dtype!r} is outside tinytensor's subset; known are {', '.join(names.values())}")
+        return pointwise.cast(self, wanted.numpy)
+
+    def pin_memory(self) -> Tensor:
+        """Itself: copies to a GPU need no memory of another kind here."""
+        return self
 
     def clone(self) -> Tensor:
         """A copy, through which gradients pass."""
@@ -464,15 +482,17 @@ class Tensor:
 
     def clamp_(self, min: Any = None, max: Any = None) -> Tensor:
         """clamp, in place."""
-        if self._needs_tape("clamp_", min, max):
-            return self._become("clamp_", F.clamp(self._before(), min, max))
-        return self.copy_(self._in_own_dtype("clamp_", F.clamp(self.detach(), min, max)))
+        return self._write("clamp_", F.clamp, min, max)
 
     def masked_fill_(self, mask: Tensor, value: Any) -> Tensor:
         """masked_fill, in place."""
-        if self._needs_tape("masked_fill_", value):
-            return self._become("masked_fill_", F.masked_fill(self._before(), mask, value))
-        return self.copy_(F.masked_fill(self.detach(), mask, value))
+        return self._write("masked_fill_", F.masked_fill, mask, value)
+
+    def _write(self, name: str, function: Any, *args: Any, **kwargs: Any) -> Tensor:
+        """function(self, …), in place. RuntimeError if its values do not fit self's dtype."""
+        taped = self._needs_tape(name, *args)
+        result = function(self._before() if taped else self.detach(), *args, **kwargs)
+        return self._become(name, result) if taped else self.copy_(self._in_own_dtype(name, result))
 
     def normal_(self, mean: Any = 0.0, std: Any = 1.0, *, generator: Any = None) -> Tensor:
         """Normal numbers with this mean and standard deviation."""
@@ -487,6 +507,13 @@ class Tensor:
 
         self._only_floats("uniform_")
         return self.copy_(rand(self.shape, dtype=self.dtype, generator=generator) * (to - from_) + from_)
+
+    def exponential_(self, lambd: builtins.float = 1, *, generator: Any = None) -> Tensor:
+        """Numbers with density λe^(−λx), by inverting their distribution function 1 − e^(−λx)."""
+        from tinytensor.random import rand
+
+        self._only_floats("exponential_")
+        return self.copy_(-pointwise.log1p(-rand(self.shape, dtype=self.dtype, generator=generator)) / lambd)
 
     def _only_floats(self, name: str) -> None:
         if not self.is_floating_point():
@@ -504,6 +531,12 @@ class Tensor:
         """Ones in this dtype, on this device."""
         return wrap(array_module(self.array).ones(checked(sizes(size)), self.array.dtype))
 
+    def new_full(self, size: Any, fill_value: Any) -> Tensor:
+        """fill_value everywhere, in this dtype, on this device."""
+        return wrap(array_module(self.array).full(sizes((size,)), fill_value, self.array.dtype))
+
+    new_empty = new_zeros
+
     # ------------------------------------------------- the functions that are methods and operators as well
 
     __add__ = __radd__ = add = F.add
@@ -518,6 +551,7 @@ class Tensor:
     __neg__ = neg = F.neg
     __abs__ = abs = F.abs
     __matmul__ = matmul = F.matmul
+    mm, bmm, mv, dot, outer, addmm, baddbmm = F.mm, F.bmm, F.mv, F.dot, F.outer, F.addmm, F.baddbmm
     __eq__, __ne__ = eq, ne = F.eq, F.ne  # type: ignore[assignment]
     __lt__, __le__, __gt__, __ge__ = lt, le, gt, ge = F.lt, F.le, F.gt, F.ge
     __and__, __or__, __xor__ = pointwise.bitwise_and, pointwise.bitwise_or, pointwise.bitwise_xor
@@ -526,6 +560,8 @@ class Tensor:
 
     exp, log, log2, log10, sqrt, rsqrt, square = F.exp, F.log, F.log2, F.log10, F.sqrt, F.rsqrt, F.square
     sin, cos, tanh, sigmoid, relu = F.sin, F.cos, F.tanh, F.sigmoid, F.relu
+    log1p, expm1, erf, reciprocal, sign, floor = F.log1p, F.expm1, F.erf, F.reciprocal, F.sign, F.floor
+    ceil, trunc, round, lerp, addcmul, addcdiv = F.ceil, F.trunc, F.round, F.lerp, F.addcmul, F.addcdiv
     maximum, minimum, clamp, clip, masked_fill = F.maximum, F.minimum, F.clamp, F.clip, F.masked_fill
     logical_and, logical_or, logical_not = F.logical_and, F.logical_or, F.logical_not
     isfinite, isinf, isnan = F.isfinite, F.isinf, F.isnan
@@ -535,6 +571,9 @@ class Tensor:
     all, any, cumsum, logsumexp = F.all, F.any, F.cumsum, F.logsumexp
     softmax, log_softmax, allclose, equal = F.softmax, F.log_softmax, F.allclose, F.equal
     gather, topk, sort, unique = F.gather, F.topk, F.sort, F.unique
+    scatter, scatter_add, index_select, masked_select = F.scatter, F.scatter_add, F.index_select, F.masked_select
+    index_add, index_copy, index_fill, nonzero = F.index_add, F.index_copy, F.index_fill, F.nonzero
+    argsort, bincount, histogram = F.argsort, F.bincount, F.histogram
 
     reshape, view, view_as, flatten, squeeze, unsqueeze = (
         F.reshape,
@@ -547,7 +586,7 @@ class Tensor:
     permute, transpose, t, movedim = F.permute, F.transpose, F.t, F.movedim
     expand, expand_as, repeat, contiguous = F.expand, F.expand_as, F.repeat, F.contiguous
     split, chunk, unbind, roll, flip = F.split, F.chunk, F.unbind, F.roll, F.flip
-    tril, triu = F.tril, F.triu
+    tril, triu, narrow, select, repeat_interleave = F.tril, F.triu, F.narrow, F.select, F.repeat_interleave
 
     def where(self, condition: Tensor, other: Any) -> Tensor:
         """self where condition holds, else other."""
@@ -587,3 +626,24 @@ def wrap(array: Array, node: tape.Node | None = None) -> Tensor:
 
 
 _new = object.__new__
+
+_OLDER = {
+    "Float": float32, "Double": float64, "Half": float16, "Byte": uint8, "Int": int32, "Long": int64, "Bool": bool_dtype
+}  # fmt: skip
+
+
+def _in_place(name: str) -> Any:
+    def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        return self._write(f"{name}_", getattr(Tensor, name), *args, **kwargs)
+
+    method.__name__, method.__qualname__ = f"{name}_", f"Tensor.{name}_"
+    method.__doc__ = f"{name}, in place."
+    return method
+
+
+for _name in (
+    "abs", "addcdiv", "addcmul", "ceil", "cos", "erf", "exp", "expm1", "floor", "index_add", "index_copy", "index_fill",
+    "lerp", "log", "log1p", "neg", "pow", "reciprocal", "relu", "round", "rsqrt", "scatter", "scatter_add", "sigmoid",
+    "sign", "sin", "sqrt", "square", "tanh", "tril", "triu", "trunc",
+):  # fmt: skip
+    setattr(Tensor, f"{_name}_", _in_place(_name))

@@ -289,6 +289,64 @@ def relu(input: Tensor) -> Tensor:
     return apply(ops.RELU, input)
 
 
+def log1p(input: Tensor) -> Tensor:
+    """ln(1 + x), exact for small x."""
+    return apply(ops.LOG1P, floating(input))
+
+
+def expm1(input: Tensor) -> Tensor:
+    """eˣ − 1, exact for small x."""
+    return apply(ops.EXPM1, floating(input))
+
+
+def erf(input: Tensor) -> Tensor:
+    """The error function 2/√π ∫₀ˣ e⁻ᵗ² dt."""
+    return apply(ops.ERF, floating(input))
+
+
+def reciprocal(input: Tensor) -> Tensor:
+    """1 / x."""
+    return rdiv(input, 1)
+
+
+def _steps(ufunc: np.ufunc, symbol: str) -> Callable[[Tensor], Tensor]:
+    def step(input: Tensor) -> Tensor:
+        return apply(ops.STEPS, input, ufunc=ufunc)
+
+    step.__name__ = step.__qualname__ = ufunc.__name__
+    step.__doc__ = f"{symbol}, in the dtype of x; the derivative is 0."
+    return step
+
+
+sign: Callable[[Tensor], Tensor] = _steps(np.sign, "−1, 0 or 1, as x is below, at or above 0")
+floor: Callable[[Tensor], Tensor] = _steps(np.floor, "⌊x⌋")
+ceil: Callable[[Tensor], Tensor] = _steps(np.ceil, "⌈x⌉")
+trunc: Callable[[Tensor], Tensor] = _steps(np.trunc, "x without its decimals")
+
+
+def round(input: Tensor, *, decimals: int = 0) -> Tensor:
+    """x to so many decimals, halves to the even neighbour; the derivative is 0."""
+    scale = 10.0**decimals
+    return (
+        apply(ops.STEPS, input * scale, ufunc=np.rint) / scale if decimals else apply(ops.STEPS, input, ufunc=np.rint)
+    )
+
+
+def lerp(input: Tensor, end: Tensor, weight: Tensor | Number) -> Tensor:
+    """input + weight·(end − input)."""
+    return input + weight * (end - input)
+
+
+def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Number = 1) -> Tensor:
+    """input + value·tensor1·tensor2."""
+    return input + value * (tensor1 * tensor2)
+
+
+def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Number = 1) -> Tensor:
+    """input + value·tensor1 / tensor2."""
+    return input + value * (tensor1 / tensor2)
+
+
 # ------------------------------------------------------------------------------------------- choices
 
 

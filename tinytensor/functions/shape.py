@@ -225,6 +225,32 @@ def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     return tuple(squeeze(x, axis) for x in split(input, 1, axis))
 
 
+def narrow(input: Tensor, dim: int, start: int, length: int) -> Tensor:
+    """The `length` slices along dim from start on, as a view. RuntimeError if there are fewer."""
+    axis = one_dim(dim, input.ndim)
+    n = input.array.shape[axis] if input.ndim else 0
+    start = start + n if start < 0 else start
+    if length < 0 or not 0 <= start <= n - length:
+        raise RuntimeError(f"narrow: start ({start}) + length ({length}) exceeds dimension size ({n})")
+    return input[(slice(None),) * axis + (slice(start, start + length),)]
+
+
+def select(input: Tensor, dim: int, index: int) -> Tensor:
+    """The slice at one position along dim, without it, as a view. IndexError if it is not there."""
+    return input[(slice(None),) * one_dim(dim, input.ndim) + (index,)]
+
+
+def repeat_interleave(input: Tensor, repeats: Tensor | int, dim: int | None = None) -> Tensor:
+    """Each slice along dim `repeats` times in a row (or as often as a vector says); without dim, flattened."""
+    x, axis = (reshape(input, -1), 0) if dim is None else (input, one_dim(dim, input.ndim))
+    times = repeats if isinstance(repeats, int) else repeats.array
+    try:
+        at = np.repeat(np.arange(x.array.shape[axis]), times)
+    except ValueError as error:
+        raise RuntimeError(f"repeat_interleave: {error}; what fits: one number, or one for each slice") from None
+    return x[(slice(None),) * axis + (at,)]
+
+
 def roll(input: Tensor, shifts: int | Sequence[int], dims: int | Sequence[int] | None = None) -> Tensor:
     """Elements moved by `shifts` along dims; what leaves at the end comes in at the start. Without dims, flattened."""
     moves = (shifts,) if isinstance(shifts, int) else tuple(shifts)

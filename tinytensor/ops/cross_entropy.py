@@ -51,7 +51,23 @@ def cross_entropy_composed(x: Any, *, target: Any, ignore_index: int, reduction:
     return total / (~ignored).sum() if reduction == "mean" else total
 
 
+SMALLEST = float(np.float32(1e-12))  # of x (1 − x): what PyTorch takes at both ends, in every precision
+
+
+def binary_cross_entropy_forward(x: Array, y: Array) -> Any:
+    p, q = np.maximum(np.log(x), -100), np.maximum(np.log1p(-x), -100)  # as PyTorch, instead of −∞
+    return (y - 1) * q - y * p, (x, y)
+
+
+def binary_cross_entropy_backward(dy: Array, x: Array, y: Array) -> Any:
+    return dy * (x - y) / np.maximum((1 - x) * x, SMALLEST), dy * (np.log1p(-x) - np.log(x))
+
+
 CROSS_ENTROPY = primitive(
     "cross_entropy", cross_entropy_forward, cross_entropy_backward, composed=cross_entropy_composed,
     formula="y = ln Σ eˣ − x[target]", fits="logits (N, C), target (N,)",
+)  # fmt: skip
+BINARY_CROSS_ENTROPY = primitive(
+    "binary_cross_entropy", binary_cross_entropy_forward, binary_cross_entropy_backward,
+    formula="loss = −y ln x − (1 − y) ln(1 − x)",
 )  # fmt: skip

@@ -5,11 +5,13 @@ A Python number takes no gradient, so the pairs whose name ends in _scalar save 
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from tinytensor.backend import Array
+from tinytensor.ops.erf import erf
 from tinytensor.primitive import primitive
 
 BROADCAST = "from the right, sizes are equal, or one of them is 1 or missing"
@@ -268,6 +270,47 @@ def relu_backward(dy: Array, y: Array) -> Any:
     return (dy * (y > 0),)
 
 
+def log1p_forward(x: Array) -> Any:
+    return np.log1p(x), (x,)
+
+
+def log1p_backward(dy: Array, x: Array) -> Any:
+    return (dy / (x + 1),)
+
+
+def expm1_forward(x: Array) -> Any:
+    y = np.expm1(x)
+    return y, (y,)
+
+
+def expm1_backward(dy: Array, y: Array) -> Any:
+    return (dy * (y + 1),)
+
+
+def erf_forward(x: Array) -> Any:
+    return erf(x), (x,)
+
+
+def erf_backward(dy: Array, x: Array) -> Any:
+    return (dy * (np.exp(-x * x) * (2 / math.sqrt(math.pi))),)
+
+
+def softplus_forward(x: Array) -> Any:
+    return np.logaddexp(x, x.dtype.type(0)), (x,)
+
+
+def softplus_backward(dy: Array, x: Array) -> Any:
+    return (dy * sigmoid(x),)
+
+
+def steps_forward(x: Array, *, ufunc: Any) -> Any:
+    return ufunc(x), ()
+
+
+def steps_backward(dy: Array) -> Any:
+    return (np.zeros_like(dy),)
+
+
 def clamp_forward(x: Array, *, low: float | None, high: float | None) -> Any:
     return np.clip(x, low, high), (x, low, high)
 
@@ -304,6 +347,11 @@ TANH = primitive("tanh", tanh_forward, tanh_backward, formula="y = tanh x")
 SIGMOID = primitive("sigmoid", sigmoid_forward, sigmoid_backward, formula="y = 1 / (1 + e⁻ˣ)")
 SILU = primitive("silu", silu_forward, silu_backward, composed=silu_composed, formula="y = x·σ(x)")
 RELU = primitive("relu", relu_forward, relu_backward, formula="y = max(x, 0)")
+LOG1P = primitive("log1p", log1p_forward, log1p_backward, formula="y = ln(1 + x)")
+EXPM1 = primitive("expm1", expm1_forward, expm1_backward, formula="y = eˣ − 1")
+ERF = primitive("erf", erf_forward, erf_backward, formula="y = 2/√π ∫₀ˣ e⁻ᵗ² dt")
+SOFTPLUS = primitive("softplus", softplus_forward, softplus_backward, formula="y = ln(1 + eˣ)")
+STEPS = primitive("steps", steps_forward, steps_backward, formula="y = ⌊x⌋, ⌈x⌉, sign x …: constant in pieces")
 CLAMP = primitive("clamp", clamp_forward, clamp_backward, formula="y = min(max(x, low), high)")
 CAST = primitive("cast", cast_forward, cast_backward, formula="y = x in another dtype")
 COPY = primitive("copy", copy_forward, copy_backward, formula="y = x, in memory of its own")

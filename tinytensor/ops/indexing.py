@@ -59,6 +59,16 @@ def gather_backward(dy: Array, shape: tuple[int, ...], dtype: Any, at: tuple[Arr
     return (dx,)
 
 
+def scatter_add_forward(x: Array, src: Array, *, at: tuple[Array, ...]) -> Any:
+    y = x.copy()
+    array_module(x).add.at(y, at, src)
+    return y, (at,)
+
+
+def scatter_add_backward(dy: Array, at: tuple[Array, ...]) -> Any:
+    return dy, dy[at]
+
+
 def along(index: Array, axis: int) -> tuple[Array, ...]:
     """The positions (i, j, index[i, j, k]) for all i, j, k: index along one axis, itself along the others."""
     grid = array_module(index).ogrid[tuple(slice(n) for n in index.shape)]
@@ -71,3 +81,9 @@ SETITEM = primitive(
     fits="value broadcasts to x[index]",
 )  # fmt: skip
 GATHER = primitive("gather", gather_forward, gather_backward, formula="y[i, j] = x[i, index[i, j]]  (dim 1)")
+SCATTER_ADD = primitive(
+    "scatter_add",
+    scatter_add_forward,
+    scatter_add_backward,
+    formula="y = x, and y[i, index[i, j]] += src[i, j]  (dim 1)",
+)
