@@ -291,7 +291,7 @@ def test_step_runs_a_closure_with_gradients():
 
 def test_a_step_allocates_nothing():
     size = 4 * optimizer.BLOCK
-    for name, settings in SETTINGS.values():
+    for name, settings in [s for s in SETTINGS.values() if s[0] in ("SGD", "Adam", "AdamW")]:
         p = tt.nn.Parameter(tt.ones(size))
         opt = getattr(tt.optim, name)([p], **settings)
         p.grad = tt.ones(size)
