@@ -186,7 +186,7 @@ def _along(find: Any, input: Tensor, dim: int, keepdim: bool) -> ValuesIndices:
     """The gradient goes to the one element that was chosen, so the values are a gather."""
     indices = core.wrap(_where_extreme(find, input, dim, keepdim=True))
     if input.ndim == 0:
-        return ValuesIndices(input.reshape(()), indices.reshape(()))
+        return ValuesIndices(input.clone(), indices.reshape(()))
     values = gather(input, dim, indices)
     return ValuesIndices(values, indices) if keepdim else ValuesIndices(values.squeeze(dim), indices.squeeze(dim))
 
@@ -208,7 +208,7 @@ def cumsum(input: Tensor, dim: int) -> Tensor:
     """yᵢ = x₁ + … + xᵢ along dim. Integers add up as int64."""
     x = input if input.array.dtype.kind == "f" else cast(input, int64.numpy)
     axis = one_dim(dim, x.ndim)
-    return apply(ops.CUMSUM, x, axis=axis) if x.ndim else x.reshape(())
+    return apply(ops.CUMSUM, x, axis=axis) if x.ndim else x.clone()
 
 
 def softmax(input: Tensor, dim: int | None = None, *, dtype: DType | None = None) -> Tensor:
