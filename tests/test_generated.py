@@ -1,4 +1,4 @@
-"""Every public function against PyTorch over generated calls: values, shapes, dtypes, gradients and errors.
+"""Every public function against PyTorch over generated calls: values, shapes, dtypes, views, gradients and errors.
 
 tests/calls.py says what to call; here it is called twice, and what comes back is compared. A public name without a row
 there fails. `--hypothesis-profile=thorough` draws ten times the cases.
@@ -169,6 +169,7 @@ class Outcome:
         self.error: Exception | None = None
         self.result: Any = None
         self.left: list[Any] = []
+        self.views: list[bool] = []
         self.gradients: Any = None
         made = Made(t)
         with warnings.catch_warnings():
@@ -179,6 +180,7 @@ class Outcome:
                 self.error = error
                 return
             self.result, self.left = described(result, t), [described(x, t) for x in made.tensors]
+            self.views = views(t, result, made.tensors)
             if not row.random and not any(x.special for x in arrays((call.args, call.kwargs))):
                 try:
                     self.gradients = gradients(t, result, made.leaves)
@@ -228,6 +230,13 @@ def gradients(t: Any, result: Any, leaves: list[Any]) -> list[Any]:
     if total:
         sum(total).backward()
     return [described(x.grad, t) for x in leaves]
+
+
+def views(t: Any, result: Any, tensors: list[Any]) -> list[bool]:
+    """Which outputs lie in the memory of the first Tensor, so that a write to one shows in the other."""
+    outputs = result if isinstance(result, (tuple, list)) else [result]
+    memory = [x.detach().numpy() for x in [*tensors[:1], *outputs] if isinstance(x, t.Tensor)]
+    return [y.size > 0 and np.may_share_memory(memory[0], y) for y in memory[1:]]
 
 
 def described(x: Any, t: Any) -> Any:
@@ -329,6 +338,8 @@ def parting(theirs: Outcome, ours: Outcome, call: Call, row: Row) -> str | None:
         return f"results\nPyTorch: {theirs.result}\ntinytensor: {ours.result}"
     if not close(ours.left, theirs.left, tolerance, not row.random):
         return f"arguments afterwards\nPyTorch: {theirs.left}\ntinytensor: {ours.left}"
+    if ours.views != theirs.views:
+        return f"memory shared with the first argument\nPyTorch: {theirs.views}\ntinytensor: {ours.views}"
     if isinstance(theirs.gradients, Exception) or isinstance(ours.gradients, Exception):
         same = kind(theirs.gradients) == kind(ours.gradients)
         return None if same else f"backward\nPyTorch: {theirs.gradients!r}\ntinytensor: {ours.gradients!r}"
