@@ -1,9 +1,11 @@
 """Generated calls for every public function: the table that a new public name adds one row to.
 
-A row is a function that draws the arguments of one call, and nothing else: `"cumsum": lambda d: call(x := d.x(), d.dim(x))`.
+A row is a function that draws the arguments of one call: `"unbind": lambda d: d.called(x := d.x(), d.dim(x))`.
 It belongs to every home of its name (the module function, the method of Tensor, nn.functional); a row with a full name,
 such as "Tensor.where", belongs to that home alone. Arguments are described apart from both libraries: an `Array` becomes
 a Tensor of whichever is asked, a `Name` one of its dtypes. tests/test_generated.py makes each call twice and compares.
+
+What a row leaves out on purpose has a comment: what is outside the subset, and where PyTorch fails inside.
 """
 
 from __future__ import annotations
