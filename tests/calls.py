@@ -1,9 +1,11 @@
 """Generated calls for every public function: the table that a new public name adds one row to.
 
-A row is a function that draws the arguments of one call, and nothing else: `"cumsum": lambda d: call(x := d.x(), d.dim(x))`.
+A row is a function that draws the arguments of one call: `"unbind": lambda d: d.called(x := d.x(), d.dim(x))`.
 It belongs to every home of its name (the module function, the method of Tensor, nn.functional); a row with a full name,
 such as "Tensor.where", belongs to that home alone. Arguments are described apart from both libraries: an `Array` becomes
 a Tensor of whichever is asked, a `Name` one of its dtypes. tests/test_generated.py makes each call twice and compares.
+
+What a row leaves out on purpose has a comment: what is outside the subset, and where PyTorch fails inside.
 """
 
 from __future__ import annotations
@@ -336,7 +338,8 @@ def with_alpha(d: Draw) -> Call:
 def limits(d: Draw, **how: Any) -> Call:
     x = d.x(**how)
     kind = d.of("numbers", "tensors", "numbers")
-    limit = (lambda: d.of(-0.5, 0, 1, None, 1.5, -1)) if kind == "numbers" else lambda: d.of(d.fitting(x), None)
+    shape = tuple(d.of(n, 1) for n in x.shape[d.int(0, x.ndim) :])  # not above x's: PyTorch's backward would fail
+    limit = (lambda: d.of(-0.5, 0, 1, None, 1.5, -1)) if kind == "numbers" else lambda: d.of(d.x(shape), None)
     return d.called(x, Named({"min": d.maybe(limit), "max": d.maybe(limit)}))
 
 
@@ -549,6 +552,10 @@ def written(d: Draw) -> Call:
     at = ... if x.grad and x.leaf else at
     slices = all(isinstance(i, (int, slice, type(...), type(None))) for i in (at if isinstance(at, tuple) else (at,)))
     dtypes = (x.plain.dtype.name, *FLOATS, *WHOLE) if slices else (x.plain.dtype.name,)
+    if x.plain.dtype.kind == "f" and not slices and isinstance(at, tuple):
+        at = tuple(
+            slice(None) if isinstance(i, int) else i for i in at
+        )  # numbers beside lists: no gradient in the subset
     if x.shape[0] and not x.grad and d.rarely():
         at, dtypes = [0], (*FLOATS, *WHOLE)
     grad = None if x.plain.dtype.kind == "f" else False

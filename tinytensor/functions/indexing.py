@@ -284,7 +284,7 @@ def unique(input: Tensor) -> Tensor:
 
 def _ordered(input: Tensor, axis: int, descending: bool, count: int | None) -> ValuesIndices:
     if input.ndim == 0:
-        return ValuesIndices(input.reshape(()), core.wrap(np.zeros((), np.int64)))
+        return ValuesIndices(input.clone(), core.wrap(np.zeros((), np.int64)))
     order = _argsort(input.array, axis, descending)[(slice(None),) * axis + (slice(count),)]
     indices = core.wrap(np.ascontiguousarray(order))
     return ValuesIndices(gather(input, axis, indices), indices)

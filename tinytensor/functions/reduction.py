@@ -79,14 +79,12 @@ def std(
     return root(var(input, dim, unbiased, keepdim, correction=correction))
 
 
-def root(x: Tensor) -> Tensor:
-    """√x with derivative 0 at 0, where that of √ is ∞: what a length has at its lowest point."""
+def root(x: Tensor, p: float = 2) -> Tensor:
+    """x^(1/p) with derivative 0 at 0, where that of the root is ∞: what a length has at its lowest point."""
     zero = x == 0
-    return (
-        pointwise.sqrt(x.masked_fill(zero, 1.0)).masked_fill(zero, 0.0)
-        if builtins.bool(zero.any())
-        else pointwise.sqrt(x)
-    )
+    if builtins.bool(zero.any()):
+        return (x.masked_fill(zero, 1.0) ** (1 / p)).masked_fill(zero, 0.0)
+    return x ** (1 / p)
 
 
 @numpy_names
@@ -108,7 +106,7 @@ def norm(input: Tensor, p: float | str = "fro", dim: Dims = None, keepdim: bool 
         return root(sum(input * input, dim, keepdim))
     if not isinstance(p, (int, float)) or p <= 0:
         raise NotImplementedError(f"norm: p={p!r} is outside tinytensor's subset; use a positive number or 'fro'")
-    return sum(pointwise.abs(input) ** p, dim, keepdim) ** (1 / p)
+    return root(sum(pointwise.abs(input) ** p, dim, keepdim), p)
 
 
 @numpy_names
@@ -186,7 +184,7 @@ def _along(find: Any, input: Tensor, dim: int, keepdim: bool) -> ValuesIndices:
     """The gradient goes to the one element that was chosen, so the values are a gather."""
     indices = core.wrap(_where_extreme(find, input, dim, keepdim=True))
     if input.ndim == 0:
-        return ValuesIndices(input.reshape(()), indices.reshape(()))
+        return ValuesIndices(input.clone(), indices.reshape(()))
     values = gather(input, dim, indices)
     return ValuesIndices(values, indices) if keepdim else ValuesIndices(values.squeeze(dim), indices.squeeze(dim))
 
@@ -208,7 +206,7 @@ def cumsum(input: Tensor, dim: int) -> Tensor:
     """yᵢ = x₁ + … + xᵢ along dim. Integers add up as int64."""
     x = input if input.array.dtype.kind == "f" else cast(input, int64.numpy)
     axis = one_dim(dim, x.ndim)
-    return apply(ops.CUMSUM, x, axis=axis) if x.ndim else x.reshape(())
+    return apply(ops.CUMSUM, x, axis=axis) if x.ndim else x.clone()
 
 
 def softmax(input: Tensor, dim: int | None = None, *, dtype: DType | None = None) -> Tensor:
@@ -228,9 +226,10 @@ def log_softmax(input: Tensor, dim: int | None = None, *, dtype: DType | None = 
 def _normalised(primitive: Any, input: Tensor, dim: int | None, dtype: DType | None) -> Tensor:
     if dim is None:
         raise TypeError(f"{primitive.name}() needs dim, the dimension along which it sums to 1; often dim=-1")
+    axis = one_dim(dim, input.ndim)
     if dtype is None and input.array.dtype.kind != "f":
         raise NotImplementedError(f"{primitive.name}: not implemented for {input.dtype}; call .float() first")
-    x, axis = input if dtype is None else cast(input, dtype.numpy), one_dim(dim, input.ndim)
+    x = input if dtype is None else cast(input, dtype.numpy)
     if x.array.size == 0:
         return x.reshape(x.shape)
     if x.ndim == 0:
