@@ -11,7 +11,7 @@ from tinytensor.backend import Array, is_array
 from tinytensor.functions.dims import one_dim
 from tinytensor.functions.pointwise import as_tensor_like, cast, plain
 from tinytensor.ops import indexing as ops
-from tinytensor.tape import apply, note_return
+from tinytensor.tape import apply, note_return, note_write
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
@@ -57,12 +57,13 @@ def setitem(input: Tensor, index: Any, value: Tensor | float) -> None:
         value = value.array
     elif not isinstance(value, np.ndarray):
         value = plain(value)
-    target = input.writable("x[…] = value")
+    target = input.array
     try:
         place = target[first] if mixed else target  # numbers and slices: a view
         place[at] = value
     except ValueError as error:
         raise RuntimeError(f"x[…] = value: {error}; what fits: value broadcasts to x[…]") from None
+    note_write(target)
 
 
 def _same_place(x: Array, y: Array) -> bool:
