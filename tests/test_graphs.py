@@ -71,7 +71,9 @@ LINES = [
     "z = x * 0.5; z[:, 1] += y[0]; z[1:, :2] = 0.3",
     "z = t.zeros(3, 3, dtype=t.float64); z[1] = x[0]; z[:, 2] = y[1]; z = z + x * 0.5",
     "z = x.clone(); z.masked_fill_(t.eye(3) == 1, 0.2); z.clamp_(max=0.9)",
-    "z = x.clone(); z.copy_(y.detach()) if not z.requires_grad else None",
+    "z = x * 1; z[:2].copy_(y[0]); z = z.detach() * y",
+    "z = t.zeros(3, 3, dtype=t.float64); z.copy_(x[0]); z = z * y",
+    "z = t.zeros(3, 3, dtype=t.float64); z.fill_(x.mean()); z = z + y",
 ]
 # In place on any value, whatever else reads it: results, views, leaves. (A constant that gets a history does not hand it
 # on to views taken before, as docs/design.md says.)
@@ -83,6 +85,9 @@ WRITES = [
         "x[1] = y[0] * 1",
         "x[:, 1] += y[2]",
         "x.clamp_(min=-0.4)",
+        "x.copy_(y[1] * 0.5)",
+        "x.fill_(0.5)",
+        "x.copy_(y.detach().sin())",
         "x *= y.tanh()",
         "r = x[1]; r *= 0.5",
         "r = x[:2]; r[1] += y[0]",

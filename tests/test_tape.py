@@ -85,6 +85,23 @@ def test_the_seed_is_not_written_to() -> None:
     assert x.grad.tolist() == [3, 3]
 
 
+def test_gradients_after_the_second_are_added_in_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second makes the sum; the third and later ones make no array."""
+    add, made = np.add, []
+
+    def spy(a: Any, b: Any, **how: Any) -> Any:
+        made.append("out" not in how)
+        return add(a, b, **how)
+
+    x = leaf(1.0, 2.0)
+    y = x * 1
+    total = sum((y * i for i in range(1, 5)), y * 0).sum()
+    monkeypatch.setattr(np, "add", spy)
+    total.backward()
+    assert made == [True, False, False, False]
+    assert x.grad.tolist() == [10, 10]
+
+
 # ---------------------------------------------------------------------------- 2. a leaf owns its .grad
 
 
@@ -148,6 +165,17 @@ def test_saved_arrays_go_the_moment_their_backward_ran() -> None:
     y.sum().backward()
     assert alive == [5, 4, 3, 2, 1]
     assert all(r() is None for r in refs), "y still stands, and keeps nothing"
+
+
+def test_a_played_node_lets_go_of_the_nodes_before_it() -> None:
+    x = leaf(1.0)
+    y = x.exp()
+    z = y.sin()
+    nodes = [weakref.ref(t.grad_fn) for t in (y, z)]
+    loss = z.sum()
+    del y, z
+    loss.backward()
+    assert [n() for n in nodes] == [None, None]
 
 
 def test_with_retain_graph_saved_arrays_stay() -> None:
@@ -371,6 +399,53 @@ def test_gradient_mode_is_per_thread() -> None:
         assert in_threads(tt.is_grad_enabled) == [True], "a new thread starts with gradients on"
 
 
+def test_kernels_of_two_threads_run_at_once() -> None:
+    """Each waits for the other, in forward and in backward."""
+    both = threading.Barrier(2, timeout=10)
+
+    def forward(x: np.ndarray) -> Any:
+        both.wait()
+        return x * 2, ()
+
+    def backward(dy: np.ndarray) -> Any:
+        both.wait()
+        return (dy * 2,)
+
+    def work() -> float:
+        x = leaf(1.0)
+        tape.apply(passing(forward, backward), x).backward()
+        return float(x.grad.item())
+
+    assert in_threads(work, work) == [2, 2]
+
+
+def test_one_thread_writes_in_place_while_another_goes_backward() -> None:
+    many = [tt.zeros(1) for _ in range(2000)]
+    for x in many:
+        x.zero_()
+    done = threading.Event()
+
+    def write() -> None:
+        while not done.is_set():
+            tt.zeros(1).zero_()
+
+    def play() -> float:
+        x = leaf(1.0)
+        try:
+            for _ in range(50):
+                (x * 2).sum().backward()
+        finally:
+            done.set()
+        return float(x.grad.item())
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        assert in_threads(write, play) == [None, 100]
+    finally:
+        sys.setswitchinterval(interval)
+
+
 def test_graphs_of_two_threads_are_apart() -> None:
     weights = tt.tensor(np.random.default_rng(0).standard_normal((6, 6)))
 
@@ -487,6 +562,20 @@ def test_writing_to_a_mask_that_a_backward_needs_is_refused() -> None:
         y.sum().backward()
 
 
+def test_the_dates_of_writes_go_with_the_memory() -> None:
+    records = (tape._written, tape._rewritten, tape._orphans)
+    gc.collect()
+    before = [len(r) for r in records]
+    x = leaf(1.0, 2.0)
+    y, c = x * 1, tt.zeros(2, dtype=tt.float64)
+    y.add_(1)
+    y[0] += 2
+    c[:1].add_(x[:1])
+    assert [len(r) for r in records] == [before[0] + 2, before[1] + 2, before[2] + 1]
+    del y, c
+    assert [len(r) for r in records] == before
+
+
 def test_writing_where_no_backward_needs_it_is_allowed() -> None:
     x, c = leaf(1.0, 1.0), tt.tensor([1.0, 2.0], dtype=tt.float64)
     y = (x + c).sum()  # add saves no values
@@ -550,6 +639,49 @@ def test_an_exception_in_a_backward_leaves_no_half_of_a_gradient() -> None:
     assert np.geterr()["over"] != "ignore"
     (b * 3).sum().backward()
     assert b.grad.tolist() == [8]
+
+
+def test_an_exception_in_a_forward_leaves_the_state_clean() -> None:
+    def fail(x: np.ndarray) -> Any:
+        raise FloatingPointError("planted")
+
+    x, errors = leaf(1.0, 2.0), np.geterr()
+    y = x * 3
+    for error, call in (
+        (RuntimeError, lambda: y + tt.ones(3)),
+        (RuntimeError, lambda: y @ tt.ones(3, dtype=tt.float64)),
+        (FloatingPointError, lambda: tape.apply(passing(fail, fail), y)),
+        (IndexError, lambda: y[5]),
+        (RuntimeError, lambda: y.add_(tt.ones(3))),
+        (RuntimeError, lambda: y.__setitem__(0, tt.ones(3))),
+        (RuntimeError, lambda: y.clamp_()),
+    ):
+        with pytest.raises(error):
+            call()
+        assert tt.is_grad_enabled()
+        assert np.geterr() == errors
+    assert y.tolist() == [3, 6]
+    (y * y).sum().backward()
+    assert x.grad.tolist() == [18, 36]
+
+
+def test_an_in_place_operation_that_failed_wrote_nothing() -> None:
+    """So a backward that needs the values goes on."""
+    for write in (
+        lambda c: c.add_(tt.ones(3)),
+        lambda c: c.mul_("2"),
+        lambda c: c.copy_(tt.ones(3)),
+        lambda c: c.fill_(tt.ones(3)),
+        lambda c: c.__setitem__(0, tt.ones(3)),
+        lambda c: c.__setitem__(7, 1.0),
+        lambda c: c.clamp_(),
+    ):
+        x, c = leaf(1.0, 1.0), tt.tensor([1.0, 2.0], dtype=tt.float64)
+        y = (x * c).sum()
+        with pytest.raises((RuntimeError, TypeError, IndexError)):
+            write(c)
+        y.backward()
+        assert x.grad.tolist() == c.tolist() == [1, 2]
 
 
 def test_an_exception_restores_the_gradient_mode() -> None:
@@ -795,6 +927,11 @@ def test_gradients_that_grad_returns_are_the_callers() -> None:
     a.mul_(10)
     assert b.tolist() == [1, 1]
     assert not np.shares_memory(a.array, b.array)
+    seed = tt.ones(2, dtype=tt.float64)
+    z = y + 1
+    returned = [g.array for g in tt.autograd.grad(z + 1, [y, z], seed)]
+    assert not any(np.shares_memory(g, seed.array) for g in returned)
+    assert not np.shares_memory(*returned)
 
 
 def test_bad_seeds_and_roots() -> None:
@@ -899,15 +1036,6 @@ def test_a_retained_gradient_adds_up() -> None:
     z.backward(retain_graph=True)
     z.backward()
     assert (y.grad.item(), x.grad.item()) == (24, 72)
-
-
-def test_the_dates_of_writes_go_with_the_memory() -> None:
-    gc.collect()
-    before = len(tape._written)
-    xs = [tt.ones(3).add_(1) for _ in range(100)]
-    del xs
-    gc.collect()
-    assert len(tape._written) <= before
 
 
 def test_kernels_of_another_thread_are_quiet_too() -> None:

@@ -198,7 +198,38 @@ def test_in_place_on_a_view_of_a_result_changes_what_it_views() -> None:
             y.sum()
 
 
-@pytest.mark.parametrize("view", ["y.split(1)[0]", "y.unbind(1)[0]", "y[None].expand(2, 2, 3)", "x[0]", "x.view(6)"])
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "r = y[0]; r *= 2; y * 1",
+        "r = y[0]; r *= 2; y[1] = r",
+        "r = y[0]; r *= 2; q = r[:1]; q *= 3; y[0, :1] = q",
+        "v = y[0]; r = y[1]; r *= 2; y[0] = v",
+        "v = y[0]; y += 1; v * 1",
+        "v = y.t(); y[1] = 0.0; v.sum()",
+        "v = y.view(6); y.zero_(); v += 1",
+        "v = y[0]; y.copy_(x); v.backward(v.detach())",
+        "c = y.detach() * 0; c[0].add_(x[0]); c * x",
+    ],
+)
+def test_what_would_have_to_take_over_another_gradient_is_refused(lines: str) -> None:
+    x = tt.ones(2, 3, requires_grad=True)
+    *before, last = lines.split("; ")
+    names = {"x": x, "y": x * 2}
+    exec("; ".join(before), names)
+    with pytest.raises(RuntimeError, match="inplace"):
+        exec(last, names)
+    x = pytest.importorskip("torch").ones(2, 3, requires_grad=True)
+    exec(lines, {"x": x, "y": x * 2})  # PyTorch rewrites the history
+
+
+REFUSED_VIEWS = [
+    "y.split(1)[0]", "y.unbind(1)[0]", "y[None].expand(2, 2, 3)", "x[0]", "x.view(6)", "x.t()", "x.expand(2, 3)",
+    "x.t()[1:].view_as(x[:, 1:].t())", "x[:, None].squeeze(1)", "t.einsum('ij->ji', x)",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("view", REFUSED_VIEWS)
 def test_in_place_on_these_views_is_refused_as_in_pytorch(view: str) -> None:
     for t in (pytest.importorskip("torch"), tt):
         x = t.ones(2, 3, requires_grad=True)
@@ -229,7 +260,7 @@ def test_a_constant_does_not_lose_the_gradient_written_through_its_view() -> Non
 def test_a_view_after_backward_is_not_written() -> None:
     """It no longer knows whether it is a view of a leaf."""
     x = tt.ones(2, 3, requires_grad=True)
-    for view in (x[0], x.view(6), x.t()):
+    for view in (x[0], x.view(6), x.t(), x.expand(2, 3), tt.einsum("ij->ji", x)):
         view.sum().backward()
         with pytest.raises(RuntimeError, match="after backward"):
             view.mul_(2)

@@ -365,19 +365,6 @@ class Tensor:
 
     # ----------------------------------------------------------------------------------- in place
 
-    def writable(self, what: str) -> Array:
-        """The array, for writing in place; RuntimeError where a gradient depends on its present values."""
-        if self._requires_grad and tape.is_grad_enabled():
-            if self._node is None:
-                raise RuntimeError(
-                    f"a leaf Variable that requires grad is being used in an in-place operation ({what})"
-                )
-            raise RuntimeError(
-                f"{what} on a result that requires grad is outside tinytensor's subset: use the form that returns"
-            )
-        tape.note_write(self.array)
-        return self.array
-
     def zero_(self) -> Tensor:
         """0 everywhere."""
         return self.fill_(0)
@@ -387,25 +374,27 @@ class Tensor:
         value = pointwise.filling("fill_", value, self)
         if self._needs_tape("fill_", value):
             return self._become("fill_", tape.apply(SETITEM, self, value.to(self), index=...))
-        self.writable("fill_")[...] = value.array
+        self.array[...] = value.array
+        tape.note_write(self.array)
         return self
 
     def copy_(self, src: Tensor, non_blocking: builtins.bool = False) -> Tensor:
         """The values of src, broadcast and cast. non_blocking is a hint, for copies between devices."""
         if self._needs_tape("copy_", src):
             return self._become("copy_", tape.apply(SETITEM, self, F.expand_as(src.to(self), self), index=...))
-        target, source = self.writable("copy_"), src.detach().to(self).array
+        target, source = self.array, src.detach().to(self).array
         no_overlap("copy_", target)
         try:
             target[...] = np.broadcast_to(source, target.shape)
         except ValueError:
             raise RuntimeError(f"copy_: {tuple(src.shape)} does not broadcast to {tuple(self.shape)}") from None
+        tape.note_write(self.array)
         return self
 
     def _update(self, name: str, ufunc: np.ufunc, function: Any, other: Any) -> Tensor:
         if self._needs_tape(name, other):
             return self._become(name, function(self._before(), other))
-        target = self.writable(name)
+        target = self.array
         no_overlap(name, target)
         value = other.array if isinstance(other, Tensor) else pointwise.plain(other)
         try:
@@ -415,6 +404,7 @@ class Tensor:
             raise RuntimeError(
                 f"{name}: the result does not fit a {tuple(self.shape)} {self.dtype} tensor ({error})"
             ) from None
+        tape.note_write(target)
         return self
 
     def _needs_tape(self, name: str, *others: Any) -> builtins.bool:
@@ -427,7 +417,7 @@ class Tensor:
         if not any(getattr(t, "_requires_grad", False) for t in (self, *others)):
             return False
         if self._requires_grad and self._node is None:
-            self.writable(name)
+            raise RuntimeError(f"a leaf Variable that requires grad is being used in an in-place operation ({name})")
         if self._node is not None and self._node.makes_view() and self._node.viewed() is None:
             raise RuntimeError(
                 f"{name} on a view of a leaf that requires grad, on one output of several, or (outside tinytensor's subset)"

@@ -11,7 +11,7 @@ from tinytensor.backend import Array, is_array
 from tinytensor.functions.dims import one_dim
 from tinytensor.functions.pointwise import as_tensor_like, cast, filling
 from tinytensor.ops import indexing as ops
-from tinytensor.tape import apply, note_return
+from tinytensor.tape import apply, note_return, note_write
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
@@ -59,7 +59,7 @@ def setitem(input: Tensor, index: Any, value: Tensor | float) -> None:
         value = value.array
     elif not isinstance(value, np.ndarray):
         value = filling("x[…] = value", value, input).array
-    target = input.writable("x[…] = value")
+    target = input.array
     try:
         place = target[first] if mixed else target  # numbers and slices: a view
         if then is None:
@@ -68,6 +68,7 @@ def setitem(input: Tensor, index: Any, value: Tensor | float) -> None:
             place[at] = value
     except (ValueError, TypeError) as error:
         raise RuntimeError(f"x[…] = value: {error}; what fits: value broadcasts to x[…]") from None
+    note_write(target)
 
 
 def _check_dtype(input: Tensor, then: Any, value: Tensor) -> None:
