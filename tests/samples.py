@@ -316,6 +316,9 @@ SAMPLES: dict[str, list[Sample]] = {
             (["ij", "k"], "i", (normal(2, 3), normal(4))),
             (["i", "i"], "i", (normal(1), normal(1, seed=1))),
             (["ij", "jk"], "ik", (normal(0, 3), normal(3, 2))),
+            (["ij", "jk"], "ik", (normal(2, 1), normal(3, 4))),  # a size of 1 broadcasts, on either side
+            (["ij", "jk"], "ik", (normal(2, 3), normal(1, 4))),
+            (["ij", "jk"], "ikj", (normal(2, 2), normal(1, 4))),
         ]
     ],
     "linear": [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import tracemalloc
 
 import numpy as np
@@ -400,13 +401,12 @@ def test_a_schedule_for_another_number_of_groups_is_refused():
             ours.load_state_dict(other.state_dict())
 
 
-# -------------------------------------------------------------------------------------- clipping
-
-
 SCHEDULES = {
     "step": lambda s, o: s.StepLR(o, 3, gamma=0.5),
     "exponential": lambda s, o: s.ExponentialLR(o, 0.9),
     "linear": lambda s, o: s.LinearLR(o, 0.2, 0.9, total_iters=4),
+    "linear, by default": lambda s, o: s.LinearLR(o),
+    "linear, to zero": lambda s, o: s.LinearLR(o, 1.0, 0.0),
     "cosine": lambda s, o: s.CosineAnnealingLR(o, T_max=5, eta_min=0.01),
     "warm-up, then cosine": lambda s, o: s.SequentialLR(
         o, [s.LinearLR(o, 0.1, total_iters=3), s.CosineAnnealingLR(o, 6), s.StepLR(o, 2)], milestones=[3, 8]
@@ -432,19 +432,48 @@ def test_schedules(make):
     assert len({tuple(r) for r in rates[0]}) > 3
 
 
-@pytest.mark.parametrize("options", [{}, {"mode": "max", "min_lr": 0.02}, {"threshold": 0.5, "factor": 0.3}])
-def test_reduce_on_plateau(options):
-    metrics = [3.0, 2.0, 2.0, 1.9999, 2.5, 1.0, 1.0, 1.0, 1.0, 0.9, 0.9, 5.0, 5.0, 5.0, 5.1]
-    rates = []
+@pytest.mark.parametrize(
+    "name, arguments", [("StepLR", (3,)), ("ExponentialLR", (0.9,)), ("LinearLR", ()), ("CosineAnnealingLR", (5,))]
+)
+def test_schedules_continue_from_a_state_alone(name, arguments):
+    opt = SGD([{"params": parameters(tt), "initial_lr": 0.1}], lr=0.05)
+    with pytest.raises(NotImplementedError, match="load_state_dict"):
+        getattr(tt.optim.lr_scheduler, name)(opt, *arguments, last_epoch=4)
+    assert opt.param_groups[0]["lr"] == 0.05
+
+
+FALLING = [3.0, 2.0, 2.0, 1.9999, 2.5, 1.0, 1.0, 1.0, 1.0, 0.9, 0.9, 5.0, 5.0, 5.0, 5.1]
+RISING = [1.0, 2.0, 2.0, 2.0001, 2.5, 2.5, 2.6, 2.7, 2.8, 9.0, 9.5, 3.0, 3.0, 20.0]
+
+
+@pytest.mark.parametrize("metrics", [FALLING, RISING, [1.0] * 40], ids=["falling", "rising", "level"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"patience": 1},
+        {"mode": "max", "min_lr": 0.02, "patience": 1},
+        {"threshold": 0.5, "factor": 0.3, "patience": 1},
+        {"threshold": 0.25, "mode": "max", "patience": 0},
+        {"threshold": 0.0, "patience": 2},
+        {},
+    ],
+)
+def test_reduce_on_plateau(options, metrics):
+    seen = []
     for lib in (tt, torch):
         opt = lib.optim.SGD(parameters(lib), lr=0.1)
-        schedule = lib.optim.lr_scheduler.ReduceLROnPlateau(opt, patience=1, **options)
-        rates.append([])
+        schedule = lib.optim.lr_scheduler.ReduceLROnPlateau(opt, **options)
+        seen.append([(schedule.last_epoch, *schedule.get_last_lr())])
         for metric in metrics:
             schedule.step(lib.tensor(metric))
-            rates[-1].append(opt.param_groups[0]["lr"])
-    assert rates[0] == rates[1]
-    assert len(set(rates[0])) > 1
+            assert schedule.get_last_lr() == [opt.param_groups[0]["lr"]]
+            seen[-1].append((schedule.last_epoch, schedule.num_bad_epochs, schedule.best, *schedule.get_last_lr()))
+    assert seen[0] == seen[1]
+
+
+def test_a_schedules_state_is_numbers():
+    schedule = SCHEDULES["warm-up, then cosine"](tt.optim.lr_scheduler, SGD(parameters(tt), lr=0.1))
+    assert json.loads(json.dumps(schedule.state_dict())) == schedule.state_dict()
 
 
 def test_schedules_continue_and_refuse():
@@ -472,6 +501,9 @@ def test_schedules_continue_and_refuse():
         ):
             with pytest.raises(ValueError):
                 call()
+
+
+# -------------------------------------------------------------------------------------- clipping
 
 
 @pytest.mark.parametrize("norm_type", [2.0, 1.0, float("inf"), 3])

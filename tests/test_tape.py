@@ -16,6 +16,7 @@ import pytest
 
 import tinytensor as tt
 from tinytensor import tape
+from tinytensor.nn import functional as F
 from tinytensor.primitive import Primitive
 
 
@@ -1108,3 +1109,25 @@ def test_grad_of_a_leaf_leaves_other_branches_for_a_second_pass() -> None:
     (dw,) = tt.autograd.grad((a * w).sum(), w)
     a.sum().backward()
     assert (dw.item(), u.grad.item()) == (4, 4)
+
+
+def test_a_view_of_a_constant_that_was_given_a_gradient_binds_its_memory_alone() -> None:
+    base = tt.zeros(3)
+    base[:2].add_(tt.ones(2, requires_grad=True))
+    w, constant = tt.ones(2, requires_grad=True), tt.ones(3, 2)
+    (F.linear(constant, w) * tt.ones(3)).sum().backward()  # other constants, and an absent bias
+    assert w.grad.tolist() == [3, 3]
+    for use in (lambda: base * tt.ones(3, requires_grad=True), lambda: base * 2):
+        with pytest.raises(RuntimeError, match="shares memory"):
+            use()
+    with tt.no_grad():
+        assert (base * 2).tolist() == [2, 2, 0]
+
+
+def test_a_view_that_is_written_back_to_its_place() -> None:
+    x = tt.ones(3, requires_grad=True)
+    y = x * 2
+    y[0] = y[0]
+    y[1:] = y[1:] * 3
+    y.sum().backward()
+    assert x.grad.tolist() == [2, 6, 6]

@@ -54,7 +54,8 @@ def einsum_backward(dy: Array, xs: tuple[Array, ...], inputs: list[str], output:
         names = [s for j, s in enumerate(inputs) if j != i]
         known = "".join(c for c in letters if c in output or any(c in s for s in names))
         dx = np.einsum(f"{','.join([output, *names])}->{known}", dy, *others, optimize=len(others) > 0)
-        dx = dx.reshape([sizes[c] if c in known else 1 for c in letters])  # a letter of its own was summed away
+        there = dict(zip(known, dx.shape))
+        dx = dx.reshape([there.get(c, 1) for c in letters])  # a letter of its own was summed away
         dxs.append(unbroadcast(np.broadcast_to(dx, [sizes[c] for c in letters]), xs[i].shape))
     return tuple(dxs)
 

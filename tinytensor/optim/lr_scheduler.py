@@ -89,18 +89,28 @@ class LambdaLR(LRScheduler):
         super().load_state_dict(state)
 
 
+def _from_start(last_epoch: int) -> None:
+    """NotImplementedError for what PyTorch does from the rates that it finds, which need not be those of last_epoch."""
+    if last_epoch != -1:
+        raise NotImplementedError(
+            "last_epoch is outside the subset here: load_state_dict() of the schedule that goes on"
+        )
+
+
 class StepLR(LambdaLR):
     """lr = initial_lr · gamma^⌊epoch / step_size⌋."""
 
     def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1, last_epoch: int = -1) -> None:
-        super().__init__(optimizer, lambda epoch: gamma ** (epoch // step_size), last_epoch)
+        _from_start(last_epoch)
+        super().__init__(optimizer, lambda epoch: gamma ** (epoch // step_size))
 
 
 class ExponentialLR(LambdaLR):
     """lr = initial_lr · gamma^epoch."""
 
     def __init__(self, optimizer: Optimizer, gamma: float, last_epoch: int = -1) -> None:
-        super().__init__(optimizer, lambda epoch: gamma**epoch, last_epoch)
+        _from_start(last_epoch)
+        super().__init__(optimizer, lambda epoch: gamma**epoch)
 
 
 class LinearLR(LambdaLR):
@@ -114,21 +124,23 @@ class LinearLR(LambdaLR):
         total_iters: int = 5,
         last_epoch: int = -1,
     ) -> None:
+        _from_start(last_epoch)
         if not (0 < start_factor <= 1 and 0 <= end_factor <= 1):
             raise ValueError(f"LinearLR: factors lie between 0 and 1, not at {start_factor} and {end_factor}")
 
         def factor(epoch: int) -> float:
             return start_factor + (end_factor - start_factor) * min(epoch, total_iters) / total_iters
 
-        super().__init__(optimizer, factor, last_epoch)
+        super().__init__(optimizer, factor)
 
 
 class CosineAnnealingLR(LRScheduler):
     """lr = eta_min + (initial_lr − eta_min) (1 + cos(π epoch / T_max)) / 2. Source: Loshchilov and Hutter 2017."""
 
     def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1) -> None:
+        _from_start(last_epoch)
         self.T_max, self.eta_min = T_max, eta_min
-        super().__init__(optimizer, last_epoch)
+        super().__init__(optimizer)
 
     def get_lr(self) -> list[float]:
         """The rate of each group."""
@@ -146,8 +158,9 @@ class SequentialLR(LRScheduler):
             raise ValueError(
                 f"{len(schedulers)} schedulers need {len(schedulers) - 1} milestones, not {len(milestones)}"
             )
+        _from_start(last_epoch)
         self.schedulers, self.milestones = schedulers, milestones
-        super().__init__(optimizer, last_epoch)
+        super().__init__(optimizer)
 
     def get_lr(self) -> list[float]:
         """The rates of the scheduler whose turn it is."""
@@ -160,7 +173,7 @@ class SequentialLR(LRScheduler):
 class ReduceLROnPlateau(LRScheduler):
     """lr ← factor · lr, at least min_lr, when a metric has not fallen (mode "max": risen) for more than `patience` epochs.
 
-    Fallen is below the best by more than threshold, times the best.
+    Fallen is below the best by more than threshold, times the best. A change of eps or less is not made.
     """
 
     def __init__(
@@ -172,11 +185,12 @@ class ReduceLROnPlateau(LRScheduler):
         threshold: float = 1e-4,
         *,
         min_lr: float = 0,
+        eps: float = 1e-8,
     ) -> None:
         if factor >= 1.0 or mode not in ("min", "max"):
             raise ValueError(f"Factor should be < 1.0, mode 'min' or 'max', not {factor} and {mode!r}")
         self.optimizer, self.mode, self.factor, self.patience = optimizer, mode, factor, patience
-        self.threshold, self.min_lr = threshold, min_lr
+        self.threshold, self.min_lr, self.eps = threshold, min_lr, eps
         self.best = math.inf if mode == "min" else -math.inf
         self.num_bad_epochs = self.last_epoch = 0
         self._last_lr = [group["lr"] for group in optimizer.param_groups]
@@ -192,7 +206,8 @@ class ReduceLROnPlateau(LRScheduler):
         if self.num_bad_epochs > self.patience:
             self.num_bad_epochs = 0
             for group in self.optimizer.param_groups:
-                group["lr"] = max(group["lr"] * self.factor, self.min_lr)
+                lower = max(group["lr"] * self.factor, self.min_lr)
+                group["lr"] = lower if group["lr"] - lower > self.eps else group["lr"]
         self._last_lr = [group["lr"] for group in self.optimizer.param_groups]
 
 
