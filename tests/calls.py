@@ -262,7 +262,7 @@ class Draw:
 
 
 def fill(rng: np.random.Generator, shape: tuple[int, ...], dtype: str, kind: str) -> np.ndarray:
-    """Values: plain (no two alike), ties (halves and small integers), positive, or special ones."""
+    """Values: plain (no two alike), ties (halves and small integers), positive, unit (in [0, 1)), or special ones."""
     if dtype == "bool":
         return rng.integers(0, 2, shape).astype(bool)
     if dtype in INTS:
@@ -273,6 +273,8 @@ def fill(rng: np.random.Generator, shape: tuple[int, ...], dtype: str, kind: str
         return rng.choice(np.array([math.nan, math.inf, -math.inf, 0.0, -0.0, 1.0, -1.5, 2.5], dtype), shape)
     if kind == "ties":
         return (rng.integers(-3, 4, shape) / 2).astype(dtype)
+    if kind == "unit":
+        return np.asarray(rng.random(shape).astype(dtype))
     values = rng.random(shape) * 2 + 0.5 if kind == "positive" else rng.standard_normal(shape) * 1.5
     return np.asarray(values.astype(dtype))
 
@@ -302,8 +304,11 @@ def strategy(row: Row) -> st.SearchStrategy[Call]:
 # ------------------------------------------------------------------------------------------ pointwise
 
 
-def unary(d: Draw) -> Call:
-    return d.called(d.x())
+WRITTEN: dict[str, Any] = {"leaf": None, "kinds": ("plain", "ties")}  # a Tensor that is written in place
+
+
+def unary(d: Draw, **how: Any) -> Call:
+    return d.called(d.x(**how))
 
 
 def binary(d: Draw) -> Call:
@@ -363,7 +368,37 @@ def gelu(d: Draw) -> Call:
     return d.called(x, approximate=d.maybe(lambda: d.of("none", "tanh", "none", "tanh", "erf")))
 
 
+def rounded(d: Draw, **how: Any) -> Call:
+    return d.called(d.x(**how), decimals=d.maybe(lambda: d.of(0, 1, -1, 2)))
+
+
+def between(d: Draw, **how: Any) -> Call:
+    """lerp: all of one dtype, rarely not. Finite: PyTorch goes from the nearer end, so that ∞ makes another nan."""
+    finite = ("plain", "ties")
+    x = d.x(dtypes=("float64", *FLOATS), **{"kinds": finite, **how})
+    own = (x.plain.dtype.name,) * 7 + (d.of(*FLOATS, "int64"),)
+    weight = d.x(d.of((), x.shape), own[:1], kinds=finite) if d.flag() else d.of(0.5, 2, 0, -1.5)
+    return d.called(x, d.fitting(x, own, kinds=finite), weight)
+
+
+def with_product(d: Draw, **how: Any) -> Call:
+    x = d.x(**how)
+    return d.called(x, d.fitting(x), d.fitting(x), value=d.maybe(lambda: d.of(2, 0.5, -1)))
+
+
+def with_quotient(d: Draw, **how: Any) -> Call:
+    """addcdiv: of one dtype, for PyTorch's backward fails of a float by an integer."""
+    x = d.x(dtypes=(*FLOATS, "float64", "float32", "int64"), **how)
+    a, b = (d.fitting(x, (x.plain.dtype.name,), kinds=("plain", "special", "ties")) for _ in range(2))
+    return d.called(x, a, b, value=d.maybe(lambda: d.of(2, 0.5, -1)))
+
+
 POINTWISE = {
+    **dict.fromkeys(["log1p", "expm1", "erf", "reciprocal", "sign", "floor", "ceil", "trunc"], unary),
+    "round": rounded,
+    "lerp": between,
+    "addcmul": with_product,
+    "addcdiv": with_quotient,
     **dict.fromkeys(["exp", "log", "log2", "log10", "sqrt", "rsqrt", "square", "sin", "cos", "tanh", "sigmoid"], unary),
     **dict.fromkeys(["relu", "abs", "neg", "isfinite", "isinf", "isnan", "logical_not", "silu"], unary),
     **dict.fromkeys(["Tensor.__abs__", "Tensor.__neg__"], unary),
@@ -562,7 +597,87 @@ def written(d: Draw) -> Call:
     return d.called(x, at, d.of(d.number(), d.x(d.of((), (1,), (3,), (2, 3), (2,)), dtypes, grad=grad)))
 
 
+def placed(d: Draw, *, numbers: bool, twice: bool, **how: Any) -> Call:
+    """scatter: no place twice, for which of two values stays is PyTorch's own business; scatter_add: any."""
+    x = d.x(low=1, **how)
+    dim = d.dim(x)
+    axis = dim % x.ndim
+    at = tuple(d.int(0, n) for n in x.shape)
+    shape = (*at[:axis], d.int(0, 3), *at[axis + 1 :]) if twice else at
+    kinds = ("int64",) * 7 + ("int64" if 0 in shape else "int32",)  # of nothing, PyTorch takes any
+    index = d.indices(shape, x.shape[axis], kinds)
+    if not twice:
+        values = np.argsort(np.random.default_rng(d.int(0, 99)).random(x.shape), axis)[tuple(slice(n) for n in at)]
+        index = Array(values.astype(index.plain.dtype))
+    source, own = tuple(n + d.of(0, 0, 1) for n in index.shape), (x.plain.dtype.name,)
+    if d.rarely() and 0 not in index.shape:
+        source, own = d.of((source, (*FLOATS, "int64")), (tuple(n - 1 for n in source), own))
+    grad = None if source == index.shape else False  # PyTorch's backward fails with a larger src
+    src = d.number() if numbers and d.flag() else d.x(source, own, **{**how, "leaf": True}, grad=grad)
+    return d.called(x, Named({"dim": dim, "index": index, "src" if isinstance(src, Array) else "value": src}))
+
+
+def slices(d: Draw, x: Array, twice: bool = True) -> tuple[int, Array, tuple[int, ...]]:
+    """A dimension, a vector of indices along it (each at most once unless twice), and the shape of what it names."""
+    dim = d.dim(x)
+    axis = dim % max(x.ndim, 1)
+    n = x.shape[axis] if x.ndim else 1
+    index = d.indices((d.int(0, 3 if twice else 1) if n else 0,), n, ("int64", "int64", "int32"))
+    if not twice and n and d.flag():
+        index = Array(np.arange(n)[:: d.of(1, -1)].copy())
+    return dim, index, (*x.shape[:axis], index.plain.size, *x.shape[axis + 1 :]) if x.ndim else ()
+
+
+def selected(d: Draw) -> Call:
+    x = d.x()
+    dim, index, _ = slices(d, x)
+    return d.called(x, Named({"dim": dim, "index": index}))
+
+
+def with_source(d: Draw, twice: bool = True, **how: Any) -> Call:
+    x = d.x(low=1, **how)
+    dim, index, shape = slices(d, x, twice)
+    source = d.x(d.shape(1) if d.rarely() else shape, (x.plain.dtype.name,), **how)
+    alpha = d.maybe(lambda: d.of(2, -1)) if twice else ABSENT
+    return d.called(x, Named({"dim": dim, "index": index, "source": source}), alpha=alpha)
+
+
+def filled_slices(d: Draw, **how: Any) -> Call:
+    x = d.x(low=1, **how)
+    dim, index, _ = slices(d, x)
+    return d.called(x, dim, index, d.filling(x) if x.plain.dtype.kind == "f" else d.of(2, True, 0))
+
+
+def masked(d: Draw) -> Call:
+    x = d.x()
+    return d.called(x, d.mask(x))
+
+
+def counted_numbers(d: Draw) -> Call:
+    x = d.indices(
+        d.shape(0, 2) if d.rarely() else d.shape(1, 1), 4, ("int64", "int32", "float32" if d.rarely() else "int64")
+    )
+    weights = ABSENT if d.flag() else d.x(x.shape, ("float64", "float32", "int64"), grad=False, kinds=("plain", "ties"))
+    return d.called(x, Named({"weights": weights, "minlength": d.maybe(lambda: d.of(0, 2, 7))}))
+
+
+def in_bins(d: Draw) -> Call:
+    x = d.x(dtypes=("float64", "float32"), grad=False, kinds=("plain",), low=1)
+    return d.called(x, d.of(4, 1, 7), density=d.maybe(d.flag))
+
+
 POSITIONS = {
+    "scatter": lambda d: placed(d, numbers=True, twice=False),
+    "scatter_add": lambda d: placed(d, numbers=False, twice=True),
+    "index_select": selected,
+    "index_add": with_source,
+    "index_copy": lambda d: with_source(d, twice=False),
+    "index_fill": filled_slices,
+    "masked_select": masked,
+    "nonzero": lambda d: d.called(d.x(), as_tuple=d.maybe(d.flag)),
+    "bincount": counted_numbers,
+    "histogram": in_bins,
+    "argsort": ordered,
     "gather": picks,
     "topk": largest,
     "sort": ordered,
@@ -627,7 +742,36 @@ def equations(d: Draw) -> Call:
     return d.called(equation, *(operands if d.flag() else [operands]))
 
 
+FACTORS = {"mm": ("nk", "km"), "bmm": ("bnk", "bkm"), "mv": ("nk", "k"), "dot": ("k", "k")}
+
+
+def factors(d: Draw, name: str) -> tuple[Array, Array]:
+    """Two factors, rarely such as do not fit; not with too few dimensions, where PyTorch's baddbmm fails inside."""
+    size = {"b": d.of(2, 1, 3), "n": d.of(2, 3, 1, 0), "k": d.of(3, 2, 1), "m": d.of(2, 1, 3)}
+    a, b = (tuple(size[c] for c in letters) for letters in FACTORS[name])
+    dtype = d.dtype((*FLOATS, "float64", *INTS))
+    return d.x(a, (dtype,)), d.x(d.shape(len(b)) if d.rarely() else b, ("float32" if d.rarely() else dtype,))
+
+
+def product_of(name: str) -> Callable[[Draw], Call]:
+    return lambda d: d.called(*factors(d, name))
+
+
+def sum_with_product(name: str) -> Callable[[Draw], Call]:
+    def draw(d: Draw) -> Call:
+        a, b = factors(d, name)
+        shape = (*a.shape[:-1], *b.shape[-1:])
+        whole = a.plain.dtype.kind == "i"
+        scales = {n: d.maybe(lambda: d.of(2, 1, -1, 0) if whole else d.of(0.5, 2, 1, 0)) for n in ("beta", "alpha")}
+        return d.called(d.x(d.broadcastable(shape), (a.plain.dtype.name,)), a, b, **scales)
+
+    return draw
+
+
 MATRICES = {
+    **{name: product_of(name) for name in FACTORS},
+    "addmm": sum_with_product("mm"),
+    "baddbmm": sum_with_product("bmm"),
     "matmul": matrices,
     "Tensor.__matmul__": matrices,
     "outer": lambda d: d.called(x := d.x(d.shape(1, 1)), d.fitting(x) if d.rarely() else d.x(d.shape(1, 1))),
@@ -725,11 +869,41 @@ def moved(d: Draw) -> Call:
     )
 
 
-def triangle(d: Draw) -> Call:
-    return d.called(d.x(low=d.of(2, 2, 2, 0)), Named({"diagonal": d.maybe(lambda: d.int(-4, 4))}))
+def triangle(d: Draw, **how: Any) -> Call:
+    return d.called(d.x(low=d.of(2, 2, 2, 0), **how), Named({"diagonal": d.maybe(lambda: d.int(-4, 4))}))
+
+
+def narrowed(d: Draw) -> Call:
+    x = d.x(low=d.of(1, 1, 1, 0))
+    dim = d.dim(x)
+    n = x.shape[dim] if -x.ndim <= dim < x.ndim else 1
+    start = d.int(-n - 1, n + 1) if d.rarely() else d.int(-n, n)
+    room = -start if start < 0 else n - start
+    return d.called(
+        x, Named({"dim": dim, "start": start, "length": d.int(-1, 4) if d.rarely() else d.int(0, max(room, 0))})
+    )
+
+
+def one_slice(d: Draw) -> Call:
+    x = d.x(low=d.of(1, 1, 1, 0))
+    dim = d.dim(x)
+    n = x.shape[dim] if -x.ndim <= dim < x.ndim else 1
+    return d.called(x, Named({"dim": dim, "index": d.of(n, -n - 1) if d.rarely() else d.int(-n, max(n - 1, 0))}))
+
+
+def repeated_slices(d: Draw) -> Call:
+    x = d.x()
+    dim = d.maybe(lambda: d.of(None, d.dim(x), d.dim(x)))
+    whole = dim in (ABSENT, None) or not -x.ndim <= dim < x.ndim
+    n = x.plain.size if whole else x.shape[dim]
+    repeats = d.int(0, 3) if d.flag() else d.indices((n + d.rarely(),), 3)
+    return d.called(x, Named({"repeats": repeats, "dim": dim}))
 
 
 SHAPES = {
+    "narrow": narrowed,
+    "select": one_slice,
+    "repeat_interleave": repeated_slices,
     "reshape": lambda d: d.called(x := d.x(), *((d.new_shape(x),))),
     "Tensor.reshape": lambda d: d.called(x := d.x(), *d.sizes(d.new_shape(x))),
     "view": lambda d: d.called(x := d.x(), *d.sizes(d.new_shape(x))),
@@ -821,7 +995,27 @@ def drawn_rows(d: Draw) -> Call:
     )
 
 
+def older(d: Draw) -> Call:
+    return d.called(*d.of(([1, 2],), ([[1.5, 0]],), ([],), ([True],), ()))
+
+
+def drawn_normal(d: Draw) -> Call:
+    size = tuple(d.of(2, 3, 1) for _ in range(d.int(1, 2)))
+    return d.called(*d.of((0.0, 1.0, size), (-1, 2, size), (0.5, -1.0, size)))
+
+
+def drawn_events(d: Draw) -> Call:
+    if d.rarely():
+        return d.called(d.x((2, 3), *d.of((("int64",),), (FLOATS,)), kinds=("plain",), grad=False))
+    return d.called(d.x(dtypes=FLOATS, kinds=("unit",), grad=False))
+
+
 NEW = {
+    **{f"torch.{n}Tensor": older for n in ("Float", "Double", "Half", "Byte", "Int", "Long", "Bool")},
+    "new_full": lambda d: d.called(d.x(), d.size(), d.of(2, 1.5, True, -1)),
+    "new_empty": Row(lambda d: d.called(d.x(), *d.sizes(d.size())), random=True),
+    "bernoulli": Row(drawn_events, random=True, between=lambda call: (0, 1)),
+    "normal": Row(drawn_normal, random=True),
     "tensor": lambda d: d.called(nested(d), **d.new()),
     "as_tensor": lambda d: d.called(nested(d), **d.new(grad=False)),
     "from_numpy": lambda d: d.called(d.of((x := d.x()).values, x.values, [1], 2.0)),
@@ -863,12 +1057,33 @@ def random_update(d: Draw) -> Call:
     return d.called(x, *d.of((), (0.5, 2.0), (1.0,)))
 
 
+def random_rate(d: Draw) -> Call:
+    x = d.x((2, 3), ("bool",)) if d.rarely() else d.x(dtypes=FLOATS, grad=False)
+    return d.called(x, *d.of((), (0.5,), (2.0,)))
+
+
 def uniform_range(call: Call) -> tuple[float, float]:
     low, high = (*call.args[1:], *(0.0, 1.0)[len(call.args) - 1 :])
     return low, high
 
 
+WRITES = ["abs", "ceil", "cos", "erf", "exp", "expm1", "floor", "log", "log1p", "neg", "reciprocal", "relu", "rsqrt"]
+WRITES += ["sigmoid", "sign", "sin", "sqrt", "square", "tanh", "trunc"]
+
 IN_PLACE = {
+    **{f"{name}_": lambda d: unary(d, **WRITTEN) for name in WRITES},
+    "addcmul_": lambda d: with_product(d, **WRITTEN),
+    "addcdiv_": lambda d: with_quotient(d, **WRITTEN),
+    **{f"{name}_": lambda d: triangle(d, **WRITTEN) for name in ("tril", "triu")},
+    "round_": lambda d: rounded(d, **WRITTEN),
+    "lerp_": lambda d: between(d, **WRITTEN),
+    "pow_": lambda d: d.called(x := d.x(**WRITTEN), d.exponent(x)),
+    "scatter_": lambda d: placed(d, numbers=True, twice=False, **WRITTEN),
+    "scatter_add_": lambda d: placed(d, numbers=False, twice=True, **WRITTEN),
+    "index_add_": lambda d: with_source(d, **WRITTEN),
+    "index_copy_": lambda d: with_source(d, twice=False, **WRITTEN),
+    "index_fill_": lambda d: filled_slices(d, **WRITTEN),
+    "Tensor.exponential_": Row(random_rate, random=True, between=lambda call: (0, math.inf)),
     **dict.fromkeys(["add_", "sub_"], update_with_alpha),
     **dict.fromkeys(["mul_", "div_"], update),
     **dict.fromkeys([f"Tensor.__i{n}__" for n in ("add", "sub", "mul", "truediv")], update),
@@ -914,7 +1129,14 @@ def seeded_backward(d: Draw) -> Call:
     return d.called(x, d.fitting(x, grad=False) if d.rarely() else d.x(x.shape, (x.plain.dtype.name,), grad=False))
 
 
+def older_type(d: Draw) -> Call:
+    names = ("torch.FloatTensor", "torch.LongTensor", "torch.BoolTensor", "torch.ByteTensor", "torch.HalfTensor")
+    return d.called(d.x(), *d.of((), (d.type(),), (d.of(*names),), ("x",)))
+
+
 TENSOR = {
+    "byte": lambda d: d.called(d.x(kinds=("ties",))),  # a negative fraction as a byte is what the processor makes of it
+    "Tensor.type": older_type,
     **dict.fromkeys(["numel", "nelement", "dim", "element_size", "is_floating_point", "is_contiguous"], unary),
     **dict.fromkeys(
         [f"Tensor.{n}" for n in ("shape", "dtype", "device", "ndim", "is_cuda", "is_leaf", "requires_grad")], leaf
@@ -1021,9 +1243,126 @@ def dropped(d: Draw) -> Call:
     return d.called(d.x(dtypes=FLOATS), Named({"p": p, "training": d.maybe(d.flag)}))
 
 
+def leaky(d: Draw) -> Call:
+    x = d.x(kinds=("plain", "ties", "special"))
+    return d.called(x, Named({"negative_slope": d.maybe(lambda: d.of(0.1, 0.5, 0.0))}))
+
+
+def exponential(d: Draw) -> Call:
+    return d.called(d.x(dtypes=FLOATS, kinds=("plain", "ties")), Named({"alpha": d.maybe(lambda: d.of(2.0, 0.5))}))
+
+
+def softened(d: Draw) -> Call:
+    x = d.x((2, 3), ("int64",)) if d.rarely() else d.x(dtypes=FLOATS, kinds=("plain", "ties"))
+    return d.called(x, Named({"beta": d.maybe(lambda: d.of(2.0, 0.5)), "threshold": d.maybe(lambda: d.of(1.0, 5))}))
+
+
+def gated(d: Draw) -> Call:
+    x = d.x(dtypes=FLOATS, low=1, kinds=("plain", "ties"))
+    dim = d.dim(x)
+    if -x.ndim <= dim < x.ndim and not d.rarely():
+        shape = list(x.shape)
+        shape[dim] = d.of(2, 4)
+        x = d.x(tuple(shape), FLOATS, kinds=("plain", "ties"))
+    return d.called(x, Named({"dim": dim}))
+
+
+def reduced(d: Draw, *more: str) -> Any:
+    return d.maybe(lambda: d.of("mean", "sum", "none", *more, "bad" if d.rarely() else "none"))
+
+
+def compared_alike(d: Draw) -> Call:
+    """Both of one dtype: of two, PyTorch's backward fails inside."""
+    call = compared(d)
+    x, y = call.args
+    return Call((x, d.x(y.shape, (x.plain.dtype.name,), kinds=("plain", "ties"))), call.kwargs)
+
+
+def with_threshold(name: str) -> Callable[[Draw], Call]:
+    def draw(d: Draw) -> Call:
+        call = compared_alike(d)
+        return Call(call.args, {**call.kwargs, **d.of({}, {name: 0.5}, {name: 2.0})})
+
+    return draw
+
+
+def probabilities(d: Draw, **how: Any) -> Call:
+    """What is to be, in [0, 1), beside a first argument drawn as told; rarely of another shape."""
+    x = d.x(dtypes=(*FLOATS, "float64"), low=1, **how)
+    y = d.x(d.shape() if d.rarely() else x.shape, (x.plain.dtype.name,), kinds=("unit",), grad=False)
+    weight = d.of(ABSENT, ABSENT, None, d.x(x.shape[d.int(0, 1) :], (x.plain.dtype.name,), kinds=("unit",), grad=False))
+    return d.called(x, y, weight=weight, reduction=reduced(d))
+
+
+def from_logits(d: Draw) -> Call:
+    call = probabilities(d, kinds=("plain", "ties"))
+    x = call.args[0]
+    positive = d.of(ABSENT, None, d.x(x.shape[-1:], (x.plain.dtype.name,), kinds=("positive",), grad=False))
+    return Call(call.args, call.kwargs if positive is ABSENT else {**call.kwargs, "pos_weight": positive})
+
+
+def divergence(d: Draw) -> Call:
+    x = d.x(dtypes=(*FLOATS, "float64"), low=1, kinds=("plain", "ties"))
+    y = d.fitting(x, (x.plain.dtype.name,), kinds=("unit", "plain"))
+    return d.called(x, y, reduction=reduced(d, "batchmean"), log_target=d.maybe(d.flag))
+
+
+def lengths(d: Draw) -> Call:
+    x = d.x(dtypes=(*FLOATS, "float64"), low=d.of(2, 1), kinds=("plain", "ties"))
+    return d.called(x, p=d.maybe(lambda: d.of(2.0, 1, 3.0)), dim=d.maybe(lambda: d.dim(x)), eps=d.of(ABSENT, 0.5))
+
+
+def directions(d: Draw) -> Call:
+    x = d.x(dtypes=(*FLOATS, "float64"), low=d.of(2, 1), kinds=("plain",))
+    y = d.fitting(x, (x.plain.dtype.name,), kinds=("plain",))
+    eps = d.maybe(lambda: d.of(1e-8, 1e-6))  # below eps, PyTorch's gradient is that of a length that is not clamped
+    return d.called(x, y, Named({"dim": d.maybe(lambda: d.dim(x)), "eps": eps}))
+
+
+def rooted(d: Draw) -> Call:
+    shape = d.of((3,), (2, 3), (1,), (4,))
+    dtype = d.dtype((*FLOATS, "float64"))
+    x = d.x((*d.shape(0, 2), *(d.shape(1, 2) if d.rarely() else shape)), (dtype,), kinds=("plain",))
+    weight = d.of(d.x(shape, (dtype,)), ABSENT, None, d.x(d.shape(1, 1), (dtype,)) if d.rarely() else None)
+    return d.called(x, shape if d.flag() else list(shape), Named({"weight": weight, "eps": d.of(ABSENT, None, 0.1)}))
+
+
+def per_channel(d: Draw) -> Call:
+    """Batch norm: the statistics are written in training, so a call leaves them to be compared."""
+    channels, dtype = d.of(3, 1, 2), d.dtype(("float64", "float32"))
+    x = d.x((d.of(3, 2, 1), channels, *d.shape(0, 1)), (dtype,), kinds=("plain",))
+    running = [d.x((channels,), (dtype,), kinds=("positive",), grad=False, plain=True) for _ in range(2)]
+    running = d.of(running, running, [None, None])
+    parts = [d.of(ABSENT, None, d.x((channels,), (dtype,), kinds=("plain",))) for _ in range(2)]
+    rest = {"training": d.maybe(d.flag), "momentum": d.of(ABSENT, 0.3), "eps": d.of(ABSENT, 0.1)}
+    return d.called(x, *running, weight=parts[0], bias=parts[1], **rest)
+
+
+def padded(d: Draw) -> Call:
+    x = d.x(low=1)
+    ends = [d.of(1, 0, 2, -1) for _ in range(2 * d.int(0, x.ndim) + (d.rarely() and d.flag()))]
+    return d.called(x, tuple(ends) if d.flag() else ends, value=d.of(ABSENT, None, 1, 0.0))
+
+
 NORMED = 32 * 316  # layer norm divides what rounding left of x − mean by √(variance + 1e-5), 1/316 in a constant row
 
 FUNCTIONAL = {
+    "leaky_relu": leaky,
+    "elu": exponential,
+    "softplus": softened,
+    "logsigmoid": lambda d: d.called(d.x(kinds=("plain", "ties"))),
+    "glu": gated,
+    "l1_loss": compared,
+    "smooth_l1_loss": with_threshold("beta"),
+    "huber_loss": with_threshold("delta"),
+    "binary_cross_entropy": lambda d: probabilities(d, kinds=("unit",) * 7 + ("plain",)),
+    "binary_cross_entropy_with_logits": from_logits,
+    "kl_div": divergence,
+    "normalize": lengths,
+    "cosine_similarity": directions,
+    "rms_norm": Row(rooted, slack=NORMED),
+    "batch_norm": Row(per_channel, slack=NORMED),
+    "pad": padded,
     "linear": affine,
     "embedding": lookup,
     "layer_norm": Row(normed, slack=NORMED),
@@ -1107,7 +1446,88 @@ def empty_call(d: Draw) -> Call:
     return d.called()
 
 
+def loss(inputs: Callable[[Draw], Call], *options: dict[str, Any]) -> Row:
+    """A loss: one of these options, and a reduction, for the constructor."""
+    return layer(
+        lambda d: d.called(reduction=d.of(ABSENT, "sum", "none"), **d.of({}, *options)), lambda d, made: inputs(d)
+    )
+
+
+def sequence(d: Draw, made: Call, states: int = 1) -> Call:
+    """Inputs (T, B, I), (B, T, I) or (T, I) of a recurrent layer, and perhaps its state."""
+    inputs, hidden = made.args
+    steps, batch = d.of(2, 1, 3), d.of((2,), (1,), ())
+    first = made.kwargs.get("batch_first", False)
+    shape = (*batch, steps, inputs) if first else (steps, *batch, inputs)
+    state = lambda: d.x((made.kwargs.get("num_layers", 1), *batch, hidden), ("float64",), kinds=("plain",))  # noqa: E731
+    given = [] if d.flag() else [tuple(state() for _ in range(states)) if states > 1 else state()]
+    return d.called(d.x(d.shape(2) if d.rarely() else shape, ("float64",), kinds=("plain",)), *given)
+
+
+def one_step(d: Draw, made: Call, states: int = 1) -> Call:
+    inputs, hidden = made.args
+    batch = d.of((2,), (1,), ())
+    state = lambda: d.x((*batch, hidden + d.rarely()), ("float64",), kinds=("plain",))  # noqa: E731
+    given = [] if d.flag() else [tuple(state() for _ in range(states)) if states > 1 else state()]
+    return d.called(d.x((*batch, inputs), ("float64",), kinds=("plain",)), *given)
+
+
+def recurrent(states: int = 1, **options: Any) -> Row:
+    return layer(
+        lambda d: d.called(
+            *d.of((3, 2), (1, 2), (2, 1)),
+            num_layers=d.of(ABSENT, 2),
+            bias=d.maybe(d.flag),
+            batch_first=d.maybe(d.flag),
+            **{name: d.of(ABSENT, *values) for name, values in options.items()},
+        ),
+        lambda d, made: sequence(d, made, states),
+    )
+
+
+def cell(states: int = 1, **options: Any) -> Row:
+    return layer(
+        lambda d: d.called(
+            *d.of((3, 2), (1, 2), (2, 1)),
+            bias=d.maybe(d.flag),
+            **{name: d.of(ABSENT, *values) for name, values in options.items()},
+        ),
+        lambda d, made: one_step(d, made, states),
+    )
+
+
+def normalised_channels(d: Draw, made: Call) -> Call:
+    return float64(d, (d.of(3, 2), made.args[0], *d.shape(0, 1)))
+
+
 LAYERS = {
+    "nn.RMSNorm": layer(
+        lambda d: d.called(d.of(3, (2, 3), [3]), eps=d.of(ABSENT, 0.1), elementwise_affine=d.maybe(d.flag)),
+        lambda d, made: float64(d, d.shape(0, 2) + (tuple(made.args[0]) if made.args[0] != 3 else (3,))),
+        NORMED,
+    ),
+    "nn.BatchNorm1d": layer(
+        lambda d: d.called(d.of(3, 1), affine=d.maybe(d.flag), track_running_stats=d.maybe(d.flag)),
+        normalised_channels,
+        NORMED,
+    ),
+    "nn.RNN": recurrent(nonlinearity=("tanh", "relu")),
+    "nn.LSTM": recurrent(2),
+    "nn.GRU": recurrent(),
+    "nn.RNNCell": cell(nonlinearity=("tanh", "relu")),
+    "nn.LSTMCell": cell(2),
+    "nn.GRUCell": cell(),
+    "nn.ELU": layer(lambda d: d.called(d.of(1.0, 2.0)), activation),
+    "nn.LeakyReLU": layer(lambda d: d.called(d.of(0.01, 0.3)), activation),
+    "nn.Softplus": layer(lambda d: d.called(d.of(1.0, 2.0), d.of(20.0, 1.0)), activation),
+    "nn.LogSoftmax": layer(lambda d: d.called(dim=d.int(-2, 1)), activation),
+    "nn.NLLLoss": loss(classified, {"ignore_index": 0}),
+    "nn.L1Loss": loss(compared),
+    "nn.SmoothL1Loss": loss(compared_alike, {"beta": 0.5}),
+    "nn.HuberLoss": loss(compared_alike, {"delta": 0.5}),
+    "nn.BCELoss": loss(lambda d: probabilities(d, kinds=("unit",))),
+    "nn.BCEWithLogitsLoss": loss(from_logits),
+    "nn.KLDivLoss": loss(divergence, {"log_target": True}),
     "nn.Linear": layer(
         lambda d: d.called(d.of(3, 2, 1), d.of(2, 1, 3), bias=d.maybe(d.flag)),
         lambda d, made: float64(d, (*d.shape(0, 2), made.args[0])),

@@ -23,6 +23,9 @@ import tinytensor as tt
 
 torch = pytest.importorskip("torch")
 
+SETTINGS = ["compile", "get_default_dtype", "set_default_dtype", "set_default_device", "set_float32_matmul_precision"]
+SETTINGS += ["get_num_threads", "set_num_threads", "set_printoptions"]
+
 # Public names that have no row, and why.
 EXEMPT = {
     **dict.fromkeys(
@@ -33,7 +36,12 @@ EXEMPT = {
     **dict.fromkeys(["torch.no_grad", "torch.enable_grad", "torch.inference_mode"], "test_tape"),
     **dict.fromkeys(["torch.set_grad_enabled", "torch.is_grad_enabled"], "test_tape"),
     **dict.fromkeys(["nn.Module", "nn.ModuleDict", "nn.ModuleList", "nn.Parameter"], "test_module"),
-    **dict.fromkeys(["Tensor.array", "Tensor.writable"], "tinytensor's own: the array behind a Tensor"),
+    **dict.fromkeys(["torch.seed", "torch.get_rng_state", "torch.set_rng_state"], "test_random, test_settings"),
+    **dict.fromkeys([f"torch.{n}" for n in SETTINGS], "change no result: test_settings"),
+    "torch.autocast": "switches itself off without a GPU: test_settings",
+    "nn.ParameterList": "test_layers",
+    "Tensor.pin_memory": "itself, where PyTorch needs a GPU: test_settings",
+    "Tensor.array": "tinytensor's own: the array behind a Tensor",
     "Tensor.grad_fn": "a node of the tape: test_tape",
     "Tensor.cuda": "needs a GPU",
     "Tensor.__hash__": "identity: test_tensor",

@@ -448,6 +448,8 @@ EXPRESSIONS = [
     "t.erf(t.tensor([1,2]))",
     "t.reciprocal(t.tensor([2,4]))",
     "t.lerp(t.zeros(2),t.ones(2),0.25)",
+    "t.lerp(t.tensor([1]),t.tensor([2]),0.5)",
+    "t.ones(3).scatter_(0,t.tensor([0,2]),value=5.0)",
     "t.addcmul(t.zeros(2),t.ones(2),t.full((2,),3.),value=2)",
     "t.addcdiv(t.zeros(2),t.ones(2),t.full((2,),4.),value=2)",
     # products

@@ -75,7 +75,7 @@ def _of_type(name: str, dtype: DType) -> Callable[..., Tensor]:
     def make(*data: Any) -> Tensor:
         if len(data) == 1 and not isinstance(data[0], int):
             return tensor(data[0], dtype=dtype)
-        return zeros(*data, dtype=dtype)
+        return zeros(*(data or (0,)), dtype=dtype)
 
     make.__name__ = make.__qualname__ = name
     make.__doc__ = f"The older {name}([1, 2]) and {name}(2, 3): a {dtype.name} tensor of these data, of this shape."

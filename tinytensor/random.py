@@ -17,6 +17,7 @@ from tinytensor.creation import place
 from tinytensor.dtypes import dtype as DType
 from tinytensor.dtypes import int64, to_numpy_dtype
 from tinytensor.functions.dims import checked, one_by_one, sizes
+from tinytensor.functions.pointwise import implemented
 from tinytensor.tensor import Tensor, wrap
 
 
@@ -161,6 +162,8 @@ def randint(
 
 def normal(mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Generator | None = None) -> Tensor:
     """Normal numbers; mean and std are Tensors that broadcast, or numbers beside a size."""
+    if (std < 0).any() if isinstance(std, Tensor) else std < 0:
+        raise RuntimeError(f"normal expects std >= 0, but found {std}")
     like = mean + std * 0 if isinstance(mean, Tensor) else std if isinstance(std, Tensor) else None
     noise = randn(size if like is None else like.shape, generator=generator)
     y: Tensor = (noise if like is None else noise.to(like)) * std + mean
@@ -169,6 +172,7 @@ def normal(mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Gene
 
 def bernoulli(input: Tensor, *, generator: Generator | None = None) -> Tensor:
     """1 with the probability that input says, else 0. RuntimeError for one outside of [0, 1]."""
+    implemented("bernoulli", "f", input)
     p = input.detach()
     if p.numel() and not (float(p.min()) >= 0 and float(p.max()) <= 1):
         raise RuntimeError("Expected p_in >= 0 && p_in <= 1 to be true: bernoulli takes probabilities")

@@ -502,7 +502,8 @@ class Tensor:
         """Numbers with density λe^(−λx), by inverting their distribution function 1 − e^(−λx)."""
         from tinytensor.random import rand
 
-        self._only_floats("exponential_")
+        if not self.is_floating_point():
+            raise RuntimeError(f"exponential_: the distribution is continuous, and {self.dtype} is not")
         return self.copy_(-pointwise.log1p(-rand(self.shape, dtype=self.dtype, generator=generator)) / lambd)
 
     def _only_floats(self, name: str) -> None:

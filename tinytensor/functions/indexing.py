@@ -9,7 +9,7 @@ import numpy as np
 from tinytensor import tensor as core
 from tinytensor.backend import Array, is_array
 from tinytensor.functions.dims import one_dim
-from tinytensor.functions.pointwise import as_tensor_like, cast, filling
+from tinytensor.functions.pointwise import as_tensor_like, cast, filling, implemented
 from tinytensor.ops import indexing as ops
 from tinytensor.tape import apply, note_return, note_write
 
@@ -152,11 +152,12 @@ def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
     return apply(ops.GATHER, input, index=at, axis=axis)
 
 
-def scatter(input: Tensor, dim: int, index: Tensor, src: Any) -> Tensor:
+def scatter(input: Tensor, dim: int, index: Tensor, src: Any = None, *, value: float | None = None) -> Tensor:
     """y = x, but y[i, index[i, j]] = src[i, j] for dim 1, and so on: puts along dim what gather would pick.
 
-    src: a Tensor at least as large as index, or a number. RuntimeError for an index that does not fit.
+    src: a Tensor at least as large as index, or a number, also as `value`. RuntimeError for an index that does not fit.
     """
+    src = value if src is None else src
     at = _places("scatter", input, dim, index)
     return apply(ops.SETITEM, input, _source("scatter", input, index, src), index=at)
 
@@ -168,7 +169,11 @@ def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
 
 
 def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
-    """The slices along dim that a vector of indices names."""
+    """The slices along dim that a vector of indices names; of 0 dimensions, the one element."""
+    if not input.ndim:
+        if index.array.size != 1 and not one_dim(dim, 0):
+            raise RuntimeError(f"index_select: of 0 dimensions there is one slice, not {index.array.size}")
+        return index_select(input.reshape(1), dim, index).reshape(())
     return input[_slices("index_select", input, dim, index)]
 
 
@@ -179,21 +184,27 @@ def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: 
 
 
 def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
-    """x with the slices along dim that index names taken from source."""
+    """x with the slices along dim that index, int64, names taken from source."""
+    if index.array.dtype != np.int64:
+        raise RuntimeError(f"index_copy(): expected dtype int64 for index, not {index.dtype}")
+    if source.ndim != input.ndim or (input.ndim and source.size(dim) != index.numel()):
+        raise IndexError(f"index_copy(): source {tuple(source.shape)} has no slice for each of {index.numel()} indices")
     return apply(ops.SETITEM, input, source, index=_slices("index_copy", input, dim, index, source))
 
 
 def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
-    """x with the slices along dim that index names all value."""
-    new = cast(as_tensor_like(value, input), input.array.dtype)
+    """x with the slices along dim that index, int64, names all value."""
+    if index.array.dtype != np.int64:
+        raise IndexError(f"index_fill(): expected dtype int64 for index, not {index.dtype}")
+    new = cast(filling("index_fill", value, input), input.array.dtype)
     return apply(ops.SETITEM, input, new, index=_slices("index_fill", input, dim, index))
 
 
 def _places(name: str, input: Tensor, dim: int, index: Tensor) -> tuple[Array, ...]:
     """Where gather would pick; RuntimeError if that is not in the Tensor."""
     axis, at, shape = one_dim(dim, input.ndim), index.array, input.array.shape
-    if at.dtype != np.int64:
-        raise RuntimeError(f"{name}(): Expected dtype int64 for index, not {index.dtype}")
+    if at.dtype.kind != "i":
+        raise RuntimeError(f"{name}(): Expected dtype int64 or int32 for index, not {index.dtype}")
     if at.ndim != len(shape) or any(a > b for d, (a, b) in enumerate(zip(at.shape, shape, strict=True)) if d != axis):
         raise RuntimeError(f"{name}: index {tuple(at.shape)} does not fit input {tuple(shape)}")
     if at.size and not (int(at.min()) >= 0 and int(at.max()) < shape[axis]):
@@ -230,7 +241,10 @@ def masked_select(input: Tensor, mask: Tensor) -> Tensor:
     """The elements where the mask, which broadcasts, holds, as a vector."""
     if mask.array.dtype != bool:
         raise RuntimeError(f"masked_select: expected BoolTensor for mask, not {mask.dtype}")
-    shape = np.broadcast_shapes(input.array.shape, mask.array.shape)
+    try:
+        shape = np.broadcast_shapes(input.array.shape, mask.array.shape)
+    except ValueError:
+        raise RuntimeError(f"masked_select: {tuple(input.shape)} and {tuple(mask.shape)} do not broadcast") from None
     return input.expand(shape)[mask.expand(shape)]
 
 
@@ -245,6 +259,7 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
 def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -> Tensor:
     """How often each number 0, 1, … occurs in a vector, or the sum of its weights; at least minlength of them."""
     x = input.array
+    implemented("bincount", "iu", input)
     if x.ndim != 1 or x.dtype.kind not in "iu" or (x.size and int(x.min()) < 0):
         raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
     counts = np.bincount(x, None if weights is None else weights.array, minlength)
@@ -258,7 +273,8 @@ def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool
 
 def histogram(input: Tensor, bins: int = 100, *, density: bool = False) -> tuple[Tensor, Tensor]:
     """(counts, edges) of so many bins of one width from the least to the largest element; density: area 1."""
-    counts, edges = np.histogram(input.array, bins, density=density)
+    with np.errstate(invalid="ignore"):  # the density of nothing is nan
+        counts, edges = np.histogram(input.array, bins, density=density)
     return core.wrap(counts.astype(input.array.dtype)), core.wrap(edges.astype(input.array.dtype))
 
 

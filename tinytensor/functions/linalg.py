@@ -70,7 +70,12 @@ def _of_dims(name: str, n: int, a: Tensor, m: int, b: Tensor) -> Tensor:
 
 def _weighted(input: Tensor, beta: float, product: Tensor, alpha: float) -> Tensor:
     product = product if alpha == 1 else product * alpha
-    return product if beta == 0 else (input if beta == 1 else input * beta) + product  # 0·nan counts as 0 here
+    if input.array.dtype != product.array.dtype:
+        raise RuntimeError(f"expected all to have the same dtype, but got {input.dtype} and {product.dtype}")
+    x = input.expand(product.shape)
+    if beta == 0:  # 0·nan counts as 0 here
+        return product + x.masked_fill(x.new_ones().bool(), 0)
+    return (x if beta == 1 else x * beta) + product
 
 
 def outer(input: Tensor, vec2: Tensor) -> Tensor:

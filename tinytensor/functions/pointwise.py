@@ -309,8 +309,14 @@ def reciprocal(input: Tensor) -> Tensor:
     return rdiv(input, 1)
 
 
+def sign(input: Tensor) -> Tensor:
+    """−1, 0 or 1, as x is below, at or above 0, in the dtype of x; the derivative is 0."""
+    return input.clone() if input.array.dtype == bool else apply(ops.STEPS, input, ufunc=np.sign)
+
+
 def _steps(ufunc: np.ufunc, symbol: str) -> Callable[[Tensor], Tensor]:
     def step(input: Tensor) -> Tensor:
+        implemented(ufunc.__name__, "fiu", input)
         return apply(ops.STEPS, input, ufunc=ufunc)
 
     step.__name__ = step.__qualname__ = ufunc.__name__
@@ -318,7 +324,6 @@ def _steps(ufunc: np.ufunc, symbol: str) -> Callable[[Tensor], Tensor]:
     return step
 
 
-sign: Callable[[Tensor], Tensor] = _steps(np.sign, "−1, 0 or 1, as x is below, at or above 0")
 floor: Callable[[Tensor], Tensor] = _steps(np.floor, "⌊x⌋")
 ceil: Callable[[Tensor], Tensor] = _steps(np.ceil, "⌈x⌉")
 trunc: Callable[[Tensor], Tensor] = _steps(np.trunc, "x without its decimals")
@@ -326,6 +331,9 @@ trunc: Callable[[Tensor], Tensor] = _steps(np.trunc, "x without its decimals")
 
 def round(input: Tensor, *, decimals: int = 0) -> Tensor:
     """x to so many decimals, halves to the even neighbour; the derivative is 0."""
+    implemented("round", "f" if decimals else "fiu", input)
+    if input.array.dtype.kind != "f":
+        return input.clone()
     scale = 10.0**decimals
     return (
         apply(ops.STEPS, input * scale, ufunc=np.rint) / scale if decimals else apply(ops.STEPS, input, ufunc=np.rint)
@@ -333,7 +341,11 @@ def round(input: Tensor, *, decimals: int = 0) -> Tensor:
 
 
 def lerp(input: Tensor, end: Tensor, weight: Tensor | Number) -> Tensor:
-    """input + weight·(end − input)."""
+    """input + weight·(end − input), of floats; RuntimeError for Tensors of different dtypes."""
+    implemented("lerp", "f", input)
+    for x in (end, weight):
+        if isinstance(x, core.Tensor) and x.dtype is not input.dtype:
+            raise RuntimeError(f"lerp: expected all to have the same dtype, but got {input.dtype} and {x.dtype}")
     return input + weight * (end - input)
 
 
@@ -343,7 +355,9 @@ def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Number = 
 
 
 def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Number = 1) -> Tensor:
-    """input + value·tensor1 / tensor2."""
+    """input + value·tensor1 / tensor2; RuntimeError for a quotient of integers."""
+    if not (tensor1.is_floating_point() or tensor2.is_floating_point()):
+        raise RuntimeError("addcdiv: integer division is not supported; call .float() first")
     return input + value * (tensor1 / tensor2)
 
 

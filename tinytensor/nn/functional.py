@@ -89,7 +89,8 @@ def rms_norm(
     """
     shape = tuple(normalized_shape)
     if not shape or input.array.shape[-len(shape) :] != shape:
-        raise RuntimeError(f"rms_norm: normalized_shape={list(shape)} does not end input {tuple(input.shape)}")
+        kind = ValueError if input.ndim < len(shape) else RuntimeError
+        raise kind(f"rms_norm: normalized_shape={list(shape)} does not end input {tuple(input.shape)}")
     eps = float(np.finfo(input.array.dtype).eps) if eps is None else eps
     y = input * (input.square().mean(tuple(range(-len(shape), 0)), keepdim=True) + eps).rsqrt()
     return y if weight is None else y * weight
@@ -133,7 +134,9 @@ def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -
 
 
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
-    """x₁·x₂ / (max(‖x₁‖, ε) max(‖x₂‖, ε)) along dim."""
+    """x₁·x₂ / (max(‖x₁‖, ε) max(‖x₂‖, ε)) along dim; the two broadcast before that."""
+    shape = (x1.detach() * x2.detach()).shape
+    x1, x2 = x1.expand(shape), x2.expand(shape)
     return (normalize(x1, 2, dim, eps) * normalize(x2, 2, dim, eps)).sum(dim)
 
 
@@ -145,7 +148,7 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
         raise RuntimeError(f"pad: {tuple(pad)} needs two numbers for each of up to {input.ndim} dimensions")
     ends = [(0, 0)] * (input.ndim - len(pad) // 2) + list(zip(pad[::2], pad[1::2], strict=True))[::-1]
     pairs = list(zip(ends, input.shape, strict=True))
-    if any(n + a + b < 0 for (a, b), n in pairs):
+    if any(n + min(a, 0) + min(b, 0) < 0 for (a, b), n in pairs):
         raise RuntimeError(f"pad: {tuple(pad)} leaves a negative size of {tuple(input.shape)}")
     x = input[tuple(slice(max(0, -a), n - max(0, -b)) for (a, b), n in pairs)]
     y = input.new_full([n + a + b for (a, b), n in pairs], 0 if value is None else value)
@@ -167,11 +170,13 @@ def relu(input: Tensor, inplace: bool = False) -> Tensor:
 
 def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
     """x above 0, negative_slope·x elsewhere. Source: Maas, Hannun and Ng, 2013."""
+    implemented("leaky_relu", "f", input)
     return _activate("leaky_relu", lambda x: where(x > 0, x, x * negative_slope), input, inplace)
 
 
 def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """x above 0, alpha·(eˣ − 1) elsewhere. Source: Clevert, Unterthiner and Hochreiter, 2016."""
+    implemented("elu", "f", input)
     return _activate("elu", lambda x: where(x > 0, x, alpha * expm1(x.clamp(max=0))), input, inplace)
 
 
@@ -382,7 +387,7 @@ def binary_cross_entropy_with_logits(
 
 def kl_div(input: Tensor, target: Tensor, reduction: str = "mean", log_target: bool = False) -> Tensor:
     """y (ln y − x) for log-probabilities x and probabilities y, or their logarithms; "batchmean" is the sum / N."""
-    zero = target <= 0  # 0 ln 0 is 0
+    zero = target == 0  # 0 ln 0 is 0
     log_y = target if log_target else target.masked_fill(zero, 1.0).log()
     loss = (target.exp() if log_target else target) * (log_y - input)
     if reduction == "batchmean":
