@@ -10,7 +10,7 @@ import functools
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, NoReturn
 
 from gpt.config import RECIPES, TYPES, TrainConfig, check, flag
@@ -84,16 +84,19 @@ class Parser(argparse.ArgumentParser):
         raise UserError(re.sub(r"^argument \S+: (?=--)", "", message))  # one flag named twice
 
 
-def add_config_arguments(parser: argparse.ArgumentParser) -> None:
-    """A flag for each field of TrainConfig, in the field's group. Absent flags set nothing."""
+def add_config_arguments(parser: argparse.ArgumentParser, without: Collection[str] = (), **defaults: object) -> None:
+    """A flag for each field of TrainConfig but those `without`, in the field's group. Absent flags set nothing.
+
+    `defaults` are a command's own, for the help: the command applies them.
+    """
     groups: dict[str, Any] = {}
     for each in dataclasses.fields(TrainConfig):
-        if "group" not in each.metadata:
+        if "group" not in each.metadata or each.name in without:
             continue
         title = each.metadata["group"]
         group = groups.setdefault(title, None) or parser.add_argument_group(title)
         groups[title] = group
-        default = each.metadata["shown"] or each.default
+        default = defaults.get(each.name, each.metadata["shown"] or each.default)
         unit = f" [{each.metadata['unit']}]" if each.metadata["unit"] else ""
         text = f"{each.metadata['text']}{unit} (default: {default})".replace("%", "%%")
         how: dict[str, Any] = {"default": argparse.SUPPRESS, "dest": each.name, "help": text}

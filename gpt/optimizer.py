@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from gpt.config import TrainConfig
 from gpt.model import GPT, Bigram
@@ -26,12 +27,16 @@ def learning_rate(step: int, config: TrainConfig) -> float:
     return peak + (final - peak) * fall
 
 
-def make_optimizer(model: GPT | Bigram, config: TrainConfig) -> AdamW:
-    """AdamW that decays matrices and leaves vectors (biases, norms) alone."""
+def parameter_groups(model: Any, config: TrainConfig) -> list[dict[str, Any]]:
+    """The model's matrices, which decay, and its vectors (biases, norms), which do not."""
     parameters = list(model.parameters())
     groups = [
         {"params": [p for p in parameters if p.dim() >= 2], "weight_decay": config.weight_decay},
         {"params": [p for p in parameters if p.dim() < 2], "weight_decay": 0.0},
     ]
-    groups = [group for group in groups if group["params"]]
-    return AdamW(groups, lr=config.learning_rate, betas=(config.beta1, config.beta2))
+    return [group for group in groups if group["params"]]
+
+
+def make_optimizer(model: GPT | Bigram, config: TrainConfig) -> AdamW:
+    """AdamW with these groups."""
+    return AdamW(parameter_groups(model, config), lr=config.learning_rate, betas=(config.beta1, config.beta2))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import time
 
-from gpt.baselines import Baselines
 from gpt.cli import say, silence
 from gpt.config import TrainConfig
 from gpt.metrics import Row
@@ -14,11 +13,11 @@ SECONDS_BETWEEN_LINES = 5.0
 
 
 class Progress:
-    """Shows the last row, with the corpus's baselines beside every loss and the time left."""
+    """Shows the last row and the time left; `beside`, the corpus's baselines, stands beside every loss."""
 
-    def __init__(self, config: TrainConfig, step: int, baselines: Baselines, quiet: bool) -> None:
+    def __init__(self, config: TrainConfig, step: int, beside: object, quiet: bool) -> None:
         self._steps, self._first, self._quiet = config.steps, step, quiet
-        self._baselines = baselines
+        self._beside = beside
         self._val = ""
         self._began = self._last_line = time.perf_counter()
         self._bar = None
@@ -46,7 +45,7 @@ class Progress:
 
     def _text(self, row: Row) -> str:
         speed = row["tokens_per_second"] / 1000
-        return f"loss {row['train_loss']:.3f}{self._val}, {speed:.0f}k tokens/s, {self._baselines}"
+        return f"loss {row['train_loss']:.3f}{self._val}, {speed:.0f}k tokens/s, {self._beside}"
 
     def _line(self, row: Row) -> None:
         now = time.perf_counter()

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from tinytensor import Tensor
+from tinytensor import Tensor, stack, tensor
 from tinytensor.backend import Array, array_module
 from tinytensor.primitive import primitive
 from tinytensor.tape import apply
@@ -51,7 +51,18 @@ def turns(length: int, width: int, dtype: Any, xp: Any) -> Array:
     return xp.asarray(np.exp(1j * angles).astype(dtype))
 
 
-ROTARY = primitive("rotary", rotary_forward, rotary_backward, formula="y = x·e^(iθ), pairs as complex numbers")
+def rotary_composed(x: Any) -> Any:
+    """The same in real numbers: (a + ib)(cos θ + i sin θ), written out."""
+    turn = turns(*x.shape[-2:], complex_of(x.array.dtype), array_module(x.array))
+    cos, sin = tensor(turn.real), tensor(turn.imag)  # (T, D/2)
+    a, b = x[..., 0::2], x[..., 1::2]  # (…, T, D/2)
+    return stack([a * cos - b * sin, a * sin + b * cos], -1).flatten(-2)  # (…, T, D)
+
+
+ROTARY = primitive(
+    "rotary", rotary_forward, rotary_backward, composed=rotary_composed,
+    formula="y = x·e^(iθ), pairs as complex numbers",
+)  # fmt: skip
 
 
 def rotary(x: Tensor) -> Tensor:

@@ -115,6 +115,13 @@ def make_parser() -> cli.Parser:
 
 def open_new(out: Path | None, recipe: str, given: dict[str, object], quiet: bool) -> Run:
     """A run from scratch; its folder is made last, when nothing else can be wrong."""
+    run = prepare(recipe, given, quiet)
+    run.folder = new_folder(out)
+    return run
+
+
+def prepare(recipe: str, given: dict[str, object], quiet: bool) -> Run:
+    """A run from scratch in memory: text, first weights, optimizer; no folder."""
     config = cli.new_config(recipe, given)
     cli.check_device(config.device)
     if "data" in given:
@@ -124,9 +131,7 @@ def open_new(out: Path | None, recipe: str, given: dict[str, object], quiet: boo
         if note and not quiet:
             cli.say(f"note: {note}")
     config = dataclasses.replace(config, data=corpus.name, threads=threads_of(config))
-    run = begin(Path(), config, corpus, None)
-    run.folder = new_folder(out)
-    return run
+    return begin(Path(), config, corpus, None)
 
 
 def open_again(folder: Path, given: dict[str, object], quiet: bool) -> Run:

@@ -1,26 +1,23 @@
 """Sample inputs for every primitive: the one test file that a new primitive touches.
 
-A row is `Sample(arrays, static, torch)`: float64 inputs for the forward (None for an absent one), its keyword
-arguments, and the same function in PyTorch, called with the same inputs as tensors. From a row follow, without
-further code: gradients against central differences and PyTorch, dtypes, frozen inputs, odd memory layouts.
+A row is a list of `Sample(arrays, torch, static)`: float64 inputs for the forward (None for an absent one), the same
+function in PyTorch, called with the same inputs as tensors, and the keyword arguments of the forward. From a row follow,
+without further code: gradients against central differences and PyTorch, float32 and float16, frozen inputs, odd memory
+layouts, the composed form. A row has a sample without elements and one with one (tests/test_primitives.py holds it to that).
+
+Samples at a kink (ties, the ends of a clamp, powers at 0) are `smooth=False`: there PyTorch alone says what is right.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-
-@dataclass(frozen=True)
-class Sample:
-    """One call of a primitive, and the same in PyTorch."""
-
-    arrays: tuple[Any, ...]
-    torch: Callable[..., Any]
-    static: dict[str, Any] = field(default_factory=dict)
+import gpt.rotary  # noqa: F401  (a model may add primitives of its own)
+from tinytensor.gradcheck.table import Sample
+from tinytensor.ops.indexing import along
 
 
 def _torch() -> Any:
@@ -49,30 +46,54 @@ def off_zero(*shape: int, seed: int = 0) -> np.ndarray:
     return np.asarray(x + 0.1 * np.sign(x))
 
 
+def wide(*shape: int, seed: int = 0) -> np.ndarray:
+    """Numbers up to about ±12: where a gate is shut or open, and an exponential large or small."""
+    return np.asarray(5 * normal(*shape, seed=seed))
+
+
 def binary(torch: Callable[..., Any], make: Any = normal) -> list[Sample]:
-    """Equal shapes, broadcasting of either side, of both, of a 0-d one, and 0-d alone."""
-    shapes = [((2, 3), (2, 3)), ((2, 3), (3,)), ((1, 3), (2, 1)), ((2, 1, 3), (4, 1)), ((), (2, 2)), ((), ())]
+    """Equal shapes, broadcasting of either side, of both, of a 0-d one, 0-d alone, one element, and none at all."""
+    shapes = [
+        ((2, 3), (2, 3)), ((2, 3), (3,)), ((1, 3), (2, 1)), ((2, 1, 3), (4, 1)), ((), (2, 2)), ((2, 2), ()), ((), ()),
+        ((1,), (1, 1)), ((0, 3), (3,)), ((0, 1), (1, 4)), ((2, 1, 1), (2, 3, 1)),
+    ]  # fmt: skip
     return [Sample((make(*a, seed=1), make(*b, seed=2)), torch) for a, b in shapes]
 
 
 def unary(torch: Callable[..., Any], make: Any = normal, **static: Any) -> list[Sample]:
-    """A matrix, a vector, a 0-d array, and none at all."""
-    return [Sample((make(*s),), torch, static) for s in [(2, 3), (4,), (), (0, 3)]]
+    """A matrix, a vector, a 0-d array, one element, and none at all."""
+    return [Sample((make(*s),), torch, static) for s in [(2, 3), (4,), (), (1,), (0, 3)]]
+
+
+def at_kinks(torch: Callable[..., Any], *arrays: Any, **static: Any) -> Sample:
+    """Where differences mean nothing, and a convention decides: PyTorch's."""
+    return Sample(tuple(np.array(a, np.float64) for a in arrays), torch, static, smooth=False)
+
+
+def each_shape(torch: Callable[..., Any], *shapes: tuple[int, ...], **static: Any) -> list[Sample]:
+    """One input of normal numbers, in each of the shapes."""
+    return [Sample((normal(*shape),), torch, static) for shape in shapes]
 
 
 IDS = np.array([[0, 2, 2], [4, 0, 2]])
 MASK = np.array([[True, False, True], [False, False, True]])
-TARGET = np.array([1, 0, 3, 1, -100])
+PICKS = np.array([[0, 0, 1], [2, 0, 0]])
 DROP = np.array([[0.0, 2.0, 2.0], [2.0, 0.0, 2.0]])
 
 
-def _attention(q: Any, k: Any, v: Any, mask: Any = None, causal: bool = False, scale: float = 0.5) -> Any:
+def _attention(q: Any, k: Any, v: Any, mask: Any, causal: bool, scale: float) -> Any:
     return _f().scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal, scale=scale)
 
 
-def _attention_dropped(q: Any, k: Any, v: Any, mask: Any, drop: np.ndarray) -> Any:
-    t = _torch()
-    return ((q @ k.mT * 0.5).softmax(-1) * t.from_numpy(drop).to(v.dtype)) @ v
+def _attention_dropped(q: Any, k: Any, v: Any, mask: Any, causal: bool, scale: float) -> Any:
+    return ((q @ k.mT * scale).softmax(-1) * _torch().from_numpy(DROP).to(v.dtype)) @ v
+
+
+def _attends(*shapes: tuple[int, ...], torch: Any = _attention, mask: Any = None, **static: Any) -> Sample:
+    """A sample of attention: q, k, v of normal numbers, of these shapes, and a mask that is added."""
+    static = {"scale": 0.5, "causal": False, **static}
+    arrays = (*(normal(*shape, seed=i) for i, shape in enumerate(shapes)), mask)
+    return Sample(arrays, lambda q, k, v, m: torch(q, k, v, m, static["causal"], static["scale"]), static)
 
 
 def _written(x: Any, index: Any, value: Any) -> Any:
@@ -89,12 +110,42 @@ def _rotary(x: Any) -> Any:
     return t.stack([a * cos - b * sin, a * sin + b * cos], -1).flatten(-2)
 
 
-def _ce(reduction: str) -> Sample:
+def _cross_entropy(reduction: str, target: list[int], classes: int = 4, spread: float = 1) -> Sample:
+    t = np.array(target, np.int64)
     return Sample(
-        (normal(5, 4),),
-        lambda x: _f().cross_entropy(x, _torch().from_numpy(TARGET), reduction=reduction),
-        {"target": TARGET, "ignore_index": -100, "reduction": reduction},
+        (spread * normal(len(t), classes),),
+        lambda x: _f().cross_entropy(x, _torch().from_numpy(t), reduction=reduction),
+        {"target": t, "ignore_index": -100, "reduction": reduction},
+        smooth=spread == 1,
+        dtypes=("float64", "float32"),
     )
+
+
+def _embedding(rows: int, width: int, ids: Any) -> Sample:
+    ids = np.array(ids, np.int64)
+    return Sample((normal(rows, width),), lambda w: _f().embedding(_torch().from_numpy(ids), w), {"ids": ids})
+
+
+def _layer_norm(shape: tuple[int, ...], n: tuple[int, ...], affine: bool, bias: bool, eps: float = 1e-5) -> Sample:
+    w, b = positive(*n) if affine else None, normal(*n) if bias else None
+    size = int(np.prod(n))
+    return Sample((normal(*shape), w, b), lambda x, w, b: _f().layer_norm(x, n, w, b, eps), {"n": size, "eps": eps})
+
+
+def extremes(torch: Callable[..., Any]) -> list[Sample]:
+    """amax and amin: over one and more dimensions, and at ties."""
+    calls = [((2, 3, 4), (2,)), ((2, 3, 4), (0, 1)), ((2, 3, 4), (0, 1, 2)), ((1,), (0,)), ((0, 3), (1,))]
+    ties = [([[1, 2, 2], [0, 0, 0], [1, 1, 2]], (1,)), ([[1, 2, 2], [2, 1, 2]], (0, 1))]
+    return [
+        Sample(
+            (normal(*x) if isinstance(x, tuple) else np.array(x, np.float64),),
+            lambda x, a=axis, k=keep: torch(x, a, k),
+            {"axis": axis, "keepdims": keep},
+            smooth=isinstance(x, tuple),
+        )
+        for x, axis in [*calls, *ties]
+        for keep in (False, True)
+    ]
 
 
 SAMPLES: dict[str, list[Sample]] = {
@@ -102,98 +153,154 @@ SAMPLES: dict[str, list[Sample]] = {
     "sub": binary(lambda a, b: a - b),
     "mul": binary(lambda a, b: a * b),
     "div": binary(lambda a, b: a / b, positive),
-    "pow": binary(lambda a, b: a**b, positive),
-    "maximum": binary(lambda a, b: _torch().maximum(a, b)),
-    "minimum": binary(lambda a, b: _torch().minimum(a, b)),
+    "pow": [
+        *binary(lambda a, b: a**b, positive),
+        at_kinks(lambda a, b: a**b, [0, 0, 0, 0, 2, -2, -2, 1], [0, 1, 2, 0.5, 0, 2, 3, -1]),
+    ],
+    "maximum": [*binary(lambda a, b: _torch().maximum(a, b)), at_kinks(lambda a, b: _torch().maximum(a, b), [1, 2, 0], [1, 0, 2])],
+    "minimum": [*binary(lambda a, b: _torch().minimum(a, b)), at_kinks(lambda a, b: _torch().minimum(a, b), [1, 2, 0], [1, 0, 2])],
     "where": [
-        Sample((normal(*a), normal(*b, seed=3)), lambda a, b: _torch().where(_torch().from_numpy(MASK), a, b), {"condition": MASK})
-        for a, b in [((2, 3), (2, 3)), ((), (2, 3)), ((3,), (2, 1))]
+        Sample((normal(*a), normal(*b, seed=3)), lambda a, b, c=c: _torch().where(_torch().from_numpy(c), a, b), {"condition": c})
+        for a, b, c in [
+            ((2, 3), (2, 3), MASK), ((), (2, 3), MASK), ((3,), (2, 1), MASK), ((1,), (1,), MASK), ((1,), (1,), np.array([True])),
+            ((), (), np.array(False)), ((0, 3), (3,), MASK[:0]), ((2, 3), (2, 3), MASK[0]),
+        ]
     ],
     "add_scalar": unary(lambda x: x + 1.5, c=1.5),
     "mul_scalar": unary(lambda x: x * -2.5, c=-2.5),
     "div_scalar": unary(lambda x: x / 3, c=3),
     "pow_scalar": [
-        s for c in (2, 3, 0.5, -1, 2.7, 1, 0, -0.5) for s in unary(lambda x, c=c: x**c, positive, c=c)
+        *(s for c in (2, 3, 0.5, -1, 2.7, 1, 0, -0.5, 4, 1.5) for s in unary(lambda x, c=c: x**c, positive, c=c)),
+        *(Sample((off_zero(2, 3),), lambda x, c=c: x**c, {"c": c}) for c in (2, 3, -1, -2, 4)),
+        *(at_kinks(lambda x, c=c: x**c, [0, 1, -1], c=c) for c in (0, 1, 2, 3, 0.5, 1.5)),
     ],
     "neg": unary(lambda x: -x),
-    "abs": unary(lambda x: x.abs(), off_zero),
+    "abs": [*unary(lambda x: x.abs(), off_zero), at_kinks(lambda x: x.abs(), [0.0, -0.0, 1, -1])],
     "exp": unary(lambda x: x.exp()),
     "log": unary(lambda x: x.log(), positive),
     "sqrt": unary(lambda x: x.sqrt(), positive),
     "sin": unary(lambda x: x.sin()),
     "cos": unary(lambda x: x.cos()),
     "tanh": unary(lambda x: x.tanh()),
-    "sigmoid": unary(lambda x: x.sigmoid()),
-    "silu": unary(lambda x: _f().silu(x)),
-    "relu": unary(lambda x: x.relu(), off_zero),
+    "sigmoid": unary(lambda x: x.sigmoid()) + unary(lambda x: x.sigmoid(), wide),
+    "silu": unary(lambda x: _f().silu(x)) + unary(lambda x: _f().silu(x), wide),
+    "relu": [*unary(lambda x: x.relu(), off_zero), at_kinks(lambda x: x.relu(), [0.0, -0.0, 1, -1])],
     "clamp": [
         *unary(lambda x: x.clamp(-0.5, 0.7), low=-0.5, high=0.7),
         *unary(lambda x: x.clamp(min=0.1), low=0.1, high=None),
         *unary(lambda x: x.clamp(max=0.1), low=None, high=0.1),
+        at_kinks(lambda x: x.clamp(-1, 2), [-2, -1, 0, 2, 3], low=-1, high=2),
+        at_kinks(lambda x: x.clamp(2, -1), [-2, -1, 0, 2, 3], low=2, high=-1),
     ],
-    "cast": unary(lambda x: x.double(), to=np.dtype("float64")),
+    "cast": [
+        *(Sample(s.arrays, s.torch, s.static, dtypes=("float64",)) for s in unary(lambda x: x.double(), to=np.dtype("float64"))),
+        Sample((normal(2, 3),), lambda x: x.float(), {"to": np.dtype("float32")}, smooth=False, dtypes=("float64", "float32")),
+    ],
     "copy": unary(lambda x: x.clone()),
     "sum": [
-        Sample((normal(2, 3, 4),), lambda x, a=axis, k=keep: x.sum(a, k), {"axis": axis, "keepdims": keep})
-        for axis in [(0,), (1, 2), (0, 1, 2)]
+        Sample((normal(*shape),), lambda x, a=axis, k=keep: x.sum(a, k) if a else x.clone(), {"axis": axis, "keepdims": keep})
+        for shape, axis in [((2, 3, 4), (0,)), ((2, 3, 4), (1, 2)), ((2, 3, 4), (0, 1, 2)), ((2, 3, 4), (2,)), ((1, 1), (1,)),
+                            ((2, 0), (1,)), ((2, 0), (0,)), ((), ())]
         for keep in (False, True)
     ],
-    "amax": [
-        Sample((normal(2, 3, 4),), lambda x, a=axis, k=keep: x.amax(a, k), {"axis": axis, "keepdims": keep})
-        for axis in [(2,), (0, 1), (0, 1, 2)]
-        for keep in (False, True)
+    "amax": extremes(lambda x, a, k: x.amax(a, k)),
+    "amin": extremes(lambda x, a, k: x.amin(a, k)),
+    "cumsum": [
+        Sample((normal(*shape),), lambda x, a=a: x.cumsum(a), {"axis": a})
+        for shape, a in [((2, 3, 4), 0), ((2, 3, 4), 1), ((2, 3, 4), 2), ((1,), 0), ((2, 0), 1), ((0, 2), 1)]
     ],
-    "cumsum": [Sample((normal(2, 3, 4),), lambda x, a=a: x.cumsum(a), {"axis": a}) for a in (0, 1, 2)],
-    "reshape": [Sample((normal(2, 6),), lambda x, s=s: x.reshape(s), {"shape": s}) for s in [(3, 4), (12,), (2, 3, 2)]],
-    "permute": [Sample((normal(2, 3, 4),), lambda x, a=a: x.permute(a), {"axes": a}) for a in [(2, 0, 1), (0, 2, 1)]],
+    "reshape": [
+        Sample((normal(*shape),), lambda x, s=s: x.reshape(s), {"shape": s})
+        for shape, s in [((2, 6), (3, 4)), ((2, 6), (12,)), ((2, 6), (2, 3, 2)), ((1, 1), ()), ((), (1,)), ((0, 3), (3, 0, 2))]
+    ],
+    "permute": [
+        Sample((normal(*shape),), lambda x, a=a: x.permute(a), {"axes": a})
+        for shape, a in [((2, 3, 4), (2, 0, 1)), ((2, 3, 4), (0, 2, 1)), ((2, 3, 4), (1, 2, 0)), ((1, 1), (1, 0)), ((2, 0), (1, 0)), ((), ())]
+    ],
     "expand": [
-        Sample((normal(3, 1),), lambda x: x.expand(2, 3, 4), {"shape": (2, 3, 4)}),
-        Sample((normal(),), lambda x: x.expand(5), {"shape": (5,)}),
+        Sample((normal(*shape),), lambda x, s=s: x.expand(s), {"shape": s})
+        for shape, s in [((3, 1), (2, 3, 4)), ((), (5,)), ((1, 3), (2, 3)), ((2, 3), (2, 3)), ((1,), (1,)), ((1, 3), (0, 3)), ((0, 1), (0, 2))]
     ],
     "cat": [
         Sample((normal(2, 3), normal(2, 1), normal(2, 0)), lambda *xs: _torch().cat(xs, 1), {"axis": 1}),
+        Sample((normal(2, 3), normal(1, 3, seed=1), normal(2, 3, seed=2)), lambda *xs: _torch().cat(xs, 0), {"axis": 0}),
         Sample((normal(3),), lambda *xs: _torch().cat(xs), {"axis": 0}),
+        Sample((normal(1),), lambda *xs: _torch().cat(xs), {"axis": 0}),
+        Sample((normal(0, 2), normal(0, 2)), lambda *xs: _torch().cat(xs), {"axis": 0}),
     ],
-    "split": [Sample((normal(2, 6),), lambda x: x.split([1, 3, 2], 1), {"sizes": [1, 3, 2], "axis": 1})],
+    "split": [
+        Sample((normal(*shape),), lambda x, s=s, a=a: x.split(s, a), {"sizes": s, "axis": a})
+        for shape, s, a in [((2, 6), [1, 3, 2], 1), ((5, 2), [2, 3], 0), ((1,), [1], 0), ((2, 1), [0, 1], 1), ((0, 2), [1, 1], 1)]
+    ],
     "roll": [
-        Sample((normal(2, 5),), lambda x: x.roll((1, -2), (0, 1)), {"shifts": (1, -2), "axis": (0, 1)}),
-        Sample((normal(5),), lambda x: x.roll(7, 0), {"shifts": (7,), "axis": (0,)}),
+        Sample((normal(*shape),), lambda x, s=s, a=a: x.roll(s, a), {"shifts": s, "axis": a})
+        for shape, s, a in [((2, 5), (1, -2), (0, 1)), ((5,), (7,), (0,)), ((5,), (-1,), (0,)), ((1,), (1,), (0,)), ((0, 2), (1,), (1,))]
     ],
-    "flip": [Sample((normal(2, 3, 4),), lambda x, a=a: x.flip(a), {"axis": a}) for a in [(0,), (1, 2)]],
-    "tril": [Sample((normal(2, 3, 3),), lambda x, d=d: x.tril(d), {"diagonal": d}) for d in (0, 1, -1)],
-    "triu": [Sample((normal(2, 3, 3),), lambda x, d=d: x.triu(d), {"diagonal": d}) for d in (0, 1, -1)],
+    "flip": [
+        Sample((normal(*shape),), lambda x, a=a: x.flip(a), {"axis": a})
+        for shape, a in [((2, 3, 4), (0,)), ((2, 3, 4), (1, 2)), ((1,), (0,)), ((0, 2), (0, 1))]
+    ],
+    "tril": [s for d in (0, 1, -1) for s in each_shape(lambda x, d=d: x.tril(d), (2, 3, 3), (2, 4), (1, 1), (0, 2), diagonal=d)],
+    "triu": [s for d in (0, 1, -1) for s in each_shape(lambda x, d=d: x.triu(d), (2, 3, 3), (2, 4), (1, 1), (0, 2), diagonal=d)],
     "getitem": [
-        Sample((normal(5, 3),), lambda x, i=i: x[i], {"index": i})
-        for i in [
-            (1, ...),
-            (slice(1, 4), slice(None, None, 2), ...),
-            (..., None),
-            np.array([0, 2, 2, 4]),
-            (slice(None), np.array([1, 1])),
-            (np.array([0, 0, 1]), np.array([2, 2, 1])),
-            np.array([[0, 1], [1, 0]]),
-        ]
+        *(
+            Sample((normal(5, 3),), lambda x, i=i: x[i], {"index": i})
+            for i in [
+                (1, ...),
+                (-1, ...),
+                (slice(1, 4), slice(None, None, 2), ...),
+                (slice(-2, None), ...),
+                (slice(3, 3), ...),
+                (..., None),
+                np.array([0, 2, 2, 4]),
+                np.array([-1, -1, 0]),
+                np.array(1),
+                np.array([], np.int64),
+                (slice(None), np.array([1, 1])),
+                (np.array([0, 0, 1]), np.array([2, 2, 1])),
+                np.array([[0, 1], [1, 0]]),
+                np.array([True, False, True, False, True]),
+                (slice(1, 3), np.array([True, False, True])),
+            ]
+        ),
+        Sample((normal(1),), lambda x: x[np.array([0, 0, 0])], {"index": np.array([0, 0, 0])}),
+        Sample((normal(0, 3),), lambda x: x[:, 1:], {"index": (slice(None), slice(1, None), ...)}),
     ],
     "setitem": [
-        Sample((normal(5, 3), normal(*shape)), lambda x, v, i=i: _written(x, i, v), {"index": i})
-        for i, shape in [
-            ((1, ...), (3,)),
-            ((slice(1, 4), ...), (1, 3)),
-            ((2, 1, ...), ()),
-            (np.array([0, 2, 4]), (3, 3)),
-            ((np.array([0, 3]), np.array([2, 1])), (2,)),
-            ((slice(None), np.array([2])), (5, 1)),
-        ]
+        *(
+            Sample((normal(5, 3), normal(*shape)), lambda x, v, i=i: _written(x, i, v), {"index": i})
+            for i, shape in [
+                ((1, ...), (3,)),
+                ((-1, ...), (1, 3)),
+                ((slice(1, 4), ...), (1, 3)),
+                ((slice(3, 3), ...), (3,)),
+                ((2, 1, ...), ()),
+                ((slice(None), ...), ()),
+                (np.array([0, 2, 4]), (3, 3)),
+                (np.array([0, 2, 4]), (3, 1)),
+                ((np.array([0, 3]), np.array([2, 1])), (2,)),
+                ((slice(None), np.array([2])), (5, 1)),
+                (np.array([True, False, False, False, True]), (3,)),
+            ]
+        ),
+        Sample((normal(1), normal()), lambda x, v: _written(x, 0, v), {"index": (0, ...)}),
+        Sample((normal(0, 2), normal(2)), lambda x, v: _written(x, slice(None), v), {"index": (slice(None), ...)}),
     ],
     "gather": [
-        Sample((normal(2, 3),), lambda x: x.gather(1, _torch().tensor([[0, 0], [2, 1]])), {"index": np.array([[0, 0], [2, 1]]), "axis": 1}),
-        Sample((normal(3, 2),), lambda x: x.gather(0, _torch().tensor([[2, 2]])), {"index": np.array([[2, 2]]), "axis": 0}),
+        Sample((normal(*shape),), lambda x, a=a, i=i: x.gather(a, _torch().tensor(i)), {"index": np.array(i, np.int64), "axis": a})
+        for shape, a, i in [
+            ((2, 3), 1, [[0, 0], [2, 1]]), ((3, 2), 0, [[2, 2]]), ((2, 2, 3), 1, [[[1, 0, 0]], [[0, 1, 1]]]), ((1,), 0, [0, 0]),
+        ]
+    ] + [
+        Sample((normal(0, 2),), lambda x: x.gather(1, _torch().zeros((0, 3), dtype=_torch().int64)),
+               {"index": np.zeros((0, 3), np.int64), "axis": 1}),
     ],
     "matmul": [
         Sample((normal(*a, seed=1), normal(*b, seed=2)), lambda a, b: a @ b)
         for a, b in [
             ((2, 3), (3, 4)), ((3,), (3,)), ((3,), (3, 4)), ((2, 3), (3,)), ((2, 2, 3), (2, 3, 4)), ((5, 2, 3), (3, 4)),
-            ((2, 1, 2, 3), (5, 3, 4)), ((3,), (2, 3, 4)), ((2, 4, 3), (3,)), ((2, 0), (0, 3)),
+            ((2, 1, 2, 3), (5, 3, 4)), ((3,), (2, 3, 4)), ((2, 4, 3), (3,)), ((2, 0), (0, 3)), ((1, 2, 3), (4, 3, 2)),
+            ((2, 3), (4, 3, 2)), ((1, 1), (1, 1)), ((1,), (1,)), ((0, 2), (2, 3)), ((2, 0, 3), (3, 2)), ((0, 2, 3), (0, 3, 1)), ((3, 2, 3), (3, 3, 4)),
         ]
     ],
     "einsum": [
@@ -203,42 +310,81 @@ SAMPLES: dict[str, list[Sample]] = {
             (["ij", "jk"], "ki", (normal(3, 4), normal(4, 2))),
             (["i", "j"], "ij", (normal(3), normal(2))),
             (["ij"], "j", (normal(3, 2),)),
+            (["ij"], "", (normal(3, 2),)),
+            (["ij"], "ji", (normal(3, 2),)),
             (["ij", "jk", "kl"], "il", (normal(2, 3), normal(3, 4), normal(4, 2))),
             (["ij", "k"], "i", (normal(2, 3), normal(4))),
+            (["i", "i"], "i", (normal(1), normal(1, seed=1))),
+            (["ij", "jk"], "ik", (normal(0, 3), normal(3, 2))),
         ]
     ],
     "linear": [
-        Sample((normal(2, 3, 4), normal(5, 4), normal(5)), lambda x, w, b: _f().linear(x, w, b)),
-        Sample((normal(3, 4), normal(5, 4), None), lambda x, w, b: _f().linear(x, w)),
-        Sample((normal(4), normal(5, 4), normal(5)), lambda x, w, b: _f().linear(x, w, b)),
+        Sample(
+            (normal(*x), normal(*w, seed=1), normal(*w[:-1]) if bias else None), lambda x, w, b: _f().linear(x, w, b)
+        )
+        for x, w, bias in [
+            ((2, 3, 4), (5, 4), True), ((3, 4), (5, 4), False), ((4,), (5, 4), True), ((4,), (5, 4), False), ((2, 1, 3, 2), (2, 2), True),
+            ((1,), (1, 1), True), ((0, 4), (5, 4), True), ((2, 4), (1, 4), True), ((2, 3, 4), (4,), True), ((2, 4), (4,), False),
+        ]
     ],
-    "embedding": [Sample((normal(5, 3),), lambda w: _f().embedding(_torch().from_numpy(IDS), w), {"ids": IDS})],
+    "embedding": [
+        _embedding(5, 3, IDS), _embedding(5, 3, 2), _embedding(4, 2, [1, 1, 0]), _embedding(1, 1, [0]), _embedding(4, 2, []),
+        _embedding(1100, 1, [1099, 0, 3, 3, 0, 3]), _embedding(1100, 1, []), _embedding(4, 0, [0, 2]),
+    ],
     "layer_norm": [
-        Sample((normal(2, 3, 5), positive(5), normal(5)), lambda x, w, b: _f().layer_norm(x, (5,), w, b, 1e-3), {"n": 5, "eps": 1e-3}),
-        Sample((normal(4, 5), positive(5), None), lambda x, w, b: _f().layer_norm(x, (5,), w, None, 1e-5), {"n": 5, "eps": 1e-5}),
-        Sample((normal(4, 5), None, None), lambda x, w, b: _f().layer_norm(x, (5,)), {"n": 5, "eps": 1e-5}),
-        Sample((normal(4, 2, 3), positive(2, 3), normal(2, 3)), lambda x, w, b: _f().layer_norm(x, (2, 3), w, b), {"n": 6, "eps": 1e-5}),
+        _layer_norm((2, 3, 5), (5,), True, True, 1e-3), _layer_norm((4, 5), (5,), True, False), _layer_norm((4, 5), (5,), False, False),
+        _layer_norm((4, 2, 3), (2, 3), True, True), _layer_norm((5,), (5,), True, True), _layer_norm((0, 5), (5,), True, True),
+        _layer_norm((3, 1), (1,), True, True, 0.5), _layer_norm((1,), (1,), True, True), _layer_norm((2, 4), (4,), True, True, 2.0),
+        _layer_norm((3, 4), (4,), False, True),
     ],
-    "gelu": unary(lambda x: _f().gelu(x)),
-    "gelu_tanh": unary(lambda x: _f().gelu(x, approximate="tanh")),
-    "softmax": [Sample((normal(2, 3, 4),), lambda x, a=a: x.softmax(a), {"axis": a}) for a in (0, 2)],
-    "log_softmax": [Sample((normal(2, 3, 4),), lambda x, a=a: x.log_softmax(a), {"axis": a}) for a in (1, 2)],
-    "cross_entropy": [_ce("mean"), _ce("sum"), _ce("none")],
-    "rotary": [Sample((normal(*shape),), _rotary) for shape in [(2, 5, 6), (1, 2, 3, 4)]],
-    "dropout": [Sample((normal(2, 3),), lambda x: x * _torch().from_numpy(DROP), {"mask": DROP})],
+    "gelu": unary(lambda x: _f().gelu(x)) + unary(lambda x: _f().gelu(x), wide),
+    "gelu_tanh": unary(lambda x: _f().gelu(x, approximate="tanh")) + unary(lambda x: _f().gelu(x, approximate="tanh"), wide),
+    "softmax": [s for a in (0, -1) for s in each_shape(lambda x, a=a: x.softmax(a), (2, 3, 4), (1,), (3, 1), axis=a)]
+    + each_shape(lambda x: x.softmax(1), (0, 3), axis=1)
+    + [Sample((1000 * normal(3, 4),), lambda x: x.softmax(1), {"axis": 1}, smooth=False)],
+    "log_softmax": [s for a in (0, -1) for s in each_shape(lambda x, a=a: x.log_softmax(a), (2, 3, 4), (1,), (3, 1), axis=a)]
+    + each_shape(lambda x: x.log_softmax(1), (0, 3), axis=1)
+    + [Sample((1000 * normal(3, 4),), lambda x: x.log_softmax(1), {"axis": 1}, smooth=False)],
+    "cross_entropy": [
+        _cross_entropy(reduction, target)
+        for reduction in ("mean", "sum", "none")
+        for target in ([1, 0, 3, 1, -100], [2], [-100, 3, -100])
+    ] + [_cross_entropy("sum", []), _cross_entropy("none", []), _cross_entropy("none", [0, -100], 1), _cross_entropy("none", [0], 1),
+         _cross_entropy("mean", [0, 3, 2], spread=1000)],
+    "rotary": [
+        Sample((normal(*shape),), _rotary, dtypes=("float64", "float32"))
+        for shape in [(2, 5, 6), (1, 2, 3, 4), (3, 4), (1, 2), (0, 4), (2, 0, 2)]
+    ],
+    "dropout": [Sample((normal(*d.shape),), lambda x, d=d: x * _torch().from_numpy(d).to(x.dtype), {"mask": d})
+                for d in (DROP, DROP[0, :1], DROP[0, 1:2], DROP[:0])],
     "attention": [
-        Sample((normal(2, 3, 4), normal(2, 3, 4, seed=1), normal(2, 3, 5)),
-               lambda q, k, v: _attention(q, k, v, causal=True), {"scale": 0.5, "causal": True}),
-        Sample((normal(1, 2, 3, 4), normal(1, 2, 5, 4), normal(1, 2, 5, 2)),
-               lambda q, k, v: _attention(q, k, v), {"scale": 0.5, "causal": False}),
-        Sample((normal(2, 3, 4), normal(2, 5, 4), normal(2, 5, 4, seed=2), normal(3, 5)),
-               _attention, {"scale": 0.5, "causal": False}),
-        Sample((normal(2, 3), normal(3, 3), normal(3, 3, seed=2), None),
-               lambda q, k, v, m: _attention_dropped(q, k, v, m, DROP),
-               {"scale": 0.5, "causal": False, "dropout": DROP}),
+        _attends((2, 3, 4), (2, 3, 4), (2, 3, 5), causal=True),
+        _attends((1, 2, 3, 4), (1, 2, 5, 4), (1, 2, 5, 2)),
+        _attends((2, 3, 4), (2, 5, 4), (2, 5, 4), mask=normal(3, 5)),
+        _attends((2, 3, 4), (2, 5, 4), (2, 5, 4), mask=normal(2, 1, 5), scale=0.7),
+        _attends((3, 4), (5, 4), (5, 2), mask=np.where(normal(3, 5) > -0.5, 0, -np.inf)),
+        _attends((3, 4), (5, 4), (5, 2), mask=np.array([[0.0], [-np.inf], [0.5]]) + 0 * normal(3, 5)),
+        _attends((2, 3, 2, 2), (1, 3, 4, 2), (2, 1, 4, 2)),
+        _attends((2, 4), (4, 4), (4, 3), causal=True),
+        _attends((4, 2), (2, 2), (2, 3), causal=True),
+        _attends((2, 3), (3, 3), (3, 3), torch=_attention_dropped, dropout=DROP),
+        _attends((1, 1), (1, 1), (1, 1)),
+        _attends((0, 3, 2), (0, 3, 2), (0, 3, 2), causal=True),
+        _attends((2, 2), (1, 2), (1, 0)),
+    ],
+    "log1p": unary(lambda x: x.log1p(), positive),
+    "expm1": unary(lambda x: x.expm1()),
+    "erf": unary(lambda x: x.erf()) + unary(lambda x: x.erf(), wide),
+    "softplus": unary(lambda x: _f().softplus(x)) + unary(lambda x: _f().softplus(x, threshold=1000), wide),
+    "steps": [s for name, u in [("floor", np.floor), ("ceil", np.ceil), ("trunc", np.trunc), ("sign", np.sign), ("round", np.rint)]
+              for s in unary(lambda x, name=name: getattr(x, name)(), off_zero, ufunc=u)],
+    "binary_cross_entropy": [
+        Sample((np.asarray(positive(*s) / 3), np.asarray(positive(*s, seed=4) / 3)),
+               lambda x, y: _f().binary_cross_entropy(x, y, reduction="none"))
+        for s in [(2, 3), (4,), (), (1,), (0, 3)]
+    ] + [at_kinks(lambda x, y: _f().binary_cross_entropy(x, y, reduction="none"), [0, 1, 0, 1, 0.5], [0, 1, 1, 0, 1])],
+    "scatter_add": [
+        Sample((normal(*x), normal(*i.shape, seed=1)), lambda x, v, a=a, i=i: x.scatter_add(a, _torch().from_numpy(i), v), {"at": along(i, a)})
+        for x, a, i in [((4, 3), 0, PICKS), ((2, 3), 1, PICKS), ((1,), 0, PICKS[0, :1]), ((0, 2), 0, PICKS[:0, :2])]
     ],
 }  # fmt: skip
-for _s in SAMPLES["attention"]:
-    if len(_s.arrays) == 3:
-        object.__setattr__(_s, "arrays", (*_s.arrays, None))
-        object.__setattr__(_s, "torch", (lambda f: lambda q, k, v, m: f(q, k, v))(_s.torch))

@@ -39,7 +39,7 @@ def numbers(process: subprocess.Popen[str]) -> list[float]:
 
 
 def test_there_are_scripts() -> None:
-    assert [s.stem for s in SCRIPTS] == ["guide", "lecture", "mini", "more", "nano"]
+    assert [s.stem for s in SCRIPTS] == ["guide", "lecture", "mini", "modern", "more", "nano", "recurrent"]
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda s: s.stem)

@@ -8,6 +8,7 @@ import threading
 import tracemalloc
 import weakref
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -954,3 +955,129 @@ def test_outputs_of_one_call_in_two_backwards() -> None:
     a.sum().backward()
     with pytest.raises(RuntimeError, match="split a second time"):
         b.sum().backward()
+
+
+# ------------------------------------------------------------------------ what mutation testing asked for
+
+
+def test_the_third_gradient_is_added_in_place() -> None:
+    n = 1 << 18
+    thrice = passing(lambda x, y, z: (x + y + z, ()), lambda dy: (dy, dy, dy))
+    x, dy = tt.ones(n, requires_grad=True), tt.ones(n)
+    y = tape.apply(thrice, x, x, x)
+    tracemalloc.start()
+    y.backward(dy)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert x.grad.tolist() == [3.0] * n
+    assert peak < 1.5 * x.array.nbytes  # the sum alone, which then is the gradient
+
+
+def test_a_result_whose_gradient_is_none_ends_its_branch_alone() -> None:
+    first = passing(lambda a, b: (a + b, ()), lambda dy: (dy, None))
+    a, b = leaf(1.0), leaf(2.0)
+    a2 = a * 3
+    b2 = b * 5  # younger than a2: met first on the way back
+    tape.apply(first, a2, b2).sum().backward()
+    assert a.grad.item() == 3
+    assert b.grad is None
+
+
+def test_a_backward_hears_which_gradients_are_needed() -> None:
+    heard = []
+
+    def backward(dy: Any, *, needs: tuple[bool, ...] = (True, True, True)) -> Any:
+        heard.append(needs)
+        return dy, dy, None
+
+    row = passing(lambda a, b, c: (a + b, ()), backward)
+    tape.apply(row, tt.ones(1), leaf(1.0) * 2, None).sum().backward()
+    assert heard == [(False, True, False)]
+
+
+def test_a_backward_with_too_few_gradients_is_refused() -> None:
+    row = passing(lambda a, b: (a + b, ()), lambda dy: (dy,))
+    with pytest.raises(ValueError, match="zip"):
+        tape.apply(row, leaf(1.0), leaf(1.0)).sum().backward()
+
+
+def test_a_retained_gradient_adds_up() -> None:
+    x = leaf(2.0)
+    y = x * 3
+    y.retain_grad()
+    z = (y * y).sum()
+    z.backward(retain_graph=True)
+    z.backward()
+    assert (y.grad.item(), x.grad.item()) == (24, 72)
+
+
+def test_kernels_of_another_thread_are_quiet_too() -> None:
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(lambda: (tt.ones(1) / 0).item()).result() == float("inf")
+
+
+def test_set_grad_enabled_as_a_decorator() -> None:
+    for mode in (True, False):
+
+        @tt.set_grad_enabled(mode)
+        def function() -> bool:
+            return tt.is_grad_enabled()
+
+        @tt.set_grad_enabled(mode)
+        def generator() -> Iterator[bool]:
+            yield tt.is_grad_enabled()
+
+        for around in (tt.no_grad, tt.enable_grad):
+            with around():
+                assert (function(), *generator()) == (mode, mode)
+                assert tt.is_grad_enabled() == (around is tt.enable_grad)
+
+
+def test_shapes_that_do_not_fit_are_named() -> None:
+    with pytest.raises(RuntimeError) as caught:
+        tt.ones(2, 3) + tt.ones(4)
+    assert str(caught.value).startswith(
+        "add: shapes (2, 3) and (4,) do not fit; what fits: from the right, sizes are equal, or one of them is 1 or"
+        " missing (operands could not be broadcast"
+    )
+
+    def refuses(x: Any) -> Any:
+        raise ValueError("no")
+
+    with pytest.raises(RuntimeError, match=r"^planted: shapes \(1,\) do not fit \(no\)$"):
+        tape.apply(passing(refuses, refuses), leaf(1.0))
+
+
+def test_inputs_on_two_devices_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    a, b = tt.ones(1), tt.ones(1)
+    places = {id(a.array): "cuda:0", id(b.array): "cpu"}
+    monkeypatch.setitem(sys.modules, "cupy", np)
+    monkeypatch.setattr(tape, "device_of", lambda x: places[id(x)])
+    row = passing(lambda a, b, c: (a, ()), lambda dy: (dy, None, None))
+    with pytest.raises(RuntimeError) as caught:
+        tape.apply(row, a, None, b)
+    assert str(caught.value) == (
+        "planted: expected all tensors on one device, found cpu and cuda:0; move one with .to(device)"
+    )
+    assert tape.apply(row, a, None, a).tolist() == [1]
+
+
+def test_errors_of_kernels() -> None:
+    def inside(x: Any) -> Any:
+        return (tt.ones(1) * 2).array, ()
+
+    def failing(x: Any) -> Any:
+        raise RuntimeError("out of luck")
+
+    with pytest.raises(RuntimeError, match=r"^mul_scalar was called inside a kernel: kernels work on arrays"):
+        tape.apply(passing(inside, inside), leaf(1.0))
+    with pytest.raises(RuntimeError, match=r"^out of luck$"):
+        tape.apply(passing(failing, failing), leaf(1.0))
+
+
+def test_grad_of_a_leaf_leaves_other_branches_for_a_second_pass() -> None:
+    u, w = leaf(2.0), leaf(3.0)
+    a = u * u
+    (dw,) = tt.autograd.grad((a * w).sum(), w)
+    a.sum().backward()
+    assert (dw.item(), u.grad.item()) == (4, 4)

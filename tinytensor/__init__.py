@@ -18,27 +18,38 @@ from math import e, inf, nan, pi
 # isort: off
 from tinytensor.tensor import Size, Tensor
 from tinytensor.creation import (
-    arange, as_tensor, empty, empty_like, eye, from_numpy, full, full_like, linspace, ones, ones_like, tensor,
+    BoolTensor, ByteTensor, DoubleTensor, FloatTensor, HalfTensor, IntTensor, LongTensor, arange, as_tensor, empty,
+    empty_like, eye, from_numpy, full, full_like, linspace, ones, ones_like, tensor,
     zeros, zeros_like,
 )
 from tinytensor.random import (
-    Generator, initial_seed, manual_seed, multinomial, rand, rand_like, randint, randn, randn_like, randperm,
+    Generator, bernoulli, get_rng_state, initial_seed, manual_seed, multinomial, normal, rand, rand_like, randint,
+    randn, randn_like, randperm, seed, set_rng_state,
 )
 from tinytensor.functions import (
-    abs, add, all, allclose, amax, amin, any, argmax, argmin, cat, chunk, clamp, clip, concat, cos, cumsum, div,
-    einsum, eq, equal, exp, flatten, flip, floor_divide, gather, ge, gt, isfinite, isinf, isnan, le, log, log10, log2,
-    log_softmax, logical_and, logical_not, logical_or, logsumexp, lt, masked_fill, matmul, max, maximum, mean,
-    min, minimum, movedim, mul, ne, neg, norm, outer, permute, pow, prod, relu, remainder, reshape, roll, rsqrt,
-    sigmoid, sin, softmax, sort, split, sqrt, square, squeeze, stack, std, sub, sum, t, tanh, topk, transpose,
-    tril, triu, unbind, unique, unsqueeze, var, where,
+    abs, add, addcdiv, addcmul, addmm, all, allclose, amax, amin, any, argmax, argmin, argsort, baddbmm,
+    bincount, bmm, cat, ceil, chunk, clamp, clip, concat, cos, cumsum, div, dot, einsum, eq,
+    equal, erf, exp, expm1, flatten, flip, floor, floor_divide, gather, ge, gt, histogram, index_add,
+    index_copy, index_fill, index_select, isfinite, isinf, isnan, le, lerp, log, log10, log1p, log2,
+    log_softmax, logical_and, logical_not, logical_or, logsumexp, lt, masked_fill, masked_select, matmul, max,
+    maximum, mean, min, minimum, mm, movedim, mul, mv, narrow, ne, neg, nonzero, norm, outer,
+    permute, pow, prod, reciprocal, relu, remainder, repeat_interleave, reshape, roll, round, rsqrt, scatter,
+    scatter_add, select, sigmoid, sign, sin, softmax, sort, split, sqrt, square, squeeze, stack, std, sub, sum,
+    t, tanh, topk, transpose, tril, triu, trunc, unbind, unique, unsqueeze, var, where,
 )
 from tinytensor.tape import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from tinytensor.backend import device
 from tinytensor.dtypes import (
-    bool, double, dtype, float, float16, float32, float64, half, int, int32, int64, long,
+    bfloat16, bool, double, dtype, float, float16, float32, float64, half, int, int32, int64, long, uint8,
 )
-from tinytensor import autograd, cuda, nn, optim, utils
+from tinytensor import accelerator, amp, autograd, backends, cuda, distributed, nn, optim, utils
+from tinytensor.amp import autocast
+from tinytensor.cuda import amp as _
 from tinytensor.serialization import load, save
+from tinytensor.settings import (
+    compile, get_default_dtype, get_num_threads, set_default_device, set_default_dtype, set_float32_matmul_precision,
+    set_num_threads, set_printoptions,
+)
 from tinytensor.subset import outside as _outside
 # isort: on
 # fmt: on

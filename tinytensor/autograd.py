@@ -9,6 +9,7 @@ import numpy as np
 
 from tinytensor import tape
 from tinytensor.gradcheck import GradcheckError, gradcheck
+from tinytensor.primitive import Primitive
 from tinytensor.subset import outside
 from tinytensor.tape import enable_grad, inference_mode, no_grad, set_grad_enabled
 from tinytensor.tensor import Tensor, wrap
@@ -61,6 +62,87 @@ def grad(
     return tuple(wrap(found[edge]) if edge in found else None for edge in edges)
 
 
+class Function:
+    """A derivative of one's own: a subclass has static methods forward(ctx, …) and backward(ctx, dy), and is called by
+    its `apply`. forward computes on Tensors without a tape; backward gives a gradient for each argument of forward.
+
+    >>> import tinytensor as tt
+    >>> class Square(Function):
+    ...     @staticmethod
+    ...     def forward(ctx, x):
+    ...         ctx.save_for_backward(x)
+    ...         return x * x
+    ...
+    ...     @staticmethod
+    ...     def backward(ctx, dy):
+    ...         (x,) = ctx.saved_tensors
+    ...         return 2 * x * dy
+    >>> x = tt.tensor(3.0, requires_grad=True)
+    >>> Square.apply(x).backward()
+    >>> x.grad
+    tensor(6.)
+    """
+
+    saved_tensors: tuple[Tensor, ...] = ()
+    needs_input_grad: tuple[bool, ...] = ()
+
+    @staticmethod
+    def forward(ctx: Any, *args: Any) -> Any:
+        """One result or a tuple of them."""
+        raise NotImplementedError("a Function needs a forward")
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> Any:
+        """Of one gradient for each result one, or None, for each argument of forward."""
+        raise NotImplementedError("a Function needs a backward")
+
+    def save_for_backward(self, *tensors: Tensor) -> None:
+        """Keep Tensors for backward, where they are ctx.saved_tensors."""
+        self.saved_tensors = tensors
+
+    @classmethod
+    def apply(cls, *args: Any) -> Any:
+        """Run forward, and record it."""
+        ctx = cls()
+        edges = tuple([tape._edge(x) if isinstance(x, Tensor) else None for x in args])
+        ctx.needs_input_grad = tuple(edge is not None for edge in edges)
+        with no_grad():
+            output = cls.forward(ctx, *args)
+        if not tape.is_grad_enabled() or not any(ctx.needs_input_grad):
+            return output
+        several = isinstance(output, tuple)
+        kinds = [(y.array.shape, y.array.dtype) for y in (output if several else (output,))]
+
+        def backward(dy: Any, ctx: Any, *_: Any) -> tuple[Any, ...]:
+            dys = dy if several else [dy]
+            given = [wrap(np.zeros(*kind) if d is None else d) for d, kind in zip(dys, kinds, strict=True)]
+            with no_grad():
+                grads = cls.backward(ctx, *given)
+            grads = grads if isinstance(grads, tuple) else (grads,)
+            return tuple(None if g is None else g.array for g in grads)
+
+        primitive = Primitive(cls.__name__, cls.forward, backward, f"y = {cls.__name__}(x)", "")
+        saved = (ctx, *(t.array for t in ctx.saved_tensors))  # the arrays so that writes to them show
+        node = tape.Node(primitive, edges, saved, () if several else output.array.shape)
+        if not several:
+            return wrap(output.array, node)
+        return tuple(
+            wrap(y.array, tape.Node(None, (node,), (i, len(kinds)), y.array.shape)) for i, y in enumerate(output)
+        )
+
+
+class _AnyTensor(type):
+    def __instancecheck__(cls, x: object) -> bool:
+        return isinstance(x, Tensor)
+
+
+class Variable(metaclass=_AnyTensor):
+    """The older name of a Tensor with a history: Variable(x) is x without one."""
+
+    def __new__(cls, data: Tensor, requires_grad: bool = False) -> Any:
+        return data.detach().requires_grad_(requires_grad)
+
+
 def _listed(x: Any) -> list[Any]:
     return [] if x is None else [x] if isinstance(x, Tensor) else list(x)
 
@@ -98,7 +180,8 @@ def _play(
 
 
 __all__ = [
-    "GradcheckError", "backward", "enable_grad", "grad", "gradcheck", "inference_mode", "no_grad", "set_grad_enabled",
+    "Function", "GradcheckError", "Variable", "backward", "enable_grad", "grad", "gradcheck", "inference_mode", "no_grad",
+    "set_grad_enabled",
 ]  # fmt: skip
 
 __getattr__ = outside("tinytensor.autograd")

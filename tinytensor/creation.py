@@ -8,20 +8,33 @@ from __future__ import annotations
 
 import builtins
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from tinytensor.backend import Array, device, is_array, to_device
+from tinytensor.dtypes import bool as bool_dtype
 from tinytensor.dtypes import dtype as DType
-from tinytensor.dtypes import float32, from_numpy_dtype, int64, number_dtype, to_numpy_dtype
-from tinytensor.functions.dims import sizes
+from tinytensor.dtypes import (
+    float16,
+    float32,
+    float64,
+    from_numpy_dtype,
+    int32,
+    int64,
+    number_dtype,
+    to_numpy_dtype,
+    uint8,
+)  # fmt: skip
+from tinytensor.functions.dims import checked, sizes
+from tinytensor.tape import as_array
 from tinytensor.tensor import Tensor, wrap
 
 
 def place(array: Array, where: device | str | None, requires_grad: builtins.bool) -> Tensor:
     """A Tensor on this array, moved to where it is wanted."""
-    x = wrap(to_device(array, where))
+    x = wrap(to_device(as_array(array), where))
     x.requires_grad = requires_grad
     return x
 
@@ -42,27 +55,46 @@ def tensor(
         array = data.array
     elif is_array(data) or isinstance(data, np.generic):
         array = data
-    elif data is None:
-        raise RuntimeError("tensor: could not infer the dtype of None")
     else:
         try:
             array = np.array(data)
         except ValueError as error:
             raise ValueError(f"tensor: nested lists must have equal lengths ({error})") from None
-        if array.dtype == np.float64 or array.size == 0:
+        if dtype is None and (array.dtype == np.float64 or array.size == 0):
             array = array.astype(np.float32)
-    if (array.dtype.kind not in "bif" and dtype is None) or array.dtype.kind in "OUS":
+    if array.dtype.kind == "O":
+        raise RuntimeError(f"tensor: could not infer the dtype of {type(data).__name__}")
+    if (array.dtype.kind not in "biuf" and dtype is None) or array.dtype.kind in "US":
         raise TypeError(f"tensor: expected numbers, got {type(data).__name__} of {array.dtype}")
     wanted = array.dtype if dtype is None else to_numpy_dtype(dtype)
     from_numpy_dtype(wanted)
     return place(array.astype(wanted), device, requires_grad)
 
 
+def _of_type(name: str, dtype: DType) -> Callable[..., Tensor]:
+    def make(*data: Any) -> Tensor:
+        if len(data) == 1 and not isinstance(data[0], int):
+            return tensor(data[0], dtype=dtype)
+        return zeros(*data, dtype=dtype)
+
+    make.__name__ = make.__qualname__ = name
+    make.__doc__ = f"The older {name}([1, 2]) and {name}(2, 3): a {dtype.name} tensor of these data, of this shape."
+    return make
+
+
+FloatTensor, DoubleTensor = _of_type("FloatTensor", float32), _of_type("DoubleTensor", float64)
+HalfTensor, ByteTensor = _of_type("HalfTensor", float16), _of_type("ByteTensor", uint8)
+LongTensor, IntTensor = _of_type("LongTensor", int64), _of_type("IntTensor", int32)
+BoolTensor = _of_type("BoolTensor", bool_dtype)
+
+
 def as_tensor(data: Any, *, dtype: DType | None = None, device: device | str | None = None) -> Tensor:
     """data as a Tensor, sharing memory where it can (a Tensor or an array of that dtype and device)."""
     if isinstance(data, Tensor):
         return data.to(device=device, dtype=dtype)
-    return (from_numpy(data) if isinstance(data, np.ndarray) else tensor(data)).to(device=device, dtype=dtype)
+    if isinstance(data, np.ndarray):
+        return from_numpy(data).to(device=device, dtype=dtype)
+    return tensor(data, dtype=dtype, device=device)
 
 
 def from_numpy(ndarray: np.ndarray[Any, Any]) -> Tensor:
@@ -83,6 +115,8 @@ def full(
 ) -> Tensor:
     """`size` elements that are all fill_value; without dtype, in that of the number."""
     wanted = number_dtype(fill_value) if dtype is None else to_numpy_dtype(dtype)
+    if wanted.kind == "i" and not math.isfinite(fill_value):
+        raise RuntimeError(f"full: {fill_value} cannot be converted to {wanted}")
     return place(np.full(checked(sizes((size,))), fill_value, wanted), device, requires_grad)
 
 
@@ -116,13 +150,6 @@ def empty(
     return zeros(*size, dtype=dtype, device=device, requires_grad=requires_grad)
 
 
-def checked(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """shape, or RuntimeError for a negative size."""
-    if any(n < 0 for n in shape):
-        raise RuntimeError(f"a size can't be negative, but the shape is {shape}")
-    return shape
-
-
 def full_like(
     input: Tensor, fill_value: float, *, dtype: DType | None = None, device: device | str | None = None
 ) -> Tensor:
@@ -147,7 +174,8 @@ def empty_like(input: Tensor, *, dtype: DType | None = None, device: device | st
 
 def eye(n: int, m: int | None = None, *, dtype: DType | None = None, device: device | str | None = None) -> Tensor:
     """The n × m matrix (n × n without m) with ones on the diagonal."""
-    return place(np.eye(n, m, dtype=to_numpy_dtype(dtype)), device, False)
+    rows, columns = checked((n, n if m is None else m))
+    return place(np.eye(rows, columns, dtype=to_numpy_dtype(dtype)), device, False)
 
 
 def arange(
@@ -176,10 +204,12 @@ def linspace(
     start: float, end: float, steps: int, *, dtype: DType | None = None, device: device | str | None = None
 ) -> Tensor:
     """`steps` numbers evenly spaced from start to end, both included."""
+    checked((steps,))
     return place(np.linspace(start, end, steps, dtype=to_numpy_dtype(dtype)), device, False)
 
 
 __all__ = [
-    "arange", "as_tensor", "empty", "empty_like", "eye", "from_numpy", "full", "full_like", "linspace", "ones",
-    "ones_like", "tensor", "zeros", "zeros_like",
+    "BoolTensor", "ByteTensor", "DoubleTensor", "FloatTensor", "HalfTensor", "IntTensor", "LongTensor", "arange",
+    "as_tensor", "empty", "empty_like", "eye", "from_numpy", "full", "full_like", "linspace", "ones", "ones_like",
+    "tensor", "zeros", "zeros_like",
 ]  # fmt: skip

@@ -9,7 +9,7 @@ Source: PyTorch's documentation, "Tensor Attributes", section torch.dtype.
 from __future__ import annotations
 
 import builtins
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -32,19 +32,32 @@ class dtype:
         return self.name
 
 
+class _Absent(dtype):
+    """A type that scripts name and NumPy has not: it can be compared and printed, and no Tensor can have it."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.is_floating_point, self.itemsize = name, True, 2
+
+    @property
+    def numpy(self) -> NoReturn:  # type: ignore[override]
+        raise TypeError(f"{self.name} is outside tinytensor's subset, since NumPy has no such type: use float32")
+
+
+bfloat16 = _Absent("bfloat16")
 float16 = half = dtype("float16")
 float32 = float = dtype("float32")
 float64 = double = dtype("float64")
+uint8 = dtype("uint8")
 int32 = int = dtype("int32")
 int64 = long = dtype("int64")
 bool = dtype("bool")
 
-_BY_NUMPY = {d.numpy: d for d in (float16, float32, float64, int32, int64, bool)}
-_KIND = {"b": 0, "i": 1, "f": 2}
+_BY_NUMPY = {d.numpy: d for d in (float16, float32, float64, uint8, int32, int64, bool)}
+_KIND = {"b": 0, "u": 1, "i": 1, "f": 2}
 
 
 def from_numpy_dtype(d: np.dtype[Any]) -> dtype:
-    """The dtype of an array; TypeError for one outside the subset (uint8, complex128, str …)."""
+    """The dtype of an array; TypeError for one outside the subset (int8, complex128, str …)."""
     try:
         return _BY_NUMPY[d]
     except KeyError:

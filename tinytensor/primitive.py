@@ -17,19 +17,31 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
+
+Function: TypeAlias = Callable[..., Any]
 
 
 class Primitive:
-    """One row of the table: a name, a pair, the formula for people, and the shapes that fit for error messages."""
+    """One row of the table: a name, a pair, the formula for people, and the shapes that fit for error messages.
 
-    __slots__ = ("backward", "fits", "formula", "forward", "name", "takes_needs")
+    A fused pair has its composed form beside it: the same function of Tensors, called like forward (arrays among the
+    static arguments come as Tensors), written out in smaller operations.
+    """
+
+    __slots__ = ("backward", "composed", "fits", "formula", "forward", "name", "takes_needs")
 
     def __init__(
-        self, name: str, forward: Callable[..., Any], backward: Callable[..., Any], formula: str, fits: str
+        self,
+        name: str,
+        forward: Function,
+        backward: Function,
+        formula: str,
+        fits: str,
+        composed: Function | None = None,
     ) -> None:
         self.name, self.forward, self.backward = name, forward, backward
-        self.formula, self.fits = formula, fits
+        self.formula, self.fits, self.composed = formula, fits, composed
         self.takes_needs = "needs" in inspect.signature(backward).parameters
 
     def __repr__(self) -> str:
@@ -40,10 +52,10 @@ PRIMITIVES: dict[str, Primitive] = {}
 
 
 def primitive(
-    name: str, forward: Callable[..., Any], backward: Callable[..., Any], *, formula: str, fits: str = ""
+    name: str, forward: Function, backward: Function, *, formula: str, fits: str = "", composed: Function | None = None
 ) -> Primitive:
     """Enter a pair into the table and return its row; ValueError if the name is taken."""
     if name in PRIMITIVES:
         raise ValueError(f"a primitive named {name!r} is already in the table")
-    PRIMITIVES[name] = Primitive(name, forward, backward, formula, fits)
+    PRIMITIVES[name] = Primitive(name, forward, backward, formula, fits, composed)
     return PRIMITIVES[name]

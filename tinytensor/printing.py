@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
 
 
+options: dict[str, Any] = {"precision": 4, "threshold": 1000, "edgeitems": 3, "linewidth": 80, "sci_mode": None}
+
+
 def show(x: Tensor) -> str:
     """tensor([[1., 2.]], dtype=…, device=…, requires_grad=… or grad_fn=…), the usual values left out."""
     array = x.detach().cpu().array
@@ -27,33 +30,40 @@ def show(x: Tensor) -> str:
         notes.append(f"grad_fn=<{x.grad_fn.primitive.name if x.grad_fn.primitive else 'split'}>")
     elif x.requires_grad:
         notes.append("requires_grad=True")
-    body = "[]" if array.size == 0 else numbers(array)
-    return f"tensor({', '.join([body, *notes])})"
+    text = "tensor(" + ("[]" if array.size == 0 else numbers(array))
+    for note in notes:
+        room = 80 - len(text.rpartition("\n")[2]) - len(note) - len(", ") - len(")")
+        text += (", " if room > 0 else ",\n       ") + note
+    return text + ")"
 
 
 def numbers(array: np.ndarray[Any, Any]) -> str:
     """The nested brackets."""
     kind = array.dtype.kind
     one = _float_format(array) if kind == "f" else str
-    finite = array[np.isfinite(array)]
-    width = max(len(one(v)) for v in (finite.min(), finite.max())) if finite.size else 0  # the longest stand there
+    longest = array[np.isfinite(array) & (array != 0)] if kind == "f" else array  # PyTorch makes no room for −0 and −∞
+    width = max(len(one(v)) for v in (longest.min(), longest.max())) if longest.size else 0
     return np.array2string(
-        array, separator=", ", prefix="tensor(", threshold=1000, edgeitems=3, max_line_width=80,
+        array, separator=", ", prefix="tensor(", threshold=options["threshold"], edgeitems=options["edgeitems"],
+        max_line_width=options["linewidth"],
         formatter={"all": lambda v: one(v).rjust(width if array.ndim else 0)},
     ).replace(" ..., ", "  ..., ")  # fmt: skip
 
 
 def _float_format(array: np.ndarray[Any, Any]) -> Any:
     """`2.` if all are whole, four decimals, or scientific where sizes differ by more than a thousand."""
+    decimals, scientific = options["precision"], options["sci_mode"]
     finite = np.abs(array[np.isfinite(array)].astype(np.float64))
     nonzero = finite[finite > 0]
     if nonzero.size == 0:
         spec = ".0f"
     elif (finite == np.floor(finite)).all():
-        spec = ".4e" if nonzero.max() > 1e8 or nonzero.max() / nonzero.min() > 1000 else ".0f"
+        wide = nonzero.max() > 1e8 or nonzero.max() / nonzero.min() > 1000
+        spec = f".{decimals}e" if (wide if scientific is None else scientific) else ".0f"
     else:
         top, low = nonzero.max(), nonzero.min()
-        spec = ".4e" if top / low > 1000 or top > 1e8 or low < 1e-4 else ".4f"
+        wide = top / low > 1000 or top > 1e8 or low < 1e-4
+        spec = f".{decimals}{'e' if (wide if scientific is None else scientific) else 'f'}"
 
     def one(v: float) -> str:
         text = format(v, spec)

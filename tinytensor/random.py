@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from tinytensor.backend import device, to_device
-from tinytensor.creation import checked, place
+from tinytensor.creation import place
 from tinytensor.dtypes import dtype as DType
 from tinytensor.dtypes import int64, to_numpy_dtype
-from tinytensor.functions.dims import sizes
+from tinytensor.functions.dims import checked, sizes
 from tinytensor.tensor import Tensor, wrap
 
 
@@ -69,6 +69,21 @@ def initial_seed() -> int:
     return _default.generator.initial_seed()
 
 
+def seed() -> int:
+    """Seed this thread's default generator with a number that nobody knows, and tell it."""
+    return _default.generator.seed()
+
+
+def get_rng_state() -> Any:
+    """Where this thread's default generator is, for set_rng_state."""
+    return _default.generator.get_state()
+
+
+def set_rng_state(new_state: Any) -> None:
+    """Go on from where get_rng_state was called."""
+    _default.generator.set_state(new_state)
+
+
 def numpy_generator(generator: Generator | None) -> np.random.Generator:
     """The NumPy generator behind one of ours; None means this thread's default."""
     return (generator or _default.generator).numpy
@@ -82,7 +97,7 @@ def rand(
     requires_grad: bool = False,
 ) -> Tensor:
     """Uniform on [0, 1)."""
-    wanted, shape = to_numpy_dtype(dtype), checked(sizes(size))
+    wanted, shape = _real("rand", dtype), checked(sizes(size))
     rng = numpy_generator(generator)
     if wanted == np.float16:  # rounding float32 numbers would give 1 now and then
         values = rng.integers(0, 2**11, shape) / 2**11
@@ -99,10 +114,17 @@ def randn(
     requires_grad: bool = False,
 ) -> Tensor:
     """Normal with mean 0 and variance 1."""
-    wanted, shape = to_numpy_dtype(dtype), checked(sizes(size))
+    wanted, shape = _real("randn", dtype), checked(sizes(size))
     wide = np.float64 if wanted == np.float64 else np.float32
     values = numpy_generator(generator).standard_normal(shape, wide)
     return place(values.astype(wanted, copy=False), device, requires_grad)
+
+
+def _real(name: str, dtype: DType | None) -> np.dtype[Any]:
+    wanted = to_numpy_dtype(dtype)
+    if wanted.kind != "f":
+        raise NotImplementedError(f"{name}: not implemented for {dtype}: it draws real numbers")
+    return wanted
 
 
 def rand_like(input: Tensor, *, generator: Generator | None = None) -> Tensor:
@@ -135,6 +157,22 @@ def randint(
     return place(values.astype(to_numpy_dtype(dtype, int64)), device, False)
 
 
+def normal(mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Generator | None = None) -> Tensor:
+    """Normal numbers; mean and std are Tensors that broadcast, or numbers beside a size."""
+    like = mean + std * 0 if isinstance(mean, Tensor) else std if isinstance(std, Tensor) else None
+    noise = randn(size if like is None else like.shape, generator=generator)
+    y: Tensor = (noise if like is None else noise.to(like)) * std + mean
+    return y
+
+
+def bernoulli(input: Tensor, *, generator: Generator | None = None) -> Tensor:
+    """1 with the probability that input says, else 0. RuntimeError for one outside of [0, 1]."""
+    p = input.detach()
+    if p.numel() and not (float(p.min()) >= 0 and float(p.max()) <= 1):
+        raise RuntimeError("Expected p_in >= 0 && p_in <= 1 to be true: bernoulli takes probabilities")
+    return (rand(p.shape, generator=generator, dtype=p.dtype).to(p.device) < p).to(p.dtype)
+
+
 def randperm(
     n: int, *, generator: Generator | None = None, dtype: DType | None = None, device: device | str | None = None
 ) -> Tensor:
@@ -154,21 +192,23 @@ def multinomial(
     weights, and for more samples than non-zero weights.
     """
     p = input.detach().cpu().array.astype(np.float64)
-    if p.ndim not in (1, 2) or num_samples <= 0 or input.array.dtype.kind != "f":
+    if p.ndim not in (1, 2) or p.shape[-1] == 0 or num_samples <= 0 or input.array.dtype.kind != "f":
         raise RuntimeError(
             f"multinomial: expected float probabilities (C,) or (N, C) and num_samples > 0, but got"
             f" {input.dtype} {tuple(input.shape)} and {num_samples}"
         )
-    rows = p.reshape(-1, p.shape[-1])
+    rows = p if p.ndim == 2 else p[None]
     if not np.isfinite(rows).all() or (rows < 0).any() or (rows.sum(1) <= 0).any():
         raise RuntimeError("probability tensor contains either `inf`, `nan` or element < 0, or a row that sums to 0")
     rng = numpy_generator(generator)
     if replacement:
         top = np.cumsum(rows, 1)
         u = rng.random((len(rows), num_samples)) * top[:, -1:]
-        picks = np.stack([np.searchsorted(t, v, side="right") for t, v in zip(top, u, strict=True)])
+        picks = np.empty(u.shape, np.int64)
+        for row, t, v in zip(picks, top, u, strict=True):
+            row[:] = np.searchsorted(t, v, side="right")
     else:
-        if ((rows > 0).sum(1) < num_samples).any():
+        if num_samples > rows.shape[1] or ((rows > 0).sum(1) < num_samples).any():
             raise RuntimeError(f"cannot sample {num_samples} times without replacement: too few non-zero weights")
         keys = rows / rng.standard_exponential(rows.shape)
         picks = np.argsort(-keys, 1, kind="stable")[:, :num_samples]
@@ -176,6 +216,6 @@ def multinomial(
 
 
 __all__ = [
-    "Generator", "initial_seed", "manual_seed", "multinomial", "rand", "rand_like", "randint", "randn", "randn_like",
-    "randperm",
+    "Generator", "bernoulli", "get_rng_state", "initial_seed", "manual_seed", "multinomial", "normal", "rand",
+    "rand_like", "randint", "randn", "randn_like", "randperm", "seed", "set_rng_state",
 ]  # fmt: skip

@@ -49,14 +49,22 @@ class Node:
     """One recorded call: what ran, where its gradients go, and what its backward needs.
 
     inputs[i] is the Node that made input i, or the leaf Tensor itself, or None where no gradient is wanted.
+    shape is that of the output, which its gradient has to have.
     A call with several outputs has one more node per output, with no primitive and saved = (position, count).
     """
 
-    __slots__ = ("__weakref__", "inputs", "order", "primitive", "retained", "saved")
+    __slots__ = ("__weakref__", "inputs", "order", "primitive", "retained", "saved", "shape")
 
-    def __init__(self, primitive: Primitive | None, inputs: tuple[Edge | None, ...], saved: tuple[Any, ...]) -> None:
+    def __init__(
+        self,
+        primitive: Primitive | None,
+        inputs: tuple[Edge | None, ...],
+        saved: tuple[Any, ...],
+        shape: tuple[int, ...],
+    ) -> None:
         self.primitive = primitive
         self.inputs = inputs
+        self.shape = shape
         self.saved: tuple[Any, ...] | None = saved
         self.order = next(_clock)
         self.retained: weakref.ref[Tensor] | None = None
@@ -106,12 +114,14 @@ def apply(primitive: Primitive, *inputs: Tensor | None, **static: Any) -> Tensor
             _check_constants(inputs)
         for t in inputs:
             if t is not None and t._requires_grad:
-                node = Node(primitive, tuple([_edge(t) for t in inputs]), saved)
+                shape = () if type(output) is tuple else output.shape
+                node = Node(primitive, tuple([_edge(t) for t in inputs]), saved, shape)
                 break
     if type(output) is tuple:
         count = len(output)
         return tuple(  # type: ignore[return-value]
-            tensor.wrap(y, None if node is None else Node(None, (node,), (i, count))) for i, y in enumerate(output)
+            tensor.wrap(y, None if node is None else Node(None, (node,), (i, count), y.shape))
+            for i, y in enumerate(output)
         )
     return tensor.wrap(output, node)
 
@@ -127,14 +137,14 @@ def edge(t: Tensor) -> Edge:
 
 def checked(node: Node, array: Array) -> Node:
     """node, the history of a Tensor on array; RuntimeError if a recorded operation wrote there by another Tensor."""
-    if _rewritten.get(id(_owner(array)), (0, 0))[0] > node.order:
+    if _rewritten.get(id(owner(array)), (0, 0))[0] > node.order:
         raise _out_of_date(array)
     return node
 
 
 def _check_constants(inputs: Iterable[Tensor | None]) -> None:
     for t in inputs:
-        if t is not None and not t._requires_grad and id(_owner(t.array)) in _orphans:
+        if t is not None and not t._requires_grad and id(owner(t.array)) in _orphans:
             raise _out_of_date(t.array)
 
 
@@ -169,7 +179,7 @@ def _check_devices(primitive: Primitive, inputs: Iterable[Tensor | None]) -> Non
 
 
 def backward(
-    roots: list[tuple[Edge, Array]], *, retain_graph: bool = False, targets: frozenset[Edge] | None = None
+    roots: list[tuple[Edge, Array]], *, retain_graph: bool, targets: frozenset[Edge] | None
 ) -> dict[Edge, Array]:
     """Play the tape backwards from the roots; return the gradient of every leaf, or of the targets alone.
 
@@ -223,11 +233,21 @@ def backward(
             dxs = primitive.backward(dy, *saved)
         for target, dx in zip(inputs, dxs, strict=True):
             if target is not None and dx is not None:
+                shape = target.shape if isinstance(target, Node) else target.array.shape
+                if dx.shape != shape:
+                    raise _wrong_shape(primitive, dx, shape)
                 add(target, dx)
         del dy, dxs, saved
     for edge, g in gradients.items():
         found[edge] = g if edge in owned else np.array(g)
     return found
+
+
+def _wrong_shape(primitive: Primitive, dx: Array, shape: tuple[int, ...]) -> RuntimeError:
+    return RuntimeError(
+        f"the backward of {primitive.name} gave a gradient of shape {dx.shape} for an input of shape {shape}:"
+        " where the forward broadcasts, the backward has to sum"
+    )
 
 
 def _reachable(roots: list[Edge], targets: frozenset[Edge] | None) -> list[Node]:
@@ -257,9 +277,10 @@ def _reachable(roots: list[Edge], targets: frozenset[Edge] | None) -> list[Node]
     last_write = max((date for _, date in list(_written.values())), default=0)
     for node in nodes:
         if node.saved is None:
-            name = node.primitive.name if node.primitive else ""
+            assert node.primitive is not None  # one output of several keeps what it saved
             raise RuntimeError(
-                f"backward through {name} a second time: the arrays that it saved were dropped when backward ran;"
+                f"backward through {node.primitive.name} a second time:"
+                " the arrays that it saved were dropped when backward ran;"
                 " call backward(retain_graph=True) the first time, or run the forward again"
             )
         if node.order < last_write:
@@ -288,37 +309,38 @@ def note_write(x: Array, node: Node | None = None, constant: bool = False) -> No
     node: what made the new values, if that was recorded. Other Tensors on that memory then have the wrong history;
     constant: they had none, nor had x.
     """
-    owner = _owner(x)
-    key = id(owner)
+    memory = owner(x)
+    key = id(memory)
 
     def forget(_: object) -> None:
         _written.pop(key, None)
         _rewritten.pop(key, None)
         _orphans.discard(key)
 
-    _written[key] = (weakref.ref(owner, forget), next(_clock))
+    _written[key] = (weakref.ref(memory, forget), next(_clock))
     if node is not None:
         _rewritten[key] = (node.order, _rewritten.get(key, (0, 0))[0])
-        if constant and owner is not x:
+        if constant and memory is not x:
             _orphans.add(key)
 
 
 def note_return(x: Array, node: Node | None) -> None:
     """Forget the last write to x's memory if node made it: y[i] += z wrote by a view, and now hands that back to y."""
-    key = id(_owner(x))
+    key = id(owner(x))
     last, before = _rewritten.get(key, (0, 0))
     if node is not None and last == node.order:
         _rewritten[key] = (before, 0)
         _orphans.discard(key)
 
 
-def _owner(x: Array) -> Array:
+def owner(x: Array) -> Array:
+    """The array whose memory x is a view of; x itself if it is none."""
     while isinstance(x.base, type(x)):
         x = x.base
     return x
 
 
-def _flat(saved: Any) -> Iterable[Any]:
+def flat(saved: Any) -> Iterable[Any]:
     """What a node saved, with the parts of an index or of a list of operands one by one."""
     for s in saved:
         if isinstance(s, (tuple, list)):
@@ -328,9 +350,9 @@ def _flat(saved: Any) -> Iterable[Any]:
 
 
 def _check_unwritten(node: Node) -> None:
-    for s in _flat(node.saved):
+    for s in flat(node.saved):
         if is_array(s):
-            entry = _written.get(id(_owner(s)))
+            entry = _written.get(id(owner(s)))
             if entry is not None and entry[1] > node.order:
                 assert node.primitive is not None
                 raise RuntimeError(

@@ -19,10 +19,11 @@ from tinytensor.backend import Array, array_module, device_of, to_device
 from tinytensor.backend import device as Device
 from tinytensor.dtypes import bool as bool_dtype
 from tinytensor.dtypes import dtype as DType
-from tinytensor.dtypes import float16, float32, float64, from_numpy_dtype, int32, int64
+from tinytensor.dtypes import float16, float32, float64, from_numpy_dtype, int32, int64, uint8
 from tinytensor.functions import indexing, pointwise
-from tinytensor.functions.dims import one_dim, sizes
+from tinytensor.functions.dims import checked, one_dim, sizes
 from tinytensor.ops import elementwise as ops
+from tinytensor.ops.indexing import SETITEM
 from tinytensor.printing import show
 
 
@@ -49,11 +50,11 @@ class Tensor:
     _requires_grad: builtins.bool
 
     def __init__(self, *data: Any) -> None:
-        """Tensor([1, 2]) is float32 whatever the list holds; Tensor(2, 3) is a 2 × 3 of zeros."""
+        """Tensor([1, 2]) is float32 whatever the list holds; Tensor(2, 3) is a 2 × 3 of zeros, Tensor() empty."""
         if len(data) == 1 and not isinstance(data[0], int):
             array = data[0].array if isinstance(data[0], Tensor) else np.array(data[0])
         else:
-            array = np.zeros(sizes(data))
+            array = np.zeros(checked(sizes(data or (0,))))
         self.array, self._grad = array.astype(np.float32, copy=False), None
         self._node, self._requires_grad = None, False
 
@@ -336,9 +337,27 @@ class Tensor:
         """As int32."""
         return pointwise.cast(self, int32.numpy)
 
+    def byte(self) -> Tensor:
+        """As uint8."""
+        return pointwise.cast(self, uint8.numpy)
+
     def bool(self) -> Tensor:
         """As bool: non-zero or not."""
         return pointwise.cast(self, bool_dtype.numpy)
+
+    def type(self, dtype: DType | str | None = None) -> Any:
+        """In another dtype, also given by its older name, such as "torch.LongTensor"; without one that name."""
+        names = {d: f"torch.{name}Tensor" for name, d in _OLDER.items()}
+        if dtype is None:
+            return names[self.dtype].replace("torch.", "torch.cuda." if self.is_cuda else "torch.")
+        wanted = next((d for d in names if dtype in (d, names[d])), None)
+        if wanted is None:
+            raise ValueError(f"type: {dtype!r} is outside tinytensor's subset; known are {', '.join(names.values())}")
+        return pointwise.cast(self, wanted.numpy)
+
+    def pin_memory(self) -> Tensor:
+        """Itself: copies to a GPU need no memory of another kind here."""
+        return self
 
     def clone(self) -> Tensor:
         """A copy, through which gradients pass."""
@@ -351,28 +370,22 @@ class Tensor:
         return self.fill_(0)
 
     def fill_(self, value: Any) -> Tensor:
-        """value everywhere: a number or a 0-d Tensor."""
-        if isinstance(value, Tensor):
-            if value.ndim:
-                raise RuntimeError(f"fill_ only supports a 0-dimension value tensor, not {tuple(value.shape)}")
-            return self.copy_(value)
-        if self._needs_tape("fill_"):
-            self[...] = value
-            return self
-        try:
-            self.array[...] = value
-        except (ValueError, OverflowError) as error:
-            raise RuntimeError(f"fill_: {value!r} does not fit a {self.dtype} tensor ({error})") from None
+        """value, a number or a 0-d Tensor, everywhere."""
+        value = pointwise.filling("fill_", value, self)
+        if self._needs_tape("fill_", value):
+            return self._become("fill_", tape.apply(SETITEM, self, value.to(self), index=...))
+        self.array[...] = value.array
         tape.note_write(self.array)
         return self
 
     def copy_(self, src: Tensor, non_blocking: builtins.bool = False) -> Tensor:
         """The values of src, broadcast and cast. non_blocking is a hint, for copies between devices."""
         if self._needs_tape("copy_", src):
-            self[...] = src
-            return self
+            return self._become("copy_", tape.apply(SETITEM, self, F.expand_as(src.to(self), self), index=...))
+        target, source = self.array, src.detach().to(self).array
+        no_overlap("copy_", target)
         try:
-            self.array[...] = to_device(src.array, self.device)
+            target[...] = np.broadcast_to(source, target.shape)
         except ValueError:
             raise RuntimeError(f"copy_: {tuple(src.shape)} does not broadcast to {tuple(self.shape)}") from None
         tape.note_write(self.array)
@@ -382,7 +395,7 @@ class Tensor:
         if self._needs_tape(name, other):
             return self._become(name, function(self._before(), other))
         target = self.array
-        self._not_expanded(name)
+        no_overlap(name, target)
         value = other.array if isinstance(other, Tensor) else pointwise.plain(other)
         try:
             with np.errstate(all="ignore"):
@@ -399,7 +412,9 @@ class Tensor:
 
         RuntimeError for a leaf that requires grad, and for a view of one.
         """
-        if not tape.is_grad_enabled() or not any(getattr(t, "_requires_grad", False) for t in (self, *others)):
+        if not tape.is_grad_enabled() or not self.is_floating_point():  # an integer passes no gradient on
+            return False
+        if not any(getattr(t, "_requires_grad", False) for t in (self, *others)):
             return False
         if self._requires_grad and self._node is None:
             raise RuntimeError(f"a leaf Variable that requires grad is being used in an in-place operation ({name})")
@@ -420,10 +435,10 @@ class Tensor:
         The memory stays, so that what shares it sees the new values. Who shares it with a history from before is
         refused when it is used next.
         """
+        no_overlap(name, self.array)
         if result.array.shape != self.array.shape:
             raise RuntimeError(f"{name}: the result has shape {tuple(result.shape)}, the tensor {tuple(self.shape)}")
-        self._not_expanded(name)
-        result = pointwise.cast(result, self.array.dtype)
+        result = self._in_own_dtype(name, result)
         assert result._node is not None
         tape.note_write(self.array, result._node, constant=self._node is None)
         self.array[...] = result.array
@@ -432,17 +447,20 @@ class Tensor:
         self._node, self._requires_grad = result._node, True
         return self
 
-    def _not_expanded(self, name: str) -> None:
-        if any(step == 0 and n > 1 for step, n in zip(self.array.strides, self.array.shape, strict=True)):
-            raise RuntimeError(f"{name}: elements of an expanded tensor share memory; write to its .clone()")
+    def _in_own_dtype(self, name: str, result: Tensor) -> Tensor:
+        """The result of an in-place operation in self's dtype; RuntimeError for floats in integers and the like."""
+        if not np.can_cast(result.array.dtype, self.array.dtype, "same_kind"):
+            raise RuntimeError(f"{name}: result type {result.dtype} can't be cast to the tensor's type {self.dtype}")
+        return pointwise.cast(result, self.array.dtype)
 
     def add_(self, other: Any, *, alpha: Any = 1) -> Tensor:
         """self + alpha·other, in place."""
-        return self._update("add_", np.add, F.add, other if alpha == 1 else other * alpha)
+        return self._update("add_", np.add, F.add, pointwise.scaled(self, other, alpha))
 
     def sub_(self, other: Any, *, alpha: Any = 1) -> Tensor:
         """self − alpha·other, in place."""
-        return self._update("sub_", np.subtract, F.sub, other if alpha == 1 else other * alpha)
+        pointwise.no_bools(self, other)
+        return self._update("sub_", np.subtract, F.sub, pointwise.scaled(self, other, alpha))
 
     def mul_(self, other: Any) -> Tensor:
         """self · other, in place."""
@@ -454,15 +472,17 @@ class Tensor:
 
     def clamp_(self, min: Any = None, max: Any = None) -> Tensor:
         """clamp, in place."""
-        if self._needs_tape("clamp_", min, max):
-            return self._become("clamp_", F.clamp(self._before(), min, max))
-        return self.copy_(F.clamp(self.detach(), min, max))
+        return self._write("clamp_", F.clamp, min, max)
 
     def masked_fill_(self, mask: Tensor, value: Any) -> Tensor:
         """masked_fill, in place."""
-        if self._needs_tape("masked_fill_", value):
-            return self._become("masked_fill_", F.masked_fill(self._before(), mask, value))
-        return self.copy_(F.masked_fill(self.detach(), mask, value))
+        return self._write("masked_fill_", F.masked_fill, mask, value)
+
+    def _write(self, name: str, function: Any, *args: Any, **kwargs: Any) -> Tensor:
+        """function(self, …), in place. RuntimeError if its values do not fit self's dtype."""
+        taped = self._needs_tape(name, *args)
+        result = function(self._before() if taped else self.detach(), *args, **kwargs)
+        return self._become(name, result) if taped else self.copy_(self._in_own_dtype(name, result))
 
     def normal_(self, mean: Any = 0.0, std: Any = 1.0, *, generator: Any = None) -> Tensor:
         """Normal numbers with this mean and standard deviation."""
@@ -478,6 +498,13 @@ class Tensor:
         self._only_floats("uniform_")
         return self.copy_(rand(self.shape, dtype=self.dtype, generator=generator) * (to - from_) + from_)
 
+    def exponential_(self, lambd: builtins.float = 1, *, generator: Any = None) -> Tensor:
+        """Numbers with density λe^(−λx), by inverting their distribution function 1 − e^(−λx)."""
+        from tinytensor.random import rand
+
+        self._only_floats("exponential_")
+        return self.copy_(-pointwise.log1p(-rand(self.shape, dtype=self.dtype, generator=generator)) / lambd)
+
     def _only_floats(self, name: str) -> None:
         if not self.is_floating_point():
             raise NotImplementedError(f"{name}: not implemented for {self.dtype}: it draws real numbers")
@@ -488,11 +515,17 @@ class Tensor:
 
     def new_zeros(self, *size: Any) -> Tensor:
         """Zeros in this dtype, on this device."""
-        return wrap(array_module(self.array).zeros(sizes(size), self.array.dtype))
+        return wrap(array_module(self.array).zeros(checked(sizes(size)), self.array.dtype))
 
     def new_ones(self, *size: Any) -> Tensor:
         """Ones in this dtype, on this device."""
-        return wrap(array_module(self.array).ones(sizes(size), self.array.dtype))
+        return wrap(array_module(self.array).ones(checked(sizes(size)), self.array.dtype))
+
+    def new_full(self, size: Any, fill_value: Any) -> Tensor:
+        """fill_value everywhere, in this dtype, on this device."""
+        return wrap(array_module(self.array).full(sizes((size,)), fill_value, self.array.dtype))
+
+    new_empty = new_zeros
 
     # ------------------------------------------------- the functions that are methods and operators as well
 
@@ -508,6 +541,7 @@ class Tensor:
     __neg__ = neg = F.neg
     __abs__ = abs = F.abs
     __matmul__ = matmul = F.matmul
+    mm, bmm, mv, dot, outer, addmm, baddbmm = F.mm, F.bmm, F.mv, F.dot, F.outer, F.addmm, F.baddbmm
     __eq__, __ne__ = eq, ne = F.eq, F.ne  # type: ignore[assignment]
     __lt__, __le__, __gt__, __ge__ = lt, le, gt, ge = F.lt, F.le, F.gt, F.ge
     __and__, __or__, __xor__ = pointwise.bitwise_and, pointwise.bitwise_or, pointwise.bitwise_xor
@@ -516,6 +550,8 @@ class Tensor:
 
     exp, log, log2, log10, sqrt, rsqrt, square = F.exp, F.log, F.log2, F.log10, F.sqrt, F.rsqrt, F.square
     sin, cos, tanh, sigmoid, relu = F.sin, F.cos, F.tanh, F.sigmoid, F.relu
+    log1p, expm1, erf, reciprocal, sign, floor = F.log1p, F.expm1, F.erf, F.reciprocal, F.sign, F.floor
+    ceil, trunc, round, lerp, addcmul, addcdiv = F.ceil, F.trunc, F.round, F.lerp, F.addcmul, F.addcdiv
     maximum, minimum, clamp, clip, masked_fill = F.maximum, F.minimum, F.clamp, F.clip, F.masked_fill
     logical_and, logical_or, logical_not = F.logical_and, F.logical_or, F.logical_not
     isfinite, isinf, isnan = F.isfinite, F.isinf, F.isnan
@@ -525,6 +561,9 @@ class Tensor:
     all, any, cumsum, logsumexp = F.all, F.any, F.cumsum, F.logsumexp
     softmax, log_softmax, allclose, equal = F.softmax, F.log_softmax, F.allclose, F.equal
     gather, topk, sort, unique = F.gather, F.topk, F.sort, F.unique
+    scatter, scatter_add, index_select, masked_select = F.scatter, F.scatter_add, F.index_select, F.masked_select
+    index_add, index_copy, index_fill, nonzero = F.index_add, F.index_copy, F.index_fill, F.nonzero
+    argsort, bincount, histogram = F.argsort, F.bincount, F.histogram
 
     reshape, view, view_as, flatten, squeeze, unsqueeze = (
         F.reshape,
@@ -537,7 +576,7 @@ class Tensor:
     permute, transpose, t, movedim = F.permute, F.transpose, F.t, F.movedim
     expand, expand_as, repeat, contiguous = F.expand, F.expand_as, F.repeat, F.contiguous
     split, chunk, unbind, roll, flip = F.split, F.chunk, F.unbind, F.roll, F.flip
-    tril, triu = F.tril, F.triu
+    tril, triu, narrow, select, repeat_interleave = F.tril, F.triu, F.narrow, F.select, F.repeat_interleave
 
     def where(self, condition: Tensor, other: Any) -> Tensor:
         """self where condition holds, else other."""
@@ -554,8 +593,16 @@ class Tensor:
 
     @property
     def mT(self) -> Tensor:
-        """The transpose of each matrix: the last two dimensions exchanged."""
-        return F.transpose(self, -2, -1)
+        """The transpose of each matrix: the last two dimensions exchanged. RuntimeError for a vector."""
+        if self.ndim == 1:
+            raise RuntimeError("tensor.mT is only supported on matrices or batches of matrices, not on a vector")
+        return F.transpose(self, -2, -1) if self.ndim else F.reshape(self, ())
+
+
+def no_overlap(name: str, target: Array) -> None:
+    """RuntimeError for an expanded array: what is written to one of its elements shows in others."""
+    if target.size and any(step == 0 and n > 1 for step, n in zip(target.strides, target.shape, strict=True)):
+        raise RuntimeError(f"{name}: elements of an expanded tensor share memory; write to its .clone()")
 
 
 def wrap(array: Array, node: tape.Node | None = None) -> Tensor:
@@ -569,3 +616,24 @@ def wrap(array: Array, node: tape.Node | None = None) -> Tensor:
 
 
 _new = object.__new__
+
+_OLDER = {
+    "Float": float32, "Double": float64, "Half": float16, "Byte": uint8, "Int": int32, "Long": int64, "Bool": bool_dtype
+}  # fmt: skip
+
+
+def _in_place(name: str) -> Any:
+    def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        return self._write(f"{name}_", getattr(Tensor, name), *args, **kwargs)
+
+    method.__name__, method.__qualname__ = f"{name}_", f"Tensor.{name}_"
+    method.__doc__ = f"{name}, in place."
+    return method
+
+
+for _name in (
+    "abs", "addcdiv", "addcmul", "ceil", "cos", "erf", "exp", "expm1", "floor", "index_add", "index_copy", "index_fill",
+    "lerp", "log", "log1p", "neg", "pow", "reciprocal", "relu", "round", "rsqrt", "scatter", "scatter_add", "sigmoid",
+    "sign", "sin", "sqrt", "square", "tanh", "tril", "triu", "trunc",
+):  # fmt: skip
+    setattr(Tensor, f"{_name}_", _in_place(_name))

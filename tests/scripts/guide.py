@@ -72,6 +72,8 @@ for step in range(30):
     logits, loss = model(xb, yb)
     optimizer.zero_grad()
     loss.backward()
+    if step == 0:
+        print(*[p.grad.norm().item() for p in model.parameters()], sep="\n")
     optimizer.step()
     print(f"{loss.item():.7f}")
 

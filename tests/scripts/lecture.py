@@ -140,6 +140,8 @@ for step in range(30):
     logits, loss = model(*get_batch("train", step))
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
+    if step == 0:  # losses alone would not show a wrong factor: AdamW divides by the size of the gradient
+        print(*[p.grad.norm().item() for p in model.parameters()], sep="\n")
     optimizer.step()
     print(loss.item())
 

@@ -120,6 +120,8 @@ for _ in range(10):
         logits, loss = model(xb, yb)
         model.zero_grad()
         loss.backward()
+        if step == 0:
+            print(*[p.grad.norm().item() for p in model.parameters()], sep="\n")
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         scheduler.step()

@@ -63,6 +63,7 @@ for _ in range(5):
     print(loss.item())
     W.grad = None
     loss.backward()
+    print(W.grad.norm().item())
     W.data += -10 * W.grad
 
 # ---- two layers with batch norm, by hand
@@ -109,6 +110,8 @@ for i in range(10):
     for p in parameters:
         p.grad = None
     loss.backward()
+    if i == 0:
+        print(*[p.grad.norm().item() for p in parameters], sep="\n")
     lr = 0.1 if i < 5 else 0.01
     for p in parameters:
         p.data += -lr * p.grad
@@ -227,11 +230,13 @@ for kind in (MLP, RNN, BoW):
         for i, p in enumerate(model.parameters()):
             p.copy_(spread(*p.shape, phase=float(i)) * 0.3)
     optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3, weight_decay=0.01, betas=(0.9, 0.99), eps=1e-8)
-    for _ in range(5):
+    for epoch in range(5):
         for x, y in DataLoader(dataset, shuffle=False, batch_size=6):
             loss = loss_of(model, x, y)
             model.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
             print(f"{loss.item():.6f}")
+        if epoch == 0:
+            print(*[p.grad.norm().item() for p in model.parameters()], sep="\n")
     print(float(evaluate(model) < 3))

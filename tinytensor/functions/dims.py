@@ -20,9 +20,13 @@ def one_dim(dim: int, ndim: int) -> int:
 
 
 def all_dims(dim: Dims, ndim: int) -> tuple[int, ...]:
-    """dim as a tuple without repeats; None and () mean all dimensions."""
-    if dim is None or dim == ():
-        return tuple(range(ndim))
+    """dim as a tuple without repeats; None, () and [] mean all dimensions."""
+    dims = tuple(range(ndim)) if dim is None else some_dims(dim, ndim)
+    return dims or tuple(range(ndim))
+
+
+def some_dims(dim: int | Sequence[int], ndim: int) -> tuple[int, ...]:
+    """dim as a tuple without repeats; () means none."""
     dims = tuple(one_dim(d, ndim) for d in ([dim] if isinstance(dim, int) else dim))
     if len(set(dims)) < len(dims):
         raise RuntimeError(f"dim {dims} names a dimension twice")
@@ -34,6 +38,13 @@ def sizes(size: tuple[Any, ...]) -> tuple[int, ...]:
     if len(size) == 1 and not hasattr(size[0], "__index__"):
         size = tuple(size[0])
     return tuple(n.__index__() for n in size)
+
+
+def checked(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """shape, or RuntimeError for a negative size."""
+    if any(n < 0 for n in shape):
+        raise RuntimeError(f"a size can't be negative, but the shape is {shape}")
+    return shape
 
 
 def infer(shape: tuple[int, ...], count: int) -> tuple[int, ...]:

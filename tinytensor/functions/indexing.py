@@ -9,7 +9,7 @@ import numpy as np
 from tinytensor import tensor as core
 from tinytensor.backend import Array, is_array
 from tinytensor.functions.dims import one_dim
-from tinytensor.functions.pointwise import as_tensor_like, cast, plain
+from tinytensor.functions.pointwise import as_tensor_like, cast, filling
 from tinytensor.ops import indexing as ops
 from tinytensor.tape import apply, note_return, note_write
 
@@ -42,6 +42,8 @@ def setitem(input: Tensor, index: Any, value: Tensor | float) -> None:
     first, then = _index(index)
     mixed = first is not None and then is not None
     at = first if then is None else then
+    if then is not None and isinstance(value, core.Tensor):
+        _check_dtype(input, then, value)
     if input._needs_tape("x[…] = value", value):
         if mixed:
             raise RuntimeError(
@@ -56,14 +58,25 @@ def setitem(input: Tensor, index: Any, value: Tensor | float) -> None:
     if isinstance(value, core.Tensor):
         value = value.array
     elif not isinstance(value, np.ndarray):
-        value = plain(value)
+        value = filling("x[…] = value", value, input).array
     target = input.array
     try:
         place = target[first] if mixed else target  # numbers and slices: a view
-        place[at] = value
-    except ValueError as error:
+        if then is None:
+            core.no_overlap("x[…] = value", place[at])
+        with np.errstate(invalid="ignore"):  # nan as an integer
+            place[at] = value
+    except (ValueError, TypeError) as error:
         raise RuntimeError(f"x[…] = value: {error}; what fits: value broadcasts to x[…]") from None
     note_write(target)
+
+
+def _check_dtype(input: Tensor, then: Any, value: Tensor) -> None:
+    masked = is_array(then) and then.dtype == bool and value.array.size == 1
+    if value.array.dtype != input.array.dtype and not masked:
+        raise RuntimeError(
+            f"x[…] = value with lists or Tensors as indices: value must have x's dtype {input.dtype}, not {value.dtype}"
+        )
 
 
 def _same_place(x: Array, y: Array) -> bool:
@@ -97,7 +110,7 @@ def _index(index: Any) -> tuple[Any, Any]:
 
 def _part(i: Any) -> Any:
     if isinstance(i, core.Tensor):
-        if i.array.dtype.kind == "f":
+        if i.array.dtype.kind not in "bi":  # PyTorch takes uint8 for a mask, and warns that it will not
             raise IndexError("tensors used as indices must be long, int or bool tensors")
         return i.array if i.array.ndim or i.array.dtype == bool else int(i.array)
     if isinstance(i, slice):
@@ -124,6 +137,8 @@ def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
             [4]])
     """
     axis = one_dim(dim, input.ndim)
+    if 0 in (input.ndim, index.ndim) and input.ndim + index.ndim < 2:  # 0 dimensions count as one
+        return gather(input.reshape(-1), axis, index.reshape(-1)).reshape(index.array.shape)
     x, at = input.array, index.array
     if at.dtype.kind != "i":
         raise RuntimeError(f"gather(): expected dtype int64 for index, not {index.dtype}")
@@ -132,11 +147,119 @@ def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
             f"gather: index {tuple(at.shape)} does not fit input {tuple(x.shape)}; what fits: as many dimensions,"
             f" and no size above input's but along dim {dim}"
         )
-    if x.ndim == 0:
-        return input.reshape(())
     if at.size and not (int(at.min()) >= 0 and int(at.max()) < x.shape[axis]):
         raise RuntimeError(f"gather: index out of bounds for dimension {dim} of size {x.shape[axis]}")
     return apply(ops.GATHER, input, index=at, axis=axis)
+
+
+def scatter(input: Tensor, dim: int, index: Tensor, src: Any) -> Tensor:
+    """y = x, but y[i, index[i, j]] = src[i, j] for dim 1, and so on: puts along dim what gather would pick.
+
+    src: a Tensor at least as large as index, or a number. RuntimeError for an index that does not fit.
+    """
+    at = _places("scatter", input, dim, index)
+    return apply(ops.SETITEM, input, _source("scatter", input, index, src), index=at)
+
+
+def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
+    """scatter that adds: y[i, index[i, j]] += src[i, j]; repeated places add up."""
+    at = _places("scatter_add", input, dim, index)
+    return apply(ops.SCATTER_ADD, input, _source("scatter_add", input, index, src), at=at)
+
+
+def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
+    """The slices along dim that a vector of indices names."""
+    return input[_slices("index_select", input, dim, index)]
+
+
+def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: float = 1) -> Tensor:
+    """The slices along dim that index names, plus alpha·source; repeated ones add up."""
+    at = _slices("index_add", input, dim, index, source)
+    return apply(ops.SCATTER_ADD, input, source if alpha == 1 else source * alpha, at=at)
+
+
+def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
+    """x with the slices along dim that index names taken from source."""
+    return apply(ops.SETITEM, input, source, index=_slices("index_copy", input, dim, index, source))
+
+
+def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
+    """x with the slices along dim that index names all value."""
+    new = cast(as_tensor_like(value, input), input.array.dtype)
+    return apply(ops.SETITEM, input, new, index=_slices("index_fill", input, dim, index))
+
+
+def _places(name: str, input: Tensor, dim: int, index: Tensor) -> tuple[Array, ...]:
+    """Where gather would pick; RuntimeError if that is not in the Tensor."""
+    axis, at, shape = one_dim(dim, input.ndim), index.array, input.array.shape
+    if at.dtype != np.int64:
+        raise RuntimeError(f"{name}(): Expected dtype int64 for index, not {index.dtype}")
+    if at.ndim != len(shape) or any(a > b for d, (a, b) in enumerate(zip(at.shape, shape, strict=True)) if d != axis):
+        raise RuntimeError(f"{name}: index {tuple(at.shape)} does not fit input {tuple(shape)}")
+    if at.size and not (int(at.min()) >= 0 and int(at.max()) < shape[axis]):
+        raise RuntimeError(f"{name}: index out of bounds for dimension {dim} of size {shape[axis]}")
+    return ops.along(at, axis)
+
+
+def _source(name: str, input: Tensor, index: Tensor, src: Any) -> Tensor:
+    if not isinstance(src, core.Tensor):
+        return as_tensor_like(src, input).expand(index.shape)
+    if src.array.dtype != input.array.dtype:
+        raise RuntimeError(f"{name}(): Expected self.dtype to be equal to src.dtype, {input.dtype} to {src.dtype}")
+    if any(a > b for a, b in zip(index.shape, src.shape, strict=True)):
+        raise RuntimeError(f"{name}: src {tuple(src.shape)} is smaller than index {tuple(index.shape)}")
+    return src[tuple(slice(n) for n in index.shape)]
+
+
+def _slices(name: str, input: Tensor, dim: int, index: Tensor, source: Tensor | None = None) -> tuple[Any, ...]:
+    """The index of slices along dim; IndexError if one is not there, RuntimeError if source has another shape."""
+    axis, at = one_dim(dim, input.ndim), index.array.reshape(-1)
+    if at.dtype.kind != "i" or index.ndim > 1:
+        raise IndexError(
+            f"{name}(): index is expected to be a vector of int64 or int32, not {index.ndim}D {index.dtype}"
+        )
+    if at.size and not (int(at.min()) >= 0 and int(at.max()) < input.shape[axis]):
+        raise IndexError(f"{name}(): index out of range for dimension {dim} of size {input.shape[axis]}")
+    shape = (*input.shape[:axis], at.size, *input.shape[axis + 1 :])
+    if source is not None and source.shape != shape:
+        raise RuntimeError(f"{name}(): source has shape {tuple(source.shape)}, the slices {shape}")
+    return (*(slice(None),) * axis, at)
+
+
+def masked_select(input: Tensor, mask: Tensor) -> Tensor:
+    """The elements where the mask, which broadcasts, holds, as a vector."""
+    if mask.array.dtype != bool:
+        raise RuntimeError(f"masked_select: expected BoolTensor for mask, not {mask.dtype}")
+    shape = np.broadcast_shapes(input.array.shape, mask.array.shape)
+    return input.expand(shape)[mask.expand(shape)]
+
+
+def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
+    """Where x is not 0: one row of indices for each, (N, dimensions); or a vector for each dimension."""
+    at = np.nonzero(np.atleast_1d(input.array))
+    if as_tuple:
+        return tuple(core.wrap(a) for a in at)
+    return core.wrap(np.stack(at[: input.ndim], 1) if input.ndim else np.zeros((len(at[0]), 0), np.int64))
+
+
+def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -> Tensor:
+    """How often each number 0, 1, … occurs in a vector, or the sum of its weights; at least minlength of them."""
+    x = input.array
+    if x.ndim != 1 or x.dtype.kind not in "iu" or (x.size and int(x.min()) < 0):
+        raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
+    counts = np.bincount(x, None if weights is None else weights.array, minlength)
+    return core.wrap(counts if weights is None or weights.array.dtype != np.float32 else counts.astype(np.float32))
+
+
+def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> Tensor:
+    """Where the values of the sorted order were. Equal values keep their order, also if not `stable`."""
+    return sort(input.detach(), dim, descending, stable).indices
+
+
+def histogram(input: Tensor, bins: int = 100, *, density: bool = False) -> tuple[Tensor, Tensor]:
+    """(counts, edges) of so many bins of one width from the least to the largest element; density: area 1."""
+    counts, edges = np.histogram(input.array, bins, density=density)
+    return core.wrap(counts.astype(input.array.dtype)), core.wrap(edges.astype(input.array.dtype))
 
 
 def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> ValuesIndices:
@@ -162,7 +285,7 @@ def unique(input: Tensor) -> Tensor:
 
 def _ordered(input: Tensor, axis: int, descending: bool, count: int | None) -> ValuesIndices:
     if input.ndim == 0:
-        return ValuesIndices(input.reshape(()), core.wrap(np.zeros((), np.int64)))
+        return ValuesIndices(input.clone(), core.wrap(np.zeros((), np.int64)))
     order = _argsort(input.array, axis, descending)[(slice(None),) * axis + (slice(count),)]
     indices = core.wrap(np.ascontiguousarray(order))
     return ValuesIndices(gather(input, axis, indices), indices)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tinytensor.dtypes import result_type
-from tinytensor.functions.pointwise import cast, only_tensors
+from tinytensor.functions.pointwise import cast, implemented, only_tensors
 from tinytensor.ops import matmul as ops
 from tinytensor.tape import apply
 
@@ -24,7 +24,53 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
         )
     if a.dtype != b.dtype:
         raise RuntimeError(f"matmul: expected both to have the same dtype, but got {input.dtype} and {other.dtype}")
+    if a.size and b.size:
+        implemented("matmul", "fi", input)
     return apply(ops.MATMUL, input, other)
+
+
+def mm(input: Tensor, mat2: Tensor) -> Tensor:
+    """matmul of two matrices; RuntimeError for other numbers of dimensions."""
+    return _of_dims("mm", 2, input, 2, mat2)
+
+
+def bmm(input: Tensor, mat2: Tensor) -> Tensor:
+    """matmul of two batches of matrices, (B, n, k) and (B, k, m); RuntimeError for other shapes."""
+    if input.shape[:1] != mat2.shape[:1]:
+        raise RuntimeError(f"bmm: batches of {tuple(input.shape)} and {tuple(mat2.shape)} differ in size")
+    return _of_dims("bmm", 3, input, 3, mat2)
+
+
+def mv(input: Tensor, vec: Tensor) -> Tensor:
+    """matmul of a matrix and a vector; RuntimeError for other numbers of dimensions."""
+    return _of_dims("mv", 2, input, 1, vec)
+
+
+def dot(input: Tensor, tensor: Tensor) -> Tensor:
+    """matmul of two vectors; RuntimeError for other numbers of dimensions."""
+    return _of_dims("dot", 1, input, 1, tensor)
+
+
+def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+    """beta·input + alpha·(mat1 @ mat2), of matrices."""
+    return _weighted(input, beta, mm(mat1, mat2), alpha)
+
+
+def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+    """beta·input + alpha·(batch1 @ batch2), of batches of matrices; beta 0 leaves input out."""
+    return _weighted(input, beta, bmm(batch1, batch2), alpha)
+
+
+def _of_dims(name: str, n: int, a: Tensor, m: int, b: Tensor) -> Tensor:
+    only_tensors(name, a, b)
+    if (a.ndim, b.ndim) != (n, m):
+        raise RuntimeError(f"{name}: expected {n}D and {m}D tensors, but got {a.ndim}D and {b.ndim}D")
+    return matmul(a, b)
+
+
+def _weighted(input: Tensor, beta: float, product: Tensor, alpha: float) -> Tensor:
+    product = product if alpha == 1 else product * alpha
+    return product if beta == 0 else (input if beta == 1 else input * beta) + product  # 0·nan counts as 0 here
 
 
 def outer(input: Tensor, vec2: Tensor) -> Tensor:

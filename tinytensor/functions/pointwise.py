@@ -31,8 +31,10 @@ Comparison: TypeAlias = "Callable[[Tensor, Any], Tensor]"
 
 
 def cast(x: Tensor, dtype: np.dtype[Any]) -> Tensor:
-    """x in a NumPy dtype; x itself if it has it. The gradient is cast back."""
-    return x if x.array.dtype == dtype else apply(ops.CAST, x, to=dtype)
+    """x in a NumPy dtype; x itself if it has it. The gradient is cast back; none passes through integers and bools."""
+    if x.array.dtype == dtype:
+        return x
+    return apply(ops.CAST, x if dtype.kind == "f" else x.detach(), to=dtype)
 
 
 def floating(x: Tensor) -> Tensor:
@@ -46,6 +48,14 @@ def as_tensor_like(value: Any, like: Tensor) -> Tensor:
         return value
     dtype = result_type(like.array, value)
     return core.wrap(array_module(like.array).asarray(value, dtype))
+
+
+def implemented(name: str, kinds: str, *xs: Tensor | Number) -> None:
+    """NotImplementedError unless each is of one of these kinds: letters of f(loat), i(nteger) and b(ool)."""
+    for x in xs:
+        d = x.array.dtype if isinstance(x, core.Tensor) else number_dtype(x)
+        if d.kind not in kinds:
+            raise NotImplementedError(f"{name}: not implemented for {d}; cast with .to() first")
 
 
 def plain(value: Any) -> Number:
@@ -86,27 +96,46 @@ def _is_number(x: Any) -> bool:
 
 def add(input: Tensor, other: Tensor | Number, *, alpha: Number = 1) -> Tensor:
     """input + alpha·other."""
-    if alpha != 1:
-        other = other * alpha
+    other = scaled(input, other, alpha)
     if isinstance(other, core.Tensor):
         return _pair(ops.ADD, input, other)
     return _with_number(ops.ADD_SCALAR, input, other)
 
 
+def scaled(input: Tensor, other: Tensor | Number, alpha: Number) -> Tensor | Number:
+    """alpha·other, where alpha has no say in the dtype: RuntimeError for a fraction among integers."""
+    if alpha == 1:
+        return other
+    dtype = result_type(input.array, other.array if isinstance(other, core.Tensor) else other)
+    if dtype.kind in "ib" and isinstance(alpha, float):
+        raise RuntimeError(f"alpha must not be a floating point number among integers, but is {alpha}")
+    if isinstance(other, core.Tensor):
+        return cast(cast(other, dtype) * alpha, dtype)
+    return bool(other * alpha) if dtype.kind == "b" else other * alpha
+
+
 def sub(input: Tensor, other: Tensor | Number, *, alpha: Number = 1) -> Tensor:
     """input − alpha·other."""
-    if alpha != 1:
-        other = other * alpha
-    if input.array.dtype == bool and (isinstance(other, bool) or getattr(other, "dtype", None) is bool_dtype):
-        raise RuntimeError("subtraction of bool tensors is not supported: use ^, or .int() first")
+    no_bools(input, other)
+    other = scaled(input, other, alpha)
     if isinstance(other, core.Tensor):
         return _pair(ops.SUB, input, other)
     return _with_number(ops.ADD_SCALAR, input, -plain(other))
 
 
+def no_bools(*xs: Tensor | Number) -> None:
+    """RuntimeError if one of the two sides of a subtraction is bool."""
+    if any(isinstance(x, bool) or getattr(x, "dtype", None) is bool_dtype for x in xs):
+        raise RuntimeError("subtraction of or from bools is not supported: use ^, or .int() first")
+
+
 def rsub(input: Tensor, other: Number) -> Tensor:
     """other − input, for a number."""
-    return _with_number(ops.ADD_SCALAR, neg(input), other)
+    no_bools(input, other)
+    x = cast(
+        input, result_type(input.array, plain(other))
+    )  # before the sign changes: −x has no room in integers for −2⁶³
+    return _with_number(ops.ADD_SCALAR, neg(x), other)
 
 
 def mul(input: Tensor, other: Tensor | Number) -> Tensor:
@@ -142,11 +171,18 @@ def pow(input: Tensor | Number, exponent: Tensor | Number) -> Tensor:
     """input ** exponent; either may be a number."""
     if isinstance(exponent, core.Tensor):
         base = input if isinstance(input, core.Tensor) else as_tensor_like(input, exponent)
+        _check_integer_power(result_type(base.array, exponent.array), exponent.array)
         return _pair(ops.POW, base, exponent)
     assert isinstance(input, core.Tensor)
-    if input.array.dtype.kind != "f" and isinstance(exponent, int) and exponent < 0:
-        raise RuntimeError("Integers to negative integer powers are not allowed; call .float() first")
+    _check_integer_power(result_type(input.array, exponent), np.asarray(exponent))
     return _with_number(ops.POW_SCALAR, input, exponent)
+
+
+def _check_integer_power(dtype: np.dtype[Any], exponent: Array) -> None:
+    if dtype.kind == "b":
+        raise NotImplementedError("pow: not implemented for bools; call .int() first")
+    if dtype.kind == "i" and (exponent < 0).any():
+        raise RuntimeError("Integers to negative integer powers are not allowed; call .float() first")
 
 
 def rpow(input: Tensor, base: Number) -> Tensor:
@@ -171,7 +207,9 @@ def _no_gradient(ufunc: np.ufunc, a: Tensor, b: Tensor | Number) -> Tensor:
             f"the gradient of {ufunc.__name__} is outside tinytensor's subset: .detach() the operands"
         )
     dtype = result_type(a.array, b.array)
-    if dtype.kind != "f" and not b.array.all():
+    if dtype.kind == "b":
+        raise NotImplementedError(f"{ufunc.__name__}: not implemented for bools; call .int() first")
+    if dtype.kind != "f" and a.array.size and not b.array.all():
         raise RuntimeError(f"ZeroDivisionError: {ufunc.__name__} of integers by zero")
     try:
         with np.errstate(all="ignore"):
@@ -219,7 +257,8 @@ def square(input: Tensor) -> Tensor:
 
 
 def abs(input: Tensor) -> Tensor:
-    """|x|; the derivative at 0 is 0."""
+    """|x|; the derivative at 0 is 0. NotImplementedError for bools."""
+    implemented("abs", "fi", input)
     return apply(ops.ABS, input)
 
 
@@ -244,8 +283,68 @@ def sigmoid(input: Tensor) -> Tensor:
 
 
 def relu(input: Tensor) -> Tensor:
-    """max(x, 0); the derivative at 0 is 0."""
+    """max(x, 0); the derivative at 0 is 0. RuntimeError for bools."""
+    if input.array.dtype == bool:
+        raise RuntimeError("relu: bool tensors are not supported; call .int() first")
     return apply(ops.RELU, input)
+
+
+def log1p(input: Tensor) -> Tensor:
+    """ln(1 + x), exact for small x."""
+    return apply(ops.LOG1P, floating(input))
+
+
+def expm1(input: Tensor) -> Tensor:
+    """eˣ − 1, exact for small x."""
+    return apply(ops.EXPM1, floating(input))
+
+
+def erf(input: Tensor) -> Tensor:
+    """The error function 2/√π ∫₀ˣ e⁻ᵗ² dt."""
+    return apply(ops.ERF, floating(input))
+
+
+def reciprocal(input: Tensor) -> Tensor:
+    """1 / x."""
+    return rdiv(input, 1)
+
+
+def _steps(ufunc: np.ufunc, symbol: str) -> Callable[[Tensor], Tensor]:
+    def step(input: Tensor) -> Tensor:
+        return apply(ops.STEPS, input, ufunc=ufunc)
+
+    step.__name__ = step.__qualname__ = ufunc.__name__
+    step.__doc__ = f"{symbol}, in the dtype of x; the derivative is 0."
+    return step
+
+
+sign: Callable[[Tensor], Tensor] = _steps(np.sign, "−1, 0 or 1, as x is below, at or above 0")
+floor: Callable[[Tensor], Tensor] = _steps(np.floor, "⌊x⌋")
+ceil: Callable[[Tensor], Tensor] = _steps(np.ceil, "⌈x⌉")
+trunc: Callable[[Tensor], Tensor] = _steps(np.trunc, "x without its decimals")
+
+
+def round(input: Tensor, *, decimals: int = 0) -> Tensor:
+    """x to so many decimals, halves to the even neighbour; the derivative is 0."""
+    scale = 10.0**decimals
+    return (
+        apply(ops.STEPS, input * scale, ufunc=np.rint) / scale if decimals else apply(ops.STEPS, input, ufunc=np.rint)
+    )
+
+
+def lerp(input: Tensor, end: Tensor, weight: Tensor | Number) -> Tensor:
+    """input + weight·(end − input)."""
+    return input + weight * (end - input)
+
+
+def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Number = 1) -> Tensor:
+    """input + value·tensor1·tensor2."""
+    return input + value * (tensor1 * tensor2)
+
+
+def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Number = 1) -> Tensor:
+    """input + value·tensor1 / tensor2."""
+    return input + value * (tensor1 / tensor2)
 
 
 # ------------------------------------------------------------------------------------------- choices
@@ -269,10 +368,10 @@ def clamp(input: Tensor, min: Tensor | Number | None = None, max: Tensor | Numbe
         x = input  # at a tie the gradient is x's, as in PyTorch
         if min is not None:
             floor = as_tensor_like(min, x)
-            x = where(x >= floor, x, floor)
+            x = where(logical_or(x >= floor, isnan(x)), x, floor)
         if max is not None:
             ceiling = as_tensor_like(max, x)
-            x = where(x <= ceiling, x, ceiling)
+            x = where(logical_or(x <= ceiling, isnan(x)), x, ceiling)
         return x
     low, high = (None if limit is None else plain(limit) for limit in (min, max))
     dtype = result_type(input.array, *(limit for limit in (low, high) if limit is not None))
@@ -301,8 +400,18 @@ def masked_fill(input: Tensor, mask: Tensor, value: Tensor | Number) -> Tensor:
     """value where the bool mask holds, else input, in input's dtype."""
     if mask.array.dtype != bool:
         raise RuntimeError(f"masked_fill only supports boolean masks, but got mask with dtype {mask.dtype}")
-    value = as_tensor_like(value, input)
+    value = filling("masked_fill", value, input)
     return apply(ops.WHERE, cast(value, input.array.dtype), input, condition=mask.array)
+
+
+def filling(name: str, value: Tensor | Number, like: Tensor) -> Tensor:
+    """The one value to fill `like` with, as a 0-d Tensor; RuntimeError for more, and for nan or ∞ among integers."""
+    value = as_tensor_like(value, like)
+    if value.ndim:
+        raise RuntimeError(f"{name} takes a number or a 0-dimensional tensor as value, not {value.ndim} dimension(s)")
+    if like.array.dtype.kind == "i" and not np.isfinite(value.array):
+        raise RuntimeError(f"{name}: {value.item()} cannot be converted to {like.dtype}")
+    return value
 
 
 # ------------------------------------------------------------------------------- comparisons and logic
@@ -318,8 +427,15 @@ def _comparison(ufunc: np.ufunc, symbol: str) -> Comparison:
             b = other
         else:
             return NotImplemented  # type: ignore[no-any-return]
+        if symbol in "&|^":
+            implemented(ufunc.__name__, "ib", input, other)
+        a: Array = input.array
+        if isinstance(other, core.Tensor) and a.dtype != b.dtype:  # NumPy would compare int32 and float32 as float64
+            dtype = result_type(a, b)
+            with np.errstate(all="ignore"):
+                a, b = a.astype(dtype), b.astype(dtype)
         try:
-            return core.wrap(ufunc(input.array, b))
+            return core.wrap(ufunc(a, b))
         except ValueError as error:
             raise RuntimeError(f"{ufunc.__name__}: {error}; what fits: {ops.BROADCAST}") from None
 

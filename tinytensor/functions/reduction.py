@@ -17,7 +17,7 @@ from tinytensor.backend import Array
 from tinytensor.dtypes import dtype as DType
 from tinytensor.dtypes import int64
 from tinytensor.functions import pointwise
-from tinytensor.functions.dims import Dims, all_dims, numpy_names, one_dim
+from tinytensor.functions.dims import Dims, all_dims, numpy_names, one_dim, some_dims
 from tinytensor.functions.indexing import ValuesIndices, gather
 from tinytensor.functions.pointwise import cast, exp, floating
 from tinytensor.ops import reduction as ops
@@ -41,9 +41,9 @@ def sum(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: DType 
 @numpy_names
 def mean(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: DType | None = None) -> Tensor:
     """Σ x / n. RuntimeError for integers: say .float() first."""
-    if dtype is None and input.array.dtype.kind != "f":
+    if (dtype or input.dtype).numpy.kind != "f":
         raise RuntimeError(
-            f"mean(): could not infer output dtype. Input dtype must be a floating point one, not {input.dtype};"
+            f"mean(): could not infer output dtype. It must be a floating point one, not {dtype or input.dtype};"
             " call .float() first"
         )
     n = math.prod(input.array.shape[d] for d in all_dims(dim, input.ndim))
@@ -57,14 +57,18 @@ def mean(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: DType
 def var(
     input: Tensor, dim: Dims = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: float = 1
 ) -> Tensor:
-    """Σ (x − mean)² / (n − correction); unbiased=False is correction 0."""
+    """Σ (x − mean)² / (n − correction); unbiased=False, also as the first argument, is correction 0."""
+    if isinstance(dim, bool):
+        dim, unbiased = None, dim
     if unbiased is not None:
         correction = 1 if unbiased else 0
+    if input.array.dtype.kind != "f":
+        raise RuntimeError(f"std and var take floating point numbers, not {input.dtype}; call .float() first")
     dims = all_dims(dim, input.ndim)
     n = math.prod(input.array.shape[d] for d in dims)
     centred = input - mean(input, dims, True)
     total = sum(centred * centred, dims, keepdim)
-    return total / (n - correction) if n > correction else total * math.nan
+    return pointwise.div(total, builtins.max(n - correction, 0))
 
 
 @numpy_names
@@ -75,37 +79,48 @@ def std(
     return root(var(input, dim, unbiased, keepdim, correction=correction))
 
 
-def root(x: Tensor) -> Tensor:
-    """√x with derivative 0 at 0, where that of √ is ∞: what a length has at its lowest point."""
+def root(x: Tensor, p: float = 2) -> Tensor:
+    """x^(1/p) with derivative 0 at 0, where that of the root is ∞: what a length has at its lowest point."""
     zero = x == 0
-    return (
-        pointwise.sqrt(x.masked_fill(zero, 1.0)).masked_fill(zero, 0.0)
-        if builtins.bool(zero.any())
-        else pointwise.sqrt(x)
-    )
+    if builtins.bool(zero.any()):
+        return (x.masked_fill(zero, 1.0) ** (1 / p)).masked_fill(zero, 0.0)
+    return x ** (1 / p)
 
 
 @numpy_names
-def norm(input: Tensor, p: float | str = 2, dim: Dims = None, keepdim: bool = False) -> Tensor:
-    """The p-norm (Σ |x|ᵖ)^(1/p); p = ∞ is the largest |x|, "fro" is 2."""
+def norm(input: Tensor, p: float | str = "fro", dim: Dims = None, keepdim: bool = False) -> Tensor:
+    """The p-norm (Σ |x|ᵖ)^(1/p); p = ∞ is the largest |x|, "fro" is 2, of at most two dimensions or all.
+
+    RuntimeError for integers.
+    """
+    if p == "fro" and isinstance(dim, (tuple, list)) and len(dim) > 2:
+        raise RuntimeError(f'norm: "fro" is along one or two dimensions, not {dim}; use p=2')
+    if input.array.dtype.kind != "f":
+        raise RuntimeError(f"norm: expected a floating point tensor as input, got {input.dtype}; call .float() first")
     p = 2 if p == "fro" else p
     if p == math.inf:
+        if 0 in (input.array.shape[d] for d in all_dims(dim, input.ndim)):
+            raise RuntimeError(f"norm: nothing has no largest element, and the input is {tuple(input.shape)}")
         return amax(pointwise.abs(input), dim, keepdim)
     if p == 2:
         return root(sum(input * input, dim, keepdim))
     if not isinstance(p, (int, float)) or p <= 0:
         raise NotImplementedError(f"norm: p={p!r} is outside tinytensor's subset; use a positive number or 'fro'")
-    return sum(pointwise.abs(input) ** p, dim, keepdim) ** (1 / p)
+    return root(sum(pointwise.abs(input) ** p, dim, keepdim), p)
 
 
 @numpy_names
 def prod(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
     """Π x, one factor after the other. Integers multiply as int64."""
     x = input if input.array.dtype.kind == "f" else cast(input, int64.numpy)
-    if dim is None:
+    if x.array.size == 0:
+        return sum(x, dim, keepdim) + 1
+    if dim is None or x.ndim == 0:
+        one_dim(dim or 0, x.ndim)
         return functools.reduce(pointwise.mul, x.reshape(-1).unbind(), x.new_ones())
-    y = functools.reduce(pointwise.mul, x.unbind(dim))
-    return y.unsqueeze(dim) if keepdim else y
+    axis = one_dim(dim, x.ndim)
+    y = functools.reduce(pointwise.mul, x.unbind(axis))
+    return y.unsqueeze(axis) if keepdim else y
 
 
 # ------------------------------------------------------------------------------------------- extremes
@@ -114,26 +129,25 @@ def prod(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor
 @numpy_names
 def amax(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
     """The largest value; ties share the gradient evenly."""
-    _not_empty("amax", input)
-    return apply(ops.AMAX, input, axis=all_dims(dim, input.ndim), keepdims=keepdim)
+    return apply(ops.AMAX, input, axis=_not_empty("amax", input, dim), keepdims=keepdim)
 
 
 @numpy_names
 def amin(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
     """The smallest value; ties share the gradient evenly."""
-    return -amax(-input, dim, keepdim)
+    return apply(ops.AMIN, input, axis=_not_empty("amin", input, dim), keepdims=keepdim)
 
 
 @numpy_names
 def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
     """Where the largest value is (the first of equals), as int64; of the flattened input without dim."""
-    return core.wrap(_where_extreme(np.argmax, input, dim, keepdim))
+    return _position(np.argmax, input, dim, keepdim)
 
 
 @numpy_names
 def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
     """Where the smallest value is (the first of equals), as int64; of the flattened input without dim."""
-    return core.wrap(_where_extreme(np.argmin, input, dim, keepdim))
+    return _position(np.argmin, input, dim, keepdim)
 
 
 @numpy_names
@@ -152,8 +166,16 @@ def min(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
     return amin(input) if dim is None else _along(np.argmin, input, dim, keepdim)
 
 
+def _position(find: Any, input: Tensor, dim: int | None, keepdim: bool) -> Tensor:
+    if input.array.dtype == bool:
+        raise RuntimeError(f"{find.__name__}(): does not support bool input; call .int() first")
+    if input.array.size == 0 and dim is None:
+        raise IndexError(f"{find.__name__}(): the input is empty, shape {tuple(input.shape)}: say along which dim")
+    return core.wrap(_where_extreme(find, input, dim, keepdim))
+
+
 def _where_extreme(find: Any, input: Tensor, dim: int | None, keepdim: bool) -> Array:
-    _not_empty(find.__name__, input)
+    _not_empty(find.__name__, input, dim)
     axis = None if dim is None or input.ndim == 0 else one_dim(dim, input.ndim)
     return np.asarray(find(input.array, axis=axis, keepdims=keepdim))
 
@@ -162,14 +184,19 @@ def _along(find: Any, input: Tensor, dim: int, keepdim: bool) -> ValuesIndices:
     """The gradient goes to the one element that was chosen, so the values are a gather."""
     indices = core.wrap(_where_extreme(find, input, dim, keepdim=True))
     if input.ndim == 0:
-        return ValuesIndices(input.reshape(()), indices.reshape(()))
+        return ValuesIndices(input.clone(), indices.reshape(()))
     values = gather(input, dim, indices)
     return ValuesIndices(values, indices) if keepdim else ValuesIndices(values.squeeze(dim), indices.squeeze(dim))
 
 
-def _not_empty(name: str, input: Tensor) -> None:
-    if input.array.size == 0:
-        raise IndexError(f"{name}(): the input is empty, shape {tuple(input.shape)}: nothing has no largest element")
+def _not_empty(name: str, input: Tensor, dim: Dims) -> tuple[int, ...]:
+    """dim as a tuple of dimensions. IndexError if one of them is empty: nothing has no largest element."""
+    dims = all_dims(dim, input.ndim)
+    if input.array.size == 0 and dim in (None, (), []):
+        raise RuntimeError(f"{name}(): the input is empty, shape {tuple(input.shape)}: say along which dim")
+    if input.ndim and builtins.any(input.array.shape[d] == 0 for d in dims):
+        raise IndexError(f"{name}(): dim {dim} of the input is empty, shape {tuple(input.shape)}")
+    return dims
 
 
 # ------------------------------------------------------------------------------- running and normalised
@@ -178,9 +205,8 @@ def _not_empty(name: str, input: Tensor) -> None:
 def cumsum(input: Tensor, dim: int) -> Tensor:
     """yᵢ = x₁ + … + xᵢ along dim. Integers add up as int64."""
     x = input if input.array.dtype.kind == "f" else cast(input, int64.numpy)
-    if x.ndim == 0:
-        return x.reshape(())
-    return apply(ops.CUMSUM, x, axis=one_dim(dim, x.ndim))
+    axis = one_dim(dim, x.ndim)
+    return apply(ops.CUMSUM, x, axis=axis) if x.ndim else x.clone()
 
 
 def softmax(input: Tensor, dim: int | None = None, *, dtype: DType | None = None) -> Tensor:
@@ -200,20 +226,25 @@ def log_softmax(input: Tensor, dim: int | None = None, *, dtype: DType | None = 
 def _normalised(primitive: Any, input: Tensor, dim: int | None, dtype: DType | None) -> Tensor:
     if dim is None:
         raise TypeError(f"{primitive.name}() needs dim, the dimension along which it sums to 1; often dim=-1")
+    axis = one_dim(dim, input.ndim)
     if dtype is None and input.array.dtype.kind != "f":
         raise NotImplementedError(f"{primitive.name}: not implemented for {input.dtype}; call .float() first")
     x = input if dtype is None else cast(input, dtype.numpy)
     if x.array.size == 0:
         return x.reshape(x.shape)
     if x.ndim == 0:
-        return apply(primitive, x.reshape(1), axis=one_dim(dim, 0)).reshape(())
-    return apply(primitive, x, axis=one_dim(dim, x.ndim))
+        return apply(primitive, x.reshape(1), axis=axis).reshape(())
+    return apply(primitive, x, axis=axis)
 
 
 @numpy_names
 def logsumexp(input: Tensor, dim: Dims, keepdim: bool = False) -> Tensor:
     """ln Σ eˣ, by way of the maximum, so that nothing overflows."""
+    if dim is None:
+        raise TypeError("logsumexp() needs dim, the dimensions along which it sums; () for all")
     x = floating(input)
+    if x.array.size == 0:
+        return pointwise.log(sum(exp(x), dim, keepdim))
     top = amax(x.detach(), dim, True)
     top = pointwise.where(pointwise.isfinite(top), top, 0.0)
     y = pointwise.log(sum(exp(x - top), dim, True)) + top
@@ -225,14 +256,16 @@ def logsumexp(input: Tensor, dim: Dims, keepdim: bool = False) -> Tensor:
 
 @numpy_names
 def all(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
-    """Whether every element is non-zero."""
-    return core.wrap(np.asarray(input.array.all(axis=all_dims(dim, input.ndim), keepdims=keepdim)))
+    """Whether every element is non-zero. dim=() keeps all dimensions, unlike in the other reductions."""
+    axis = None if dim is None else some_dims(dim, input.ndim)
+    return core.wrap(np.asarray(input.array.all(axis=axis, keepdims=keepdim)))
 
 
 @numpy_names
 def any(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
-    """Whether some element is non-zero."""
-    return core.wrap(np.asarray(input.array.any(axis=all_dims(dim, input.ndim), keepdims=keepdim)))
+    """Whether some element is non-zero. dim=() keeps all dimensions, unlike in the other reductions."""
+    axis = None if dim is None else some_dims(dim, input.ndim)
+    return core.wrap(np.asarray(input.array.any(axis=axis, keepdims=keepdim)))
 
 
 def allclose(
@@ -241,7 +274,10 @@ def allclose(
     """Whether |input − other| ≤ atol + rtol·|other| everywhere. RuntimeError for different dtypes."""
     if input.array.dtype != other.array.dtype:
         raise RuntimeError(f"allclose: {input.dtype} did not match {other.dtype}; cast one with .to()")
-    return builtins.bool(np.allclose(input.array, other.array, rtol, atol, equal_nan))
+    try:
+        return builtins.bool(np.allclose(input.array, other.array, rtol, atol, equal_nan))
+    except ValueError:
+        raise RuntimeError(f"allclose: {tuple(input.shape)} and {tuple(other.shape)} do not broadcast") from None
 
 
 def equal(input: Tensor, other: Tensor) -> builtins.bool:

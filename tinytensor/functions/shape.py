@@ -10,7 +10,7 @@ import numpy as np
 
 from tinytensor.dtypes import dtype as DType
 from tinytensor.dtypes import result_type
-from tinytensor.functions.dims import all_dims, infer, one_dim, sizes
+from tinytensor.functions.dims import all_dims, checked, infer, one_dim, sizes, some_dims
 from tinytensor.functions.pointwise import cast
 from tinytensor.ops import shape as ops
 from tinytensor.ops.elementwise import COPY
@@ -71,7 +71,10 @@ def unsqueeze(input: Tensor, dim: int) -> Tensor:
 
 def permute(input: Tensor, *dims: Any) -> Tensor:
     """The dimensions in another order: y.shape[i] = x.shape[dims[i]]."""
-    axes = tuple(one_dim(d, input.ndim) for d in sizes(dims))
+    order = sizes(dims)
+    if len(order) != input.ndim:
+        raise RuntimeError(f"permute: {order} has {len(order)} dimensions, the tensor {input.ndim}")
+    axes = tuple(one_dim(d, input.ndim) for d in order)
     if sorted(axes) != list(range(input.ndim)):
         raise RuntimeError(f"permute: {axes} does not name each of the {input.ndim} dimensions once")
     return apply(ops.PERMUTE, input, axes=axes)
@@ -95,10 +98,14 @@ def t(input: Tensor) -> Tensor:
     return permute(input, tuple(reversed(range(input.ndim))))
 
 
-def movedim(input: Tensor, source: int, destination: int) -> Tensor:
-    """One dimension moved to another place, the others in order."""
-    axes = list(range(input.ndim))
-    axes.insert(one_dim(destination, input.ndim), axes.pop(one_dim(source, input.ndim)))
+def movedim(input: Tensor, source: int | Sequence[int], destination: int | Sequence[int]) -> Tensor:
+    """A dimension, or several, moved to other places; the others stay in order."""
+    start, end = some_dims(source, input.ndim), some_dims(destination, input.ndim)
+    if len(start) != len(end):
+        raise RuntimeError(f"movedim: source {source} and destination {destination} must have as many dimensions")
+    axes = [d for d in range(input.ndim) if d not in start]
+    for to, d in sorted(zip(end, start, strict=True)):
+        axes.insert(to, d)
     return permute(input, axes)
 
 
@@ -122,7 +129,7 @@ def expand_as(input: Tensor, other: Tensor) -> Tensor:
 
 def repeat(input: Tensor, *repeats: Any) -> Tensor:
     """Copies side by side: repeats[i] of them along dimension i; more repeats than dimensions add new ones in front."""
-    times, own = sizes(repeats), input.array.shape
+    times, own = checked(sizes(repeats)), input.array.shape
     if len(times) < len(own):
         raise RuntimeError(f"repeat: {times} has fewer numbers than the tensor {tuple(own)} has dimensions")
     own = (1,) * (len(times) - len(own)) + own
@@ -148,8 +155,10 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     if any(x.ndim == 0 for x in xs):
         raise RuntimeError("cat: a zero-dimensional tensor cannot be concatenated; use stack")
     dtype = result_type(*(x.array for x in xs))
-    xs = [cast(x, dtype) for x in xs if x.array.shape != (0,)] or xs[:1]  # PyTorch skips empty vectors
-    return apply(ops.CAT, *xs, axis=axis)
+    shape = next((x.array.shape for x in xs if x.array.shape != (0,)), (0,))
+    nothing = (*shape[:axis], 0, *shape[axis + 1 :])  # an empty vector fits anything, as in PyTorch
+    xs = [reshape(x, nothing) if x.array.shape == (0,) else x for x in xs]
+    return apply(ops.CAT, *(cast(x, dtype) for x in xs), axis=axis)
 
 
 concat = cat
@@ -160,13 +169,14 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     xs = list(tensors)
     if not xs:
         raise RuntimeError("stack: expected a non-empty list of Tensors")
+    axis = one_dim(dim, xs[0].ndim + 1)
     for i, x in enumerate(xs):
         if x.array.shape != xs[0].array.shape:
             raise RuntimeError(
                 f"stack expects each tensor to be equal size, but got {list(xs[0].array.shape)} at entry 0 and"
                 f" {list(x.array.shape)} at entry {i}"
             )
-    return cat([unsqueeze(x, dim) for x in xs], one_dim(dim, xs[0].ndim + 1))
+    return cat([unsqueeze(x, axis) for x in xs], axis)
 
 
 def split(tensor: Tensor, split_size_or_sections: int | Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
@@ -176,8 +186,8 @@ def split(tensor: Tensor, split_size_or_sections: int | Sequence[int], dim: int 
     >>> split(tt.arange(5), 2)
     (tensor([0, 1]), tensor([2, 3]), tensor([4]))
     """
+    n = _length("split", tensor, dim)
     axis = one_dim(dim, tensor.ndim)
-    n = tensor.array.shape[axis]
     if isinstance(split_size_or_sections, int):
         size = split_size_or_sections
         if size < 0 or (size == 0 and n):
@@ -196,9 +206,15 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     """At most `chunks` pieces of equal size along dim; the last may be smaller."""
     if chunks <= 0:
         raise RuntimeError(f"chunk expects `chunks` to be greater than 0, got: {chunks}")
-    n = input.array.shape[one_dim(dim, input.ndim)]
+    n = _length("chunk", input, dim)
     size = -(-n // chunks)
     return split(input, size if n else [0] * chunks, dim)
+
+
+def _length(name: str, x: Tensor, dim: int) -> int:
+    if x.ndim == 0:
+        raise RuntimeError(f"{name} expects at least a 1-dimensional tensor")
+    return int(x.array.shape[one_dim(dim, x.ndim)])
 
 
 def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
@@ -209,20 +225,50 @@ def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     return tuple(squeeze(x, axis) for x in split(input, 1, axis))
 
 
+def narrow(input: Tensor, dim: int, start: int, length: int) -> Tensor:
+    """The `length` slices along dim from start on, as a view. RuntimeError if there are fewer."""
+    axis = one_dim(dim, input.ndim)
+    n = input.array.shape[axis] if input.ndim else 0
+    start = start + n if start < 0 else start
+    if length < 0 or not 0 <= start <= n - length:
+        raise RuntimeError(f"narrow: start ({start}) + length ({length}) exceeds dimension size ({n})")
+    return input[(slice(None),) * axis + (slice(start, start + length),)]
+
+
+def select(input: Tensor, dim: int, index: int) -> Tensor:
+    """The slice at one position along dim, without it, as a view. IndexError if it is not there."""
+    return input[(slice(None),) * one_dim(dim, input.ndim) + (index,)]
+
+
+def repeat_interleave(input: Tensor, repeats: Tensor | int, dim: int | None = None) -> Tensor:
+    """Each slice along dim `repeats` times in a row (or as often as a vector says); without dim, flattened."""
+    x, axis = (reshape(input, -1), 0) if dim is None else (input, one_dim(dim, input.ndim))
+    times = repeats if isinstance(repeats, int) else repeats.array
+    try:
+        at = np.repeat(np.arange(x.array.shape[axis]), times)
+    except ValueError as error:
+        raise RuntimeError(f"repeat_interleave: {error}; what fits: one number, or one for each slice") from None
+    return x[(slice(None),) * axis + (at,)]
+
+
 def roll(input: Tensor, shifts: int | Sequence[int], dims: int | Sequence[int] | None = None) -> Tensor:
     """Elements moved by `shifts` along dims; what leaves at the end comes in at the start. Without dims, flattened."""
     moves = (shifts,) if isinstance(shifts, int) else tuple(shifts)
-    if dims is None:
+    if not moves:
+        raise RuntimeError("roll: `shifts` required")
+    if dims in (None, (), []) and len(moves) == 1:
         return reshape(apply(ops.ROLL, reshape(input, -1), shifts=moves, axis=(0,)), input.array.shape)
-    axes = tuple(one_dim(d, input.ndim) for d in ((dims,) if isinstance(dims, int) else dims))
-    if len(axes) != len(moves):
-        raise RuntimeError(f"roll: shifts and dims must align, but there are {len(moves)} shifts and {len(axes)} dims")
-    return apply(ops.ROLL, input, shifts=moves, axis=axes)
+    over = (dims,) if isinstance(dims, int) else tuple(dims or ())
+    if len(over) != len(moves):
+        raise RuntimeError(f"roll: shifts and dims must align, but there are {len(moves)} shifts and {len(over)} dims")
+    if input.ndim == 0:
+        raise IndexError(f"roll: dimension specified as {dims} but tensor has no dimensions")
+    return apply(ops.ROLL, input, shifts=moves, axis=tuple(one_dim(d, input.ndim) for d in over))
 
 
 def flip(input: Tensor, *dims: Any) -> Tensor:
     """The elements in reverse order along dims, in new memory."""
-    axes = all_dims(sizes(dims), input.ndim) if dims else ()
+    axes = some_dims(sizes(dims), input.ndim) if dims else ()
     return apply(ops.FLIP, input, axis=axes)
 
 

@@ -2,52 +2,42 @@
 
 from __future__ import annotations
 
-from tinytensor.nn import functional, init, utils
-from tinytensor.nn.containers import ModuleDict, ModuleList, Sequential
-from tinytensor.nn.layers import (
+from tinytensor.nn import functional, init, parallel, utils
+from tinytensor.nn.containers import ModuleDict, ModuleList, ParameterList, Sequential
+from tinytensor.nn.layers import BatchNorm1d, Dropout, Embedding, Flatten, Identity, LayerNorm, Linear, RMSNorm
+from tinytensor.nn.module import Module
+from tinytensor.nn.parameter import Parameter
+from tinytensor.nn.rnn import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNCell
+from tinytensor.nn.wrappers import (
+    ELU,
     GELU,
+    BCELoss,
+    BCEWithLogitsLoss,
     CrossEntropyLoss,
-    Dropout,
-    Embedding,
-    Flatten,
-    Identity,
-    LayerNorm,
-    Linear,
+    HuberLoss,
+    KLDivLoss,
+    L1Loss,
+    LeakyReLU,
+    LogSoftmax,
     MSELoss,
+    NLLLoss,
     ReLU,
     Sigmoid,
     SiLU,
+    SmoothL1Loss,
     Softmax,
+    Softplus,
     Tanh,
-)
-from tinytensor.nn.module import Module
-from tinytensor.nn.parameter import Parameter
+)  # fmt: skip
 from tinytensor.subset import outside
 
 __all__ = [
-    "GELU",
-    "CrossEntropyLoss",
-    "Dropout",
-    "Embedding",
-    "Flatten",
-    "Identity",
-    "LayerNorm",
-    "Linear",
-    "MSELoss",
-    "Module",
-    "ModuleDict",
-    "ModuleList",
-    "Parameter",
-    "ReLU",
-    "Sequential",
-    "SiLU",
-    "Sigmoid",
-    "Softmax",
-    "Tanh",
-    "functional",
-    "init",
-    "utils",
-]
+    "BCELoss", "BCEWithLogitsLoss", "BatchNorm1d", "CrossEntropyLoss", "Dropout", "ELU", "Embedding", "Flatten",
+    "GELU", "GRU", "GRUCell", "HuberLoss", "Identity", "KLDivLoss", "L1Loss", "LSTM", "LSTMCell", "LayerNorm",
+    "LeakyReLU", "Linear", "LogSoftmax", "MSELoss", "Module", "ModuleDict", "ModuleList", "NLLLoss", "Parameter",
+    "ParameterList", "RMSNorm", "RNN", "RNNCell", "ReLU", "Sequential", "SiLU", "Sigmoid", "SmoothL1Loss",
+    "Softmax", "Softplus", "Tanh", "functional", "init", "parallel", "utils",
+]  # fmt: skip
 
 
 __getattr__ = outside("tinytensor.nn")

@@ -8,6 +8,7 @@ from itertools import groupby
 from typing import Any, TypeVar
 
 from tinytensor.nn.module import Module
+from tinytensor.nn.parameter import Parameter
 
 L = TypeVar("L", bound="_Row")
 
@@ -156,3 +157,35 @@ class ModuleDict(Module):
     def clear(self) -> None:
         """Take all modules out."""
         self._modules.clear()
+
+
+class ParameterList(Module):
+    """A list whose Tensors become Parameters, which parameters() and state_dict() find."""
+
+    def __init__(self, values: Iterable[Any] | None = None) -> None:
+        super().__init__()
+        self.extend(values or ())
+
+    def append(self, value: Any) -> ParameterList:
+        """Add one at the end."""
+        self.register_parameter(str(len(self)), value if isinstance(value, Parameter) else Parameter(value))
+        return self
+
+    def extend(self, values: Iterable[Any]) -> ParameterList:
+        """Add several at the end."""
+        for value in values:
+            self.append(value)
+        return self
+
+    def __len__(self) -> int:
+        return len(self._parameters)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._parameters.values())
+
+    def __getitem__(self, index: int) -> Any:
+        return list(self._parameters.values())[index]
+
+    def __setitem__(self, index: int, value: Any) -> None:
+        name = list(self._parameters)[index]
+        self._parameters[name] = value if isinstance(value, Parameter) else Parameter(value)

@@ -6,17 +6,19 @@ The fused ones call one primitive each; its mathematics stands in the file of `t
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from tinytensor import functions
 from tinytensor.backend import Array, array_module, to_device
-from tinytensor.functions import log_softmax, relu, sigmoid, softmax, tanh
-from tinytensor.functions.pointwise import floating
+from tinytensor.dtypes import promote
+from tinytensor.functions import expm1, log_softmax, sigmoid, softmax, tanh, where
+from tinytensor.functions.pointwise import cast, implemented
 from tinytensor.ops.attention import ATTENTION
-from tinytensor.ops.cross_entropy import CROSS_ENTROPY
+from tinytensor.ops.cross_entropy import BINARY_CROSS_ENTROPY, CROSS_ENTROPY
 from tinytensor.ops.dropout import DROPOUT
-from tinytensor.ops.elementwise import SILU
+from tinytensor.ops.elementwise import SILU, SOFTPLUS
 from tinytensor.ops.embedding import EMBEDDING
 from tinytensor.ops.gelu import GELU, GELU_TANH
 from tinytensor.ops.layer_norm import LAYER_NORM
@@ -33,13 +35,20 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return apply(LINEAR, input, weight, bias)
 
 
-def embedding(input: Tensor, weight: Tensor) -> Tensor:
+def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None) -> Tensor:
     """y = W[ids]: ids (…) int64 or int32, weight (V, C) → (…, C). IndexError for an id outside of [0, V).
+
+    The row padding_idx, negative from the end, gets no gradient.
 
     Source: Bengio et al., "A Neural Probabilistic Language Model", JMLR 3, 2003, section 2.
     """
+    if weight.ndim != 2:
+        raise RuntimeError(f"embedding: weight must be 2-D, (V, C), but its shape is {tuple(weight.shape)}")
     ids = _classes("embedding", input.array, weight.shape[0])
-    return apply(EMBEDDING, weight, ids=ids)
+    y = apply(EMBEDDING, weight, ids=ids)
+    if padding_idx is None:
+        return y
+    return where(wrap(ids == padding_idx % weight.shape[0]).unsqueeze(-1), y.detach(), y)
 
 
 def layer_norm(
@@ -71,7 +80,119 @@ def layer_norm(
     return apply(LAYER_NORM, input, weight, bias, n=math.prod(shape), eps=float(eps))
 
 
+def rms_norm(
+    input: Tensor, normalized_shape: Sequence[int], weight: Tensor | None = None, eps: float | None = None
+) -> Tensor:
+    """y = w x / √(mean x² + ε) over the last dimensions; ε is the dtype's smallest step above 1 if None.
+
+    RuntimeError if x does not end in normalized_shape. Source: Zhang and Sennrich, 2019, equation 4.
+    """
+    shape = tuple(normalized_shape)
+    if not shape or input.array.shape[-len(shape) :] != shape:
+        raise RuntimeError(f"rms_norm: normalized_shape={list(shape)} does not end input {tuple(input.shape)}")
+    eps = float(np.finfo(input.array.dtype).eps) if eps is None else eps
+    y = input * (input.square().mean(tuple(range(-len(shape), 0)), keepdim=True) + eps).rsqrt()
+    return y if weight is None else y * weight
+
+
+def batch_norm(
+    input: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    """y = w (x − mean) / √(variance + ε) + b for each channel: x (N, C) or (N, C, d…), the others (C,).
+
+    In training the mean and variance are the batch's, and the running ones move towards them by `momentum` of the way,
+    in place; else they are the running ones. Source: Ioffe and Szegedy, "Batch Normalization", 2015, algorithm 1.
+    """
+    dims, column = (0, *range(2, input.ndim)), (-1, *(1,) * (input.ndim - 2))
+    mean, var = running_mean, running_var
+    if training:
+        n = input.numel() // input.shape[1]
+        if n <= 1:
+            raise ValueError(f"Expected more than 1 value per channel when training, got input size {input.shape}")
+        mean, var = input.mean(dims), input.var(dims, unbiased=False)
+        for running, new in ((running_mean, mean), (running_var, var * (n / (n - 1)))):
+            if running is not None:
+                running.copy_(running + momentum * (new.detach() - running))
+    if mean is None or var is None:
+        raise RuntimeError("batch_norm: needs running_mean and running_var when not training")
+    y = (input - mean.view(column)) * (var.view(column) + eps).rsqrt()
+    y = y if weight is None else y * weight.view(column)
+    return y if bias is None else y + bias.view(column)
+
+
+def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Tensor:
+    """x / max(‖x‖ₚ, ε) along dim."""
+    return input / input.norm(p, dim, keepdim=True).clamp(min=eps)
+
+
+def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
+    """x₁·x₂ / (max(‖x₁‖, ε) max(‖x₂‖, ε)) along dim."""
+    return (normalize(x1, 2, dim, eps) * normalize(x2, 2, dim, eps)).sum(dim)
+
+
+def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Tensor:
+    """value (0 if None) around x: pad = (left, right, top, bottom, …) from the last dimension on; negative ones crop."""
+    if mode != "constant":
+        raise NotImplementedError(f"pad: mode {mode!r} is outside tinytensor's subset: use 'constant'")
+    if len(pad) % 2 or len(pad) > 2 * input.ndim:
+        raise RuntimeError(f"pad: {tuple(pad)} needs two numbers for each of up to {input.ndim} dimensions")
+    ends = [(0, 0)] * (input.ndim - len(pad) // 2) + list(zip(pad[::2], pad[1::2], strict=True))[::-1]
+    pairs = list(zip(ends, input.shape, strict=True))
+    if any(n + a + b < 0 for (a, b), n in pairs):
+        raise RuntimeError(f"pad: {tuple(pad)} leaves a negative size of {tuple(input.shape)}")
+    x = input[tuple(slice(max(0, -a), n - max(0, -b)) for (a, b), n in pairs)]
+    y = input.new_full([n + a + b for (a, b), n in pairs], 0 if value is None else value)
+    y[tuple(slice(max(0, a), n + a + b - max(0, b)) for (a, b), n in pairs)] = x
+    return y
+
+
 # ----------------------------------------------------------------------------------------- activations
+
+
+def _activate(name: str, function: Callable[..., Tensor], input: Tensor, inplace: bool, *args: float) -> Tensor:
+    return input._write(f"{name}_", function, *args) if inplace else function(input, *args)
+
+
+def relu(input: Tensor, inplace: bool = False) -> Tensor:
+    """max(x, 0); the derivative at 0 is 0."""
+    return _activate("relu", functions.relu, input, inplace)
+
+
+def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
+    """x above 0, negative_slope·x elsewhere. Source: Maas, Hannun and Ng, 2013."""
+    return _activate("leaky_relu", lambda x: where(x > 0, x, x * negative_slope), input, inplace)
+
+
+def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
+    """x above 0, alpha·(eˣ − 1) elsewhere. Source: Clevert, Unterthiner and Hochreiter, 2016."""
+    return _activate("elu", lambda x: where(x > 0, x, alpha * expm1(x.clamp(max=0))), input, inplace)
+
+
+def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
+    """ln(1 + e^(beta·x)) / beta, and x itself where beta·x is above the threshold."""
+    implemented("softplus", "f", input)
+    return where(input * beta > threshold, input, apply(SOFTPLUS, input * beta) / beta)
+
+
+def logsigmoid(input: Tensor) -> Tensor:
+    """ln σ(x) = −ln(1 + e⁻ˣ)."""
+    implemented("logsigmoid", "f", input)
+    return 0 - apply(SOFTPLUS, -input)  # not −y: 0 keeps its sign
+
+
+def glu(input: Tensor, dim: int = -1) -> Tensor:
+    """a σ(b), for a and b the halves of x along dim. Source: Dauphin et al., 2017."""
+    if input.shape[dim] % 2:
+        raise RuntimeError(f"Halving dimension must be even, but dimension {dim} is size {input.shape[dim]}")
+    a, b = input.chunk(2, dim)
+    return a * b.sigmoid()
 
 
 def gelu(input: Tensor, approximate: str = "none") -> Tensor:
@@ -81,15 +202,17 @@ def gelu(input: Tensor, approximate: str = "none") -> Tensor:
     """
     if approximate not in ("none", "tanh"):
         raise RuntimeError(f"gelu: approximate argument must be either none or tanh, not {approximate!r}")
-    return apply(GELU_TANH if approximate == "tanh" else GELU, floating(input))
+    implemented("gelu", "f", input)
+    return apply(GELU_TANH if approximate == "tanh" else GELU, input)
 
 
-def silu(input: Tensor) -> Tensor:
+def silu(input: Tensor, inplace: bool = False) -> Tensor:
     """x σ(x). Source: Elfwing, Uchibe and Doya, "Sigmoid-weighted linear units", 2018, equation 1."""
-    return apply(SILU, floating(input))
+    implemented("silu", "f", input)
+    return _activate("silu", lambda x: apply(SILU, x), input, inplace)
 
 
-def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
+def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     """x with each element set to 0 with probability p and the others divided by 1 − p; x itself if not training.
 
     ValueError for p outside of [0, 1]. Source: Srivastava et al., "Dropout", JMLR 15, 2014, sections 4 and 10.
@@ -98,7 +221,8 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
         raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
     if not training or p == 0:
         return input
-    return apply(DROPOUT, input, mask=_dropout_mask(input.array, input.array.shape, p))
+    mask = _dropout_mask(input.array, input.array.shape, p)
+    return _activate("dropout", lambda x: apply(DROPOUT, x, mask=mask), input, inplace)
 
 
 def _dropout_mask(like: Array, shape: tuple[int, ...], p: float) -> Array:
@@ -111,30 +235,96 @@ def _dropout_mask(like: Array, shape: tuple[int, ...], p: float) -> Array:
 # ---------------------------------------------------------------------------------------------- losses
 
 
-def cross_entropy(input: Tensor, target: Tensor, *, ignore_index: int = -100, reduction: str = "mean") -> Tensor:
+def cross_entropy(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    *,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Tensor:
     """−ln softmax(x)[target]: x (N, C) and target (N,), or (C,) and (), or (N, C, d…) and (N, d…).
 
-    reduction "mean" is over the targets that are not ignore_index. Targets are classes (int64); IndexError for one
-    outside of [0, C). Class weights, label smoothing and probabilities as targets are outside the subset.
+    reduction "mean" is over the targets that are not ignore_index, weighted by weight[target]. Targets are classes
+    (int64; IndexError for one outside of [0, C)) or, in x's shape, probabilities; label_smoothing mixes them with 1/C.
     Source: Goodfellow, Bengio and Courville, "Deep Learning", 2016, section 6.2.2.3.
     """
+    if not 0 <= label_smoothing <= 1:
+        raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")
+    if input.ndim and target.array.shape == input.array.shape:
+        return _soft_cross_entropy(input, target, weight, reduction, label_smoothing)
+    x, classes = _rows("cross_entropy", input, target, ignore_index, reduction)
+    if weight is None and not label_smoothing:
+        loss = apply(CROSS_ENTROPY, x, target=classes, ignore_index=ignore_index, reduction=reduction)
+        return loss.reshape(target.array.shape) if reduction == "none" else loss
+    log_p, t = log_softmax(x, 1), wrap(classes)
+    loss = nll_loss(log_p, t, weight, ignore_index=ignore_index, reduction=reduction)
+    if label_smoothing:
+        kept = t != ignore_index
+        smooth = -(log_p if weight is None else log_p * weight).sum(1).masked_fill(~kept, 0.0)
+        if reduction != "none":
+            count = kept.sum() if weight is None else weight[t[kept]].sum()
+            smooth = smooth.sum() / count if reduction == "mean" else smooth.sum()
+        loss = (1 - label_smoothing) * loss + label_smoothing / x.shape[1] * smooth
+    return loss.reshape(target.array.shape) if reduction == "none" else loss
+
+
+def _soft_cross_entropy(
+    input: Tensor, target: Tensor, weight: Tensor | None, reduction: str, label_smoothing: float
+) -> Tensor:
+    """−Σ p ln softmax(x) over the classes, p the target mixed with 1/C; the mean is over rows."""
     _one_of("cross_entropy", reduction)
-    if target.array.dtype != np.int64:
-        raise RuntimeError(f"cross_entropy: expected int64 class indices as target, not {target.dtype}")
+    if not target.is_floating_point():
+        raise RuntimeError(f"cross_entropy: targets of the input's shape are probabilities: floats, not {target.dtype}")
+    dim = min(1, input.ndim - 1)
+    classes = input.shape[dim]
+    p = target * (1 - label_smoothing) + label_smoothing / classes
+    p = p if weight is None else p * weight.view(-1, *(1,) * (input.ndim - dim - 1))
+    loss = -(log_softmax(input, dim) * p).sum(dim)
+    return loss if reduction == "none" else loss.mean() if reduction == "mean" else loss.sum()
+
+
+def _rows(name: str, input: Tensor, target: Tensor, ignore_index: int, reduction: str) -> tuple[Tensor, Array]:
+    """input as (rows, C) and target as (rows,), from the shapes that cross_entropy lists, and checked."""
+    _one_of(name, reduction)
     x = input.unsqueeze(0) if input.ndim == 1 else input
-    classes, places = x.shape[1] if x.ndim > 1 else 0, (*input.shape[:1], *input.shape[2:]) if input.ndim > 1 else ()
-    if x.ndim < 2 or target.array.shape != places:
-        kind = ValueError if input.array.shape[:1] != target.array.shape[:1] else RuntimeError  # PyTorch's two kinds
-        raise kind(
-            f"cross_entropy: input {tuple(input.shape)} and target {tuple(target.shape)} do not fit; what fits:"
-            " logits (N, C) and target (N,); reshape with .view(-1, C) and .view(-1)"
-        )
+    places = (*input.array.shape[:1], *input.array.shape[2:]) if input.ndim > 1 else ()
+    misfit = (
+        f"{name}: input {tuple(input.shape)} and target {tuple(target.shape)} do not fit; what fits:"
+        " logits (N, C) and target (N,); reshape with .view(-1, C) and .view(-1)"
+    )
+    if x.ndim < 2 or places[:1] != target.array.shape[:1]:
+        raise ValueError(misfit)
+    if target.array.dtype != np.int64:
+        raise RuntimeError(f"{name}: expected int64 class indices as target, not {target.dtype}")
+    if target.array.shape != places:
+        raise RuntimeError(misfit)
+    classes = x.array.shape[1]
+    t = _classes(name, target.array.reshape(-1), classes, ignore_index)
     if x.ndim > 2:
         x = x.movedim(1, -1)
-    t = _classes("cross_entropy", target.array.reshape(-1), classes, ignore_index)
-    flat = x.reshape(-1, classes)
-    loss = apply(CROSS_ENTROPY, flat, target=t, ignore_index=ignore_index, reduction=reduction)
-    return loss.reshape(places) if reduction == "none" else loss
+    return x.reshape(t.size, classes), t
+
+
+def nll_loss(
+    input: Tensor, target: Tensor, weight: Tensor | None = None, *, ignore_index: int = -100, reduction: str = "mean"
+) -> Tensor:
+    """−weight[t] input[n, t] for log-probabilities, t = target[n]: cross entropy after log_softmax, in its shapes."""
+    x, classes = _rows("nll_loss", input, target, ignore_index, reduction)
+    ignored = wrap(classes == ignore_index)
+    t = wrap(classes).masked_fill(ignored, 0)
+    w = ((~ignored).to(x.dtype) if weight is None else weight[t].masked_fill(ignored, 0.0)).detach()
+    loss = -x.gather(1, t.unsqueeze(1)).squeeze(1).masked_fill(ignored, 0.0) * w
+    if reduction == "none":
+        return loss.reshape(target.array.shape)
+    return loss.sum() / w.sum() if reduction == "mean" else loss.sum()
+
+
+def _reduced(name: str, loss: Tensor, reduction: str, weight: Tensor | None = None) -> Tensor:
+    _one_of(name, reduction)
+    loss = loss if weight is None else loss * weight
+    return loss.mean() if reduction == "mean" else loss.sum() if reduction == "sum" else loss
 
 
 def mse_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
@@ -142,20 +332,62 @@ def mse_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
 
     ValueError for another reduction, RuntimeError for shapes that do not fit.
     """
-    _one_of("mse_loss", reduction)
-    error = (input - target) ** 2
-    return error.mean() if reduction == "mean" else error.sum() if reduction == "sum" else error
+    dtype = promote(input.array.dtype, target.array.dtype)  # also of a target without dimensions
+    return _reduced("mse_loss", (cast(input, dtype) - cast(target, dtype)) ** 2, reduction)
 
 
-def nll_loss(input: Tensor, target: Tensor, *, ignore_index: int = -100, reduction: str = "mean") -> Tensor:
-    """−input[n, target[n]] for log-probabilities input (N, C): cross entropy after log_softmax."""
-    _one_of("nll_loss", reduction)
-    t = _classes("nll_loss", target.array, input.shape[1], ignore_index)
-    kept = t != ignore_index
-    picked = -input.gather(1, wrap(np.where(kept, t, 0)).unsqueeze(1)).squeeze(1).masked_fill(wrap(~kept), 0.0)
-    if reduction == "none":
-        return picked
-    return picked.sum() / int(kept.sum()) if reduction == "mean" else picked.sum()
+def l1_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+    """|input − target|, reduced as mse_loss is."""
+    return _reduced("l1_loss", (input - target).abs(), reduction)
+
+
+def smooth_l1_loss(input: Tensor, target: Tensor, reduction: str = "mean", beta: float = 1.0) -> Tensor:
+    """With d = |input − target|: d²/2β below β, d − β/2 elsewhere. Source: Girshick, "Fast R-CNN", 2015."""
+    if beta == 0:
+        return l1_loss(input, target, reduction)
+    return _reduced("smooth_l1_loss", huber_loss(input, target, "none", beta) / beta, reduction)
+
+
+def huber_loss(input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0) -> Tensor:
+    """With d = |input − target|: d²/2 up to δ, δ(d − δ/2) elsewhere. Source: Huber, 1964."""
+    d = (input - target).abs()
+    return _reduced("huber_loss", where(d < delta, 0.5 * d * d, delta * (d - 0.5 * delta)), reduction)
+
+
+def binary_cross_entropy(
+    input: Tensor, target: Tensor, weight: Tensor | None = None, *, reduction: str = "mean"
+) -> Tensor:
+    """−y ln x − (1 − y) ln(1 − x), x in [0, 1], logarithms no lower than −100. ValueError if the shapes differ."""
+    _same_shape("binary_cross_entropy", input, target)
+    x = input.array
+    if x.size and not (x.min() >= 0 and x.max() <= 1):
+        raise RuntimeError("all elements of input should be between 0 and 1")
+    return _reduced("binary_cross_entropy", apply(BINARY_CROSS_ENTROPY, input, target), reduction, weight)
+
+
+def binary_cross_entropy_with_logits(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    *,
+    reduction: str = "mean",
+    pos_weight: Tensor | None = None,
+) -> Tensor:
+    """−w y ln σ(x) − (1 − y) ln(1 − σ(x)), w = pos_weight or 1. ValueError if the shapes differ."""
+    _same_shape("binary_cross_entropy_with_logits", input, target)
+    scale = 1 if pos_weight is None else 1 + (pos_weight - 1) * target
+    loss = (1 - target) * input - scale * logsigmoid(input)
+    return _reduced("binary_cross_entropy_with_logits", loss, reduction, weight)
+
+
+def kl_div(input: Tensor, target: Tensor, reduction: str = "mean", log_target: bool = False) -> Tensor:
+    """y (ln y − x) for log-probabilities x and probabilities y, or their logarithms; "batchmean" is the sum / N."""
+    zero = target <= 0  # 0 ln 0 is 0
+    log_y = target if log_target else target.masked_fill(zero, 1.0).log()
+    loss = (target.exp() if log_target else target) * (log_y - input)
+    if reduction == "batchmean":
+        return loss.sum() / input.shape[0]
+    return _reduced("kl_div", loss, reduction)
 
 
 def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
@@ -163,9 +395,9 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     ids = tensor.array
     if ids.dtype != np.int64:
         raise RuntimeError("one_hot is only applicable to index tensor of type LongTensor (int64)")
+    if ids.size == 0 and num_classes <= 0:
+        raise RuntimeError("one_hot: can not infer total number of classes from empty tensor")
     if num_classes == -1:
-        if ids.size == 0:
-            raise RuntimeError("one_hot: can not infer total number of classes from empty tensor")
         num_classes = int(ids.max()) + 1
     if ids.size and (int(ids.min()) < 0 or int(ids.max()) >= num_classes):
         raise RuntimeError("one_hot: class values must be non-negative and smaller than num_classes")
@@ -192,13 +424,17 @@ def scaled_dot_product_attention(
     dtypes, or sizes that do not fit. Source: Vaswani et al., "Attention Is All You Need", 2017, section 3.2.1.
     """
     _same_dtype("scaled_dot_product_attention", query, key, value)
+    if min(query.ndim, key.ndim, value.ndim) < 2:
+        raise RuntimeError("scaled_dot_product_attention: query, key and value need at least 2 dimensions")
     if attn_mask is not None and is_causal:
         raise RuntimeError("scaled_dot_product_attention: attn_mask and is_causal=True exclude each other")
     if attn_mask is not None and attn_mask.array.dtype == bool:
         xp = array_module(attn_mask.array)
         zero = xp.zeros((), query.array.dtype)
         attn_mask = wrap(xp.where(attn_mask.array, zero, zero - xp.inf))
-    _same_dtype("scaled_dot_product_attention (attn_mask is bool or of the query's dtype)", query, attn_mask)
+    elif attn_mask is not None and attn_mask.array.dtype == np.float32:
+        attn_mask = cast(attn_mask, query.array.dtype)
+    _same_dtype("scaled_dot_product_attention (attn_mask is bool, float32 or of the query's dtype)", query, attn_mask)
     scale = query.array.shape[-1] ** -0.5 if scale is None else float(scale)
     dropout = None
     if dropout_p > 0:
@@ -217,6 +453,13 @@ def _same_dtype(name: str, *tensors: Tensor | None) -> None:
     for t in tensors:
         if t is not None and t.array.dtype != first.array.dtype:
             raise RuntimeError(f"{name}: expected all to have the same dtype, but got {first.dtype} and {t.dtype}")
+
+
+def _same_shape(name: str, input: Tensor, target: Tensor) -> None:
+    if input.shape != target.shape:
+        raise ValueError(
+            f"{name}: target size {tuple(target.shape)} must be the same as input size {tuple(input.shape)}"
+        )
 
 
 def _one_of(name: str, reduction: str) -> None:
@@ -240,8 +483,10 @@ def _classes(name: str, ids: Array, count: int, ignore: int | None = None) -> Ar
 
 
 __all__ = [
-    "cross_entropy", "dropout", "embedding", "gelu", "layer_norm", "linear", "log_softmax", "mse_loss", "nll_loss",
-    "one_hot", "relu", "scaled_dot_product_attention", "sigmoid", "silu", "softmax", "tanh",
+    "batch_norm", "binary_cross_entropy", "binary_cross_entropy_with_logits", "cosine_similarity", "cross_entropy",
+    "dropout", "elu", "embedding", "gelu", "glu", "huber_loss", "kl_div", "l1_loss", "layer_norm", "leaky_relu", "linear",
+    "log_softmax", "logsigmoid", "mse_loss", "nll_loss", "normalize", "one_hot", "pad", "relu", "rms_norm",
+    "scaled_dot_product_attention", "sigmoid", "silu", "smooth_l1_loss", "softmax", "softplus", "tanh",
 ]  # fmt: skip
 
 __getattr__ = outside("tinytensor.nn.functional")

@@ -29,7 +29,7 @@ def attention_forward(
     if causal:
         w += causal_mask(w.shape[-2], w.shape[-1], w.dtype, array_module(w))
     if mask is not None:
-        w = w + mask  # not in place: a mask may broadcast to more dimensions than q and k have
+        w += mask  # a mask may have fewer dimensions than q kᵀ, not more
     top = w.max(-1, keepdims=True)
     if mask is not None:
         top = np.where(np.isinf(top), np.zeros_like(top), top)  # a row without one open column: weights 0, not nan
@@ -70,17 +70,19 @@ def causal_mask(t: int, s: int, dtype: Any, xp: Any) -> Array:
     return mask
 
 
-def attention_composed(q: Any, k: Any, v: Any, mask: Any, scale: float, causal: bool) -> Any:
+def attention_composed(q: Any, k: Any, v: Any, mask: Any, *, scale: float, causal: bool, dropout: Any = None) -> Any:
     """The same, written out in smaller operations."""
     a = q @ k.transpose(-2, -1) * scale
     if causal:
-        a = a.masked_fill((a.detach() * 0 + 1).triu(1) != 0, float("-inf"))
+        a = a.masked_fill(a.new_ones(a.shape).triu(1) != 0, float("-inf"))
     if mask is not None:
         a = a + mask
-    return a.softmax(-1) @ v
+    closed = (a == float("-inf")).all(-1, keepdim=True)  # rows without one open column: weights 0, not nan
+    w = a.masked_fill(closed, 0.0).softmax(-1).masked_fill(closed, 0.0)
+    return (w if dropout is None else w * dropout) @ v
 
 
 ATTENTION = primitive(
-    "attention", attention_forward, attention_backward, formula="y = softmax(scale·q kᵀ + mask) v",
-    fits="q (…, T, D), k (…, S, D), v (…, S, E), mask broadcast to (…, T, S)",
+    "attention", attention_forward, attention_backward, composed=attention_composed,
+    formula="y = softmax(scale·q kᵀ + mask) v", fits="q (…, T, D), k (…, S, D), v (…, S, E), mask broadcast to (…, T, S)",
 )  # fmt: skip

@@ -37,17 +37,37 @@ def cross_entropy_forward(x: Array, *, target: Array, ignore_index: int, reducti
 
 def cross_entropy_backward(dy: Array, p: Array, rows: Array, classes: Array, kept: Array, count: Any) -> Any:
     p[rows, classes] -= 1
-    scale = dy * kept if count is None else dy * kept / count
+    scale = np.where(kept, dy if count is None else dy / count, np.zeros_like(dy))  # 0 also where count is 0
     p *= scale[:, None]
     return (p,)
 
 
-def cross_entropy_composed(x: Any, target: Any) -> Any:
-    """The mean, written out in smaller operations: the negative log-softmax at the target."""
-    return -x.log_softmax(1).gather(1, target.unsqueeze(1)).mean()
+def cross_entropy_composed(x: Any, *, target: Any, ignore_index: int, reduction: str) -> Any:
+    """The same, written out in smaller operations: the negative log-softmax at the target."""
+    ignored = target == ignore_index
+    classes = target.masked_fill(ignored, 0).unsqueeze(1)
+    loss = -x.log_softmax(1).gather(1, classes).squeeze(1).masked_fill(ignored, 0.0)
+    total = loss if reduction == "none" else loss.sum()
+    return total / (~ignored).sum() if reduction == "mean" else total
+
+
+SMALLEST = float(np.float32(1e-12))  # of x (1 − x): what PyTorch takes at both ends, in every precision
+
+
+def binary_cross_entropy_forward(x: Array, y: Array) -> Any:
+    p, q = np.maximum(np.log(x), -100), np.maximum(np.log1p(-x), -100)  # as PyTorch, instead of −∞
+    return (y - 1) * q - y * p, (x, y)
+
+
+def binary_cross_entropy_backward(dy: Array, x: Array, y: Array) -> Any:
+    return dy * (x - y) / np.maximum((1 - x) * x, SMALLEST), dy * (np.log1p(-x) - np.log(x))
 
 
 CROSS_ENTROPY = primitive(
-    "cross_entropy", cross_entropy_forward, cross_entropy_backward, formula="y = ln Σ eˣ − x[target]",
-    fits="logits (N, C), target (N,)",
+    "cross_entropy", cross_entropy_forward, cross_entropy_backward, composed=cross_entropy_composed,
+    formula="y = ln Σ eˣ − x[target]", fits="logits (N, C), target (N,)",
+)  # fmt: skip
+BINARY_CROSS_ENTROPY = primitive(
+    "binary_cross_entropy", binary_cross_entropy_forward, binary_cross_entropy_backward,
+    formula="loss = −y ln x − (1 − y) ln(1 − x)",
 )  # fmt: skip

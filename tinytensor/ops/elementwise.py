@@ -5,11 +5,13 @@ A Python number takes no gradient, so the pairs whose name ends in _scalar save 
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from tinytensor.backend import Array
+from tinytensor.ops.erf import erf
 from tinytensor.primitive import primitive
 
 BROADCAST = "from the right, sizes are equal, or one of them is 1 or missing"
@@ -21,7 +23,7 @@ def unbroadcast(dy: Array, shape: tuple[int, ...]) -> Array:
         return dy
     extra = dy.ndim - len(shape)
     axes = tuple(range(extra)) + tuple(extra + i for i, n in enumerate(shape) if n == 1 and dy.shape[extra + i] != 1)
-    return dy.sum(axis=axes, keepdims=True).reshape(shape)
+    return dy.sum(axis=axes).reshape(shape)
 
 
 # ------------------------------------------------------------------------------------------- two arrays
@@ -148,6 +150,8 @@ def _power(x: Array, c: float) -> Array:
     """xᶜ. Small powers are products: NumPy's float32 `power` takes 300 times as long as x·x·x."""
     if c == 0.5:
         return np.sqrt(x)
+    if c == -0.5:  # −∞ at −0.0, as 1/√x is; `power` gives ∞
+        return 1 / np.sqrt(x)
     if c in (2, 3):
         return x * x if c == 2 else x * x * x
     return np.power(x, c)
@@ -252,6 +256,11 @@ def silu_backward(dy: Array, x: Array, s: Array) -> Any:
     return (dy * (s + x * s * (1 - s)),)
 
 
+def silu_composed(x: Any) -> Any:
+    """The same, as a product of two Tensors."""
+    return x * x.sigmoid()
+
+
 def relu_forward(x: Array) -> Any:
     y = np.maximum(x, x.dtype.type(0))
     return y, (y,)
@@ -259,6 +268,47 @@ def relu_forward(x: Array) -> Any:
 
 def relu_backward(dy: Array, y: Array) -> Any:
     return (dy * (y > 0),)
+
+
+def log1p_forward(x: Array) -> Any:
+    return np.log1p(x), (x,)
+
+
+def log1p_backward(dy: Array, x: Array) -> Any:
+    return (dy / (x + 1),)
+
+
+def expm1_forward(x: Array) -> Any:
+    y = np.expm1(x)
+    return y, (y,)
+
+
+def expm1_backward(dy: Array, y: Array) -> Any:
+    return (dy * (y + 1),)
+
+
+def erf_forward(x: Array) -> Any:
+    return erf(x), (x,)
+
+
+def erf_backward(dy: Array, x: Array) -> Any:
+    return (dy * (np.exp(-x * x) * (2 / math.sqrt(math.pi))),)
+
+
+def softplus_forward(x: Array) -> Any:
+    return np.logaddexp(x, x.dtype.type(0)), (x,)
+
+
+def softplus_backward(dy: Array, x: Array) -> Any:
+    return (dy * sigmoid(x),)
+
+
+def steps_forward(x: Array, *, ufunc: Any) -> Any:
+    return ufunc(x), ()
+
+
+def steps_backward(dy: Array) -> Any:
+    return (np.zeros_like(dy),)
 
 
 def clamp_forward(x: Array, *, low: float | None, high: float | None) -> Any:
@@ -295,8 +345,13 @@ SIN = primitive("sin", sin_forward, sin_backward, formula="y = sin x")
 COS = primitive("cos", cos_forward, cos_backward, formula="y = cos x")
 TANH = primitive("tanh", tanh_forward, tanh_backward, formula="y = tanh x")
 SIGMOID = primitive("sigmoid", sigmoid_forward, sigmoid_backward, formula="y = 1 / (1 + e⁻ˣ)")
-SILU = primitive("silu", silu_forward, silu_backward, formula="y = x·σ(x)")
+SILU = primitive("silu", silu_forward, silu_backward, composed=silu_composed, formula="y = x·σ(x)")
 RELU = primitive("relu", relu_forward, relu_backward, formula="y = max(x, 0)")
+LOG1P = primitive("log1p", log1p_forward, log1p_backward, formula="y = ln(1 + x)")
+EXPM1 = primitive("expm1", expm1_forward, expm1_backward, formula="y = eˣ − 1")
+ERF = primitive("erf", erf_forward, erf_backward, formula="y = 2/√π ∫₀ˣ e⁻ᵗ² dt")
+SOFTPLUS = primitive("softplus", softplus_forward, softplus_backward, formula="y = ln(1 + eˣ)")
+STEPS = primitive("steps", steps_forward, steps_backward, formula="y = ⌊x⌋, ⌈x⌉, sign x …: constant in pieces")
 CLAMP = primitive("clamp", clamp_forward, clamp_backward, formula="y = min(max(x, low), high)")
 CAST = primitive("cast", cast_forward, cast_backward, formula="y = x in another dtype")
 COPY = primitive("copy", copy_forward, copy_backward, formula="y = x, in memory of its own")

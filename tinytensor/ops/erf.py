@@ -79,7 +79,7 @@ def _erf_single(x: Array) -> Array:
 
 
 def _erf_double(x: Array) -> Array:
-    wide = np.asarray(x, np.float64) if isinstance(x, np.generic) else x.astype(np.float64)
+    wide = x.astype(np.float64)
     size = np.abs(wide)
     small = wide * _ratio(np.minimum(size, 0.5) ** 2, SMALL_P, SMALL_Q)
     at = np.clip(size, 0.46875, 4)

@@ -36,7 +36,7 @@ def gelu_tanh_forward(x: Array) -> Any:
 
 
 def gelu_tanh_backward(dy: Array, x: Array, s: Array) -> Any:
-    dx = np.multiply(x, x, out=np.empty_like(x))
+    dx = x * x
     dx *= 6 * ROOT * CUBIC
     dx += 2 * ROOT
     dx *= x  # x · 2u′
@@ -72,5 +72,6 @@ def gelu_tanh_composed(x: Any) -> Any:
 
 GELU = primitive("gelu", gelu_forward, gelu_backward, formula="y = x Φ(x)")
 GELU_TANH = primitive(
-    "gelu_tanh", gelu_tanh_forward, gelu_tanh_backward, formula="y = x (1 + tanh(√(2/π) (x + 0.044715 x³))) / 2"
-)
+    "gelu_tanh", gelu_tanh_forward, gelu_tanh_backward, composed=gelu_tanh_composed,
+    formula="y = x (1 + tanh(√(2/π) (x + 0.044715 x³))) / 2",
+)  # fmt: skip

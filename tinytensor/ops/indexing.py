@@ -31,16 +31,20 @@ def is_basic(index: Any) -> bool:
 
 def setitem_forward(x: Array, value: Array, *, index: Any) -> Any:
     y = x.copy()
-    y[index] = value
+    try:
+        y[index] = value
+    except TypeError as error:  # NumPy's word for a misfit under a mask
+        raise ValueError(str(error)) from None
     return y, (value.shape, index)
 
 
 def setitem_backward(dy: Array, shape: tuple[int, ...], index: Any) -> Any:
-    dx = dy.copy()
+    dx = array_module(dy).array(dy)
     dx[index] = 0  # what was overwritten counts no more
     dv = dy[index]
-    missing = max(len(shape) - dv.ndim, 0)  # x[0] = [1.0]: a value may have leading ones that its place has not
-    return dx, unbroadcast(dv.reshape((1,) * missing + dv.shape), shape)
+    return dx, unbroadcast(
+        dv.reshape((1,) * len(shape) + dv.shape), shape
+    )  # a value may have more leading ones than dv
 
 
 def gather_forward(x: Array, *, index: Array, axis: int) -> Any:
@@ -55,6 +59,16 @@ def gather_backward(dy: Array, shape: tuple[int, ...], dtype: Any, at: tuple[Arr
     return (dx,)
 
 
+def scatter_add_forward(x: Array, src: Array, *, at: tuple[Array, ...]) -> Any:
+    y = x.copy()
+    array_module(x).add.at(y, at, src)
+    return y, (at,)
+
+
+def scatter_add_backward(dy: Array, at: tuple[Array, ...]) -> Any:
+    return dy, dy[at]
+
+
 def along(index: Array, axis: int) -> tuple[Array, ...]:
     """The positions (i, j, index[i, j, k]) for all i, j, k: index along one axis, itself along the others."""
     grid = array_module(index).ogrid[tuple(slice(n) for n in index.shape)]
@@ -67,3 +81,9 @@ SETITEM = primitive(
     fits="value broadcasts to x[index]",
 )  # fmt: skip
 GATHER = primitive("gather", gather_forward, gather_backward, formula="y[i, j] = x[i, index[i, j]]  (dim 1)")
+SCATTER_ADD = primitive(
+    "scatter_add",
+    scatter_add_forward,
+    scatter_add_backward,
+    formula="y = x, and y[i, index[i, j]] += src[i, j]  (dim 1)",
+)

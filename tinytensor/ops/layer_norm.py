@@ -55,14 +55,17 @@ def layer_norm_backward(dy: Array, xhat: Array, rstd: Array, w: Array | None, ha
     return dx.reshape(shape), dw, db
 
 
-def layer_norm_composed(x: Any, w: Any, b: Any, eps: float) -> Any:
+def layer_norm_composed(x: Any, w: Any, b: Any, *, n: int, eps: float) -> Any:
     """The same, written out in smaller operations."""
-    centred = x - x.mean(-1, keepdim=True)
-    variance = (centred * centred).mean(-1, keepdim=True)
-    return centred / (variance + eps).sqrt() * w + b
+    rows = x.reshape(-1, n)
+    centred = rows - rows.mean(1, keepdim=True)
+    variance = (centred * centred).mean(1, keepdim=True)
+    y = (centred / (variance + eps).sqrt()).reshape(x.shape)
+    y = y if w is None else y * w
+    return y if b is None else y + b
 
 
 LAYER_NORM = primitive(
-    "layer_norm", layer_norm_forward, layer_norm_backward, formula="y = w (x − mean) / √(variance + ε) + b",
-    fits="x (…, n), weight (n,), bias (n,)",
+    "layer_norm", layer_norm_forward, layer_norm_backward, composed=layer_norm_composed,
+    formula="y = w (x − mean) / √(variance + ε) + b", fits="x (…, n), weight (n,), bias (n,)",
 )  # fmt: skip

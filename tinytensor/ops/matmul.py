@@ -7,6 +7,7 @@ Source: M. B. Giles, "Collected matrix derivative results for forward and revers
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -18,13 +19,14 @@ from tinytensor.primitive import primitive
 
 def matmul_forward(a: Array, b: Array) -> Any:
     if a.ndim > 2 and b.ndim == 2 and a.shape[-1] == len(b):  # one large product instead of many small ones
-        return (a.reshape(-1, len(b)) @ b).reshape(*a.shape[:-1], b.shape[1]), (a, b)
+        return (a.reshape(math.prod(a.shape[:-1]), len(b)) @ b).reshape(*a.shape[:-1], b.shape[1]), (a, b)
     return np.matmul(a, b), (a, b)
 
 
 def matmul_backward(dy: Array, a: Array, b: Array, *, needs: tuple[bool, bool] = (True, True)) -> Any:
     if a.ndim > 2 and b.ndim == 2:
-        rows, dy = a.reshape(-1, len(b)), dy.reshape(-1, b.shape[1])
+        n = math.prod(a.shape[:-1])
+        rows, dy = a.reshape(n, len(b)), dy.reshape(n, b.shape[1])
         return (dy @ b.T).reshape(a.shape) if needs[0] else None, rows.T @ dy if needs[1] else None
     a2 = a if a.ndim > 1 else a[None, :]  # a vector is a matrix of one row (left) or one column (right)
     b2 = b if b.ndim > 1 else b[:, None]
@@ -43,8 +45,9 @@ def einsum_forward(*xs: Array, inputs: list[str], output: str) -> Any:
 
 
 def einsum_backward(dy: Array, xs: tuple[Array, ...], inputs: list[str], output: str) -> Any:
-    """The gradient of one operand is the einsum of dy with all the others, onto its letters."""
-    sizes = {c: n for x, letters in zip(xs, inputs, strict=True) for c, n in zip(letters, x.shape, strict=True)}
+    """The gradient of one operand is the einsum of dy with all the others, onto its letters. A size of 1 broadcasts."""
+    pairs = [pair for x, letters in zip(xs, inputs) for pair in zip(letters, x.shape)]
+    sizes = dict(sorted(pairs, key=lambda pair: pair[1] != 1))
     dxs = []
     for i, letters in enumerate(inputs):
         others = [x for j, x in enumerate(xs) if j != i]
@@ -52,7 +55,7 @@ def einsum_backward(dy: Array, xs: tuple[Array, ...], inputs: list[str], output:
         known = "".join(c for c in letters if c in output or any(c in s for s in names))
         dx = np.einsum(f"{','.join([output, *names])}->{known}", dy, *others, optimize=len(others) > 0)
         dx = dx.reshape([sizes[c] if c in known else 1 for c in letters])  # a letter of its own was summed away
-        dxs.append(np.broadcast_to(dx, [sizes[c] for c in letters]))
+        dxs.append(unbroadcast(np.broadcast_to(dx, [sizes[c] for c in letters]), xs[i].shape))
     return tuple(dxs)
 
 

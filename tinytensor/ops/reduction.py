@@ -11,7 +11,7 @@ from tinytensor.primitive import primitive
 
 
 def sum_forward(x: Array, *, axis: tuple[int, ...], keepdims: bool) -> Any:
-    return x.sum(axis=axis, keepdims=keepdims), (x.shape, axis)
+    return x.sum(axis=axis, dtype=x.dtype, keepdims=keepdims), (x.shape, axis)
 
 
 def sum_backward(dy: Array, shape: tuple[int, ...], axis: tuple[int, ...]) -> Any:
@@ -35,14 +35,23 @@ def amax_backward(dy: Array, x: Array, y: Array, axis: tuple[int, ...]) -> Any:
     return (hit,)
 
 
+def amin_forward(x: Array, *, axis: tuple[int, ...], keepdims: bool) -> Any:
+    y = x.min(axis=axis, keepdims=keepdims)
+    return y, (x, y, axis)
+
+
+amin_backward = amax_backward
+
+
 def cumsum_forward(x: Array, *, axis: int) -> Any:
-    return np.cumsum(x, axis=axis, dtype=x.dtype), (axis,)
+    return np.cumsum(x, axis=axis), (axis,)
 
 
 def cumsum_backward(dy: Array, axis: int) -> Any:
-    return (np.flip(np.cumsum(np.flip(dy, axis), axis=axis, dtype=dy.dtype), axis),)
+    return (np.flip(np.cumsum(np.flip(dy, axis), axis=axis), axis),)
 
 
 SUM = primitive("sum", sum_forward, sum_backward, formula="y = Σ x over axis")
 AMAX = primitive("amax", amax_forward, amax_backward, formula="y = max x over axis")
+AMIN = primitive("amin", amin_forward, amin_backward, formula="y = min x over axis")
 CUMSUM = primitive("cumsum", cumsum_forward, cumsum_backward, formula="yᵢ = x₁ + … + xᵢ")

@@ -17,7 +17,7 @@ from tinytensor.primitive import primitive
 
 
 def softmax_forward(x: Array, *, axis: int) -> Any:
-    y = np.subtract(x, x.max(axis, keepdims=True), out=np.empty_like(x))
+    y = x - x.max(axis, keepdims=True)
     np.exp(y, out=y)
     y /= y.sum(axis, keepdims=True)
     return y, (y, axis)
@@ -30,23 +30,33 @@ def softmax_backward(dy: Array, y: Array, axis: int) -> Any:
 
 
 def log_softmax_forward(x: Array, *, axis: int) -> Any:
-    y = np.subtract(x, x.max(axis, keepdims=True), out=np.empty_like(x))
+    y = x - x.max(axis, keepdims=True)
     y -= np.log(np.exp(y).sum(axis, keepdims=True))
     return y, (y, axis)
 
 
 def log_softmax_backward(dy: Array, y: Array, axis: int) -> Any:
-    dx = np.exp(y, out=np.empty_like(y))
+    dx = np.exp(y)
     dx *= -dy.sum(axis, keepdims=True)
     dx += dy
     return (dx,)
 
 
-def softmax_composed(x: Any, axis: int) -> Any:
+def softmax_composed(x: Any, *, axis: int) -> Any:
     """Softmax, written out in smaller operations. The maximum is a constant: its gradient would cancel."""
-    e = (x - x.detach().amax(axis, keepdim=True)).exp()
+    e = (x - x.detach().max(axis, keepdim=True).values).exp()
     return e / e.sum(axis, keepdim=True)
 
 
-SOFTMAX = primitive("softmax", softmax_forward, softmax_backward, formula="y = eˣ / Σ eˣ")
-LOG_SOFTMAX = primitive("log_softmax", log_softmax_forward, log_softmax_backward, formula="y = x − ln Σ eˣ")
+def log_softmax_composed(x: Any, *, axis: int) -> Any:
+    """Log-softmax, likewise."""
+    below = x - x.detach().max(axis, keepdim=True).values
+    return below - below.exp().sum(axis, keepdim=True).log()
+
+
+SOFTMAX = primitive(
+    "softmax", softmax_forward, softmax_backward, composed=softmax_composed, formula="y = eˣ / Σ eˣ"
+)  # fmt: skip
+LOG_SOFTMAX = primitive(
+    "log_softmax", log_softmax_forward, log_softmax_backward, composed=log_softmax_composed, formula="y = x − ln Σ eˣ"
+)

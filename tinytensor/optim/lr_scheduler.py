@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -45,8 +46,8 @@ class LRScheduler:
             group["lr"] = lr
 
     def state_dict(self) -> dict[str, Any]:
-        """All but the optimizer."""
-        return {name: value for name, value in vars(self).items() if name != "optimizer"}
+        """All but the optimizer, and other schedulers."""
+        return {name: value for name, value in vars(self).items() if name not in ("optimizer", "schedulers")}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue from a state_dict."""
@@ -73,8 +74,7 @@ class LambdaLR(LRScheduler):
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
-        rates = zip(self.base_lrs, self.lr_lambdas, strict=True)
-        return [base * factor(self.last_epoch) for base, factor in rates]
+        return [base * factor(self.last_epoch) for base, factor in zip(self.base_lrs, self.lr_lambdas)]
 
     def state_dict(self) -> dict[str, Any]:
         state = super().state_dict()
@@ -87,6 +87,113 @@ class LambdaLR(LRScheduler):
             if attributes:
                 vars(function).update(attributes)
         super().load_state_dict(state)
+
+
+class StepLR(LambdaLR):
+    """lr = initial_lr · gamma^⌊epoch / step_size⌋."""
+
+    def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1, last_epoch: int = -1) -> None:
+        super().__init__(optimizer, lambda epoch: gamma ** (epoch // step_size), last_epoch)
+
+
+class ExponentialLR(LambdaLR):
+    """lr = initial_lr · gamma^epoch."""
+
+    def __init__(self, optimizer: Optimizer, gamma: float, last_epoch: int = -1) -> None:
+        super().__init__(optimizer, lambda epoch: gamma**epoch, last_epoch)
+
+
+class LinearLR(LambdaLR):
+    """lr from start_factor to end_factor times initial_lr, in a line over total_iters epochs: a warm-up."""
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        start_factor: float = 1 / 3,
+        end_factor: float = 1.0,
+        total_iters: int = 5,
+        last_epoch: int = -1,
+    ) -> None:
+        if not (0 < start_factor <= 1 and 0 <= end_factor <= 1):
+            raise ValueError(f"LinearLR: factors lie between 0 and 1, not at {start_factor} and {end_factor}")
+
+        def factor(epoch: int) -> float:
+            return start_factor + (end_factor - start_factor) * min(epoch, total_iters) / total_iters
+
+        super().__init__(optimizer, factor, last_epoch)
+
+
+class CosineAnnealingLR(LRScheduler):
+    """lr = eta_min + (initial_lr − eta_min) (1 + cos(π epoch / T_max)) / 2. Source: Loshchilov and Hutter 2017."""
+
+    def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1) -> None:
+        self.T_max, self.eta_min = T_max, eta_min
+        super().__init__(optimizer, last_epoch)
+
+    def get_lr(self) -> list[float]:
+        """The rate of each group."""
+        way = (1 + math.cos(math.pi * self.last_epoch / self.T_max)) / 2
+        return [self.eta_min + (base - self.eta_min) * way for base in self.base_lrs]
+
+
+class SequentialLR(LRScheduler):
+    """One scheduler after the other: the next begins, from its epoch 0, at each milestone."""
+
+    def __init__(
+        self, optimizer: Optimizer, schedulers: list[LRScheduler], milestones: list[int], last_epoch: int = -1
+    ) -> None:
+        if len(milestones) != len(schedulers) - 1:
+            raise ValueError(
+                f"{len(schedulers)} schedulers need {len(schedulers) - 1} milestones, not {len(milestones)}"
+            )
+        self.schedulers, self.milestones = schedulers, milestones
+        super().__init__(optimizer, last_epoch)
+
+    def get_lr(self) -> list[float]:
+        """The rates of the scheduler whose turn it is."""
+        turn = sum(milestone <= self.last_epoch for milestone in self.milestones)
+        scheduler = self.schedulers[turn]
+        scheduler.last_epoch = self.last_epoch - (self.milestones[turn - 1] if turn else 0)
+        return scheduler.get_lr()
+
+
+class ReduceLROnPlateau(LRScheduler):
+    """lr ← factor · lr, at least min_lr, when a metric has not fallen (mode "max": risen) for more than `patience` epochs.
+
+    Fallen is below the best by more than threshold, times the best.
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        mode: str = "min",
+        factor: float = 0.1,
+        patience: int = 10,
+        threshold: float = 1e-4,
+        *,
+        min_lr: float = 0,
+    ) -> None:
+        if factor >= 1.0 or mode not in ("min", "max"):
+            raise ValueError(f"Factor should be < 1.0, mode 'min' or 'max', not {factor} and {mode!r}")
+        self.optimizer, self.mode, self.factor, self.patience = optimizer, mode, factor, patience
+        self.threshold, self.min_lr = threshold, min_lr
+        self.best = math.inf if mode == "min" else -math.inf
+        self.num_bad_epochs = self.last_epoch = 0
+        self._last_lr = [group["lr"] for group in optimizer.param_groups]
+
+    def step(self, metrics: Any) -> None:  # type: ignore[override]
+        """Count an epoch that reached this metric."""
+        self.last_epoch += 1
+        metric, best, t = float(metrics), self.best, self.threshold
+        if metric < best * (1 - t) if self.mode == "min" else metric > best * (1 + t):
+            self.best, self.num_bad_epochs = metric, 0
+        else:
+            self.num_bad_epochs += 1
+        if self.num_bad_epochs > self.patience:
+            self.num_bad_epochs = 0
+            for group in self.optimizer.param_groups:
+                group["lr"] = max(group["lr"] * self.factor, self.min_lr)
+        self._last_lr = [group["lr"] for group in self.optimizer.param_groups]
 
 
 __getattr__ = outside("tinytensor.optim.lr_scheduler")

@@ -2,7 +2,7 @@
 
 An update is a plain function on arrays that works in place. `_pieces` feeds it large parameters
 block by block, so that all its passes but the first find their operands in the cache, and lends it
-scratch arrays that live as long as the optimizer: a step allocates nothing.
+scratch arrays that live as long as the optimizer: a step of SGD, Adam and AdamW allocates nothing.
 """
 
 from __future__ import annotations
@@ -141,10 +141,7 @@ class Optimizer:
         for group in self.param_groups:
             for p in group["params"]:
                 numbers.setdefault(p, len(numbers))
-        groups = [
-            {k: v for k, v in group.items() if k != "params"} | {"params": [numbers[p] for p in group["params"]]}
-            for group in self.param_groups
-        ]
+        groups = [{**group, "params": [numbers[p] for p in group["params"]]} for group in self.param_groups]
         state = {numbers[p]: entries for p, entries in self.state.items() if entries}
         return {"state": state, "param_groups": groups}
 
@@ -156,15 +153,15 @@ class Optimizer:
         saved = state_dict["param_groups"]
         if len(saved) != len(self.param_groups):
             raise ValueError("loaded state dict has a different number of parameter groups")
-        for new, own in zip(saved, self.param_groups, strict=True):
+        for new, own in zip(saved, self.param_groups):
             if len(new["params"]) != len(own["params"]):
                 raise ValueError(
                     "loaded state dict contains a parameter group that doesn't match the size of optimizer's group"
                 )
             self._check({**own, **new})
         params: dict[int, Tensor] = {}
-        for new, own in zip(saved, self.param_groups, strict=True):
-            params.update(zip(new["params"], own["params"], strict=True))
+        for new, own in zip(saved, self.param_groups):
+            params.update(zip(new["params"], own["params"]))
             own.update({k: deepcopy(v) for k, v in new.items() if k != "params"})
         self.state.clear()
         for number, entries in state_dict["state"].items():

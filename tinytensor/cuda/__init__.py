@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tinytensor import backend
 from tinytensor.backend import synchronize
-from tinytensor.random import manual_seed
+from tinytensor.random import manual_seed as seed_host
 from tinytensor.subset import outside
 
 
@@ -22,15 +22,31 @@ def device_count() -> int:
     return int(backend.cupy().cuda.runtime.getDeviceCount()) if is_available() else 0
 
 
+def is_bf16_supported() -> bool:
+    """False: NumPy and CuPy have no bfloat16."""
+    return False
+
+
 def manual_seed_all(seed: int) -> None:
     """Seed the generator of this thread: random numbers are drawn on the host for every device.
 
     PyTorch's has streams per GPU; here it does what `tinytensor.manual_seed` does where there is a GPU, else nothing.
     """
     if is_available():
-        manual_seed(seed)
+        seed_host(seed)
 
 
-__all__ = ["device_count", "is_available", "manual_seed_all", "synchronize"]
+manual_seed = manual_seed_all
+
+
+def empty_cache() -> None:
+    """Give the memory that is free now back to the GPU; nothing without one."""
+    if is_available():
+        backend.cupy().get_default_memory_pool().free_all_blocks()
+
+
+__all__ = [
+    "device_count", "empty_cache", "is_available", "is_bf16_supported", "manual_seed", "manual_seed_all", "synchronize",
+]  # fmt: skip
 
 __getattr__ = outside("tinytensor.cuda")

@@ -1,0 +1,57 @@
+"""Mutation testing: mutmut changes the engine in thousands of places, one at a time, and the tests should notice.
+
+    python tests/mutation.py                          everything, about ten minutes on two cores
+    python tests/mutation.py 'tinytensor.optim.*'     the mutants whose names match
+
+Prints what was not noticed, as a diff each, and the score per file: mutants killed (a test failed, or ran out of time)
+of all. What is mutated, and which tests are run, stands in setup.cfg under [mutmut].
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import shutil
+import subprocess
+import sys
+from collections import Counter
+
+from mutmut.mutation.data import SourceFileMutationData
+from mutmut.mutation.diff_apply import get_diff_for_mutant
+from mutmut.stats import status_by_exit_code
+from mutmut.utils.file_utils import walk_mutatable_files
+
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+
+
+def main(patterns: list[str]) -> None:
+    shutil.rmtree("mutants", ignore_errors=True)  # verdicts of older tests would stand otherwise
+    command = [sys.executable, "-m", "mutmut", "run", *patterns]
+    # one thread per process: a forked child has none of its parent's BLAS threads, and there is a process per core
+    subprocess.run(command, env={**os.environ, **ONE_THREAD}, check=True)
+    counts: dict[str, Counter[str]] = {}
+    for path in sorted(walk_mutatable_files()):
+        data = SourceFileMutationData(path=path)
+        data.load()
+        for name, code in data.exit_code_by_key.items():
+            if patterns and not any(fnmatch.fnmatch(name, pattern) for pattern in patterns):
+                continue
+            status = status_by_exit_code[code]
+            counts.setdefault(str(path), Counter())[status] += 1
+            if status not in ("killed", "timeout"):
+                print(f"\n{status}: {name}")
+                lines = get_diff_for_mutant(name, path=path).splitlines()
+                print("\n".join(line for line in lines[2:] if line[:1] in "+-"))
+    print(f"\n{'':40} mutants  killed  timeout  survived  no tests  other  score")
+    for path, count in [*counts.items(), ("total", sum(counts.values(), Counter()))]:
+        killed, late, survived, untested = (count[s] for s in ("killed", "timeout", "survived", "no tests"))
+        total = count.total()
+        other = total - killed - late - survived - untested
+        print(
+            f"{path:40} {total:7} {killed:7} {late:8} {survived:9} {untested:9} {other:6}"
+            f" {(killed + late) / total:6.1%}"
+        )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

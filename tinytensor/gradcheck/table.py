@@ -1,0 +1,302 @@
+"""The checks that every row of the table of primitives has to pass, from sample calls of it.
+
+With y = f(x), J[i, j] = ∂yᵢ/∂xⱼ by backward and h = 6·10⁻⁶, the step at which rounding and truncation are balanced:
+
+    differences   |J − (f(x + h eⱼ) − f(x − h eⱼ)) / 2h| / max |J|            each element of each Jacobian
+    directions    ⟨u, (f(x + h v) − f(x − h v)) / 2h⟩ against ⟨backward(u), v⟩   for random u and v
+    PyTorch       value and backward(u), against the same function there, relative to the largest element
+    ulps          value and backward(u) in float32 against float64, in units of what the inputs' own rounding does
+    composed      value and backward(u), against the fused pair's composed form
+    saved         bytes that the forward keeps for the backward, and how many times the inputs' bytes that is
+
+All arrays belong to a check alone: a backward may use up what its forward saved, so every play runs the forward anew.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from tinytensor import autograd, tape
+from tinytensor.backend import Array
+from tinytensor.primitive import Primitive
+from tinytensor.tensor import Tensor, wrap
+
+STEP = float(np.finfo(np.float64).eps) ** (1 / 3)  # 6e-6: errors of f‴h²/6 and of rounding/h are alike
+LARGE = 300  # elements; a Jacobian of more would take long, and random directions have to do
+ULP = float(np.finfo(np.float32).eps)
+FLOOR = 1e-3  # of what an error is relative to: a gradient that is 0 by cancellation has nothing but rounding errors
+LIMITS = {"differences": 1e-7, "pytorch": 1e-12, "composed": 1e-12, "ulps": 4.0}
+
+Arrays = list["Array | None"]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One call of a primitive, and the same in PyTorch.
+
+    arrays: float64 inputs of the forward, None for an absent one; static: its keyword arguments. torch takes the same
+    inputs as PyTorch's tensors. smooth=False: it has a kink or a jump there, so that PyTorch alone is the judge.
+    dtypes: those that it can compute in.
+    """
+
+    arrays: tuple[Any, ...]
+    torch: Callable[..., Any]
+    static: dict[str, Any] = field(default_factory=dict)
+    smooth: bool = True
+    dtypes: tuple[str, ...] = ("float64", "float32", "float16")
+
+    def cast(self, dtype: Any) -> Sample:
+        """The same call in another precision; integers and bools stay."""
+        static = {k: v.astype(dtype) if _is_float(v) else v for k, v in self.static.items()}
+        return replace(self, arrays=tuple(None if a is None else a.astype(dtype) for a in self.arrays), static=static)
+
+
+def _is_float(x: Any) -> bool:
+    return isinstance(x, np.ndarray) and x.dtype.kind == "f"
+
+
+# ----------------------------------------------------------------------------------------- playing a pair
+
+
+def forward(primitive: Primitive, arrays: Any, static: dict[str, Any]) -> list[Array]:
+    """The outputs, as a list of arrays."""
+    with np.errstate(all="ignore"):
+        return _listed(primitive.forward(*arrays, **static)[0])
+
+
+def play(primitive: Primitive, arrays: Any, static: dict[str, Any], u: list[Array]) -> tuple[list[Array], Arrays]:
+    """The outputs, and the gradients of Σ ⟨output, u⟩ with respect to the inputs."""
+    with np.errstate(all="ignore"):
+        y, saved = primitive.forward(*arrays, **static)
+        dxs = primitive.backward(list(u) if isinstance(y, tuple) else u[0], *saved)
+    return _listed(y), [None if dx is None else tape.as_array(dx) for dx in dxs]
+
+
+def _listed(y: Any) -> list[Array]:
+    return [tape.as_array(o) for o in (y if isinstance(y, tuple) else (y,))]
+
+
+def cotangents(ys: list[Array], seed: int = 0) -> list[Array]:
+    """A random u for every output."""
+    return [np.random.default_rng([seed, i]).standard_normal(y.shape).astype(y.dtype) for i, y in enumerate(ys)]
+
+
+def saved_bytes(primitive: Primitive, sample: Sample) -> int:
+    """Bytes of the arrays that the forward saves; memory that two of them share counts once."""
+    _, saved = primitive.forward(*sample.arrays, **sample.static)
+    owners = [tape.owner(s) for s in tape.flat(saved) if isinstance(s, np.ndarray)]
+    return sum({id(owner): owner.nbytes for owner in owners}.values())
+
+
+# -------------------------------------------------------------------------------------------- calculus
+
+
+def differences(primitive: Primitive, sample: Sample) -> float:
+    """The largest error in the Jacobians by backward, relative to a Jacobian's largest element; 0 for LARGE inputs."""
+    arrays, static = [None if a is None else a.copy() for a in sample.arrays], sample.static
+    if sum(a.size for a in arrays if a is not None) > LARGE:
+        return 0.0
+    ys = forward(primitive, arrays, static)
+    worst = 0.0
+    for j, x in enumerate(arrays):
+        if x is None or x.size == 0:
+            continue
+        columns = [_central(primitive, arrays, static, x, i) for i in np.ndindex(x.shape)]
+        numeric = np.stack(columns, -1)  # (all outputs, x.size)
+        rows = [play(primitive, arrays, static, u)[1][j] for u in _unit_vectors(ys)]
+        exact = np.stack([np.zeros(x.size) if g is None else g.reshape(-1) for g in rows] or [np.zeros((0, x.size))])
+        worst = max(worst, _relative(exact.reshape(numeric.shape), numeric))
+    return worst
+
+
+def _central(primitive: Primitive, arrays: Arrays, static: dict[str, Any], x: Array, i: Any) -> Array:
+    """∂ all outputs / ∂ x[i], flat."""
+    old = x[i]
+    x[i] = old + STEP
+    high = _flat(forward(primitive, arrays, static))
+    x[i] = old - STEP
+    low = _flat(forward(primitive, arrays, static))
+    x[i] = old
+    return (high - low) / (2 * STEP)
+
+
+def _flat(ys: list[Array]) -> Array:
+    return np.concatenate([np.array(y, np.float64).reshape(-1) for y in ys])
+
+
+def _unit_vectors(ys: list[Array]) -> Iterator[list[Array]]:
+    """A 1 in one element of one output, zeros everywhere else; for each in turn."""
+    for o, y in enumerate(ys):
+        for i in np.ndindex(y.shape):
+            u = [np.zeros_like(z) for z in ys]
+            u[o][i] = 1
+            yield u
+
+
+def directions(primitive: Primitive, sample: Sample, count: int = 4) -> float:
+    """The largest relative error of a directional derivative, over `count` random directions in all inputs at once."""
+    static, worst = sample.static, 0.0
+    for k in range(count):
+        rng = np.random.default_rng(k)
+        vs = [None if a is None else np.asarray(rng.standard_normal(a.shape)) for a in sample.arrays]
+        high, low = (_flat(forward(primitive, _moved(sample.arrays, vs, s), static)) for s in (STEP, -STEP))
+        u = cotangents(forward(primitive, sample.arrays, static), k)
+        terms = _flat(u) * (high - low) / (2 * STEP)
+        _, dxs = play(primitive, sample.arrays, static, u)
+        exact = sum(float((dx * v).sum()) for dx, v in zip(dxs, vs, strict=True) if dx is not None and v is not None)
+        scale = float(np.abs(terms).sum())  # the terms may cancel, and their rounding does not
+        worst = np.maximum(worst, abs(exact - terms.sum()) / scale if scale else abs(exact))
+    return float(worst)
+
+
+def _moved(arrays: tuple[Any, ...], vs: Arrays, by: float) -> Arrays:
+    return [None if a is None or v is None else np.asarray(a + by * v) for a, v in zip(arrays, vs, strict=True)]
+
+
+def _relative(found: Array, wanted: Array) -> float:
+    """The largest error, relative to the largest element, or to FLOOR; infinite where a nan or an infinity differs."""
+    if found.shape != wanted.shape:
+        return np.inf
+    found, wanted = np.asarray(found, np.float64), np.asarray(wanted, np.float64)
+    same = (found == wanted) | (np.isnan(found) & np.isnan(wanted))
+    if same.all():
+        return 0.0
+    with np.errstate(all="ignore"):
+        error = np.abs(found - wanted)[~same].max()
+        scale = np.abs(wanted[np.isfinite(wanted)]).max(initial=FLOOR)
+    return float(error / scale) if np.isfinite(error) else np.inf
+
+
+# ------------------------------------------------------------------------------------- second opinions
+
+
+def worst(found: tuple[list[Any], Arrays], wanted: tuple[list[Any], Arrays]) -> float:
+    """The largest relative difference of values and gradients."""
+    pairs = [*zip(found[0], wanted[0], strict=True), *zip(found[1], wanted[1], strict=True)]
+    return max(0.0, *(_relative(a, b) for a, b in pairs if a is not None and b is not None))
+
+
+def in_pytorch(sample: Sample, u: list[Array]) -> tuple[list[Array], Arrays]:
+    """Values and gradients by PyTorch, which has to be installed."""
+    torch = importlib.import_module("torch")
+    xs = [None if a is None else torch.tensor(a).requires_grad_() for a in sample.arrays]
+    ys = sample.torch(*xs)
+    ys = list(ys) if isinstance(ys, (tuple, list)) else [ys]
+    torch.autograd.backward(ys, [torch.tensor(v).to(y.dtype) for v, y in zip(u, ys, strict=True)])
+    gradients = [None if x is None else np.zeros(x.shape) if x.grad is None else x.grad.numpy() for x in xs]
+    return [y.detach().numpy() for y in ys], gradients
+
+
+def pytorch(primitive: Primitive, sample: Sample) -> float:
+    """The largest relative difference from PyTorch in float64."""
+    u = cotangents(forward(primitive, sample.arrays, sample.static))
+    return worst(play(primitive, sample.arrays, sample.static, u), in_pytorch(sample, u))
+
+
+def composed(primitive: Primitive, sample: Sample) -> float:
+    """The largest relative difference between a fused pair and its composed form, which it must have."""
+    assert primitive.composed is not None
+    u = cotangents(forward(primitive, sample.arrays, sample.static))
+    xs = [None if a is None else wrap(a.copy()).requires_grad_() for a in sample.arrays]
+    static = {k: wrap(v) if isinstance(v, np.ndarray) else v for k, v in sample.static.items()}
+    y: Tensor = primitive.composed(*xs, **static)
+    autograd.backward(y, wrap(u[0]))
+    gradients = [None if x is None or x.grad is None else x.grad.array for x in xs]
+    return worst(play(primitive, sample.arrays, sample.static, u), ([y.detach().array], gradients))
+
+
+def ulps(primitive: Primitive, sample: Sample, with_pytorch: bool = False) -> float:
+    """The largest float32 error of a value or gradient, in units of what cannot be avoided; or PyTorch's distance.
+
+    A unit is one rounding of the result, and what the result moves by if every input and every u is moved by one
+    rounding error, up or down at random: the operation's condition, measured in float64.
+    """
+    rough = sample.cast(np.float32)
+    sample = rough.cast(np.float64)  # inputs that float32 can hold
+    u = [v.astype(np.float32) for v in cotangents(forward(primitive, sample.arrays, sample.static))]
+    exact = _results(primitive, sample, u)
+    found = _results(primitive, rough, u)
+    wanted = _given(in_pytorch(rough, u)) if with_pytorch else exact
+    worst = 0.0
+    for f, w, e, s in zip(found, wanted, exact, _spread(primitive, sample, u, exact), strict=True):
+        error, unit = _distance(f, w), s + ULP * float(np.abs(e).max(initial=0))
+        worst = np.maximum(worst, error / unit if unit else error)
+    return float(worst)
+
+
+def _spread(primitive: Primitive, sample: Sample, u: list[Array], exact: list[Array], trials: int = 8) -> list[float]:
+    """How far each result moves when inputs and u are moved by a rounding error; the most of some trials."""
+    spread = [0.0] * len(exact)
+    for k in range(trials):
+        rng = np.random.default_rng(k)
+        nudged = replace(sample, arrays=tuple(None if a is None else _nudged(a, rng) for a in sample.arrays))
+        moved = _results(primitive, nudged, [_nudged(v, rng) for v in u])
+        spread = [max(s, _distance(m, e)) for s, m, e in zip(spread, moved, exact, strict=True)]
+    return spread
+
+
+def _results(primitive: Primitive, sample: Sample, u: list[Array]) -> list[Array]:
+    """Values and gradients; u in the precision of the values."""
+    ys = forward(primitive, sample.arrays, sample.static)
+    u = [v.astype(y.dtype) for v, y in zip(u, ys, strict=True)]
+    return _given(play(primitive, sample.arrays, sample.static, u))
+
+
+def _given(results: tuple[list[Array], Arrays]) -> list[Array]:
+    return [*results[0], *(g for g in results[1] if g is not None)]
+
+
+def _nudged(x: Array, rng: Any) -> Array:
+    return np.asarray(x * (1 + ULP * rng.choice([-1, 1], x.shape)))
+
+
+def _distance(a: Array, b: Array) -> float:
+    return float(np.abs(np.subtract(a, b, dtype=np.float64)).max(initial=0))
+
+
+# ------------------------------------------------------------------------------------------- one row
+
+
+@dataclass
+class Row:
+    """The worst of a primitive's samples; None where a check has nothing to say."""
+
+    name: str
+    formula: str
+    differences: float | None = None
+    pytorch: float | None = None
+    ulps: float | None = None
+    composed: float | None = None
+    saved: int = 0
+    inputs: int = 0
+
+    def add(self, check: str, error: float) -> None:
+        """Keep the worst of a check's errors."""
+        setattr(self, check, float(np.maximum(error, getattr(self, check) or 0.0)))  # a nan stays
+
+    def wrong(self) -> list[str]:
+        """The checks whose error is above its limit."""
+        return [name for name, limit in LIMITS.items() if not (getattr(self, name) or 0.0) <= limit]
+
+
+def examine(primitive: Primitive, samples: list[Sample], with_pytorch: bool) -> Row:
+    """All checks of all samples. Of the bytes saved, those of the largest sample count."""
+    row = Row(primitive.name, primitive.formula)
+    for sample in samples:
+        inputs = sum(a.nbytes for a in sample.arrays if a is not None)
+        if inputs > row.inputs:
+            row.inputs, row.saved = inputs, saved_bytes(primitive, sample)
+        if sample.smooth:
+            row.add("differences", max(differences(primitive, sample), directions(primitive, sample)))
+        if with_pytorch:
+            row.add("pytorch", pytorch(primitive, sample))
+        if primitive.composed is not None:
+            row.add("composed", composed(primitive, sample))
+        if sample.smooth and "float32" in sample.dtypes:
+            row.add("ulps", ulps(primitive, sample))
+    return row

@@ -1,0 +1,159 @@
+"""Functions of `nn.functional` as modules: activations and losses. A module keeps the options and calls the function."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from tinytensor.nn import functional as F
+from tinytensor.nn.module import Module
+from tinytensor.tensor import Tensor
+
+
+class _Function(Module):
+    """y = function(inputs, **options): `options` has their names, in order, and what they are if not given."""
+
+    function: Any
+    options: ClassVar[dict[str, Any]] = {}
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """The options, by place or name. TypeError for one that is not known."""
+        super().__init__()
+        given = {**dict(zip(self.options, args, strict=False)), **kwargs}
+        unknown = [*args[len(self.options) :], *(name for name in kwargs if name not in self.options)]
+        if unknown:
+            raise TypeError(f"{type(self).__name__} takes {list(self.options)}, not {unknown[0]!r}")
+        for name, usual in self.options.items():
+            value = given.get(name, usual)
+            if name.endswith("weight"):  # of a loss: it moves with the module
+                self.register_buffer(name, value)
+            else:
+                setattr(self, name, value)
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """function(*inputs, **options)."""
+        return type(self).function(*inputs, **{name: getattr(self, name) for name in self.options})  # type: ignore[no-any-return]
+
+    def extra_repr(self) -> str:
+        shown = {} if "reduction" in self.options else {name: getattr(self, name) for name in self.options}
+        return ", ".join(f"{name}={value!r}" for name, value in shown.items() if (name, value) != ("inplace", False))
+
+
+class ReLU(_Function):
+    """y = max(x, 0)."""
+
+    function, options = staticmethod(F.relu), {"inplace": False}
+
+
+class LeakyReLU(_Function):
+    """y = x above 0, negative_slope · x elsewhere (Maas et al. 2013)."""
+
+    function, options = staticmethod(F.leaky_relu), {"negative_slope": 0.01, "inplace": False}
+
+
+class ELU(_Function):
+    """y = x above 0, alpha · (eˣ − 1) elsewhere (Clevert et al. 2016)."""
+
+    function, options = staticmethod(F.elu), {"alpha": 1.0, "inplace": False}
+
+
+class Softplus(_Function):
+    """y = ln(1 + e^(beta·x)) / beta."""
+
+    function, options = staticmethod(F.softplus), {"beta": 1.0, "threshold": 20.0}
+
+
+class SiLU(_Function):
+    """y = x · σ(x) (Elfwing et al. 2017)."""
+
+    function, options = staticmethod(F.silu), {"inplace": False}
+
+
+class GELU(_Function):
+    """y = x · Φ(x), or its tanh approximation (Hendrycks and Gimpel 2016)."""
+
+    function, options = staticmethod(F.gelu), {"approximate": "none"}
+
+
+class Tanh(_Function):
+    """y = tanh(x)."""
+
+    function = staticmethod(F.tanh)
+
+
+class Sigmoid(_Function):
+    """y = σ(x) = 1 / (1 + e⁻ˣ)."""
+
+    function = staticmethod(F.sigmoid)
+
+
+class Softmax(_Function):
+    """y = eˣ / Σ eˣ along dim."""
+
+    function, options = staticmethod(F.softmax), {"dim": None}
+
+
+class LogSoftmax(_Function):
+    """y = x − ln Σ eˣ along dim."""
+
+    function, options = staticmethod(F.log_softmax), {"dim": None}
+
+
+# ---------------------------------------------------------------------------------------------- losses
+
+MEAN: dict[str, Any] = {"reduction": "mean"}
+
+
+class CrossEntropyLoss(_Function):
+    """−log softmax(input)[target]; input (N, C) or (N, C, …), target (N) or (N, …) integers, or probabilities."""
+
+    function = staticmethod(F.cross_entropy)
+    options: ClassVar[dict[str, Any]] = {"weight": None, "ignore_index": -100, **MEAN, "label_smoothing": 0.0}
+
+
+class NLLLoss(_Function):
+    """−input[target], of log-probabilities."""
+
+    function, options = staticmethod(F.nll_loss), {"weight": None, "ignore_index": -100, **MEAN}
+
+
+class MSELoss(_Function):
+    """(input − target)², of one shape."""
+
+    function, options = staticmethod(F.mse_loss), MEAN
+
+
+class L1Loss(_Function):
+    """|input − target|, of one shape."""
+
+    function, options = staticmethod(F.l1_loss), MEAN
+
+
+class SmoothL1Loss(_Function):
+    """d²/2β for d = |input − target| < β, else d − β/2."""
+
+    function, options = staticmethod(F.smooth_l1_loss), {**MEAN, "beta": 1.0}
+
+
+class HuberLoss(_Function):
+    """d²/2 for d = |input − target| < δ, else δ(d − δ/2)."""
+
+    function, options = staticmethod(F.huber_loss), {**MEAN, "delta": 1.0}
+
+
+class BCELoss(_Function):
+    """−y ln x − (1 − y) ln(1 − x), of one shape, x in [0, 1]."""
+
+    function, options = staticmethod(F.binary_cross_entropy), {"weight": None, **MEAN}
+
+
+class BCEWithLogitsLoss(_Function):
+    """BCELoss of σ(input), exact for large inputs; pos_weight multiplies the share of y."""
+
+    function = staticmethod(F.binary_cross_entropy_with_logits)
+    options: ClassVar[dict[str, Any]] = {"weight": None, **MEAN, "pos_weight": None}
+
+
+class KLDivLoss(_Function):
+    """y (ln y − x), of log-probabilities x and probabilities y, or their logarithms."""
+
+    function, options = staticmethod(F.kl_div), {**MEAN, "log_target": False}

@@ -1,0 +1,86 @@
+"""What scripts ask of the machine: threads, precision, compilation, printing. None of it changes a result."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Callable
+from typing import Any
+
+from tinytensor import printing
+from tinytensor.backend import device
+from tinytensor.dtypes import dtype, float32
+
+
+def compile(model: Any = None, *, fullgraph: bool = False, dynamic: bool | None = None, mode: str | None = None) -> Any:
+    """The model or function itself: there is no compiler here, and a compiled one would give the same numbers.
+
+    So fullgraph, dynamic and mode change nothing. Without a model: a decorator.
+    """
+    if model is None:
+        decorate: Callable[[Any], Any] = lambda function: function  # noqa: E731
+        return decorate
+    return model
+
+
+def set_float32_matmul_precision(precision: str) -> None:
+    """Products of float32 matrices may be this rough ("highest", "high", "medium"); here they are always "highest"."""
+    if precision not in ("highest", "high", "medium"):
+        raise RuntimeError(f"float32 matmul precision is 'highest', 'high' or 'medium', not {precision!r}")
+
+
+def set_num_threads(threads: int) -> None:
+    """Let BLAS, which multiplies matrices, use that many threads."""
+    from threadpoolctl import threadpool_limits  # its import is slow, and few need it
+
+    if threads <= 0:
+        raise RuntimeError(f"set_num_threads expects a positive integer, not {threads}")
+    threadpool_limits(threads, user_api="blas")
+
+
+def get_num_threads() -> int:
+    """How many threads BLAS uses."""
+    from threadpoolctl import threadpool_info
+
+    return builtins.max(
+        (int(pool["num_threads"]) for pool in threadpool_info() if pool["user_api"] == "blas"), default=1
+    )
+
+
+def get_default_dtype() -> dtype:
+    """float32."""
+    return float32
+
+
+def set_default_dtype(d: dtype) -> None:
+    """float32 is the only default: NotImplementedError for another; pass dtype= to the functions that make tensors."""
+    if d is not float32:
+        raise NotImplementedError(
+            f"a default dtype of {d} is outside tinytensor's subset: pass dtype=, or say .to({d})"
+        )
+
+
+def set_default_device(where: device | str | None) -> None:
+    """The host is the only default: NotImplementedError for another; pass device= to the functions that make tensors."""
+    if where is not None and device(where).type != "cpu":
+        raise NotImplementedError(
+            f"a default device {where} is outside tinytensor's subset: pass device=, or say .to()"
+        )
+
+
+def set_printoptions(
+    precision: int | None = None,
+    threshold: float | None = None,
+    edgeitems: int | None = None,
+    linewidth: int | None = None,
+    sci_mode: bool | None = None,
+) -> None:
+    """How Tensors print: decimals, the number of elements from which on, and the rest at each end that is shown,
+    characters in a line, and whether powers of ten are written (None: if the numbers need it)."""
+    given = {"precision": precision, "threshold": threshold, "edgeitems": edgeitems, "linewidth": linewidth}
+    printing.options.update({name: value for name, value in given.items() if value is not None}, sci_mode=sci_mode)
+
+
+__all__ = [
+    "compile", "get_default_dtype", "get_num_threads", "set_default_device", "set_default_dtype",
+    "set_float32_matmul_precision", "set_num_threads", "set_printoptions",
+]  # fmt: skip
