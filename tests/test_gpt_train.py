@@ -46,6 +46,14 @@ def weights(run):
     return hashlib.sha256(Path(run, "checkpoint/weights.safetensors").read_bytes()).hexdigest()
 
 
+@pytest.fixture
+def usual_ctrl_c():
+    """Python's handler, which a process started in the background by a shell script does not have."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def at_step(monkeypatch, step, act):
     """Call `act` when the progress of `step` is shown: after its update, before it is saved."""
     update = Progress.update
@@ -173,6 +181,7 @@ def test_killed_and_resumed_equals_uninterrupted(text, monkeypatch, step):
     assert [row["step"] for row in metrics.read(Path("parts"))] == list(range(1, 10))
 
 
+@pytest.mark.usefixtures("usual_ctrl_c")
 def test_ctrl_c_is_130(text, monkeypatch, capsys):
     at_step(monkeypatch, 1, lambda: os.kill(os.getpid(), signal.SIGINT))
     assert main([*TINY, *text, "--out", "run", "--quiet"]) == 130
@@ -202,6 +211,7 @@ def test_nohup_outlives_the_terminal_and_a_background_job_hears_ctrl_c():
             signal.signal(number, handler)
 
 
+@pytest.mark.usefixtures("usual_ctrl_c")
 def test_a_second_ctrl_c_acts_as_usual():
     with Interrupt() as interrupt:
         os.kill(os.getpid(), signal.SIGINT)
