@@ -18,6 +18,20 @@ import tinytensor.nn.functional
 torch = pytest.importorskip("torch")
 
 EXPRESSIONS = [
+    # numbers that may stand one by one, under their name
+    "t.flip(t.arange(4).view(2,2), dims=[0])",
+    "t.arange(6).view(2,3).flip(dims=(0,1))",
+    "t.permute(t.ones(2,3), dims=(1,0)).shape",
+    "t.reshape(t.arange(6), shape=(2,-1))",
+    "t.arange(6).view(size=(3,2))",
+    "t.ones(1,2).expand(size=(3,2))",
+    "t.arange(2).repeat(repeats=(2,2))",
+    "t.zeros(size=(2,3))",
+    "t.ones(size=(2,), dtype=t.int64)",
+    "t.empty(size=(2,0)).shape",
+    "t.randn(size=(2,3)).shape",
+    "t.rand(size=(3,)).shape",
+    "t.ones(2,3).reshape(3,2,shape=(6,))",
     # arithmetic and dtypes
     "t.tensor([1,2])+1.5",
     "t.tensor([1,2])*True",

@@ -27,7 +27,7 @@ from tinytensor.dtypes import (
     to_numpy_dtype,
     uint8,
 )  # fmt: skip
-from tinytensor.functions.dims import checked, sizes
+from tinytensor.functions.dims import checked, one_by_one, sizes
 from tinytensor.tape import as_array
 from tinytensor.tensor import Tensor, wrap
 
@@ -120,6 +120,7 @@ def full(
     return place(np.full(checked(sizes((size,))), fill_value, wanted), device, requires_grad)
 
 
+@one_by_one
 def zeros(
     *size: Any,
     dtype: DType | None = None,
@@ -130,6 +131,7 @@ def zeros(
     return place(np.zeros(checked(sizes(size)), to_numpy_dtype(dtype)), device, requires_grad)
 
 
+@one_by_one
 def ones(
     *size: Any,
     dtype: DType | None = None,
@@ -140,6 +142,7 @@ def ones(
     return place(np.ones(checked(sizes(size)), to_numpy_dtype(dtype)), device, requires_grad)
 
 
+@one_by_one
 def empty(
     *size: Any,
     dtype: DType | None = None,

@@ -16,7 +16,7 @@ from tinytensor.backend import device, to_device
 from tinytensor.creation import place
 from tinytensor.dtypes import dtype as DType
 from tinytensor.dtypes import int64, to_numpy_dtype
-from tinytensor.functions.dims import checked, sizes
+from tinytensor.functions.dims import checked, one_by_one, sizes
 from tinytensor.tensor import Tensor, wrap
 
 
@@ -89,6 +89,7 @@ def numpy_generator(generator: Generator | None) -> np.random.Generator:
     return (generator or _default.generator).numpy
 
 
+@one_by_one
 def rand(
     *size: Any,
     generator: Generator | None = None,
@@ -106,6 +107,7 @@ def rand(
     return place(values.astype(wanted), device, requires_grad)
 
 
+@one_by_one
 def randn(
     *size: Any,
     generator: Generator | None = None,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import math
+import operator
 from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any, TypeAlias, TypeVar
@@ -37,7 +39,7 @@ def sizes(size: tuple[Any, ...]) -> tuple[int, ...]:
     """The sizes of f(2, 3) and of f((2, 3))."""
     if len(size) == 1 and not hasattr(size[0], "__index__"):
         size = tuple(size[0])
-    return tuple(n.__index__() for n in size)
+    return tuple(operator.index(n) for n in size)
 
 
 def checked(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -72,6 +74,19 @@ def numpy_names(function: F) -> F:
                 raise TypeError(f"{function.__name__}() got both {ours!r} and {theirs!r}, which mean the same")
             if theirs in kwargs:
                 kwargs[ours] = kwargs.pop(theirs)
+        return function(*args, **kwargs)
+
+    return call  # type: ignore[return-value]
+
+
+def one_by_one(function: F) -> F:
+    """Let the numbers of f(x, *dims) be given under their name as well: f(x, dims=(2, 3)), as in PyTorch."""
+    name = inspect.getfullargspec(function).varargs
+
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if name in kwargs:
+            args = (*args, kwargs.pop(name))
         return function(*args, **kwargs)
 
     return call  # type: ignore[return-value]

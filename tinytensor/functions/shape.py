@@ -10,7 +10,7 @@ import numpy as np
 
 from tinytensor.dtypes import dtype as DType
 from tinytensor.dtypes import result_type
-from tinytensor.functions.dims import all_dims, checked, infer, one_dim, sizes, some_dims
+from tinytensor.functions.dims import all_dims, checked, infer, one_by_one, one_dim, sizes, some_dims
 from tinytensor.functions.pointwise import cast
 from tinytensor.ops import shape as ops
 from tinytensor.ops.elementwise import COPY
@@ -20,16 +20,18 @@ if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
 
 
+@one_by_one
 def reshape(input: Tensor, *shape: Any) -> Tensor:
     """The same elements in another shape; one size may be -1. RuntimeError if the number of elements differs."""
     return apply(ops.RESHAPE, input, shape=infer(sizes(shape), input.array.size))
 
 
-def view(input: Tensor, *shape: Any) -> Tensor:
+@one_by_one
+def view(input: Tensor, *size: Any) -> Tensor:
     """reshape without a copy; RuntimeError where the memory layout asks for one (after a transpose, say)."""
-    if len(shape) == 1 and isinstance(shape[0], DType):
+    if len(size) == 1 and isinstance(size[0], DType):
         raise NotImplementedError("view(dtype) is outside tinytensor's subset: use .to(dtype)")
-    target = infer(sizes(shape), input.array.size)
+    target = infer(sizes(size), input.array.size)
     try:
         np.reshape(input.array, target, copy=False)
     except ValueError:
@@ -69,6 +71,7 @@ def unsqueeze(input: Tensor, dim: int) -> Tensor:
 # ---------------------------------------------------------------------------------- order of dimensions
 
 
+@one_by_one
 def permute(input: Tensor, *dims: Any) -> Tensor:
     """The dimensions in another order: y.shape[i] = x.shape[dims[i]]."""
     order = sizes(dims)
@@ -112,6 +115,7 @@ def movedim(input: Tensor, source: int | Sequence[int], destination: int | Seque
 # ------------------------------------------------------------------------------------------ repetition
 
 
+@one_by_one
 def expand(input: Tensor, *size: Any) -> Tensor:
     """Dimensions of size 1 (or new ones, in front) repeated to `size`, without a copy; -1 leaves one as it is."""
     shape, own = sizes(size), input.array.shape
@@ -127,6 +131,7 @@ def expand_as(input: Tensor, other: Tensor) -> Tensor:
     return expand(input, other.array.shape)
 
 
+@one_by_one
 def repeat(input: Tensor, *repeats: Any) -> Tensor:
     """Copies side by side: repeats[i] of them along dimension i; more repeats than dimensions add new ones in front."""
     times, own = checked(sizes(repeats)), input.array.shape
@@ -266,6 +271,7 @@ def roll(input: Tensor, shifts: int | Sequence[int], dims: int | Sequence[int] |
     return apply(ops.ROLL, input, shifts=moves, axis=tuple(one_dim(d, input.ndim) for d in over))
 
 
+@one_by_one
 def flip(input: Tensor, *dims: Any) -> Tensor:
     """The elements in reverse order along dims, in new memory."""
     axes = some_dims(sizes(dims), input.ndim) if dims else ()

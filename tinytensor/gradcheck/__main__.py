@@ -11,6 +11,7 @@ of the source; --samples takes another file with a dict SAMPLES of lists of tiny
 from __future__ import annotations
 
 import argparse
+import importlib
 import importlib.util
 import sys
 from pathlib import Path
@@ -43,7 +44,7 @@ def main(argv: list[str]) -> int:
             where = "the table" if name not in PRIMITIVES else arguments.samples
             parser.error(f"no primitive {name!r} in {where}; there are {', '.join(samples)}")
 
-    with_pytorch = importlib.util.find_spec("torch") is not None
+    with_pytorch = has_pytorch()
     print(f"{'primitive':<14}{' '.join(f'{title:>11}' for title in COLUMNS.values())}{'saved':>11}{'formula':>18}")
     rows = []
     for name in names:
@@ -52,6 +53,15 @@ def main(argv: list[str]) -> int:
     print(LEGEND if with_pytorch else f"{LEGEND}\nPyTorch is not installed: its column is empty (pip install torch)")
     print(f"\n{len(rows)} primitives, {sum(len(samples[name]) for name in names)} sample calls; {summary(rows)}")
     return 1 if any(row.wrong() for row in rows) else 0
+
+
+def has_pytorch() -> bool:
+    """Whether PyTorch is installed, and works."""
+    try:
+        importlib.import_module("torch")
+    except ImportError:
+        return False
+    return True
 
 
 def read(parser: argparse.ArgumentParser, path: Path) -> dict[str, list[Sample]]:
