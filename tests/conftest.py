@@ -1,32 +1,36 @@
-"""Warnings are errors (setup.cfg); random cases come from fixed seeds (profiles.py); no test reaches the network."""
+"""Warnings are errors (setup.cfg); random cases come from fixed seeds (profiles.py); no test reaches the network.
+
+A run of everything is shared by as many processes as there are cores, where pytest-xdist is installed: -n 0 does
+without. A run of chosen files stays in one, since starting others would take longer than most files do.
+"""
 
 from __future__ import annotations
+
+import os
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # before NumPy is imported: a core each, or their BLAS threads fight for them
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(variable, "1")
 
 import profiles
 import pytest
 
 import tinytensor
-from tinytensor.gradcheck.table import LIMITS
+from gpt.parallel import usable_cores
 
 profiles.load()
 
-profiles.load()
 
-profiles.load()
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """-n CORES, unless files, -n, or something that wants one process were asked for."""
+    option = config.option
+    everything = config.args_source == pytest.Config.ArgsSource.TESTPATHS
+    alone = option.collectonly or option.usepdb or option.capture == "no" or hasattr(config, "workerinput")
+    if everything and not alone and getattr(option, "numprocesses", 0) is None and usable_cores() > 1:
+        option.numprocesses, option.dist = usable_cores(), "worksteal"
 
 
 @pytest.fixture(autouse=True)
 def _seeded() -> None:
     tinytensor.manual_seed(0)
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print the worst errors of the primitives that the tests have recorded, which their limits alone would not tell."""
-    reports = [r for outcome in ("passed", "failed") for r in terminalreporter.getreports(outcome)]
-    for check, limit in LIMITS.items():
-        errors = [
-            (value, r.nodeid) for r in reports for name, value in getattr(r, "user_properties", ()) if name == check
-        ]
-        if errors:
-            error, where = max(errors)
-            terminalreporter.write_line(f"worst {check} {error:.1e} of {len(errors)}, limit {limit:.0e}: {where}")

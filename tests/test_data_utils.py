@@ -213,3 +213,32 @@ def test_tensor_dataset_subset_and_split():
     assert [len(p) for p in torch.utils.data.random_split(range(10), [1 / 3] * 3)] == [4, 3, 3]
     with pytest.raises(ValueError):
         random_split(data, [1, 2])
+
+
+def test_samples_without_batches_become_tensors():
+    """batch_size=None: arrays become Tensors, wherever in a sample they are."""
+    sample = {"a": np.ones(2), "b": [np.zeros(1), "text"], "c": (np.arange(3), 1), "d": Point(np.ones(1), 2)}
+    results = []
+    for lib, loader in ((torch, torch.utils.data.DataLoader), (tt, DataLoader)):
+        (got,) = loader([sample], batch_size=None)
+        assert isinstance(got["d"], Point)
+        arrays = [got["a"], got["b"][0], got["c"][0], got["d"].x]
+        assert all(isinstance(x, lib.Tensor) for x in arrays)
+        results.append(
+            ([x.tolist() for x in arrays], got["b"][1], got["c"][1], got["d"].y, type(got["b"]), type(got["c"]))
+        )
+    assert results[0] == results[1]
+
+
+def test_what_a_subclass_has_to_define_says_so():
+    for lib in (torch, tt):
+        with pytest.raises((NotImplementedError, TypeError)):
+            iter(lib.utils.data.Sampler())
+    with pytest.raises(NotImplementedError):
+        Dataset()[0]
+
+
+def test_fractions_outside_of_0_and_1_are_refused():
+    for split in (torch.utils.data.random_split, random_split):
+        with pytest.raises(ValueError, match="Fraction"):
+            split(range(4), [1.5, -0.5])

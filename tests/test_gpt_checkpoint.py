@@ -235,3 +235,27 @@ def test_metadata_is_readable(run):
     assert metadata["config"]["width"] == 8
     assert set(metadata["versions"]) == {"python", "numpy", "tinytensor"}
     assert set(metadata["sha256"]) == {"weights.safetensors", "optimizer.safetensors"}
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "optimizer.safetensors"])
+def test_arrays_of_the_right_checksum_in_another_format(run, name):
+    path, metadata = run / "checkpoint" / name, run / "checkpoint/metadata.json"
+    path.write_bytes(b"not safetensors")
+    described = json.loads(metadata.read_text())
+    described["sha256"][name] = checkpoint.sha256(b"not safetensors")
+    metadata.write_text(json.dumps(described))
+    with pytest.raises(UserError, match=f"{name} is not a safetensors file"):
+        read(run)
+
+
+def test_metadata_that_cannot_be_read(run):
+    (run / "checkpoint/metadata.json").unlink()
+    with pytest.raises(UserError, match=r"cannot read .*metadata\.json: No such file"):
+        read(run)
+
+
+def test_a_system_that_cannot_sync_folders(tmp_path, monkeypatch):
+    (tmp_path / "config.json").write_text(json.dumps(dataclasses.asdict(CONFIG)))
+    monkeypatch.delattr("os.O_DIRECTORY")
+    save(tmp_path, make(1))
+    assert read(tmp_path).step == 1

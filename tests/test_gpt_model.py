@@ -12,10 +12,11 @@ import gpt
 import tinytensor
 from gpt import data
 from gpt.config import RECIPES, GPTConfig, TrainConfig
-from gpt.memory import parameter_count
+from gpt.errors import UserError
+from gpt.memory import check_memory, parameter_count
 from gpt.model import GPT, Bigram, build
 from gpt.optimizer import make_optimizer
-from gpt.parallel import Shards, ordered_map, seed_of
+from gpt.parallel import Shards, ordered_map, seed_of, usable_cores
 
 SMALL = GPTConfig(vocab_size=11, context=8, width=16, layers=2, heads=2)
 
@@ -200,3 +201,36 @@ def test_the_package_exports_lazily():
 def test_parameters_are_counted_before_they_are_made(changes):
     config = GPTConfig(**{"vocab_size": 7, "context": 5, "width": 8, "layers": 3, "heads": 2, **changes})
     assert parameter_count(config) == sum(p.numel() for p in build(config).parameters())
+
+
+def test_cores_are_counted_where_the_system_cannot_say_which_are_usable(monkeypatch):
+    monkeypatch.delattr("os.sched_getaffinity", raising=False)
+    for count, expected in ((8, 8), (None, 1)):
+        monkeypatch.setattr("os.cpu_count", lambda count=count: count)
+        assert usable_cores() == expected
+
+
+def test_memory_is_checked_where_it_is_known(monkeypatch):
+    huge = TrainConfig(width=10**6, heads=1)
+    with pytest.raises(UserError, match="GiB to train"):
+        check_memory(huge)
+    check_memory(dataclasses.replace(huge, device="cuda"))  # the host's is not the GPU's
+    monkeypatch.setattr("os.sysconf_names", {})
+    check_memory(huge)
+
+
+def test_parameters_without_a_gradient_are_left_out_of_the_sum():
+    model = GPT(SMALL)
+    model.embedding.weight.requires_grad_(False)
+    _, found = gradients_or_none(train_config(threads=2), model)
+    _, alone = gradients_or_none(train_config(threads=1), model)
+    assert found.pop("embedding.weight") is alone.pop("embedding.weight") is None
+    for name, g in found.items():
+        np.testing.assert_allclose(g, alone[name], rtol=1e-3, atol=1e-6, err_msg=name)
+
+
+def gradients_or_none(config, model):
+    ids = np.random.default_rng(0).integers(0, 11, 500)
+    with Shards(model, config) as shards:
+        loss = shards.gradient([data.batch(ids, config, 0, 0)], step=7)
+    return loss, {n: None if p.grad is None else p.grad.numpy().copy() for n, p in model.named_parameters()}

@@ -16,9 +16,11 @@ import numpy as np
 import pytest
 
 from gpt import checkpoint, metrics
+from gpt.baselines import Baselines
 from gpt.evaluate import mean_loss
 from gpt.interrupt import Interrupt
 from gpt.lock import locked
+from gpt.plots import plot_loss
 from gpt.progress import Progress
 from gpt.train import main, make_parser
 from tinytensor.optim import AdamW
@@ -42,6 +44,14 @@ def text(tmp_path, monkeypatch):
 
 def weights(run):
     return hashlib.sha256(Path(run, "checkpoint/weights.safetensors").read_bytes()).hexdigest()
+
+
+@pytest.fixture
+def usual_ctrl_c():
+    """Python's handler, which a process started in the background by a shell script does not have."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def at_step(monkeypatch, step, act):
@@ -171,6 +181,7 @@ def test_killed_and_resumed_equals_uninterrupted(text, monkeypatch, step):
     assert [row["step"] for row in metrics.read(Path("parts"))] == list(range(1, 10))
 
 
+@pytest.mark.usefixtures("usual_ctrl_c")
 def test_ctrl_c_is_130(text, monkeypatch, capsys):
     at_step(monkeypatch, 1, lambda: os.kill(os.getpid(), signal.SIGINT))
     assert main([*TINY, *text, "--out", "run", "--quiet"]) == 130
@@ -200,6 +211,7 @@ def test_nohup_outlives_the_terminal_and_a_background_job_hears_ctrl_c():
             signal.signal(number, handler)
 
 
+@pytest.mark.usefixtures("usual_ctrl_c")
 def test_a_second_ctrl_c_acts_as_usual():
     with Interrupt() as interrupt:
         os.kill(os.getpid(), signal.SIGINT)
@@ -482,3 +494,61 @@ def test_help_is_grouped(capsys):
     for title in ("run:", "model:", "transformer:", "training:", "evaluation:", "machine:"):
         assert f"\n{title}\n" in out
     assert out == make_parser().format_help()
+
+
+def test_a_terminal_that_closes_under_the_bar_does_not_stop_the_run(text, monkeypatch, capsys):
+    def closed(self, n=1):
+        raise OSError(errno.EIO, "Input/output error")
+
+    silenced = []
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr("tqdm.tqdm.update", closed)
+    monkeypatch.setattr("gpt.progress.silence", lambda: silenced.append(True))
+    assert main([*TINY, *text, "--out", "run"]) == 0
+    assert len(silenced) == 9
+    assert checkpoint.read(Path("run")).step == 9
+
+
+def test_a_file_system_without_locks_is_no_obstacle(tmp_path, monkeypatch):
+    def no_locks(file, how):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("fcntl.flock", no_locks)
+        with locked(tmp_path), locked(tmp_path):
+            pass
+    with monkeypatch.context() as patch:
+        patch.setattr("gpt.lock.os.name", "nt")  # which has no fcntl
+        with locked(tmp_path), locked(tmp_path):
+            pass
+    with locked(tmp_path), pytest.raises(checkpoint.UserError, match="another process"), locked(tmp_path):
+        pass
+
+
+def test_a_loss_that_overflows_from_finite_weights_is_explained(text, monkeypatch, capsys):
+    """Nothing stored is infinite: the message says so, with the largest value."""
+    monkeypatch.setattr("gpt.parallel.Shards.gradient", lambda self, batches, step: float("inf"))
+    assert main([*TINY, *text, "--out", "run", "--quiet"]) == 2
+    one_line(capsys, "loss is inf", "every parameter is finite, and the largest value", "last checkpoint is intact")
+
+
+def test_a_thousand_runs_of_one_second(text, monkeypatch, capsys):
+    monkeypatch.setattr("gpt.train.Path.exists", lambda self: self.parts[0] == "runs")
+    assert main([*BIGRAM, *text, "--quiet"]) == 2
+    one_line(capsys, "runs/ has a thousand runs of this second; give --out")
+
+
+def test_a_quiet_run_does_not_say_where_its_text_is_from(text, monkeypatch, capsys):
+    def offline():
+        raise checkpoint.UserError("no network")
+
+    monkeypatch.setattr("gpt.data.fetch_shakespeare", offline)
+    assert main([*BIGRAM, "--out", "run", "--quiet"]) == 0
+    assert capsys.readouterr() == ("", "")
+    assert json.loads(Path("run/config.json").read_text())["data"] == "python-docs"
+
+
+def test_a_plot_without_an_evaluated_row(tmp_path):
+    row = dict.fromkeys(metrics.Row.__annotations__, 1.0) | {"step": 1, "val_loss": None}
+    plot_loss(tmp_path / "loss.png", [row], Baselines(1.0, 2.0, 3.0), 1.5)
+    assert (tmp_path / "loss.png").read_bytes().startswith(b"\x89PNG")

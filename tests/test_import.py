@@ -24,10 +24,10 @@ OTHERS = (
 )
 
 
-def python(*arguments: str, code: int = 0) -> tuple[str, str]:
+def python(*arguments: str, code: int = 0, cwd: Path | None = None) -> tuple[str, str]:
     """What a fresh interpreter prints, and what it complains."""
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))}
-    done = subprocess.run([sys.executable, *arguments], env=env, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, *arguments], env=env, cwd=cwd, capture_output=True, text=True, timeout=60)
     assert done.returncode == code, done.stderr
     return done.stdout, done.stderr
 
@@ -144,3 +144,19 @@ except RuntimeError as error:
     print("imported already" in str(error), torch is not tinytensor)
 """
     assert python("-c", code)[0] == "True True\n"
+
+
+def test_the_optional_module_is_there_under_its_name_in_torch(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        """
+from torch.utils.tensorboard import SummaryWriter
+import tinytensor.utils.tensorboard
+with SummaryWriter("log") as writer:
+    writer.add_scalar("loss", 0.5, 1)
+print(SummaryWriter is tinytensor.utils.tensorboard.SummaryWriter)
+""",
+        encoding="utf-8",
+    )
+    assert python("-m", "tinytensor", str(script), cwd=tmp_path)[0] == "True\n"
+    assert list((tmp_path / "log").iterdir())

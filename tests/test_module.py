@@ -379,3 +379,55 @@ def test_module_dict():
         assert len(list(d.values())) == 1
         d.clear()
         assert len(d) == 0
+
+
+def test_layer_norm_begins_anew():
+    for t in (torch, tt):
+        norm = t.nn.LayerNorm(3)
+        t.nn.init.constant_(norm.weight, 5.0)
+        t.nn.init.constant_(norm.bias, 5.0)
+        norm.reset_parameters()
+        assert (norm.weight.tolist(), norm.bias.tolist()) == ([1, 1, 1], [0, 0, 0])
+
+
+def test_hooks_buffers_and_paths():
+    """A pre-hook that changes nothing, an absent child, buffers, a path through what is no module."""
+    for t in (torch, tt):
+        seen: list[int] = []
+        model = t.nn.Sequential(t.nn.Linear(2, 2), t.nn.Tanh())
+        model.register_forward_pre_hook(lambda module, args, seen=seen: seen.append(len(args)))
+        model(t.ones(1, 2))
+        assert seen == [1]
+        model.register_module("absent", None)
+        model.register_buffer("mask", t.ones(3))
+        model.register_buffer("gone", None)
+        assert [name for name, _ in model.named_modules()] == ["", "0", "1"]
+        assert [b.tolist() for b in model.buffers()] == [[1, 1, 1]]
+        with pytest.raises(AttributeError, match=r"weight. is not an nn.Module"):
+            model.get_submodule("0.weight")
+        with pytest.raises(AttributeError, match="has no attribute `nothing`"):
+            model.get_submodule("0.nothing")
+
+
+def test_zero_grad_leaves_what_has_no_gradient():
+    for t in (torch, tt):
+        model = t.nn.ModuleList([t.nn.Linear(1, 1), t.nn.Linear(1, 1)])
+        model[0](t.ones(1, 1)).sum().backward()
+        model.zero_grad(set_to_none=False)
+        assert [None if p.grad is None else p.grad.tolist() for p in model.parameters()] == [[[0]], [0], None, None]
+        optimizer = t.optim.SGD(model.parameters(), lr=0.1)
+        optimizer.zero_grad(set_to_none=False)
+        assert [p.grad is None for p in model.parameters()] == [False, False, True, True]
+        optimizer.zero_grad()
+        assert all(p.grad is None for p in model.parameters())
+
+
+def test_the_keys_that_did_not_match_are_shown():
+    """As PyTorch prints them."""
+    for strict in (True, False):
+        shown = []
+        for t in (torch, tt):
+            model = t.nn.Linear(1, 1)
+            state = model.state_dict() if strict else {"other": t.ones(1)}
+            shown.append(repr(model.load_state_dict(state, strict=strict)))
+        assert shown[0] == shown[1]

@@ -550,3 +550,19 @@ def test_adam_is_an_array_function():
     np.testing.assert_allclose(p, 1 - 0.1 * 0.5 - 0.1, rtol=1e-12)
     np.testing.assert_allclose(m, 0.2, rtol=1e-12)
     assert Adam is not AdamW and issubclass(AdamW, Adam)
+
+
+def test_what_a_subclass_has_to_define_says_so():
+    p = tt.ones(1, requires_grad=True)
+    p.grad = tt.ones(1)
+    with pytest.raises(NotImplementedError):
+        tt.optim.Optimizer([p], {}).step()
+    with pytest.raises(NotImplementedError):
+        tt.optim.lr_scheduler.LRScheduler(tt.optim.SGD([p], lr=0.1))
+
+
+def test_a_schedule_that_resumes_needs_where_it_began():
+    for lib in (torch, tt):
+        optimizer = lib.optim.SGD([lib.ones(1, requires_grad=True)], lr=0.1)
+        with pytest.raises(KeyError, match="initial_lr"):
+            lib.optim.lr_scheduler.LambdaLR(optimizer, lambda t: 1.0, last_epoch=3)

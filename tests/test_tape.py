@@ -420,33 +420,6 @@ def test_kernels_of_two_threads_run_at_once() -> None:
     assert in_threads(work, work) == [2, 2]
 
 
-def test_one_thread_writes_in_place_while_another_goes_backward() -> None:
-    many = [tt.zeros(1) for _ in range(2000)]
-    for x in many:
-        x.zero_()
-    done = threading.Event()
-
-    def write() -> None:
-        while not done.is_set():
-            tt.zeros(1).zero_()
-
-    def play() -> float:
-        x = leaf(1.0)
-        try:
-            for _ in range(50):
-                (x * 2).sum().backward()
-        finally:
-            done.set()
-        return float(x.grad.item())
-
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    try:
-        assert in_threads(write, play) == [None, 100]
-    finally:
-        sys.setswitchinterval(interval)
-
-
 def test_graphs_of_two_threads_are_apart() -> None:
     weights = tt.tensor(np.random.default_rng(0).standard_normal((6, 6)))
 

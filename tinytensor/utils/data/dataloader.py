@@ -136,14 +136,14 @@ class DataLoader:
 
 
 def _as_tensor(sample: Any) -> Any:
-    """What batch_size=None does to one sample: arrays become Tensors."""
+    """What batch_size=None does to one sample: arrays become Tensors, and tuples lists, as in PyTorch."""
     if isinstance(sample, np.ndarray):
         return from_numpy(sample)
     if isinstance(sample, Mapping):
         return {key: _as_tensor(value) for key, value in sample.items()}
     if isinstance(sample, tuple):
         fields = [_as_tensor(value) for value in sample]
-        return type(sample)(*fields) if hasattr(sample, "_fields") else tuple(fields)
+        return type(sample)(*fields) if hasattr(sample, "_fields") else fields
     if isinstance(sample, list):
         return [_as_tensor(value) for value in sample]
     return sample
