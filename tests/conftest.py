@@ -17,6 +17,7 @@ import pytest
 
 import tinytensor
 from gpt.parallel import usable_cores
+from tinytensor.gradcheck.table import LIMITS
 
 profiles.load()
 
@@ -34,3 +35,13 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
 @pytest.fixture(autouse=True)
 def _seeded() -> None:
     tinytensor.manual_seed(0)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the worst errors of the primitives that the tests have recorded, which their limits alone would not tell."""
+    reports = [r for outcome in ("passed", "failed") for r in terminalreporter.getreports(outcome)]
+    for name, limit in LIMITS.items():
+        errors = [(value, r.nodeid) for r in reports for key, value in getattr(r, "user_properties", ()) if key == name]
+        if errors:
+            error, where = max(errors)
+            terminalreporter.write_line(f"worst {name} {error:.1e} of {len(errors)}, limit {limit:.0e}: {where}")
