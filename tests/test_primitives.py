@@ -211,6 +211,12 @@ def test_no_work_is_done_for_a_gradient_that_nobody_wants(name: str, inputs: tup
         assert all(dxs[i] is None for i in inputs)
 
 
+def test_linear_refuses_a_bias_of_two_dimensions() -> None:
+    """Whose gradient its backward would not sum to the right shape."""
+    with pytest.raises(RuntimeError, match="bias has one dimension"):
+        tt.nn.functional.linear(tt.ones(2, 3), tt.ones(4, 3), tt.ones(1, 4))
+
+
 @each
 def test_gradient_works_twice_with_retain_graph(primitive: Primitive, sample: Sample) -> None:
     xs, ys = recorded(primitive, sample, [a is not None for a in sample.arrays])

@@ -1104,3 +1104,15 @@ def test_a_view_that_is_written_back_to_its_place() -> None:
     y[1:] = y[1:] * 3
     y.sum().backward()
     assert x.grad.tolist() == [2, 6, 6]
+
+
+@pytest.mark.parametrize(
+    "function", [lambda x: tt.einsum("ij,jk->ik", x, x), lambda x: x[[1, 0]], lambda x: x[x > 0], lambda x: x * 1]
+)
+def test_what_is_no_view_of_a_leaf_can_be_written_to(function: Callable[[tt.Tensor], tt.Tensor]) -> None:
+    x = tt.ones(2, 2, requires_grad=True)
+    y = function(x).mul_(3)
+    assert x.tolist() == [[1, 1], [1, 1]]
+    y.sum().backward()
+    (plain,) = tt.autograd.grad((function(x) * 3).sum(), x)
+    assert x.grad.tolist() == plain.tolist()
