@@ -343,7 +343,8 @@ def mse_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
 
 def l1_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
     """|input − target|, reduced as mse_loss is."""
-    return _reduced("l1_loss", (input - target).abs(), reduction)
+    dtype = promote(input.array.dtype, target.array.dtype)
+    return _reduced("l1_loss", (cast(input, dtype) - cast(target, dtype)).abs(), reduction)
 
 
 def smooth_l1_loss(input: Tensor, target: Tensor, reduction: str = "mean", beta: float = 1.0) -> Tensor:
