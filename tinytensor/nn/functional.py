@@ -388,6 +388,8 @@ def binary_cross_entropy_with_logits(
 
 def kl_div(input: Tensor, target: Tensor, reduction: str = "mean", log_target: bool = False) -> Tensor:
     """y (ln y − x) for log-probabilities x and probabilities y, or their logarithms; "batchmean" is the sum / N."""
+    if reduction != "batchmean":
+        _one_of("kl_div", reduction)
     zero = target == 0  # 0 ln 0 is 0
     log_y = target if log_target else target.masked_fill(zero, 1.0).log()
     loss = (target.exp() if log_target else target) * (log_y - input)
