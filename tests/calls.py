@@ -369,7 +369,9 @@ def gelu(d: Draw) -> Call:
 
 
 def rounded(d: Draw, **how: Any) -> Call:
-    return d.called(d.x(**how), decimals=d.maybe(lambda: d.of(0, 1, -1, 2)))
+    x = d.x(**how)
+    places = (0, 1, -1, 2) if x.plain.dtype.kind == "f" else (1, 2)  # among integers PyTorch refuses an explicit 0 too
+    return d.called(x, decimals=d.maybe(lambda: d.of(*places)))
 
 
 def between(d: Draw, **how: Any) -> Call:
@@ -382,14 +384,16 @@ def between(d: Draw, **how: Any) -> Call:
 
 
 def with_product(d: Draw, **how: Any) -> Call:
+    """addcmul. Among integers PyTorch cuts off the fraction of value, and tinytensor refuses it."""
     x = d.x(**how)
-    return d.called(x, d.fitting(x), d.fitting(x), value=d.maybe(lambda: d.of(2, 0.5, -1)))
+    values = (2, 0.5, -1) if x.plain.dtype.kind == "f" else (2, -1)
+    return d.called(x, d.fitting(x), d.fitting(x), value=d.maybe(lambda: d.of(*values)))
 
 
 def with_quotient(d: Draw, **how: Any) -> Call:
     """addcdiv: of one dtype, for PyTorch's backward fails of a float by an integer."""
     x = d.x(dtypes=(*FLOATS, "float64", "float32", "int64"), **how)
-    a, b = (d.fitting(x, (x.plain.dtype.name,), kinds=("plain", "special", "ties")) for _ in range(2))
+    a, b = (d.fitting(x, (x.plain.dtype.name,), kinds=("positive", "special")) for _ in range(2))
     return d.called(x, a, b, value=d.maybe(lambda: d.of(2, 0.5, -1)))
 
 
@@ -613,7 +617,10 @@ def placed(d: Draw, *, numbers: bool, twice: bool, **how: Any) -> Call:
     if d.rarely() and 0 not in index.shape:
         source, own = d.of((source, (*FLOATS, "int64")), (tuple(n - 1 for n in source), own))
     grad = None if source == index.shape else False  # PyTorch's backward fails with a larger src
-    src = d.number() if numbers and d.flag() else d.x(source, own, **{**how, "leaf": True}, grad=grad)
+    number = (
+        2 if 0 in index.shape else d.number()
+    )  # ∞ among integers is an error, but not in PyTorch if it goes nowhere
+    src = number if numbers and d.flag() else d.x(source, own, **{**how, "leaf": True}, grad=grad)
     return d.called(x, Named({"dim": dim, "index": index, "src" if isinstance(src, Array) else "value": src}))
 
 
@@ -622,7 +629,8 @@ def slices(d: Draw, x: Array, twice: bool = True) -> tuple[int, Array, tuple[int
     dim = d.dim(x)
     axis = dim % max(x.ndim, 1)
     n = x.shape[axis] if x.ndim else 1
-    index = d.indices((d.int(0, 3 if twice else 1) if n else 0,), n, ("int64", "int64", "int32"))
+    kinds = ("int64", "int64", "int32") if twice else ("int64",)
+    index = d.indices((d.int(0, 3 if twice else 1) if n else 0,), n, kinds)
     if not twice and n and d.flag():
         index = Array(np.arange(n)[:: d.of(1, -1)].copy())
     return dim, index, (*x.shape[:axis], index.plain.size, *x.shape[axis + 1 :]) if x.ndim else ()
@@ -662,8 +670,9 @@ def counted_numbers(d: Draw) -> Call:
 
 
 def in_bins(d: Draw) -> Call:
+    """An odd number of bins: where all are equal, they lie on the edge in the middle of an even one, give or take ε."""
     x = d.x(dtypes=("float64", "float32"), grad=False, kinds=("plain",), low=1)
-    return d.called(x, d.of(4, 1, 7), density=d.maybe(d.flag))
+    return d.called(x, d.of(5, 1, 7), density=d.maybe(d.flag))
 
 
 POSITIONS = {
@@ -750,7 +759,9 @@ def factors(d: Draw, name: str) -> tuple[Array, Array]:
     size = {"b": d.of(2, 1, 3), "n": d.of(2, 3, 1, 0), "k": d.of(3, 2, 1), "m": d.of(2, 1, 3)}
     a, b = (tuple(size[c] for c in letters) for letters in FACTORS[name])
     dtype = d.dtype((*FLOATS, "float64", *INTS))
-    return d.x(a, (dtype,)), d.x(d.shape(len(b)) if d.rarely() else b, ("float32" if d.rarely() else dtype,))
+    b = d.shape(len(b)) if d.rarely() else b
+    other = "float32" if d.rarely() and 0 not in (*a, *b) else dtype  # of nothing, PyTorch takes any
+    return d.x(a, (dtype,)), d.x(b, (other,))
 
 
 def product_of(name: str) -> Callable[[Draw], Call]:
@@ -1303,7 +1314,7 @@ def from_logits(d: Draw) -> Call:
 
 def divergence(d: Draw) -> Call:
     x = d.x(dtypes=(*FLOATS, "float64"), low=1, kinds=("plain", "ties"))
-    y = d.fitting(x, (x.plain.dtype.name,), kinds=("unit", "plain"))
+    y = d.fitting(x, (x.plain.dtype.name,), kinds=("unit",))  # below 0 the gradients differ, nan in only one of them
     return d.called(x, y, reduction=reduced(d, "batchmean"), log_target=d.maybe(d.flag))
 
 
@@ -1313,8 +1324,9 @@ def lengths(d: Draw) -> Call:
 
 
 def directions(d: Draw) -> Call:
-    x = d.x(dtypes=(*FLOATS, "float64"), low=d.of(2, 1), kinds=("plain",))
-    y = d.fitting(x, (x.plain.dtype.name,), kinds=("plain",))
+    """No vector near 0, whose length would magnify the rounding."""
+    x = d.x(dtypes=(*FLOATS, "float64"), low=d.of(2, 1), kinds=("positive",))
+    y = d.fitting(x, (x.plain.dtype.name,), kinds=("positive",))
     eps = d.maybe(lambda: d.of(1e-8, 1e-6))  # below eps, PyTorch's gradient is that of a length that is not clamped
     return d.called(x, y, Named({"dim": d.maybe(lambda: d.dim(x)), "eps": eps}))
 

@@ -52,6 +52,8 @@ EXEMPT = {
 OTHER_KINDS = {
     # for an id out of range; PyTorch says IndexError too, but not of int32 ids or rows without elements
     ("F.embedding", "RuntimeError", "IndexError"),
+    # for an index out of range; PyTorch says IndexError too, but of vectors alone
+    *((name, "RuntimeError", "IndexError") for name in ("torch.index_add", "Tensor.index_add", "Tensor.index_add_")),
 }
 
 

@@ -492,6 +492,7 @@ EXPRESSIONS = [
     "t.ones(3).scatter_add(0,t.tensor([0,0,2]),t.tensor([1.,2.,3.]))",
     "t.ones(3).index_add_(0,t.tensor([0,0]),t.tensor([1.,2.]),alpha=2)",
     "t.ones(2,3).index_copy_(1,t.tensor([2]),t.zeros(2,1))",
+    "t.ones(2,3).index_copy(1,t.tensor([2],dtype=t.int32),t.zeros(2,1))",
     "t.ones(2,3).index_fill_(0,t.tensor([1]),-1.0)",
     "t.ones(2,3).index_fill_(0,t.tensor([2]),-1.0)",
     "t.nonzero(t.tensor([[1,0],[0,2]]))",

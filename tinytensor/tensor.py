@@ -524,7 +524,7 @@ class Tensor:
 
     def new_full(self, size: Any, fill_value: Any) -> Tensor:
         """fill_value everywhere, in this dtype, on this device."""
-        return wrap(array_module(self.array).full(sizes((size,)), fill_value, self.array.dtype))
+        return wrap(array_module(self.array).full(checked(sizes((size,))), fill_value, self.array.dtype))
 
     new_empty = new_zeros
 

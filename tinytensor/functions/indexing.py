@@ -9,7 +9,7 @@ import numpy as np
 from tinytensor import tensor as core
 from tinytensor.backend import Array, is_array
 from tinytensor.functions.dims import one_dim
-from tinytensor.functions.pointwise import as_tensor_like, cast, filling, implemented
+from tinytensor.functions.pointwise import as_tensor_like, cast, filling, implemented, scaled
 from tinytensor.ops import indexing as ops
 from tinytensor.tape import apply, note_return, note_write
 
@@ -180,14 +180,20 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
 def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: float = 1) -> Tensor:
     """The slices along dim that index names, plus alpha·source; repeated ones add up."""
     at = _slices("index_add", input, dim, index, source)
-    return apply(ops.SCATTER_ADD, input, source if alpha == 1 else source * alpha, at=at)
+    more = scaled(input, source, alpha)
+    assert isinstance(more, core.Tensor)
+    return apply(ops.SCATTER_ADD, input, more, at=at)
 
 
 def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
     """x with the slices along dim that index, int64, names taken from source."""
+    axis = one_dim(dim, input.ndim)
     if index.array.dtype != np.int64:
         raise RuntimeError(f"index_copy(): expected dtype int64 for index, not {index.dtype}")
-    if source.ndim != input.ndim or (input.ndim and source.size(dim) != index.numel()):
+    same = source.ndim == input.ndim and all(
+        a == b for d, (a, b) in enumerate(zip(source.shape, input.shape, strict=True)) if d != axis
+    )
+    if source.ndim != input.ndim or (same and input.ndim and source.shape[axis] != index.numel()):
         raise IndexError(f"index_copy(): source {tuple(source.shape)} has no slice for each of {index.numel()} indices")
     return apply(ops.SETITEM, input, source, index=_slices("index_copy", input, dim, index, source))
 
@@ -197,7 +203,8 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
     if index.array.dtype != np.int64:
         raise IndexError(f"index_fill(): expected dtype int64 for index, not {index.dtype}")
     new = cast(filling("index_fill", value, input), input.array.dtype)
-    return apply(ops.SETITEM, input, new, index=_slices("index_fill", input, dim, index))
+    *before, at = _slices("index_fill", input, dim, index)
+    return apply(ops.SETITEM, input, new, index=(*before, np.unique(at)))  # each once, also in the gradient of value
 
 
 def _places(name: str, input: Tensor, dim: int, index: Tensor) -> tuple[Array, ...]:
@@ -214,7 +221,7 @@ def _places(name: str, input: Tensor, dim: int, index: Tensor) -> tuple[Array, .
 
 def _source(name: str, input: Tensor, index: Tensor, src: Any) -> Tensor:
     if not isinstance(src, core.Tensor):
-        return as_tensor_like(src, input).expand(index.shape)
+        return filling(name, src, input).expand(index.shape)
     if src.array.dtype != input.array.dtype:
         raise RuntimeError(f"{name}(): Expected self.dtype to be equal to src.dtype, {input.dtype} to {src.dtype}")
     if any(a > b for a, b in zip(index.shape, src.shape, strict=True)):
@@ -231,6 +238,8 @@ def _slices(name: str, input: Tensor, dim: int, index: Tensor, source: Tensor | 
         )
     if at.size and not (int(at.min()) >= 0 and int(at.max()) < input.shape[axis]):
         raise IndexError(f"{name}(): index out of range for dimension {dim} of size {input.shape[axis]}")
+    if source is not None and source.array.dtype != input.array.dtype:
+        raise RuntimeError(f"{name}(): self is {input.dtype} and source {source.dtype}: they must have the same dtype")
     shape = (*input.shape[:axis], at.size, *input.shape[axis + 1 :])
     if source is not None and source.shape != shape:
         raise RuntimeError(f"{name}(): source has shape {tuple(source.shape)}, the slices {shape}")

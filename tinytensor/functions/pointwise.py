@@ -310,8 +310,12 @@ def reciprocal(input: Tensor) -> Tensor:
 
 
 def sign(input: Tensor) -> Tensor:
-    """−1, 0 or 1, as x is below, at or above 0, in the dtype of x; the derivative is 0."""
-    return input.clone() if input.array.dtype == bool else apply(ops.STEPS, input, ufunc=np.sign)
+    """−1, 0 or 1, as x is below, at or above 0 (nan counts as 0), in the dtype of x; the derivative is 0."""
+    return input.clone() if input.array.dtype == bool else apply(ops.STEPS, input, ufunc=_sign)
+
+
+def _sign(x: Array) -> Array:
+    return (x > 0).astype(x.dtype) - (x < 0).astype(x.dtype)
 
 
 def _steps(ufunc: np.ufunc, symbol: str) -> Callable[[Tensor], Tensor]:
@@ -351,14 +355,22 @@ def lerp(input: Tensor, end: Tensor, weight: Tensor | Number) -> Tensor:
 
 def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Number = 1) -> Tensor:
     """input + value·tensor1·tensor2."""
-    return input + value * (tensor1 * tensor2)
+    input, a, b = _in_one_dtype(input, tensor1, tensor2)
+    implemented("addcmul", "fiu", input)
+    return add(input, a * b, alpha=value)
+
+
+def _in_one_dtype(*xs: Tensor) -> list[Tensor]:
+    dtype = result_type(*(x.array for x in xs))
+    return [cast(x, dtype) for x in xs]
 
 
 def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Number = 1) -> Tensor:
     """input + value·tensor1 / tensor2; RuntimeError for a quotient of integers."""
     if not (tensor1.is_floating_point() or tensor2.is_floating_point()):
         raise RuntimeError("addcdiv: integer division is not supported; call .float() first")
-    return input + value * (tensor1 / tensor2)
+    input, a, b = _in_one_dtype(input, tensor1, tensor2)
+    return add(input, a / b, alpha=value)
 
 
 # ------------------------------------------------------------------------------------------- choices

@@ -232,8 +232,7 @@ def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
 
 def narrow(input: Tensor, dim: int, start: int, length: int) -> Tensor:
     """The `length` slices along dim from start on, as a view. RuntimeError if there are fewer."""
-    axis = one_dim(dim, input.ndim)
-    n = input.array.shape[axis] if input.ndim else 0
+    n, axis = _length("narrow", input, dim), one_dim(dim, input.ndim)
     start = start + n if start < 0 else start
     if length < 0 or not 0 <= start <= n - length:
         raise RuntimeError(f"narrow: start ({start}) + length ({length}) exceeds dimension size ({n})")

@@ -343,7 +343,8 @@ def mse_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
 
 def l1_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
     """|input − target|, reduced as mse_loss is."""
-    return _reduced("l1_loss", (input - target).abs(), reduction)
+    dtype = promote(input.array.dtype, target.array.dtype)
+    return _reduced("l1_loss", (cast(input, dtype) - cast(target, dtype)).abs(), reduction)
 
 
 def smooth_l1_loss(input: Tensor, target: Tensor, reduction: str = "mean", beta: float = 1.0) -> Tensor:
@@ -387,6 +388,8 @@ def binary_cross_entropy_with_logits(
 
 def kl_div(input: Tensor, target: Tensor, reduction: str = "mean", log_target: bool = False) -> Tensor:
     """y (ln y − x) for log-probabilities x and probabilities y, or their logarithms; "batchmean" is the sum / N."""
+    if reduction != "batchmean":
+        _one_of("kl_div", reduction)
     zero = target == 0  # 0 ln 0 is 0
     log_y = target if log_target else target.masked_fill(zero, 1.0).log()
     loss = (target.exp() if log_target else target) * (log_y - input)
