@@ -24,10 +24,13 @@ profiles.load()
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> None:
-    """-n CORES, unless files, -n, or something that wants one process were asked for."""
+    """-n CORES, unless files, -n, or something that wants one process were asked for.
+
+    pytest-cov looks at -n before this hook runs, so --cov stays in one process unless -n is given.
+    """
     option = config.option
-    everything = config.args_source == pytest.Config.ArgsSource.TESTPATHS
-    alone = option.collectonly or option.usepdb or option.capture == "no" or hasattr(config, "workerinput")
+    everything = config.args_source == pytest.Config.ArgsSource.TESTPATHS and not hasattr(config, "workerinput")
+    alone = option.collectonly or option.usepdb or option.capture == "no" or getattr(option, "cov_source", None)
     if everything and not alone and getattr(option, "numprocesses", 0) is None and usable_cores() > 1:
         option.numprocesses, option.dist = usable_cores(), "worksteal"
 

@@ -71,7 +71,7 @@ LINES = [
     "z = x * 0.5; z[:, 1] += y[0]; z[1:, :2] = 0.3",
     "z = t.zeros(3, 3, dtype=t.float64); z[1] = x[0]; z[:, 2] = y[1]; z = z + x * 0.5",
     "z = x.clone(); z.masked_fill_(t.eye(3) == 1, 0.2); z.clamp_(max=0.9)",
-    "z = x * 1; z[:2].copy_(y[0]); z = z.detach() * y",
+    "z = x * 1; z.copy_(y[0]); z = z * x.sin()",
     "z = t.zeros(3, 3, dtype=t.float64); z.copy_(x[0]); z = z * y",
     "z = t.zeros(3, 3, dtype=t.float64); z.fill_(x.mean()); z = z + y",
 ]
