@@ -40,7 +40,7 @@ EXEMPT = {
     **dict.fromkeys([f"torch.{n}" for n in SETTINGS], "change no result: test_settings"),
     "torch.autocast": "switches itself off without a GPU: test_settings",
     "nn.ParameterList": "test_layers",
-    "Tensor.pin_memory": "itself, where PyTorch needs a GPU: test_settings",
+    "Tensor.pin_memory": "the Tensor itself, where PyTorch needs a GPU: test_tensor",
     "Tensor.array": "tinytensor's own: the array behind a Tensor",
     "Tensor.grad_fn": "a node of the tape: test_tape",
     "Tensor.cuda": "needs a GPU",

@@ -153,6 +153,11 @@ def test_parameter_list() -> None:
         lambda t: t.nn.BatchNorm1d(3)(t.ones(1, 3)),
         lambda t: t.nn.functional.batch_norm(t.ones(2, 3), None, None),
         lambda t: t.nn.Embedding(3, 2, padding_idx=3),
+        lambda t: t.nn.LSTM(3, 4)(t.ones(5, 2, 2)),
+        lambda t: t.nn.LSTM(3, 4)(t.ones(5, 2, 3), (t.ones(1, 3, 4), t.ones(1, 3, 4))),
+        lambda t: t.nn.GRU(3, 4)(t.ones(5, 2, 3), t.ones(2, 2, 4)),
+        lambda t: t.nn.RNN(3, 4, nonlinearity="sigmoid"),
+        lambda t: t.nn.LSTMCell(3, 4)(t.ones(2, 3), (t.ones(2, 5), t.ones(2, 5))),
     ],
 )
 def test_errors(call: Any) -> None:

@@ -17,6 +17,7 @@ from tinytensor.optim.adam import adam_update, adamw_update
 from tinytensor.primitive import PRIMITIVES
 
 torch = pytest.importorskip("torch")
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
 from reference_torch import lockstep  # noqa: E402  (it needs PyTorch)
 from reference_torch.sides import Pair  # noqa: E402
@@ -32,15 +33,6 @@ VARIANTS = {
     "tied": {"tied": True, "grad_accumulation": 2, "grad_clip": 0.0},
     "bigram": {"model": "bigram"},
 }
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    """Threads that share such small work, on cores that other tests use, mostly wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from gpt.config import RECIPES, GPTConfig
 from gpt.model import build
 
 torch = pytest.importorskip("torch")
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
 ROOT = Path(__file__).parent.parent
 SMALL = GPTConfig(vocab_size=11, context=8, width=16, layers=2, heads=2)
@@ -31,15 +32,6 @@ TINY = [
     "--layers=2", "--width=16", "--heads=2", "--context=16", "--batch-size=4", "--warmup=2", "--steps=12",
     "--eval-every=5", "--eval-windows=3", "--threads=2", "--grad-accumulation=2", "--dtype=float64",
 ]  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    """Threads that share such small work, on cores that other tests use, mostly wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture

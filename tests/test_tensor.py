@@ -770,3 +770,8 @@ def test_an_unknown_attribute_says_so() -> None:
     assert not hasattr(tt.ones(1), "foo")
     with pytest.raises(AttributeError):
         tt.ones(1).foo = 1
+
+
+def test_pin_memory_gives_the_tensor_itself() -> None:
+    x = tt.ones(2)
+    assert x.pin_memory() is x
