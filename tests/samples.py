@@ -367,6 +367,7 @@ SAMPLES: dict[str, list[Sample]] = {
         _attends((2, 3, 4), (2, 5, 4), (2, 5, 4), mask=normal(2, 1, 5), scale=0.7),
         _attends((3, 4), (5, 4), (5, 2), mask=np.where(normal(3, 5) > -0.5, 0, -np.inf)),
         _attends((3, 4), (5, 4), (5, 2), mask=np.array([[0.0], [-np.inf], [0.5]]) + 0 * normal(3, 5)),
+        _attends((2, 3, 4), (2, 5, 4), (2, 5, 2), mask=np.array([[0.0], [-np.inf], [0.5]]) + 0 * normal(3, 5)),
         _attends((2, 3, 2, 2), (1, 3, 4, 2), (2, 1, 4, 2)),
         _attends((2, 4), (4, 4), (4, 3), causal=True),
         _attends((4, 2), (2, 2), (2, 3), causal=True),

@@ -455,6 +455,7 @@ RISING = [1.0, 2.0, 2.0, 2.0001, 2.5, 2.5, 2.6, 2.7, 2.8, 9.0, 9.5, 3.0, 3.0, 20
         {"threshold": 0.5, "factor": 0.3, "patience": 1},
         {"threshold": 0.25, "mode": "max", "patience": 0},
         {"threshold": 0.0, "patience": 2},
+        {"factor": 0.5, "patience": 0, "eps": 0.05},
         {},
     ],
 )
@@ -493,6 +494,7 @@ def test_schedules_continue_and_refuse():
         for call in (
             lambda s=s, o=o: s.LinearLR(o, 0.0),
             lambda s=s, o=o: s.LinearLR(o, 0.5, 2.0),
+            lambda s=s, o=o: s.LinearLR(o, 1.5),
             lambda s=s, o=o: s.SequentialLR(o, [s.StepLR(o, 2)], [3]),
             lambda s=s, o=o: s.ReduceLROnPlateau(o, factor=1.0),
             lambda s=s, o=o: s.ReduceLROnPlateau(o, mode="least"),

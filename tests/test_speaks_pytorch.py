@@ -222,6 +222,7 @@ EXPRESSIONS = [
     "F.linear(t.ones(2,3),t.ones(4,3))",
     "F.linear(t.ones(2,3),t.ones(3,4))",
     "F.linear(t.ones(2,3),t.ones(2,4,3))",
+    "F.linear(t.ones(2,3),t.ones(2,3,3))",
     "F.linear(t.ones(()),t.ones(4,1))",
     "t.tensor([True,True]).sum(dtype=t.bool)",
     "F.embedding(t.tensor([0,5]),t.ones(3,2))",
