@@ -158,9 +158,13 @@ class Draw:
         return self.of(2, 0.5, -1.5, 0, 3, -1, 1.0, True, math.inf)
 
     def exponent(self, x: Array) -> Any:
-        """A power for x. Among integers not a negative one, which PyTorch takes from Tensors alone; not bools to bools."""
+        """A power for x. Among integers not a negative one, which PyTorch takes from Tensors alone; not bools to bools.
+
+        0.5 is a root there, but not in float16, where −0 and −∞ become 0 and ∞.
+        """
         number = self.of(2, 3, 0, 1) if x.plain.dtype.kind == "i" else self.of(2, 3, 0.5, -1, 0, 1, 2.5, -1.5)
-        if self.flag():
+        number = 3 if number == 0.5 and x.plain.dtype == np.float16 else number
+        if self.flag() or x.special:  # of ±∞ and −0, PyTorch's powers depend on where in memory they stand
             return number
         kind = ("plain", "ties", "special") if x.plain.dtype.kind == "f" else ("positive",)
         return self.fitting(x, (*FLOATS, *INTS), kinds=kind)
@@ -327,7 +331,8 @@ def reflected(d: Draw) -> Call:
 
 def whole(d: Draw) -> Call:
     x = d.x(grad=False)  # these have no gradient here, and say so
-    return d.called(x, d.other(x, grad=False))
+    fit = x.plain.dtype == bool  # bools are refused before shapes are
+    return d.called(x, d.x(x.shape, grad=False) if fit else d.other(x, grad=False))
 
 
 def tensors(d: Draw) -> Call:
@@ -345,7 +350,8 @@ def limits(d: Draw, **how: Any) -> Call:
     kind = d.of("numbers", "tensors", "numbers")
     shape = tuple(d.of(n, 1) for n in x.shape[d.int(0, x.ndim) :])  # not above x's: PyTorch's backward would fail
     limit = (lambda: d.of(-0.5, 0, 1, None, 1.5, -1)) if kind == "numbers" else lambda: d.of(d.x(shape), None)
-    return d.called(x, Named({"min": d.maybe(limit), "max": d.maybe(limit)}))
+    low, high = d.maybe(limit), d.maybe(limit)
+    return d.called(x, Named({"min": limit() if low is high is ABSENT and not d.rarely() else low, "max": high}))
 
 
 def choice(d: Draw) -> Call:
@@ -581,7 +587,7 @@ def read(d: Draw) -> Call:
     x = d.x(low=1)
     if d.rarely():
         return d.called(x, d.x(x.shape[: d.int(1, x.ndim)], ("bool",)))
-    return d.called(x, position(d, x))
+    return d.called(x, position(d, x) if x.plain.size else ...)  # of nothing, PyTorch reads at any place
 
 
 def written(d: Draw) -> Call:
@@ -630,7 +636,9 @@ def slices(d: Draw, x: Array, twice: bool = True) -> tuple[int, Array, tuple[int
     axis = dim % max(x.ndim, 1)
     n = x.shape[axis] if x.ndim else 1
     kinds = ("int64", "int64", "int32") if twice else ("int64",)
-    index = d.indices((d.int(0, 3 if twice else 1) if n else 0,), n, kinds)
+    index = d.indices(
+        (d.int(0, 3 if twice else 1) if n and x.plain.size else 0,), n, kinds
+    )  # of nothing: unchecked there
     if not twice and n and d.flag():
         index = Array(np.arange(n)[:: d.of(1, -1)].copy())
     return dim, index, (*x.shape[:axis], index.plain.size, *x.shape[axis + 1 :]) if x.ndim else ()
@@ -653,6 +661,7 @@ def with_source(d: Draw, twice: bool = True, **how: Any) -> Call:
 def filled_slices(d: Draw, **how: Any) -> Call:
     x = d.x(low=1, **how)
     dim, index, _ = slices(d, x)
+    index = Array(np.abs(index.plain))  # PyTorch takes negative ones, and its backward fails then
     return d.called(x, dim, index, d.filling(x) if x.plain.dtype.kind == "f" else d.of(2, True, 0))
 
 
@@ -797,8 +806,8 @@ def expanded(d: Draw) -> Call:
     x = d.x()
     shape = tuple(d.of(n, -1) if n != 1 else d.of(1, 3, 0, -1) for n in x.shape)
     shape = d.of((), (2,), (0,), (2, 1), ()) + shape
-    if d.rarely():
-        shape = tuple(d.int(-1, 3) for _ in range(d.int(0, 4)))
+    if d.rarely():  # -1 for what x has already: elsewhere PyTorch may give a Tensor of negative size
+        shape = tuple(d.int(0, 3) for _ in range(d.int(0, 4)))
     return d.called(x, *d.sizes(shape))
 
 
@@ -1083,10 +1092,12 @@ WRITES += ["sigmoid", "sign", "sin", "sqrt", "square", "tanh", "trunc"]
 
 IN_PLACE = {
     **{f"{name}_": lambda d: unary(d, **WRITTEN) for name in WRITES},
-    "addcmul_": lambda d: with_product(d, **WRITTEN),
+    **{f"{name}_": lambda d: unary(d, **WRITTEN, plain=True) for name in ("ceil", "floor", "trunc")},
+    "addcmul_": lambda d: with_product(d, **WRITTEN, dtypes=(*FLOATS, *INTS)),  # bools are refused before shapes are
     "addcdiv_": lambda d: with_quotient(d, **WRITTEN),
-    **{f"{name}_": lambda d: triangle(d, **WRITTEN) for name in ("tril", "triu")},
-    "round_": lambda d: rounded(d, **WRITTEN),
+    # of expanded memory PyTorch writes triangles all the same, and of rounded bools it names another mistake first
+    **{f"{name}_": lambda d: triangle(d, **WRITTEN, plain=True) for name in ("tril", "triu")},
+    "round_": lambda d: rounded(d, **WRITTEN, plain=True),
     "lerp_": lambda d: between(d, **WRITTEN),
     "pow_": lambda d: d.called(x := d.x(**WRITTEN), d.exponent(x)),
     "scatter_": lambda d: placed(d, numbers=True, twice=False, **WRITTEN),
@@ -1319,7 +1330,7 @@ def divergence(d: Draw) -> Call:
 
 
 def lengths(d: Draw) -> Call:
-    x = d.x(dtypes=(*FLOATS, "float64"), low=d.of(2, 1), kinds=("plain", "ties"))
+    x = d.x(dtypes=("float64", "float32"), low=d.of(2, 1), kinds=("plain", "ties"))  # float16 of no length: nan or ∞
     return d.called(x, p=d.maybe(lambda: d.of(2.0, 1, 3.0)), dim=d.maybe(lambda: d.dim(x)), eps=d.of(ABSENT, 0.5))
 
 
@@ -1345,7 +1356,8 @@ def per_channel(d: Draw) -> Call:
     x = d.x((d.of(3, 2, 1), channels, *d.shape(0, 1)), (dtype,), kinds=("plain",))
     running = [d.x((channels,), (dtype,), kinds=("positive",), grad=False, plain=True) for _ in range(2)]
     running = d.of(running, running, [None, None])
-    parts = [d.of(ABSENT, None, d.x((channels,), (dtype,), kinds=("plain",))) for _ in range(2)]
+    # plain, for PyTorch's gradient of x is wrong where the weight is strided: it reads its neighbours in memory
+    parts = [d.of(ABSENT, None, d.x((channels,), (dtype,), kinds=("plain",), plain=True)) for _ in range(2)]
     rest = {"training": d.maybe(d.flag), "momentum": d.of(ABSENT, 0.3), "eps": d.of(ABSENT, 0.1)}
     return d.called(x, *running, weight=parts[0], bias=parts[1], **rest)
 

@@ -54,6 +54,8 @@ OTHER_KINDS = {
     ("F.embedding", "RuntimeError", "IndexError"),
     # for an index out of range; PyTorch says IndexError too, but of vectors alone
     *((name, "RuntimeError", "IndexError") for name in ("torch.index_add", "Tensor.index_add", "Tensor.index_add_")),
+    # the same; of integers it says RuntimeError
+    *((name, "RuntimeError", "IndexError") for name in ("torch.index_select", "Tensor.index_select")),
 }
 
 

@@ -68,7 +68,8 @@ def tensor(
         raise TypeError(f"tensor: expected numbers, got {type(data).__name__} of {array.dtype}")
     wanted = array.dtype if dtype is None else to_numpy_dtype(dtype)
     from_numpy_dtype(wanted)
-    return place(array.astype(wanted), device, requires_grad)
+    with np.errstate(invalid="ignore"):  # nan as an integer
+        return place(array.astype(wanted), device, requires_grad)
 
 
 def _of_type(name: str, dtype: DType) -> Callable[..., Tensor]:

@@ -136,7 +136,7 @@ class Tensor:
         return iter(F.unbind(self))
 
     def __contains__(self, value: Any) -> builtins.bool:
-        return builtins.bool((self.array == (value.array if isinstance(value, Tensor) else value)).any())
+        return builtins.bool(F.eq(self, value).any())
 
     def __hash__(self) -> int:
         return id(self)

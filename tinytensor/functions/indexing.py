@@ -199,11 +199,12 @@ def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor
 
 
 def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
-    """x with the slices along dim that index, int64, names all value."""
+    """x with the slices along dim that index, int64, names all value; −1 is the last."""
+    new = cast(filling("index_fill", value, input), input.array.dtype)
     if index.array.dtype != np.int64:
         raise IndexError(f"index_fill(): expected dtype int64 for index, not {index.dtype}")
-    new = cast(filling("index_fill", value, input), input.array.dtype)
-    *before, at = _slices("index_fill", input, dim, index)
+    n = input.shape[one_dim(dim, input.ndim)] if input.ndim else 1
+    *before, at = _slices("index_fill", input, dim, core.wrap(np.where(index.array < 0, index.array + n, index.array)))
     return apply(ops.SETITEM, input, new, index=(*before, np.unique(at)))  # each once, also in the gradient of value
 
 
@@ -271,6 +272,7 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
     implemented("bincount", "iu", input)
     if x.ndim != 1 or x.dtype.kind not in "iu" or (x.size and int(x.min()) < 0):
         raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
+    weights = weights if x.size else None  # then PyTorch counts in integers, too
     counts = np.bincount(x, None if weights is None else weights.array, minlength)
     return core.wrap(counts if weights is None or weights.array.dtype != np.float32 else counts.astype(np.float32))
 

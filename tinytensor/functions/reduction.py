@@ -120,6 +120,7 @@ def prod(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor
         return functools.reduce(pointwise.mul, x.reshape(-1).unbind(), x.new_ones())
     axis = one_dim(dim, x.ndim)
     y = functools.reduce(pointwise.mul, x.unbind(axis))
+    y = y if x.array.shape[axis] > 1 else y.clone()  # one factor alone would be a view
     return y.unsqueeze(axis) if keepdim else y
 
 

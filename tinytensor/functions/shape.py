@@ -156,9 +156,11 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     xs = list(tensors)
     if not xs:
         raise ValueError("cat: expected a non-empty list of Tensors")
-    axis = one_dim(dim, max(x.ndim for x in xs))
     if any(x.ndim == 0 for x in xs):
         raise RuntimeError("cat: a zero-dimensional tensor cannot be concatenated; use stack")
+    if all(x.array.shape == (0,) for x in xs):
+        dim = 0  # nothing is joined along any
+    axis = one_dim(dim, max(x.ndim for x in xs))
     dtype = result_type(*(x.array for x in xs))
     shape = next((x.array.shape for x in xs if x.array.shape != (0,)), (0,))
     nothing = (*shape[:axis], 0, *shape[axis + 1 :])  # an empty vector fits anything, as in PyTorch
@@ -231,10 +233,14 @@ def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
 
 
 def narrow(input: Tensor, dim: int, start: int, length: int) -> Tensor:
-    """The `length` slices along dim from start on, as a view. RuntimeError if there are fewer."""
+    """The `length` slices along dim from start on, as a view. IndexError or RuntimeError if they are not there."""
+    if length < 0:
+        raise RuntimeError(f"narrow: length must be non-negative, not {length}")
     n, axis = _length("narrow", input, dim), one_dim(dim, input.ndim)
+    if not -n <= start <= n:
+        raise IndexError(f"narrow: start {start} is out of range for dimension {dim} of size {n}")
     start = start + n if start < 0 else start
-    if length < 0 or not 0 <= start <= n - length:
+    if start > n - length:
         raise RuntimeError(f"narrow: start ({start}) + length ({length}) exceeds dimension size ({n})")
     return input[(slice(None),) * axis + (slice(start, start + length),)]
 

@@ -91,6 +91,8 @@ def rms_norm(
     if not shape or input.array.shape[-len(shape) :] != shape:
         kind = ValueError if input.ndim < len(shape) else RuntimeError
         raise kind(f"rms_norm: normalized_shape={list(shape)} does not end input {tuple(input.shape)}")
+    if weight is not None and weight.array.shape != shape:
+        raise RuntimeError(f"rms_norm: expected weight to be of shape {list(shape)}, but got {list(weight.shape)}")
     eps = float(np.finfo(input.array.dtype).eps) if eps is None else eps
     y = input * (input.square().mean(tuple(range(-len(shape), 0)), keepdim=True) + eps).rsqrt()
     return y if weight is None else y * weight
@@ -112,10 +114,13 @@ def batch_norm(
     in place; else they are the running ones. Source: Ioffe and Szegedy, "Batch Normalization", 2015, algorithm 1.
     """
     dims, column = (0, *range(2, input.ndim)), (-1, *(1,) * (input.ndim - 2))
+    for name, p in (("running_mean", running_mean), ("running_var", running_var), ("weight", weight), ("bias", bias)):
+        if p is not None and input.numel() and p.numel() != input.shape[1]:
+            raise RuntimeError(f"batch_norm: {name} should contain {input.shape[1]} elements not {p.numel()}")
     mean, var = running_mean, running_var
     if training:
         n = input.numel() // input.shape[1]
-        if n <= 1:
+        if n == 1:
             raise ValueError(f"Expected more than 1 value per channel when training, got input size {input.shape}")
         mean, var = input.mean(dims), input.var(dims, unbiased=False)
         for running, new in ((running_mean, mean), (running_var, var * (n / (n - 1)))):
