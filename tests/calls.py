@@ -390,8 +390,8 @@ def between(d: Draw, **how: Any) -> Call:
 
 
 def with_product(d: Draw, **how: Any) -> Call:
-    """addcmul. Among integers PyTorch cuts off the fraction of value, and tinytensor refuses it."""
-    x = d.x(**how)
+    """addcmul. Among integers PyTorch cuts off the fraction of value, and tinytensor refuses it; bools before shapes."""
+    x = d.x(dtypes=(*FLOATS, *INTS), **how)
     values = (2, 0.5, -1) if x.plain.dtype.kind == "f" else (2, -1)
     return d.called(x, d.fitting(x), d.fitting(x), value=d.maybe(lambda: d.of(*values)))
 
@@ -1093,7 +1093,7 @@ WRITES += ["sigmoid", "sign", "sin", "sqrt", "square", "tanh", "trunc"]
 IN_PLACE = {
     **{f"{name}_": lambda d: unary(d, **WRITTEN) for name in WRITES},
     **{f"{name}_": lambda d: unary(d, **WRITTEN, plain=True) for name in ("ceil", "floor", "trunc")},
-    "addcmul_": lambda d: with_product(d, **WRITTEN, dtypes=(*FLOATS, *INTS)),  # bools are refused before shapes are
+    "addcmul_": lambda d: with_product(d, **WRITTEN),
     "addcdiv_": lambda d: with_quotient(d, **WRITTEN),
     # of expanded memory PyTorch writes triangles all the same, and of rounded bools it names another mistake first
     **{f"{name}_": lambda d: triangle(d, **WRITTEN, plain=True) for name in ("tril", "triu")},
@@ -1353,7 +1353,8 @@ def rooted(d: Draw) -> Call:
 def per_channel(d: Draw) -> Call:
     """Batch norm: the statistics are written in training, so a call leaves them to be compared."""
     channels, dtype = d.of(3, 1, 2), d.dtype(("float64", "float32"))
-    x = d.x((d.of(3, 2, 1), channels, *d.shape(0, 1)), (dtype,), kinds=("plain",))
+    length = d.of((), (2,), (1,), (3,))  # not 0: of nothing, PyTorch checks nothing
+    x = d.x((d.of(3, 2, 1), channels, *length), (dtype,), kinds=("plain",))
     running = [d.x((channels,), (dtype,), kinds=("positive",), grad=False, plain=True) for _ in range(2)]
     running = d.of(running, running, [None, None])
     # plain, for PyTorch's gradient of x is wrong where the weight is strided: it reads its neighbours in memory

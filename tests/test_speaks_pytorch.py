@@ -221,6 +221,7 @@ EXPRESSIONS = [
     "F.layer_norm(t.ones(2,3),(2,))",
     "F.linear(t.ones(2,3),t.ones(4,3))",
     "F.linear(t.ones(2,3),t.ones(3,4))",
+    "t.addcmul(t.ones(2)>0,t.ones(2)>0,t.ones(2)>0)",
     "F.linear(t.ones(2,3),t.ones(2,4,3))",
     "F.linear(t.ones(2,3),t.ones(2,3,3))",
     "F.linear(t.ones(()),t.ones(4,1))",

@@ -124,7 +124,7 @@ def batch_norm(
             raise ValueError(f"Expected more than 1 value per channel when training, got input size {input.shape}")
         mean, var = input.mean(dims), input.var(dims, unbiased=False)
         for running, new in ((running_mean, mean), (running_var, var * (n / (n - 1)))):
-            if running is not None:
+            if running is not None and n:
                 running.copy_(running + momentum * (new.detach() - running))
     if mean is None or var is None:
         raise RuntimeError("batch_norm: needs running_mean and running_var when not training")
