@@ -113,18 +113,20 @@ def batch_norm(
     In training the mean and variance are the batch's, and the running ones move towards them by `momentum` of the way,
     in place; else they are the running ones. Source: Ioffe and Szegedy, "Batch Normalization", 2015, algorithm 1.
     """
+    if not input.numel():
+        return input.clone()
     dims, column = (0, *range(2, input.ndim)), (-1, *(1,) * (input.ndim - 2))
+    n = input.numel() // input.shape[1]
+    if training and n == 1:
+        raise ValueError(f"Expected more than 1 value per channel when training, got input size {input.shape}")
     for name, p in (("running_mean", running_mean), ("running_var", running_var), ("weight", weight), ("bias", bias)):
-        if p is not None and input.numel() and p.numel() != input.shape[1]:
+        if p is not None and p.numel() != input.shape[1]:
             raise RuntimeError(f"batch_norm: {name} should contain {input.shape[1]} elements not {p.numel()}")
     mean, var = running_mean, running_var
     if training:
-        n = input.numel() // input.shape[1]
-        if n == 1:
-            raise ValueError(f"Expected more than 1 value per channel when training, got input size {input.shape}")
         mean, var = input.mean(dims), input.var(dims, unbiased=False)
         for running, new in ((running_mean, mean), (running_var, var * (n / (n - 1)))):
-            if running is not None and n:
+            if running is not None:
                 running.copy_(running + momentum * (new.detach() - running))
     if mean is None or var is None:
         raise RuntimeError("batch_norm: needs running_mean and running_var when not training")
