@@ -45,7 +45,7 @@ def main(argv: list[str]) -> int:
             parser.error(f"no primitive {name!r} in {where}; there are {', '.join(samples)}")
 
     with_pytorch = has_pytorch()
-    print(f"{'primitive':<14}{' '.join(f'{title:>11}' for title in COLUMNS.values())}{'saved':>11}{'formula':>18}")
+    print(f"{'primitive':<21}{' '.join(f'{title:>11}' for title in COLUMNS.values())}{'saved':>11}{'formula':>18}")
     rows = []
     for name in names:
         rows.append(examine(PRIMITIVES[name], samples[name], with_pytorch))
@@ -84,7 +84,7 @@ def line(row: Row) -> str:
     wrong = row.wrong()
     cells = [f"{shown(row, check):>11}{'!' if check in wrong else ' '}" for check in COLUMNS]
     share = f"{row.saved / row.inputs:.1f}×" if row.inputs else ""
-    return f"{row.name:<14}{''.join(cells)}{row.saved:>8} B{share:>7}   {row.formula}"
+    return f"{row.name:<21}{''.join(cells)}{row.saved:>8} B{share:>7}   {row.formula}"
 
 
 def shown(row: Row, check: str) -> str:
