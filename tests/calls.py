@@ -1087,8 +1087,8 @@ def uniform_range(call: Call) -> tuple[float, float]:
     return low, high
 
 
-WRITES = ["abs", "ceil", "cos", "erf", "exp", "expm1", "floor", "log", "log1p", "neg", "reciprocal", "relu", "rsqrt"]
-WRITES += ["sigmoid", "sign", "sin", "sqrt", "square", "tanh", "trunc"]
+WRITES = ["abs", "cos", "erf", "exp", "expm1", "log", "log1p", "neg", "reciprocal", "relu", "rsqrt", "sigmoid", "sign"]
+WRITES += ["sin", "sqrt", "square", "tanh"]
 
 IN_PLACE = {
     **{f"{name}_": lambda d: unary(d, **WRITTEN) for name in WRITES},

@@ -1,6 +1,6 @@
 """Mutation testing: mutmut changes the engine in thousands of places, one at a time, and the tests should notice.
 
-    python tests/mutation.py                          everything, about ten minutes on two cores
+    python tests/mutation.py                          everything, some twenty minutes on two cores
     python tests/mutation.py 'tinytensor.optim.*'     the mutants whose names match
 
 Prints what was not noticed, as a diff each, and the score per file: mutants killed (a test failed, or ran out of time)

@@ -139,17 +139,7 @@ def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
     axis = one_dim(dim, input.ndim)
     if 0 in (input.ndim, index.ndim) and input.ndim + index.ndim < 2:  # 0 dimensions count as one
         return gather(input.reshape(-1), axis, index.reshape(-1)).reshape(index.array.shape)
-    x, at = input.array, index.array
-    if at.dtype.kind != "i":
-        raise RuntimeError(f"gather(): expected dtype int64 for index, not {index.dtype}")
-    if at.ndim != x.ndim or any(a > b for d, (a, b) in enumerate(zip(at.shape, x.shape, strict=True)) if d != axis):
-        raise RuntimeError(
-            f"gather: index {tuple(at.shape)} does not fit input {tuple(x.shape)}; what fits: as many dimensions,"
-            f" and no size above input's but along dim {dim}"
-        )
-    if at.size and not (int(at.min()) >= 0 and int(at.max()) < x.shape[axis]):
-        raise RuntimeError(f"gather: index out of bounds for dimension {dim} of size {x.shape[axis]}")
-    return apply(ops.GATHER, input, index=at, axis=axis)
+    return apply(ops.GATHER, input, index=_picks("gather", input, axis, index), axis=axis)
 
 
 def scatter(input: Tensor, dim: int, index: Tensor, src: Any = None, *, value: float | None = None) -> Tensor:
@@ -209,15 +199,24 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
 
 
 def _places(name: str, input: Tensor, dim: int, index: Tensor) -> tuple[Array, ...]:
-    """Where gather would pick; RuntimeError if that is not in the Tensor."""
-    axis, at, shape = one_dim(dim, input.ndim), index.array, input.array.shape
+    """Where gather would pick."""
+    axis = one_dim(dim, input.ndim)
+    return ops.along(_picks(name, input, axis, index), axis)
+
+
+def _picks(name: str, input: Tensor, axis: int, index: Tensor) -> Array:
+    """The index of a gather or scatter, as an array; RuntimeError if it does not fit the Tensor."""
+    at, shape = index.array, input.array.shape
     if at.dtype.kind != "i":
-        raise RuntimeError(f"{name}(): Expected dtype int64 or int32 for index, not {index.dtype}")
+        raise RuntimeError(f"{name}(): expected dtype int64 or int32 for index, not {index.dtype}")
     if at.ndim != len(shape) or any(a > b for d, (a, b) in enumerate(zip(at.shape, shape, strict=True)) if d != axis):
-        raise RuntimeError(f"{name}: index {tuple(at.shape)} does not fit input {tuple(shape)}")
+        raise RuntimeError(
+            f"{name}: index {tuple(at.shape)} does not fit input {tuple(shape)}; what fits: as many dimensions,"
+            f" and no size above input's but along dim {axis}"
+        )
     if at.size and not (int(at.min()) >= 0 and int(at.max()) < shape[axis]):
-        raise RuntimeError(f"{name}: index out of bounds for dimension {dim} of size {shape[axis]}")
-    return ops.along(at, axis)
+        raise RuntimeError(f"{name}: index out of bounds for dimension {axis} of size {shape[axis]}")
+    return at
 
 
 def _source(name: str, input: Tensor, index: Tensor, src: Any) -> Tensor:
