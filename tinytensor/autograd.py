@@ -104,11 +104,11 @@ class Function:
     def apply(cls, *args: Any) -> Any:
         """Run forward, and record it."""
         ctx = cls()
-        edges = tuple([tape._edge(x) if isinstance(x, Tensor) else None for x in args])
-        ctx.needs_input_grad = tuple(edge is not None for edge in edges)
+        edges = tape.edges_of([x if isinstance(x, Tensor) else None for x in args])
+        ctx.needs_input_grad = tuple(edge is not None for edge in edges) if edges else (False,) * len(args)
         with no_grad():
             output = cls.forward(ctx, *args)
-        if not tape.is_grad_enabled() or not any(ctx.needs_input_grad):
+        if not tape.is_grad_enabled() or edges is None:
             return output
         several = isinstance(output, tuple)
         kinds = [(y.array.shape, y.array.dtype) for y in (output if several else (output,))]

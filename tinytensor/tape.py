@@ -24,6 +24,7 @@ import contextvars
 import functools
 import inspect
 import itertools
+import operator
 import sys
 import threading
 import weakref
@@ -112,11 +113,9 @@ def apply(primitive: Primitive, *inputs: Tensor | None, **static: Any) -> Tensor
     if _mode.enabled:
         if _orphans:
             _check_constants(inputs)
-        for t in inputs:
-            if t is not None and t._requires_grad:
-                shape = () if type(output) is tuple else output.shape
-                node = Node(primitive, tuple([_edge(t) for t in inputs]), saved, shape)
-                break
+        edges = edges_of(inputs)
+        if edges is not None:
+            node = Node(primitive, edges, saved, () if type(output) is tuple else output.shape)
     if type(output) is tuple:
         count = len(output)
         return tuple(  # type: ignore[return-value]
@@ -126,8 +125,15 @@ def apply(primitive: Primitive, *inputs: Tensor | None, **static: Any) -> Tensor
     return tensor.wrap(output, node)
 
 
-def _edge(t: Tensor | None) -> Edge | None:
-    return None if t is None or not t._requires_grad else edge(t)
+def edges_of(inputs: Iterable[Tensor | None]) -> tuple[Edge | None, ...] | None:
+    """Where the gradients of the inputs go, one by one; None if no input wants one."""
+    edges = [None if t is None or not t._requires_grad else t._node or t for t in inputs]
+    if _rewritten:
+        edges = [None if e is None else edge(t) for e, t in zip(edges, inputs)]  # type: ignore[arg-type]
+    for e in edges:
+        if e is not None:
+            return tuple(edges)
+    return None
 
 
 def edge(t: Tensor) -> Edge:
@@ -188,24 +194,12 @@ def backward(
     they are dropped one by one.
     """
     nodes = _reachable([edge for edge, _ in roots], targets)
-    playing = set(nodes)
+    wanted = None if targets is None else targets.union(nodes)  # None: all that can be reached
     gradients: dict[Edge, Any] = {}
     owned: set[Edge] = set()
-
-    def add(edge: Edge, dx: Array) -> None:
-        if edge not in playing and not (edge in targets if targets is not None else edge.__class__ is not Node):
-            return
-        old = gradients.get(edge)
-        if old is None:
-            gradients[edge] = dx
-        elif edge in owned:
-            np.add(old, dx, out=old)
-        else:
-            gradients[edge] = as_array(np.add(old, dx))
-            owned.add(edge)
-
-    for edge, dy in roots:
-        add(edge, dy)
+    for root, dy in roots:
+        if wanted is None or root in wanted:
+            gradients[root] = as_array(np.add(gradients[root], dy)) if root in gradients else dy
     found: dict[Edge, Array] = {}
     while nodes:
         node = nodes.pop()  # the newest: everything made of it has been played
@@ -231,13 +225,21 @@ def backward(
             dxs = primitive.backward(dy, *saved, needs=tuple([edge is not None for edge in inputs]))
         else:
             dxs = primitive.backward(dy, *saved)
-        for target, dx in zip(inputs, dxs, strict=True):
-            if target is not None and dx is not None:
-                shape = target.shape if isinstance(target, Node) else target.array.shape
-                if dx.shape != shape:
-                    raise _wrong_shape(primitive, dx, shape)
-                add(target, dx)
-        del dy, dxs, saved
+        for edge, dx in zip(inputs, dxs, strict=True):
+            if edge is None or dx is None or (wanted is not None and edge not in wanted):
+                continue
+            shape = edge.shape if edge.__class__ is Node else edge.array.shape  # type: ignore[union-attr]
+            if dx.shape != shape:
+                raise _wrong_shape(primitive, dx, shape)
+            old = gradients.get(edge)
+            if old is None:
+                gradients[edge] = dx
+            elif edge in owned:
+                np.add(old, dx, out=old)
+            else:
+                gradients[edge] = as_array(np.add(old, dx))
+                owned.add(edge)
+        del dy, dxs, dx, saved
     for edge, g in gradients.items():
         found[edge] = g if edge in owned else np.array(g)
     return found
@@ -264,7 +266,7 @@ def _reachable(roots: list[Edge], targets: frozenset[Edge] | None) -> list[Node]
             elif edge not in seen:
                 seen.add(edge)
                 stack.append(edge)
-    nodes = sorted(seen, key=lambda node: node.order)
+    nodes = sorted(seen, key=_age)
     if targets is not None:
         wanted: set[Any] = set(targets)
         played = []
@@ -274,7 +276,6 @@ def _reachable(roots: list[Edge], targets: frozenset[Edge] | None) -> list[Node]
                 played.append(node)
         if all(edge in seen or edge in leaves for edge in targets):  # else what is spent may hide one: complain below
             nodes = played
-    last_write = max((date for _, date in list(_written.values())), default=0)
     for node in nodes:
         if node.saved is None:
             assert node.primitive is not None  # one output of several keeps what it saved
@@ -283,9 +284,15 @@ def _reachable(roots: list[Edge], targets: frozenset[Edge] | None) -> list[Node]
                 " the arrays that it saved were dropped when backward ran;"
                 " call backward(retain_graph=True) the first time, or run the forward again"
             )
-        if node.order < last_write:
-            _check_unwritten(node)
+    last_write = max((date for _, date in list(_written.values())), default=0)
+    for node in nodes:
+        if node.order > last_write:
+            break
+        _check_unwritten(node)
     return nodes
+
+
+_age = operator.attrgetter("order")
 
 
 def _retain(t: Tensor | None, dy: Array) -> None:
