@@ -39,4 +39,5 @@ def parameter_groups(model: Any, config: TrainConfig) -> list[dict[str, Any]]:
 
 def make_optimizer(model: GPT | Bigram, config: TrainConfig) -> AdamW:
     """AdamW with these groups."""
-    return AdamW(parameter_groups(model, config), lr=config.learning_rate, betas=(config.beta1, config.beta2))
+    groups, betas = parameter_groups(model, config), (config.beta1, config.beta2)
+    return AdamW(groups, lr=config.learning_rate, betas=betas, fused=True)

@@ -20,6 +20,9 @@ from gpt.config import TrainConfig
 from gpt.data import Ids
 from gpt.model import GPT, Bigram
 from tinytensor import from_numpy, manual_seed
+from tinytensor.backend import Array
+from tinytensor.nn import Parameter
+from tinytensor.nn.flat import Flat, gradients
 
 Batch = tuple[Ids, Ids]
 A = TypeVar("A")
@@ -45,6 +48,9 @@ def ordered_map(function: Callable[[A], B], items: Iterable[A], threads: int) ->
         return list(pool.map(function, items))
 
 
+BLOCK = 1 << 16  # elements that a thread adds at a time
+
+
 class Shards:
     """`threads` copies of a model with the same parameters, not the same gradients.
 
@@ -54,9 +60,7 @@ class Shards:
     def __init__(self, model: GPT | Bigram, config: TrainConfig) -> None:
         self.config = config
         self.models = [model] + [copy.deepcopy(model) for _ in range(config.threads - 1)]
-        for replica in self.models[1:]:
-            for own, shared in zip(replica.parameters(), model.parameters(), strict=True):
-                own.data = shared.data
+        self.parameters = [list(each.parameters()) for each in self.models]
 
     def __enter__(self) -> Shards:
         self._blas = one_blas_thread()
@@ -67,25 +71,41 @@ class Shards:
         self._pool.shutdown()
         self._blas.restore_original_limits()
 
-    def gradient(self, batches: Sequence[Batch], step: int) -> float:
-        """Return the batches' mean loss, and leave its gradient in the model's parameters."""
-        others = range(1, len(self.models))
-        jobs = [self._pool.submit(self._shard, shard, batches, step) for shard in others]
+    def map(self, function: Callable[[A], B], items: Iterable[A]) -> list[B]:
+        """[function(item) for item in items]; thread n takes every item with index n modulo `threads`."""
+        items, threads = list(items), len(self.models)
+        jobs = [self._pool.submit(lambda n: [function(x) for x in items[n::threads]], n) for n in range(1, threads)]
         try:
-            loss = self._shard(0, batches, step)  # this thread works as well
+            parts = [[function(x) for x in items[::threads]]]  # this thread works as well
         finally:
             wait(jobs)
-        loss += sum(job.result() for job in jobs)
-        for total, *rest in zip(*(model.parameters() for model in self.models), strict=True):
-            for other in rest:
-                if total.grad is not None and other.grad is not None:
-                    total.grad.add_(other.grad)
-        return loss
+        parts += [job.result() for job in jobs]
+        return [parts[i % threads][i // threads] for i in range(len(items))]
+
+    def gradient(self, batches: Sequence[Batch], step: int) -> float:
+        """Return the batches' mean loss, and leave its gradient in the model's parameters."""
+        for twins in self.parameters[1:]:
+            share(self.parameters[0], twins)
+        losses = self.map(lambda shard: self._shard(shard, batches, step), range(len(self.models)))
+        for total, *others in zip(*map(gradients, self.parameters), strict=True):
+            self._add_up(total.reshape(-1), [other.reshape(-1) for other in others])
+        return sum(losses)
+
+    def _add_up(self, total: Array, others: list[Array]) -> None:
+        """total += Σ others, each thread in blocks of its own."""
+
+        def add(start: int) -> None:
+            block = slice(start, start + BLOCK)
+            for other in others:
+                total[block] += other[block]
+
+        self.map(add, range(0, total.size if others else 0, BLOCK))
 
     def _shard(self, shard: int, batches: Sequence[Batch], step: int) -> float:
         """One thread's part of every batch, weighted by its share of the tokens."""
         model, total = self.models[shard], 0.0
-        model.zero_grad()
+        for parameter in self.parameters[shard]:
+            parameter.grad = None
         for micro_step, (ids, targets) in enumerate(batches):
             x = np.array_split(ids, len(self.models))[shard]  # (B / threads, T)
             y = np.array_split(targets, len(self.models))[shard]
@@ -101,3 +121,15 @@ class Shards:
 def seed_of(*numbers: int) -> int:
     """A seed from several numbers, so that resumed runs drop the same activations."""
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0]) >> 1
+
+
+def share(parameters: Sequence[Parameter], twins: Sequence[Parameter]) -> None:
+    """Let the twins have the parameters' memory, and their gradients the same layout."""
+    pairs = list(zip(parameters, twins, strict=True))
+    if all(twin.array is p.array for p, twin in pairs):
+        return
+    twin_of = dict(pairs)
+    for flat in {p._flat: None for p in parameters if p._flat is not None}:
+        Flat([twin_of[p] for p in flat.parameters], like=flat)
+    for p, twin in pairs:
+        twin.data = p.data

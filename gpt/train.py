@@ -46,6 +46,7 @@ def train(run: Run, quiet: bool) -> int | None:
         Metrics(run.folder, run.step) as metrics,
         Progress(config, run.step, run.baselines, quiet) as progress,
     ):
+        run.optimizer.map = shards.map
         while run.step < config.steps and interrupt.signal is None:
             started = time.perf_counter()
             batches = [

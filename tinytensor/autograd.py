@@ -22,13 +22,7 @@ def backward(
     create_graph: bool = False,
 ) -> None:
     """Add the gradient of Σ tensors·grad_tensors to the .grad of every leaf below."""
-    found = _play(_listed(tensors), _listed(grad_tensors), retain_graph, create_graph, None)
-    for leaf, g in found.items():
-        assert isinstance(leaf, Tensor)
-        if leaf.grad is None:
-            leaf.grad = wrap(g)
-        else:
-            np.add(leaf.grad.array, g, out=leaf.grad.array)
+    _play(_listed(tensors), _listed(grad_tensors), retain_graph, create_graph, None)
 
 
 def grad(

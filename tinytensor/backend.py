@@ -57,6 +57,24 @@ def is_array(x: object) -> bool:
     return isinstance(x, np.ndarray) or type(x).__module__.partition(".")[0] == "cupy"
 
 
+def vector(count: int, like: Array) -> Array:
+    """A vector of zeros of like's dtype and device, for `part_of`."""
+    if isinstance(like, np.ndarray):
+        return np.ndarray((count,), like.dtype, bytearray(count * like.itemsize))
+    return array_module(like).zeros(count, like.dtype)
+
+
+def part_of(whole: Array, start: int, shape: tuple[int, ...]) -> Array:
+    """The elements of a `vector` from start on, in that shape, sharing its memory.
+
+    It is no NumPy view of it: an in-place write is dated (tape.note_write) for this part alone.
+    """
+    offset = start * whole.itemsize
+    if isinstance(whole, np.ndarray):
+        return np.ndarray(shape, whole.dtype, whole.base, offset)
+    return array_module(whole).ndarray(shape, whole.dtype, whole.data + offset)
+
+
 def device_of(x: Array) -> device:
     """The device that x lies on."""
     return CPU if isinstance(x, np.ndarray) else device("cuda", x.device.id)

@@ -4,7 +4,7 @@ Its contract. Each rule answers a failure that was reproduced in well-known engi
 
 1. The tape writes in place only into arrays that it allocated itself. The first gradient to reach a tensor is
    borrowed; the second makes a new sum, which the tape owns; later ones are added in place.
-2. A leaf owns its `.grad` buffer: it is a copy that shares memory with nothing.
+2. A leaf owns its `.grad` buffer: it shares memory with nothing (in a `nn.flat.Flat`, with that alone).
 3. A backward may overwrite what its own forward allocated and did not return, and nothing else: never dy, inputs
    or parameters.
 4. Saved arrays are dropped the moment their backward ran. A second backward raises and says why.
@@ -187,7 +187,7 @@ def _check_devices(primitive: Primitive, inputs: Iterable[Tensor | None]) -> Non
 def backward(
     roots: list[tuple[Edge, Array]], *, retain_graph: bool, targets: frozenset[Edge] | None
 ) -> dict[Edge, Array]:
-    """Play the tape backwards from the roots; return the gradient of every leaf, or of the targets alone.
+    """Play the tape backwards from the roots; add to the gradient of every leaf, or return those of the targets.
 
     Arrays returned belong to the caller. With targets, only what lies between them and the roots is played. With
     retain_graph the saved arrays stay (and kernels work on copies), so that a second backward can follow; without it
@@ -240,9 +240,23 @@ def backward(
                 gradients[edge] = as_array(np.add(old, dx))
                 owned.add(edge)
         del dy, dxs, dx, saved
-    for edge, g in gradients.items():
-        found[edge] = g if edge in owned else np.array(g)
+    for leaf, g in gradients.items():
+        if targets is None:
+            _leave(leaf, g, leaf in owned)  # type: ignore[arg-type]
+        else:
+            found[leaf] = g if leaf in owned else g.copy()
     return found
+
+
+def _leave(leaf: Tensor, g: Array, ours: bool) -> None:
+    """Add g to what the leaf has. The first one gets an array of the leaf's own, or its part of a larger buffer."""
+    if leaf._grad is not None:
+        np.add(leaf._grad.array, g, out=leaf._grad.array)
+    elif leaf._place is not None:
+        leaf._place[...] = g
+        leaf.grad = tensor.wrap(leaf._place)
+    else:
+        leaf.grad = tensor.wrap(g if ours else g.copy())
 
 
 def _wrong_shape(primitive: Primitive, dx: Array, shape: tuple[int, ...]) -> RuntimeError:
@@ -297,7 +311,7 @@ _age = operator.attrgetter("order")
 
 def _retain(t: Tensor | None, dy: Array) -> None:
     if t is not None:
-        t.grad = tensor.wrap(np.array(dy) if t.grad is None else t.grad.array + dy)
+        t.grad = tensor.wrap(dy.copy() if t.grad is None else t.grad.array + dy)
 
 
 # ------------------------------------------------------------------------------------- in-place writes

@@ -45,6 +45,7 @@ class Tensor:
     __array_ufunc__ = None  # numpy_array * tensor asks the Tensor
 
     array: Array
+    _place: Array | None = None  # where backward is to leave the gradient of a leaf: part of a larger buffer
     _grad: Tensor | None
     _node: tape.Node | None
     _requires_grad: builtins.bool

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tinytensor.creation import zeros
 from tinytensor.tensor import Tensor
+
+if TYPE_CHECKING:
+    from tinytensor.nn.flat import Flat
 
 
 class Parameter(Tensor):
@@ -13,6 +16,8 @@ class Parameter(Tensor):
 
     It shares the memory of `data`. RuntimeError where requires_grad and data is not floating point.
     """
+
+    _flat: Flat | None = None  # what its array and its gradient are parts of
 
     def __init__(self, data: Tensor | None = None, requires_grad: bool = True) -> None:
         self.array = (zeros(0) if data is None else data).array

@@ -9,6 +9,7 @@ import numpy as np
 
 from tinytensor.backend import array_module
 from tinytensor.creation import tensor
+from tinytensor.nn import flat
 from tinytensor.subset import outside
 from tinytensor.tensor import Tensor, wrap
 
@@ -53,7 +54,7 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -
 
 def _gradients(parameters: Tensor | Iterable[Tensor]) -> list[np.ndarray]:
     chosen = [parameters] if isinstance(parameters, Tensor) else parameters
-    return [p.grad.array for p in chosen if p.grad is not None]
+    return flat.gradients(chosen)
 
 
 __getattr__ = outside("tinytensor.nn.utils")

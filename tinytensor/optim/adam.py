@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
-from tinytensor.backend import Array, array_module
+from tinytensor.backend import Array, array_module, vector
 from tinytensor.creation import tensor
+from tinytensor.nn.flat import Flat, fits
 from tinytensor.optim.optimizer import Optimizer
-from tinytensor.tensor import wrap
+from tinytensor.tensor import Tensor, wrap
 
 
 def adam_update(
@@ -76,7 +78,8 @@ def adamw_update(
 class Adam(Optimizer):
     """Steps of about lr in each coordinate; weight_decay · p is added to the gradient.
 
-    There is one implementation, so `fused` may be True, False or None and changes nothing.
+    With fused=True each group becomes `nn.flat.Flat`, and is updated as one vector where it took one parameter after
+    another; the numbers are the same. Gradients then lie in a buffer that the next backward overwrites.
     NotImplementedError for amsgrad=True.
     """
 
@@ -95,7 +98,14 @@ class Adam(Optimizer):
         fused: bool | None = None,
     ) -> None:
         defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
+        self._moments: dict[Flat, tuple[Array, Array, list[Tensor]]] = {}
         super().__init__(params, {**defaults, "amsgrad": amsgrad, "fused": fused})
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        super().add_param_group(param_group)
+        group = self.param_groups[-1]
+        if group["fused"] and fits(group["params"]):
+            Flat(group["params"])
 
     def _check(self, group: dict[str, Any]) -> None:
         super()._check(group)
@@ -113,6 +123,37 @@ class Adam(Optimizer):
         beta1, beta2 = group["betas"]
         return {**settings, "beta1": float(beta1), "beta2": float(beta2)}
 
+    def _update_group(self, params: list[Any], settings: dict[str, Any]) -> None:
+        flat = getattr(params[0], "_flat", None) if params else None
+        if flat is None or params != flat.parameters or not flat.complete():
+            return super()._update_group(params, settings)
+        m, v, _ = self._moments_of(flat)
+        steps = {self.state[p]["step"].item() for p in params}
+        if len(steps) > 1:
+            return super()._update_group(params, settings)
+        step = steps.pop() + 1
+        for p in params:
+            self.state[p]["step"].array.fill(step)
+        update = functools.partial(self.update, step=step, **settings)
+        self._in_blocks(update, self.scratch, flat.data, flat.grad, m, v)
+
+    def _moments_of(self, flat: Flat) -> tuple[Array, Array, list[Tensor]]:
+        """Both moments of all parameters as vectors, of which the states of the single ones are parts."""
+        if flat in self._moments and all(
+            self.state[p].get("exp_avg_sq") is own for p, own in zip(flat.parameters, self._moments[flat][2])
+        ):
+            return self._moments[flat]
+        m, v = (vector(flat.data.size, flat.data) for _ in range(2))
+        for p, *parts in zip(flat.parameters, flat.parts(m), flat.parts(v)):
+            state = self.state[p]
+            state.setdefault("step", tensor(0.0))
+            for name, part in zip(("exp_avg", "exp_avg_sq"), parts):
+                if name in state:
+                    part[...] = state[name].array
+                state[name] = wrap(part)
+        self._moments[flat] = m, v, [self.state[p]["exp_avg_sq"] for p in flat.parameters]
+        return self._moments[flat]
+
     def _update(self, p: Array, g: Array, state: dict[str, Any], settings: dict[str, Any]) -> None:
         if not state:
             state["step"] = tensor(0.0)
@@ -120,9 +161,8 @@ class Adam(Optimizer):
                 state[name] = wrap(array_module(p).zeros_like(p))
         step = state["step"].item() + 1
         state["step"].array.fill(step)
-        m, v = state["exp_avg"].array, state["exp_avg_sq"].array
-        for piece in self._pieces(self.scratch, p, g, m, v):
-            self.update(*piece, step=step, **settings)
+        update = functools.partial(self.update, step=step, **settings)
+        self._in_blocks(update, self.scratch, p, g, state["exp_avg"].array, state["exp_avg_sq"].array)
 
 
 class AdamW(Adam):

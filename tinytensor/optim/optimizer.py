@@ -1,12 +1,13 @@
 """What all optimizers share: parameter groups, state, and saving both.
 
-An update is a plain function on arrays that works in place. `_pieces` feeds it large parameters
+An update is a plain function on arrays that works in place. `_in_blocks` feeds it large parameters
 block by block, so that all its passes but the first find their operands in the cache, and lends it
 scratch arrays that live as long as the optimizer: a step of SGD, Adam and AdamW allocates nothing.
 """
 
 from __future__ import annotations
 
+import threading
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -40,6 +41,7 @@ class Optimizer:
         self.state: defaultdict[Tensor, dict[str, Any]] = defaultdict(dict)
         self.param_groups: list[dict[str, Any]] = []
         self._scratch: dict[Any, list[Array]] = {}
+        self.map: Callable[..., Iterable[Any]] = map  # runs the blocks: a thread pool's runs them in parallel
         groups = list(params)
         if not groups:
             raise ValueError("optimizer got an empty parameter list")
@@ -98,12 +100,16 @@ class Optimizer:
             with enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            settings = self._settings(group)
-            for p in group["params"]:
-                if p.grad is not None:
-                    note_write(p.array)  # a forward before this step can have no backward after it
-                    self._update(p.array, p.grad.array, self.state[p], settings)
+            changed = [p for p in group["params"] if p.grad is not None]
+            for p in changed:
+                note_write(p.array)  # a forward before this step can have no backward after it
+            self._update_group(changed, self._settings(group))
         return loss
+
+    def _update_group(self, params: list[Any], settings: dict[str, Any]) -> None:
+        """Update these parameters, one by one."""
+        for p in params:
+            self._update(p.array, p.grad.array, self.state[p], settings)
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients, or fill them with zeros."""
@@ -114,18 +120,24 @@ class Optimizer:
                 elif p.grad is not None:
                     p.grad.zero_()
 
-    def _pieces(self, scratch: int, p: Array, *others: Array) -> Iterable[tuple[Array, ...]]:
-        """(p, *others) piece by piece, each with that many scratch arrays of its shape."""
+    def _in_blocks(self, update: Callable[..., None], scratch: int, p: Array, *others: Array) -> None:
+        """update(p, *others, *scratch arrays of p's shape): block by block, if they are large and on the host."""
         arrays = (p, *others)
         small = p.size <= BLOCK or not isinstance(p, np.ndarray)
         if small or not all(x.flags.c_contiguous for x in arrays):
-            return [(*arrays, *self._spare(scratch, p, p.shape))]
-        flat, spare = [x.reshape(-1) for x in arrays], self._spare(scratch, p, (BLOCK,))
-        return ((*(x[i : i + BLOCK] for x in flat), *(x[: p.size - i] for x in spare)) for i in range(0, p.size, BLOCK))
+            return update(*arrays, *self._spare(scratch, p, p.shape))
+        flat = [x.reshape(-1) for x in arrays]
+
+        def block(start: int) -> None:
+            piece = [x[start : start + BLOCK] for x in flat]
+            update(*piece, *(x[: len(piece[0])] for x in self._spare(scratch, p, (BLOCK,))))
+
+        for _ in self.map(block, range(0, p.size, BLOCK)):
+            pass
 
     def _spare(self, count: int, p: Array, shape: tuple[int, ...]) -> list[Array]:
-        """Scratch arrays for p: made once for each shape."""
-        key = (type(p), p.dtype, shape)
+        """Scratch arrays for p: made once for each shape and thread."""
+        key = (type(p), p.dtype, shape, threading.get_ident())
         if key not in self._scratch:
             self._scratch[key] = [array_module(p).empty(shape, p.dtype) for _ in range(count)]
         return self._scratch[key]

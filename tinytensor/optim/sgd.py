@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 from typing import Any
 
@@ -87,10 +88,8 @@ class SGD(Optimizer):
     def _update(self, p: Array, g: Array, state: dict[str, Any], settings: dict[str, Any]) -> None:
         first = state.get("momentum_buffer") is None
         if not settings["momentum"]:
-            for p_, g_, d, s in self._pieces(2, p, g):
-                sgd_update(p_, g_, None, d, s, first=first, **settings)
-            return
+            update = lambda p, g, d, s: sgd_update(p, g, None, d, s, first=first, **settings)  # noqa: E731
+            return self._in_blocks(update, 2, p, g)
         if first:
             state["momentum_buffer"] = wrap(array_module(p).zeros_like(p))
-        for p_, g_, b, d, s in self._pieces(2, p, g, state["momentum_buffer"].array):
-            sgd_update(p_, g_, b, d, s, first=first, **settings)
+        self._in_blocks(functools.partial(sgd_update, first=first, **settings), 2, p, g, state["momentum_buffer"].array)

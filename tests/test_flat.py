@@ -1,0 +1,177 @@
+"""Parameters in one buffer (nn.flat, AdamW(fused=True)): the same numbers as parameter by parameter, bit for bit."""
+
+import copy
+
+import numpy as np
+import pytest
+
+import tinytensor as tt
+from tinytensor import nn, optim
+from tinytensor.nn.flat import Flat, gradients
+
+
+def make_model():
+    tt.manual_seed(0)
+    return nn.Sequential(nn.Linear(5, 7), nn.LayerNorm(7), nn.Linear(7, 3))
+
+
+def train(model, optimizer, steps, frozen=()):
+    generator = tt.Generator().manual_seed(1)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        model(tt.randn(4, 5, generator=generator)).square().sum().backward()
+        for name in frozen:
+            dict(model.named_parameters())[name].grad = None
+        optimizer.step()
+
+
+def groups(model):
+    parameters = list(model.parameters())
+    return [{"params": parameters[::2], "weight_decay": 0.3}, {"params": parameters[1::2], "weight_decay": 0.0}]
+
+
+def pair(kind=optim.AdamW):
+    models = make_model(), make_model()
+    return [(model, kind(groups(model), lr=0.01, fused=fused)) for model, fused in zip(models, (True, False))]
+
+
+def assert_same(fused, plain):
+    (a, optimizer_a), (b, optimizer_b) = fused, plain
+    for (name, p), q in zip(a.named_parameters(), b.parameters(), strict=True):
+        np.testing.assert_array_equal(p.array, q.array, err_msg=name)
+        assert optimizer_a.state[p].keys() == optimizer_b.state[q].keys()
+        for key in optimizer_a.state[p]:
+            np.testing.assert_array_equal(
+                optimizer_a.state[p][key].array, optimizer_b.state[q][key].array, err_msg=f"{name} {key}"
+            )
+
+
+@pytest.mark.parametrize("kind", [optim.Adam, optim.AdamW])
+def test_a_fused_step_is_the_steps_of_the_single_parameters(kind, monkeypatch):
+    monkeypatch.setattr(optim.optimizer, "BLOCK", 16)  # several blocks, the last one shorter
+    fused, plain = pair(kind)
+    train(*fused, 5)
+    train(*plain, 5)
+    assert all(p._flat.complete() for p in fused[0].parameters())
+    assert_same(fused, plain)
+
+
+def test_one_update_serves_a_whole_group(monkeypatch):
+    (model, optimizer), _ = pair()
+    sizes = []
+    update = type(optimizer).update
+    monkeypatch.setattr(
+        type(optimizer), "update", staticmethod(lambda p, *rest, **kw: (sizes.append(p.size), update(p, *rest, **kw)))
+    )
+    train(model, optimizer, 1)
+    assert sizes == [sum(p.numel() for p in group["params"]) for group in optimizer.param_groups]
+
+
+def test_a_parameter_without_gradient_is_left_alone():
+    fused, plain = pair()
+    for model, optimizer in (fused, plain):
+        train(model, optimizer, 2)
+        train(model, optimizer, 2, frozen=["0.weight", "1.bias"])
+        train(model, optimizer, 2)  # the steps differ from now on
+    assert fused[1].state[fused[0][0].weight]["step"].item() == 4
+    assert_same(fused, plain)
+
+
+def test_an_array_that_was_exchanged_is_updated_all_the_same():
+    fused, plain = pair()
+    for model, optimizer in (fused, plain):
+        train(model, optimizer, 2)
+        model[2].weight.data = model[2].weight.data * 2
+        train(model, optimizer, 2)
+    assert_same(fused, plain)
+
+
+def test_a_gradient_of_the_users_own_is_taken():
+    fused, plain = pair()
+    for model, optimizer in (fused, plain):
+        train(model, optimizer, 1)
+        model[0].bias.grad = tt.ones(7)
+        optimizer.step()
+    assert_same(fused, plain)
+
+
+def test_state_is_saved_and_restored_across_both_kinds():
+    fused, plain = pair()
+    train(*fused, 3)
+    train(*plain, 3)
+    crossed = fused[1].state_dict(), plain[1].state_dict()
+    plain[1].load_state_dict(crossed[0])
+    fused[1].load_state_dict(crossed[1])
+    train(*fused, 3)
+    train(*plain, 3)
+    assert_same(fused, plain)
+
+
+def test_gradients_accumulate_and_are_forgotten():
+    p = nn.Parameter(tt.tensor([1.0, 2.0]))
+    flat = Flat([p, nn.Parameter(tt.zeros(3))])
+    (p * 3).sum().backward()
+    (p * 4).sum().backward()
+    assert p.grad.array is flat.gradients[0]
+    np.testing.assert_array_equal(flat.grad, [7, 7, 0, 0, 0])
+    p.grad = None
+    (p * 2).sum().backward()
+    np.testing.assert_array_equal(flat.grad, [2, 2, 0, 0, 0])
+
+
+def test_clipping_scales_the_vector():
+    p, q = nn.Parameter(tt.ones(1)), nn.Parameter(tt.ones(1))
+    flat = Flat([p, q])
+    (3 * p.sum() + 4 * q.sum()).backward()
+    norm = nn.utils.clip_grad_norm_([p, q], 1.0)
+    assert norm.item() == pytest.approx(5)
+    np.testing.assert_allclose(flat.grad, [0.6, 0.8], rtol=1e-6)
+
+
+def test_a_write_is_dated_for_its_own_parameter():
+    p, q = nn.Parameter(tt.ones(2)), nn.Parameter(tt.ones(2))
+    Flat([p, q])
+    first, second = (p * p).sum(), (q * q).sum()
+    with tt.no_grad():
+        p.mul_(2)
+    second.backward()
+    with pytest.raises(RuntimeError, match="inplace"):
+        first.backward()
+
+
+def test_a_copy_of_the_model_is_on_its_own():
+    model, optimizer = pair()[0]
+    twin = copy.deepcopy(model)
+    train(model, optimizer, 1)
+    assert all(p._flat is None for p in twin.parameters())
+    assert not any(np.shares_memory(p.array, q.array) for p, q in zip(model.parameters(), twin.parameters()))
+
+
+def test_gradients_come_as_one_vector_only_where_all_are_there():
+    p, q, r = (nn.Parameter(tt.ones(n)) for n in (2, 3, 4))
+    flat = Flat([p, q])
+    (p.sum() + q.sum() + r.sum()).backward()
+    assert [g.size for g in gradients([p, q, r])] == [5, 4]
+    assert gradients([r, q, p])[0] is flat.grad
+    assert [g.size for g in gradients([p, r])] == [2, 4]
+    q.grad = None
+    assert [g.size for g in gradients([p, q, r])] == [2, 4]
+
+
+def test_what_does_not_fit_stays_apart():
+    p, q = nn.Parameter(tt.ones(2)), nn.Parameter(tt.ones(2, dtype=tt.float64))
+    optimizer = optim.AdamW([p, q], fused=True)
+    (p.sum() + q.sum()).backward()
+    optimizer.step()
+    assert p._flat is None
+    assert p.grad is not None
+
+
+def test_sharing_data_with_gradients_of_its_own():
+    p, q = nn.Parameter(tt.tensor([1.0, 2.0])), nn.Parameter(tt.zeros(2))
+    flat = Flat([p])
+    twin = Flat([q], like=flat)
+    (q * q).sum().backward()
+    assert q.array is p.array
+    np.testing.assert_array_equal(twin.grad, [2, 4])
+    np.testing.assert_array_equal(flat.grad, [0, 0])

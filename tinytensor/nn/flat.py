@@ -1,0 +1,61 @@
+"""Parameters end to end in one buffer, and their gradients in another: what is done to all is one vector operation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from tinytensor.backend import Array, part_of, vector
+from tinytensor.nn.parameter import Parameter
+from tinytensor.tensor import Tensor
+
+
+class Flat:
+    """Moves Parameters into one buffer, `data`, and lets backward leave their gradients in another, `grad`.
+
+    With `like`, the Flat of another model, they take over its values and share its data: one set of weights, with
+    gradients of their own.
+    """
+
+    def __init__(self, parameters: Sequence[Any], like: Flat | None = None) -> None:
+        self.parameters: list[Any] = list(parameters)
+        arrays: list[Array] = [p.array for p in parameters]
+        count = sum(x.size for x in arrays)
+        self.data: Array = vector(count, arrays[0]) if like is None else like.data
+        self.values: list[Array] = self.parts(self.data) if like is None else like.values
+        self.grad: Array = vector(count, arrays[0])
+        self.gradients: list[Array] = self.parts(self.grad)
+        for p, value, gradient, array in zip(parameters, self.values, self.gradients, arrays, strict=True):
+            if like is None:
+                value[...] = array
+            p.array, p.grad, p._flat, p._place = value, None, self, gradient
+
+    def parts(self, buffer: Array) -> list[Array]:
+        """What belongs to each parameter in a buffer for all of them."""
+        parts, start = [], 0
+        for p in self.parameters:
+            parts.append(part_of(buffer, start, p.array.shape))
+            start += p.array.size
+        return parts
+
+    def complete(self) -> bool:
+        """Whether all is in the buffers: no gradient is missing, no array was exchanged for another."""
+        return all(
+            p.array is value and p.grad is not None and p.grad.array is gradient
+            for p, value, gradient in zip(self.parameters, self.values, self.gradients, strict=True)
+        )
+
+
+def fits(parameters: Sequence[Tensor]) -> bool:
+    """Whether they can be made Flat: Parameters of one dtype on one device, and in no other Flat."""
+    kinds = {(p.array.dtype, str(p.device)) for p in parameters}
+    return len(kinds) == 1 and all(isinstance(p, Parameter) and p._flat is None for p in parameters)
+
+
+def gradients(parameters: Iterable[Any]) -> list[Array]:
+    """The gradients there are. Those of a Flat come as one vector, if it is complete and all its parameters are here."""
+    chosen = [p for p in parameters if p.grad is not None]
+    flats = {p._flat: None for p in chosen if isinstance(p, Parameter) and p._flat is not None}  # a set in order
+    whole = [flat for flat in flats if flat.complete() and set(chosen).issuperset(flat.parameters)]
+    joined = {p for flat in whole for p in flat.parameters}
+    return [flat.grad for flat in whole] + [p.grad.array for p in chosen if p not in joined]
