@@ -99,6 +99,13 @@ def apply(primitive: Primitive, *inputs: Tensor | None, **static: Any) -> Tensor
     """
     if "cupy" in sys.modules:
         _check_devices(primitive, inputs)
+    edges = None
+    if _mode.enabled:
+        if _orphans:
+            _check_constants(inputs)
+        edges = edges_of(inputs)
+    if primitive.takes_recorded:
+        static["recorded"] = edges is not None
     try:
         output, saved = _mode.quiet.run(primitive.forward, *[None if t is None else t.array for t in inputs], **static)
     except RuntimeError as error:
@@ -109,20 +116,18 @@ def apply(primitive: Primitive, *inputs: Tensor | None, **static: Any) -> Tensor
         ) from None
     except ValueError as error:
         raise _shape_error(primitive, inputs, error) from error
-    node = None
-    if _mode.enabled:
-        if _orphans:
-            _check_constants(inputs)
-        edges = edges_of(inputs)
-        if edges is not None:
-            node = Node(primitive, edges, saved, () if type(output) is tuple else output.shape)
     if type(output) is tuple:
-        count = len(output)
-        return tuple(  # type: ignore[return-value]
-            tensor.wrap(y, None if node is None else Node(None, (node,), (i, count), y.shape))
-            for i, y in enumerate(output)
-        )
-    return tensor.wrap(output, node)
+        return _several(primitive, edges, output, saved)  # type: ignore[return-value]
+    return tensor.wrap(output, None if edges is None else Node(primitive, edges, saved, output.shape))
+
+
+def _several(
+    primitive: Primitive, edges: tuple[Edge | None, ...] | None, outputs: tuple[Array, ...], saved: tuple[Any, ...]
+) -> tuple[Tensor, ...]:
+    if edges is None:
+        return tuple([tensor.wrap(y) for y in outputs])
+    node = Node(primitive, edges, saved, ())
+    return tuple([tensor.wrap(y, Node(None, (node,), (i, len(outputs)), y.shape)) for i, y in enumerate(outputs)])
 
 
 def edges_of(inputs: Iterable[Tensor | None]) -> tuple[Edge | None, ...] | None:

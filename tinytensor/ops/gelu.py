@@ -1,11 +1,11 @@
 """GELU: y = x Φ(x), where Φ is the normal distribution function; and its approximation with tanh.
 
 exact    Φ(x) = (1 + erf(x/√2)) / 2                     dy/dx = Φ + x φ(x),   φ(x) = e^(−x²/2) / √(2π)
-tanh     s = (1 + tanh u) / 2 = σ(2u),                  dy/dx = s + x s (1 − s) 2u′
+tanh     s = (1 + tanh u) / 2 = σ(2u),                  dy/dx = s + y (1 − s) 2u′
          u = √(2/π) (x + 0.044715 x³)                   u′ = √(2/π) (1 + 3 · 0.044715 x²)
 
-Writing the tanh form with its gate s, by one exp instead of the tanh, saves a third of the time; the backward needs s
-and x, and no exponential.
+The tanh form finds the derivative on its way, where x² and s are at hand. Then one array is saved where x and s would be
+two, and the backward is one product.
 Source: Hendrycks and Gimpel, "Gaussian Error Linear Units", 2016, arXiv:1606.08415, section 2.
 """
 
@@ -24,27 +24,26 @@ ROOT = math.sqrt(2 / math.pi)  # Python floats: an np.float64 scalar would promo
 CUBIC = 0.044715
 
 
-def gelu_tanh_forward(x: Array) -> Any:
+def gelu_tanh_forward(x: Array, *, recorded: bool = True) -> Any:
     s = np.multiply(x, x, out=np.empty_like(x))
-    s *= -2 * ROOT * CUBIC
-    s += -2 * ROOT
-    s *= x  # −2u
-    np.exp(s, out=s)  # ∞ below x = −10, where 1 / (1 + ∞) is the 0 that is right
-    s += 1
-    np.reciprocal(s, out=s)
-    return x * s, (x, s)
+    s *= ROOT * CUBIC
+    derivative = s * 6 if recorded else None
+    s += ROOT
+    s *= x  # u
+    np.tanh(s, out=s)
+    s *= 0.5
+    s += 0.5
+    y = x * s
+    if derivative is not None:
+        derivative += 2 * ROOT  # 2u′
+        derivative *= y
+        derivative *= 1 - s
+        derivative += s
+    return y, (derivative,)
 
 
-def gelu_tanh_backward(dy: Array, x: Array, s: Array) -> Any:
-    dx = x * x
-    dx *= 6 * ROOT * CUBIC
-    dx += 2 * ROOT
-    dx *= x  # x · 2u′
-    dx *= 1 - s
-    dx += 1
-    dx *= s  # s + x s (1 − s) 2u′
-    dx *= dy
-    return (dx,)
+def gelu_tanh_backward(dy: Array, derivative: Array) -> Any:
+    return (dy * derivative,)
 
 
 def gelu_forward(x: Array) -> Any:

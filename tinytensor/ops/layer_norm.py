@@ -41,13 +41,15 @@ def layer_norm_backward(dy: Array, xhat: Array, rstd: Array, w: Array | None, ha
     shape, n = dy.shape, xhat.shape[1]
     xp = array_module(dy)
     dy = dy.reshape(-1, n)
-    dw = None if w is None else np.einsum("ij,ij->j", dy, xhat).reshape(w.shape)
-    db = (xp.ones(len(dy), dy.dtype) @ dy).reshape(w.shape if w is not None else (n,)) if has_bias else None
-    dx = dy.copy() if w is None else dy * w.reshape(n)
-    mean = dx @ xp.ones(n, dy.dtype)
-    mean *= 1 / n
-    along = np.einsum("ij,ij->i", dx, xhat)  # how far dŷ points along x̂
+    each_row, weight = xp.ones(len(dy), dy.dtype), xp.ones(n, dy.dtype) if w is None else w.reshape(n)
+    product = dy * xhat
+    dw = None if w is None else (each_row @ product).reshape(w.shape)
+    db = (each_row @ dy).reshape(w.shape if w is not None else (n,)) if has_bias else None
+    along = product @ weight  # how far dŷ points along x̂; a sum by BLAS, as all here
     along *= 1 / n
+    mean = dy @ weight
+    mean *= 1 / n
+    dx = dy.copy() if w is None else np.multiply(dy, weight, out=product)
     dx -= mean[:, None]
     xhat *= along[:, None]
     dx -= xhat
