@@ -84,6 +84,13 @@ print(nn is torch.nn, save is torch.serialization.save, autocast is torch.amp.au
     assert out.split("\n")[:4] == ["True False", "True", "True True", "True True True True"]
 
 
+def test_a_program_starts_without_what_it_may_not_use() -> None:
+    code = "import sys, gpt.train, gpt.generate, gpt.evaluate; print(*sys.modules)"
+    loaded = set(python("-c", code)[0].split())
+    assert "safetensors" in loaded
+    assert not loaded.intersection({"matplotlib", "pooch", "requests", "torch", "tqdm", "tinytensor.gradcheck.table"})
+
+
 def test_it_trains_without_them() -> None:
     out, _ = python(
         "-W", "error", "-c",
