@@ -97,7 +97,7 @@ CALLS: dict[str, Callable[..., Any]] = {
 
 def public_names() -> set[str]:
     """All that a user may call: "torch.exp", "Tensor.exp", "Tensor.__add__", "F.gelu", "init.ones_", "nn.Linear" …"""
-    names = {f"torch.{n}" for n, f in vars(tt).items() if n[0] != "_" and callable(f)}
+    names = {f"torch.{n}" for n in dir(tt) if n[0] != "_" and callable(getattr(tt, n))}
     names |= {f"Tensor.{n}" for n in vars(tt.Tensor) if n[0] != "_" or (n[:2] == "__" and n not in STRUCTURE)}
     names |= {f"F.{n}" for n in tt.nn.functional.__all__}
     names |= {f"nn.{n}" for n in tt.nn.__all__ if isinstance(getattr(tt.nn, n), type)}

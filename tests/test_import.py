@@ -50,6 +50,47 @@ def test_importing_it_imports_none_of_the_optional_packages() -> None:
     assert out.split("\n")[:2] == ["[]", "True"]
 
 
+# What takes long to import, or is asked for by few scripts.
+LATER = (
+    "tinytensor.accelerator", "tinytensor.amp", "tinytensor.autograd", "tinytensor.backends", "tinytensor.cuda",
+    "tinytensor.distributed", "tinytensor.gradcheck", "tinytensor.nn", "tinytensor.optim", "tinytensor.serialization",
+    "tinytensor.utils", "argparse", "dataclasses", "json", "logging", "numpy.random", "random", "secrets", "tempfile",
+    "uuid",
+)  # fmt: skip
+
+
+def test_importing_it_imports_no_more_than_tensors() -> None:
+    code = "import sys, numpy; before = set(sys.modules); import tinytensor; print(*set(sys.modules) - before)"
+    loaded = set(python("-c", code)[0].split())
+    assert "tinytensor.tensor" in loaded
+    assert not loaded.intersection(LATER)
+
+
+def test_the_rest_comes_when_it_is_asked_for() -> None:
+    """As an attribute, by `from`, and under `dir`; a name that is not there stays an AttributeError."""
+    out, _ = python(
+        "-W", "error", "-c",
+        """
+import sys
+import tinytensor as torch
+rooms = ["accelerator", "amp", "autograd", "backends", "cuda", "distributed", "nn", "optim", "serialization", "utils"]
+print({*rooms, "load", "save", "autocast", "ones", "no_grad"} <= {*dir(torch)}, hasattr(torch, "fft"))
+print(all(getattr(torch, room) is sys.modules[f"tinytensor.{room}"] for room in rooms))
+print(torch.cuda.amp is sys.modules["tinytensor.cuda.amp"], torch.utils.data is sys.modules["tinytensor.utils.data"])
+from tinytensor import autocast, nn, save
+print(nn is torch.nn, save is torch.serialization.save, autocast is torch.amp.autocast, "nn" in vars(torch))
+""",
+    )  # fmt: skip
+    assert out.split("\n")[:4] == ["True False", "True", "True True", "True True True True"]
+
+
+def test_a_program_starts_without_what_it_may_not_use() -> None:
+    code = "import sys, gpt.train, gpt.generate, gpt.evaluate; print(*sys.modules)"
+    loaded = set(python("-c", code)[0].split())
+    assert "safetensors" in loaded
+    assert not loaded.intersection({"matplotlib", "pooch", "requests", "torch", "tqdm", "tinytensor.gradcheck.table"})
+
+
 def test_it_trains_without_them() -> None:
     out, _ = python(
         "-W", "error", "-c",

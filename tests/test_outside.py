@@ -62,7 +62,7 @@ def test_the_names_are_pytorchs() -> None:
     torch = pytest.importorskip("torch")
     own = {"Tensor.array", "GradcheckError"}
     for ours, theirs in ((tt, torch), (tt.nn, torch.nn), (F, torch.nn.functional), (tt.optim, torch.optim)):
-        names = getattr(ours, "__all__", [n for n in vars(ours) if not n.startswith("_")])
+        names = getattr(ours, "__all__", [n for n in dir(ours) if not n.startswith("_")])
         for name in names:
             if not isinstance(getattr(ours, name), ModuleType) and name not in ("NoReturn", "annotations", "builtins"):
                 assert hasattr(theirs, name) or name in own, f"{ours.__name__}.{name} is no name of PyTorch's"
@@ -193,7 +193,7 @@ ROOMS = [
 def public() -> Iterator[tuple[str, Any]]:
     """Every public function, class and method of the package's own, once: (name, object)."""
     seen: set[int] = set()
-    stack = [(f"{room.__name__}.{n}", v) for room in ROOMS for n, v in vars(room).items() if not n.startswith("_")]
+    stack = [(f"{room.__name__}.{n}", getattr(room, n)) for room in ROOMS for n in dir(room) if not n.startswith("_")]
     while stack:
         name, value = stack.pop()
         value = value.fget if isinstance(value, property) else value

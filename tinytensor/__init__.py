@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import builtins
 from math import e, inf, nan, pi
+from typing import TYPE_CHECKING
 
 # fmt: off
 # isort: off
@@ -42,15 +43,15 @@ from tinytensor.backend import device
 from tinytensor.dtypes import (
     bfloat16, bool, double, dtype, float, float16, float32, float64, half, int, int32, int64, long, uint8,
 )
-from tinytensor import accelerator, amp, autograd, backends, cuda, distributed, nn, optim, utils
-from tinytensor.amp import autocast
-from tinytensor.cuda import amp as _
-from tinytensor.serialization import load, save
 from tinytensor.settings import (
     compile, get_default_dtype, get_num_threads, set_default_device, set_default_dtype, set_float32_matmul_precision,
     set_num_threads, set_printoptions,
 )
 from tinytensor.subset import outside as _outside
+if TYPE_CHECKING:
+    from tinytensor import accelerator, amp, autograd, backends, cuda, distributed, nn, optim, serialization, utils
+    from tinytensor.amp import autocast
+    from tinytensor.serialization import load, save
 # isort: on
 # fmt: on
 
@@ -67,4 +68,12 @@ def numel(input: Tensor) -> builtins.int:
     return input.numel()
 
 
-__getattr__ = _outside("tinytensor")
+# What not every script needs is imported when it is first asked for.
+_rooms = ("accelerator", "amp", "autograd", "backends", "cuda", "distributed", "nn", "optim", "serialization", "utils")
+_later = {room: f"tinytensor.{room}" for room in _rooms}
+_later |= {"autocast": "tinytensor.amp", "load": "tinytensor.serialization", "save": "tinytensor.serialization"}
+__getattr__ = _outside("tinytensor", _later)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_later})

@@ -6,8 +6,9 @@ are drawn on the host and then moved, so one seed gives the same model on NumPy 
 
 from __future__ import annotations
 
-import secrets
+import os
 import threading
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,7 @@ class Generator:
 
     def seed(self) -> int:
         """Start a stream from a seed that nobody knows, and tell it."""
-        return self.manual_seed(secrets.randbits(63))._seed
+        return self.manual_seed(int.from_bytes(os.urandom(8), "little") >> 1)._seed
 
     def initial_seed(self) -> int:
         """The seed that this stream started from."""
@@ -53,8 +54,9 @@ class Generator:
 
 
 class _Default(threading.local):
-    def __init__(self) -> None:
-        self.generator = Generator()
+    @cached_property  # made when a thread first draws: NumPy's random numbers take a while to import
+    def generator(self) -> Generator:
+        return Generator()
 
 
 _default = _Default()

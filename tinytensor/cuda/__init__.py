@@ -49,4 +49,4 @@ __all__ = [
     "device_count", "empty_cache", "is_available", "is_bf16_supported", "manual_seed", "manual_seed_all", "synchronize",
 ]  # fmt: skip
 
-__getattr__ = outside("tinytensor.cuda")
+__getattr__ = outside("tinytensor.cuda", {"amp": "tinytensor.cuda.amp"})
