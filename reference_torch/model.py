@@ -52,10 +52,8 @@ class CausalSelfAttention(nn.Module):
         B, T, C = x.shape
         H, D = self.heads, C // self.heads
         past = 0 if cache is None else cache.length
-        q, k, v = self.qkv(x).split(C, dim=2)  # 3 of (B, T, C)
-        q = q.view(B, T, H, D).transpose(1, 2)  # (B, H, T, D)
-        k = k.view(B, T, H, D).transpose(1, 2)  # (B, H, T, D)
-        v = v.view(B, T, H, D).transpose(1, 2)  # (B, H, T, D)
+        qkv = self.qkv(x).view(B, T, 3 * H, D).transpose(1, 2)  # (B, T, 3C) -> (B, 3H, T, D)
+        q, k, v = qkv.split(H, dim=1)  # 3 of (B, H, T, D)
         if self.positions == "rotary":
             q, k = rotary(q, past), rotary(k, past)
         if cache is not None:
