@@ -8,17 +8,19 @@ from __future__ import annotations
 import argparse
 import random
 import sys
+from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from gpt.cache import Cache
 from gpt.checkpoint import load
 from gpt.cli import Parser, command
 from gpt.config import COUNT, FRACTION, NOT_NEGATIVE, SEED, SIZE, Rule
 from gpt.model import GPT, Bigram
 from gpt.parallel import one_blas_thread
 from gpt.tokenizer import CharTokenizer
-from tinytensor import Generator, Tensor, multinomial, no_grad, softmax, tensor
+from tinytensor import Generator, Tensor, inference_mode, multinomial, softmax, tensor
 from tinytensor.backend import keep_freed_memory
 
 
@@ -54,22 +56,33 @@ def sample(
     top_k: int | None = None,
     top_p: float | None = None,
     generator: Generator | None = None,
+    use_cache: bool = True,
 ) -> Iterator[int]:
     """Yield n tokens after the prompt `ids` (at least one), each drawn from the model's prediction.
 
-    The model sees the last `context` tokens. Temperature 0 takes the most probable token.
+    Temperature 0 takes the most probable. A cache lets a token go through the model once; when it is full, it begins
+    again with its last half: from there on a prediction sees a half to the whole of the context. Without a cache, each
+    sees the last `context` tokens, and all of them are computed for each.
     """
-    device = next(model.parameters()).device
-    window = list(ids)[-model.config.context :]
+    device, context = next(model.parameters()).device, model.config.context
+    window = deque(ids, maxlen=context)
+    cache = Cache(context) if use_cache else None
+    new = list(window)  # what the model has not seen, or has forgotten
     model.eval()
     for _ in range(n):
-        with no_grad():
-            logits, _ = model(tensor([window], device=device))  # (1, T, V)
-        tokens, probabilities = candidates(logits[0, -1].cpu(), temperature, top_k, top_p)
-        rank = multinomial(probabilities, 1, generator=generator)  # (1,)
-        token = int(tokens[rank].item())
+        with inference_mode():
+            logits, _ = model(tensor([new], device=device), cache=cache)  # (1, T, V)
+            tokens, probabilities = candidates(logits[0, -1].cpu(), temperature, top_k, top_p)
+            rank = multinomial(probabilities, 1, generator=generator)  # (1,)
+            token = int(tokens[rank].item())
         yield token
-        window = [*window, token][-model.config.context :]
+        window.append(token)
+        new = [token]
+        if cache is None:
+            new = list(window)
+        elif cache.length == context:
+            cache.clear()
+            new = list(window)[context // 2 :]
 
 
 def encode_prompt(tokenizer: CharTokenizer, prompt: str) -> list[int]:
@@ -107,6 +120,9 @@ def main(argv: list[str]) -> int:
     add("--top-p", type=number(float, FRACTION),
         help="only the most probable that together reach P (default: all)")  # fmt: skip
     add("--seed", type=number(int, SEED), help="repeats a text (default: a new one each time)")
+    add("--no-cache", action="store_true",
+        help="compute the whole context for each character: many times slower, and once the text is longer, each sees "
+        "all of its context, not a half to the whole")  # fmt: skip
     options = parser.parse_args(argv)
     keep_freed_memory()
 
@@ -115,8 +131,9 @@ def main(argv: list[str]) -> int:
     seed = random.randrange(2**63) if options.seed is None else options.seed
     generator = Generator().manual_seed(seed)
     print(options.prompt, end="", flush=True)
+    how = options.temperature, options.top_k, options.top_p
     with one_blas_thread():
-        for token in sample(model, ids, options.tokens, options.temperature, options.top_k, options.top_p, generator):
+        for token in sample(model, ids, options.tokens, *how, generator, use_cache=not options.no_cache):
             print(tokenizer.decode([token]), end="", flush=True)
     print()
     return 0

@@ -2,10 +2,12 @@
 
 Letters in the shape comments: B windows in the batch, T characters in a window, C width,
 H heads, D = C / H width of a head, V characters in the vocabulary.
+With a cache, T are the new characters, and S those that it has by then, the new ones included.
 """
 
 from __future__ import annotations
 
+from gpt.cache import Cache
 from gpt.config import GPTConfig
 from gpt.rotary import rotary
 from tinytensor import Tensor, arange, nn
@@ -21,9 +23,13 @@ class Bigram(nn.Module):
         self.embedding = nn.Embedding(config.vocab_size, config.width)
         self.head = nn.Linear(config.width, config.vocab_size)
 
-    def forward(self, ids: Tensor, targets: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+    def forward(
+        self, ids: Tensor, targets: Tensor | None = None, cache: Cache | None = None
+    ) -> tuple[Tensor, Tensor | None]:
         """Logits (B, T, V) for the character after each of ids (B, T); the loss, given targets."""
         x = self.embedding(ids)  # (B, T, C)
+        if cache is not None:
+            cache.length += ids.shape[1]  # there is nothing else to remember
         logits = self.head(x)  # (B, T, V)
         return logits, cross_entropy(logits, targets)
 
@@ -42,17 +48,21 @@ class CausalSelfAttention(nn.Module):
         self.qkv = nn.Linear(config.width, 3 * config.width, bias=config.bias)
         self.projection = nn.Linear(config.width, config.width, bias=config.bias)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, cache: Cache | None = None) -> Tensor:
         B, T, C = x.shape
         H, D = self.heads, C // self.heads
-        q, k, v = self.qkv(x).split(C, dim=2)  # 3 of (B, T, C)
-        q = q.view(B, T, H, D).transpose(1, 2)  # (B, H, T, D)
-        k = k.view(B, T, H, D).transpose(1, 2)  # (B, H, T, D)
-        v = v.view(B, T, H, D).transpose(1, 2)  # (B, H, T, D)
+        past = 0 if cache is None else cache.length
+        qkv = self.qkv(x).view(B, T, 3 * H, D).transpose(1, 2)  # (B, T, 3C) -> (B, 3H, T, D)
+        q, k, v = qkv.split(H, dim=1)  # 3 of (B, H, T, D)
         if self.positions == "rotary":
-            q, k = rotary(q), rotary(k)
+            q, k = rotary(q, past), rotary(k, past)
+        if cache is not None:
+            k, v = cache.extend(self, k, v)  # (B, H, S, D), S = past + T
+        mask = None
+        if past and T > 1:  # row t sees the past and up to t; is_causal means that only without a past
+            mask = x.new_ones(T, past + T).tril(past) == 1  # (T, S)
         dropout = self.dropout if self.training else 0.0
-        y = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=True)
+        y = F.scaled_dot_product_attention(q, k, v, mask, dropout_p=dropout, is_causal=not past)
         y = y.transpose(1, 2).reshape(B, T, C)  # (B, H, T, D) -> (B, T, C)
         return F.dropout(self.projection(y), self.dropout, self.training)
 
@@ -82,8 +92,8 @@ class Block(nn.Module):
         self.feed_forward_norm = nn.LayerNorm(config.width, bias=config.bias)
         self.feed_forward = FeedForward(config)
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = x + self.attention(self.attention_norm(x))
+    def forward(self, x: Tensor, cache: Cache | None = None) -> Tensor:
+        x = x + self.attention(self.attention_norm(x), cache)
         x = x + self.feed_forward(self.feed_forward_norm(x))
         return x
 
@@ -119,17 +129,25 @@ class GPT(nn.Module):
         if self.config.tied:
             self.head.weight = self.embedding.weight
 
-    def forward(self, ids: Tensor, targets: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
-        """Logits (B, T, V) for the character after each of ids (B, T); the loss, given targets."""
+    def forward(
+        self, ids: Tensor, targets: Tensor | None = None, cache: Cache | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Logits (B, T, V) for the character after each of ids (B, T); the loss, given targets.
+
+        With a cache, ids go on from what it has, and it then has them as well: no character is computed twice.
+        """
         T, context = ids.shape[1], self.config.context
-        if context < T:
-            raise ValueError(f"a window of {T} characters is longer than the context of {context}")
+        past = 0 if cache is None else cache.length
+        if context < past + T:
+            raise ValueError(f"a window of {past + T} characters is longer than the context of {context}")
         x = self.embedding(ids)  # (B, T, C)
         if self.config.positions == "learned":
-            x = x + self.position_embedding(arange(T, device=ids.device))  # (B, T, C) + (T, C)
+            x = x + self.position_embedding(arange(past, past + T, device=ids.device))  # (B, T, C) + (T, C)
         x = F.dropout(x, self.config.dropout, self.training)
         for block in self.blocks:
-            x = block(x)
+            x = block(x, cache)
+        if cache is not None:
+            cache.length += T
         logits = self.head(self.norm(x))  # (B, T, V)
         return logits, cross_entropy(logits, targets)
 

@@ -21,8 +21,8 @@ from tinytensor.primitive import primitive
 from tinytensor.tape import apply
 
 
-def rotary_forward(x: Array) -> Any:
-    turn = turns(x.shape[-2], x.shape[-1], complex_of(x.dtype), array_module(x))
+def rotary_forward(x: Array, *, start: int = 0) -> Any:
+    turn = turns(start, x.shape[-2], x.shape[-1], complex_of(x.dtype), array_module(x))
     return (as_complex(x) * turn).view(x.dtype), (turn,)
 
 
@@ -44,16 +44,22 @@ def complex_of(dtype: Any) -> Any:
     return np.result_type(dtype, np.complex64)
 
 
+def turns(start: int, length: int, width: int, dtype: Any, xp: Any) -> Array:
+    """e^(i θ) for `length` positions from `start` on and every pair, (T, D/2)."""
+    end = start + length
+    return table(1 << (end - 1).bit_length(), width, dtype, xp)[start:end]  # a power of two: a few tables serve all
+
+
 @lru_cache(maxsize=16)
-def turns(length: int, width: int, dtype: Any, xp: Any) -> Array:
-    """e^(i θ) for every position and pair, (T, D/2)."""
+def table(length: int, width: int, dtype: Any, xp: Any) -> Array:
+    """e^(i θ) for positions 0 … length − 1."""
     angles = np.arange(length)[:, None] * 10_000.0 ** (-np.arange(0, width, 2) / width)
     return xp.asarray(np.exp(1j * angles).astype(dtype))
 
 
-def rotary_composed(x: Any) -> Any:
+def rotary_composed(x: Any, *, start: int = 0) -> Any:
     """The same in real numbers: (a + ib)(cos θ + i sin θ), written out."""
-    turn = turns(*x.shape[-2:], complex_of(x.array.dtype), array_module(x.array))
+    turn = turns(start, x.shape[-2], x.shape[-1], complex_of(x.array.dtype), array_module(x.array))
     cos, sin = tensor(turn.real), tensor(turn.imag)  # (T, D/2)
     a, b = x[..., 0::2], x[..., 1::2]  # (…, T, D/2)
     return stack([a * cos - b * sin, a * sin + b * cos], -1).flatten(-2)  # (…, T, D)
@@ -65,6 +71,6 @@ ROTARY = primitive(
 )  # fmt: skip
 
 
-def rotary(x: Tensor) -> Tensor:
-    """x (…, T, D), D even, with every position's pairs turned by its angles."""
-    return apply(ROTARY, x)
+def rotary(x: Tensor, start: int = 0) -> Tensor:
+    """x (…, T, D), D even, with the pairs of positions start … start + T − 1 turned by their angles."""
+    return apply(ROTARY, x, start=start)

@@ -102,9 +102,10 @@ def _written(x: Any, index: Any, value: Any) -> Any:
     return y
 
 
-def _rotary(x: Any) -> Any:
+def _rotary(x: Any, start: int = 0) -> Any:
     t = _torch()
-    angles = t.arange(x.shape[-2])[:, None] * 10_000.0 ** (-t.arange(0, x.shape[-1], 2, dtype=t.float64) / x.shape[-1])
+    T, D = x.shape[-2:]
+    angles = t.arange(start, start + T)[:, None] * 10_000.0 ** (-t.arange(0, D, 2, dtype=t.float64) / D)
     cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
     a, b = x[..., 0::2], x[..., 1::2]
     return t.stack([a * cos - b * sin, a * sin + b * cos], -1).flatten(-2)
@@ -357,7 +358,7 @@ SAMPLES: dict[str, list[Sample]] = {
     "rotary": [
         Sample((normal(*shape),), _rotary, dtypes=("float64", "float32"))
         for shape in [(2, 5, 6), (1, 2, 3, 4), (3, 4), (1, 2), (0, 4), (2, 0, 2)]
-    ],
+    ] + [Sample((normal(2, 3, 4),), lambda x: _rotary(x, 6), {"start": 6}, dtypes=("float64", "float32"))],
     "dropout": [Sample((normal(*d.shape),), lambda x, d=d: x * _torch().from_numpy(d).to(x.dtype), {"mask": d})
                 for d in (DROP, DROP[0, :1], DROP[0, 1:2], DROP[:0])],
     "attention": [

@@ -39,7 +39,7 @@ def sizes(size: tuple[Any, ...]) -> tuple[int, ...]:
     """The sizes of f(2, 3) and of f((2, 3))."""
     if len(size) == 1 and not hasattr(size[0], "__index__"):
         size = tuple(size[0])
-    return tuple(operator.index(n) for n in size)
+    return tuple(map(operator.index, size))
 
 
 def checked(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -51,17 +51,17 @@ def checked(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 def infer(shape: tuple[int, ...], count: int) -> tuple[int, ...]:
     """shape with its -1, if any, replaced so that it has `count` elements; RuntimeError if it can't have."""
+    if math.prod(shape) == count and min(shape, default=0) >= 0:
+        return shape
     known = math.prod(n for n in shape if n != -1)
     if shape.count(-1) > 1:
         raise RuntimeError("only one dimension can be inferred: -1 may stand once in a shape")
     if -1 in shape and known > 0 and count % known == 0:
         return tuple(count // known if n == -1 else n for n in shape)
-    if -1 in shape or known != count or any(n < 0 for n in shape):
-        raise RuntimeError(
-            f"shape '{list(shape)}' is invalid for input of size {count}: the sizes multiply to"
-            f" {known}{' times the -1' if -1 in shape else ''}"
-        )
-    return shape
+    raise RuntimeError(
+        f"shape '{list(shape)}' is invalid for input of size {count}: the sizes multiply to"
+        f" {known}{' times the -1' if -1 in shape else ''}"
+    )
 
 
 def numpy_names(function: F) -> F:

@@ -91,7 +91,10 @@ def _index(index: Any) -> tuple[Any, Any]:
     NumPy would count the number in x[0, :, [1, 2]] among the arrays and move their dimension to the front; PyTorch
     takes numbers first. An index of slices and numbers ends in `...`, so that NumPy gives a view, never a scalar.
     """
-    parts = tuple(_part(i) for i in (index if isinstance(index, tuple) else (index,)))
+    parts = index if isinstance(index, tuple) else (index,)
+    if all(type(i) is int or (type(i) is slice and i.step is None) for i in parts):
+        return (*parts, Ellipsis), None
+    parts = tuple(_part(i) for i in parts)
     if ops.is_basic(parts):
         return parts if any(i is Ellipsis for i in parts) else (*parts, Ellipsis), None
     if not any(isinstance(i, int) for i in parts):

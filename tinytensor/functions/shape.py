@@ -32,13 +32,14 @@ def view(input: Tensor, *size: Any) -> Tensor:
     if len(size) == 1 and isinstance(size[0], DType):
         raise NotImplementedError("view(dtype) is outside tinytensor's subset: use .to(dtype)")
     target = infer(sizes(size), input.array.size)
-    try:
-        np.reshape(input.array, target, copy=False)
-    except ValueError:
-        raise RuntimeError(
-            f"view: a {tuple(input.shape)} tensor whose memory is not contiguous can't be seen as {target};"
-            " use .reshape(...), or .contiguous() first"
-        ) from None
+    if not input.array.flags.c_contiguous:
+        try:
+            np.reshape(input.array, target, copy=False)
+        except ValueError:
+            raise RuntimeError(
+                f"view: a {tuple(input.shape)} tensor whose memory is not contiguous can't be seen as {target};"
+                " use .reshape(...), or .contiguous() first"
+            ) from None
     return apply(ops.RESHAPE, input, shape=target)
 
 
@@ -85,8 +86,9 @@ def permute(input: Tensor, *dims: Any) -> Tensor:
 
 def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
     """Two dimensions exchanged."""
-    a, b = one_dim(dim0, input.ndim), one_dim(dim1, input.ndim)
-    axes = list(range(input.ndim))
+    n = input.array.ndim
+    a, b = one_dim(dim0, n), one_dim(dim1, n)
+    axes = list(range(n))
     if axes:
         axes[a], axes[b] = axes[b], axes[a]
     return apply(ops.PERMUTE, input, axes=tuple(axes))

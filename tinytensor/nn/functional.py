@@ -69,8 +69,9 @@ def layer_norm(
             f"layer_norm: given normalized_shape={list(shape)}, expected input with shape [*, {', '.join(map(str, shape))}],"
             f" but got input of size {list(input.array.shape)}"
         )
-    for name, p in (("weight", weight), ("bias", bias)):
+    for p in (weight, bias):
         if p is not None and p.array.shape != shape:
+            name = "weight" if p is weight else "bias"
             raise RuntimeError(
                 f"layer_norm: expected {name} to be of shape {list(shape)}, but got {list(p.array.shape)}"
             )
@@ -465,8 +466,9 @@ def scaled_dot_product_attention(
 def _same_dtype(name: str, *tensors: Tensor | None) -> None:
     first = tensors[0]
     assert first is not None
+    dtype = first.array.dtype
     for t in tensors:
-        if t is not None and t.array.dtype != first.array.dtype:
+        if t is not None and t.array.dtype is not dtype and t.array.dtype != dtype:
             raise RuntimeError(f"{name}: expected all to have the same dtype, but got {first.dtype} and {t.dtype}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ def permute_forward(x: Array, *, axes: tuple[int, ...]) -> Any:
     return x.transpose(axes), (axes,)
 
 
-def permute_backward(dy: Array, axes: tuple[int, ...]) -> Any:
+def permute_backward(dy: Array, axes: Sequence[int]) -> Any:
     back = sorted(range(len(axes)), key=axes.__getitem__)
     return (dy.transpose(back),)
 
@@ -48,12 +49,15 @@ def cat_backward(dy: Array, sizes: list[int], axis: int) -> Any:
 
 
 def split_forward(x: Array, *, sizes: list[int], axis: int) -> Any:
-    return tuple(pieces(x, sizes, axis)), (x.shape, x.dtype, sizes, axis)
+    return tuple(pieces(x, sizes, axis)), (x.shape, x.strides, x.dtype, sizes, axis)
 
 
-def split_backward(dys: list[Array | None], shape: tuple[int, ...], dtype: Any, sizes: list[int], axis: int) -> Any:
+def split_backward(
+    dys: list[Array | None], shape: tuple[int, ...], strides: tuple[int, ...], dtype: Any, sizes: list[int], axis: int
+) -> Any:
     xp = array_module(next(dy for dy in dys if dy is not None))
-    dx = xp.empty(shape, dtype)
+    order = sorted(range(len(shape)), key=lambda d: -strides[d])  # x's own, which a view of x goes back to for nothing
+    dx = permute_backward(xp.empty([shape[d] for d in order], dtype), order)[0]
     for dy, part in zip(dys, pieces(dx, sizes, axis)):
         part[...] = 0 if dy is None else dy  # an output that nobody used has no gradient
     return (dx,)
