@@ -109,7 +109,8 @@ class Shards:
         for micro_step, (ids, targets) in enumerate(batches):
             x = np.array_split(ids, len(self.models))[shard]  # (B / threads, T)
             y = np.array_split(targets, len(self.models))[shard]
-            manual_seed(seed_of(self.config.seed, step, micro_step, shard))  # for dropout
+            if self.config.dropout:
+                manual_seed(seed_of(self.config.seed, step, micro_step, shard))
             device = self.config.device
             _, loss = model(from_numpy(x).to(device), from_numpy(y).to(device))
             loss = loss * (len(x) / len(ids) / len(batches))

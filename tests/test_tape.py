@@ -90,9 +90,9 @@ def test_gradients_after_the_second_are_added_in_place(monkeypatch: pytest.Monke
     """The second makes the sum; the third and later ones make no array."""
     add, made = np.add, []
 
-    def spy(a: Any, b: Any, **how: Any) -> Any:
-        made.append("out" not in how)
-        return add(a, b, **how)
+    def spy(a: Any, b: Any, *out: Any) -> Any:
+        made.append(not out)
+        return add(a, b, *out)
 
     x = leaf(1.0, 2.0)
     y = x * 1
@@ -998,7 +998,7 @@ def test_a_backward_hears_which_gradients_are_needed() -> None:
 
 def test_a_backward_with_too_few_gradients_is_refused() -> None:
     row = passing(lambda a, b: (a + b, ()), lambda dy: (dy,))
-    with pytest.raises(ValueError, match="zip"):
+    with pytest.raises(ValueError, match="1 gradients for 2 inputs"):
         tape.apply(row, leaf(1.0), leaf(1.0)).sum().backward()
 
 

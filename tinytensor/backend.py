@@ -8,6 +8,7 @@ CuPy is imported here and nowhere else, and only when somebody asks for a GPU.
 from __future__ import annotations
 
 import ctypes
+import functools
 import sys
 from types import ModuleType
 from typing import Any, TypeAlias
@@ -55,6 +56,18 @@ def array_module(x: Array) -> ModuleType:
 def is_array(x: object) -> bool:
     """Whether x is an array of one of the backends."""
     return isinstance(x, np.ndarray) or type(x).__module__.partition(".")[0] == "cupy"
+
+
+def ones(count: int, like: Array) -> Array:
+    """(count,) ones of like's dtype and device, not to be written to: `x @ ones` is a sum by BLAS, faster than x.sum."""
+    return _ones(count, like.dtype) if isinstance(like, np.ndarray) else array_module(like).ones(count, like.dtype)
+
+
+@functools.lru_cache(maxsize=64)
+def _ones(count: int, dtype: np.dtype[Any]) -> Array:
+    ones = np.ones(count, dtype)
+    ones.flags.writeable = False
+    return ones
 
 
 def vector(count: int, like: Array) -> Array:

@@ -99,15 +99,12 @@ def apply(primitive: Primitive, *inputs: Tensor | None, **static: Any) -> Tensor
     """
     if "cupy" in sys.modules:
         _check_devices(primitive, inputs)
-    edges = None
-    if _mode.enabled:
-        if _orphans:
-            _check_constants(inputs)
-        edges = edges_of(inputs)
+    mode = _thread.mode
+    edges = edges_of(inputs) if mode.enabled else None
     if primitive.takes_recorded:
         static["recorded"] = edges is not None
     try:
-        output, saved = _mode.quiet.run(primitive.forward, *[None if t is None else t.array for t in inputs], **static)
+        output, saved = mode.run(primitive.forward, *[None if t is None else t.array for t in inputs], **static)
     except RuntimeError as error:
         if "cannot enter context" not in str(error):
             raise
@@ -132,13 +129,17 @@ def _several(
 
 def edges_of(inputs: Iterable[Tensor | None]) -> tuple[Edge | None, ...] | None:
     """Where the gradients of the inputs go, one by one; None if no input wants one."""
-    edges = [None if t is None or not t._requires_grad else t._node or t for t in inputs]
-    if _rewritten:
-        edges = [None if e is None else edge(t) for e, t in zip(edges, inputs)]  # type: ignore[arg-type]
-    for e in edges:
-        if e is not None:
-            return tuple(edges)
-    return None
+    if _orphans:
+        _check_constants(inputs)
+    edges: list[Edge | None] = []
+    wanted = False
+    for t in inputs:
+        if t is not None and t._requires_grad:
+            edges.append(edge(t) if _rewritten else t._node or t)
+            wanted = True
+        else:
+            edges.append(None)
+    return tuple(edges) if wanted else None
 
 
 def edge(t: Tensor) -> Edge:
@@ -206,8 +207,7 @@ def backward(
         if wanted is None or root in wanted:
             gradients[root] = as_array(np.add(gradients[root], dy)) if root in gradients else dy
     found: dict[Edge, Array] = {}
-    while nodes:
-        node = nodes.pop()  # the newest: everything made of it has been played
+    for node in reversed(nodes):  # the newest first: everything made of it has been played
         dy = gradients.pop(node, None)
         primitive, inputs, saved = node.primitive, node.inputs, node.saved
         assert saved is not None
@@ -230,7 +230,9 @@ def backward(
             dxs = primitive.backward(dy, *saved, needs=tuple([edge is not None for edge in inputs]))
         else:
             dxs = primitive.backward(dy, *saved)
-        for edge, dx in zip(inputs, dxs, strict=True):
+        if len(dxs) != len(inputs):
+            raise ValueError(f"the backward of {primitive.name} gave {len(dxs)} gradients for {len(inputs)} inputs")
+        for edge, dx in zip(inputs, dxs):
             if edge is None or dx is None or (wanted is not None and edge not in wanted):
                 continue
             shape = edge.shape if edge.__class__ is Node else edge.array.shape  # type: ignore[union-attr]
@@ -240,7 +242,7 @@ def backward(
             if old is None:
                 gradients[edge] = dx
             elif edge in owned:
-                np.add(old, dx, out=old)
+                np.add(old, dx, old)
             else:
                 gradients[edge] = as_array(np.add(old, dx))
                 owned.add(edge)
@@ -390,40 +392,49 @@ def _check_unwritten(node: Node) -> None:
 # --------------------------------------------------------------------------------------- gradient mode
 
 
-class _Mode(threading.local):
-    enabled = True
+class _Mode:
+    """How a thread calls kernels: whether they are recorded, and `run(kernel, *arguments)`."""
+
+    __slots__ = ("enabled", "run")
 
     def __init__(self) -> None:
+        self.enabled = True
         # The context that kernels run in: an infinite or undefined result is a result, as in PyTorch, not a warning.
         # Entering np.errstate for every call would cost more than the call.
-        self.quiet = contextvars.Context()
-        self.quiet.run(np.seterr, all="ignore")
+        quiet = contextvars.Context()
+        quiet.run(np.seterr, all="ignore")
+        self.run = quiet.run
 
 
-_mode = _Mode()
+class _Thread(threading.local):
+    def __init__(self) -> None:
+        self.mode = _Mode()
+
+
+_thread = _Thread()
 
 
 def is_grad_enabled() -> bool:
     """Whether calls are recorded in this thread."""
-    return _mode.enabled
+    return _thread.mode.enabled
 
 
 class set_grad_enabled:
     """Record calls or not, in this thread: a context manager, a decorator, or a plain call."""
 
     def __init__(self, mode: bool) -> None:
-        self.previous = _mode.enabled
+        self.previous = _thread.mode.enabled
         self.mode = mode
-        _mode.enabled = mode
+        _thread.mode.enabled = mode
 
     def __enter__(self) -> None:
         pass  # the mode has held since the call
 
     def __exit__(self, *_: object) -> None:
-        _mode.enabled = self.previous
+        _thread.mode.enabled = self.previous
 
     def __call__(self, function: F) -> F:
-        _mode.enabled = self.previous
+        _thread.mode.enabled = self.previous
         return _decorate(function, self.mode)
 
 
@@ -437,10 +448,10 @@ class no_grad:
         return super().__new__(cls) if function is None else _decorate(function, cls.mode)
 
     def __enter__(self) -> None:
-        self.previous, _mode.enabled = _mode.enabled, self.mode
+        self.previous, _thread.mode.enabled = _thread.mode.enabled, self.mode
 
     def __exit__(self, *_: object) -> None:
-        _mode.enabled = self.previous
+        _thread.mode.enabled = self.previous
 
     def __call__(self, function: F) -> F:
         return _decorate(function, self.mode)

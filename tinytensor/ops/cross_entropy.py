@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tinytensor.backend import Array, array_module
+from tinytensor.backend import Array, array_module, ones
 from tinytensor.primitive import primitive
 
 
@@ -24,7 +24,7 @@ def cross_entropy_forward(x: Array, *, target: Array, ignore_index: int, reducti
     p = x - x.max(1, keepdims=True)
     at_target = p[rows, classes]
     np.exp(p, out=p)
-    total = p @ xp.ones(x.shape[1], x.dtype)
+    total = p @ ones(x.shape[1], x)
     p /= total[:, None]
     loss = np.log(total)
     loss -= at_target

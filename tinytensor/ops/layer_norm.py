@@ -15,14 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from tinytensor.backend import Array, array_module
+from tinytensor.backend import Array, ones
 from tinytensor.primitive import primitive
 
 
 def layer_norm_forward(x: Array, w: Array | None, b: Array | None, *, n: int, eps: float) -> Any:
     rows = x.reshape(-1, n)
-    ones = array_module(x).ones(n, x.dtype)
-    mean = rows @ ones  # a sum by BLAS, several times as fast as .sum(-1)
+    mean = rows @ ones(n, x)  # a sum by BLAS, several times as fast as .sum(-1)
     mean *= 1 / n
     xhat = rows - mean[:, None]
     rstd = np.einsum("ij,ij->i", xhat, xhat)
@@ -39,9 +38,8 @@ def layer_norm_forward(x: Array, w: Array | None, b: Array | None, *, n: int, ep
 
 def layer_norm_backward(dy: Array, xhat: Array, rstd: Array, w: Array | None, has_bias: bool) -> Any:
     shape, n = dy.shape, xhat.shape[1]
-    xp = array_module(dy)
     dy = dy.reshape(-1, n)
-    each_row, weight = xp.ones(len(dy), dy.dtype), xp.ones(n, dy.dtype) if w is None else w.reshape(n)
+    each_row, weight = ones(len(dy), dy), ones(n, dy) if w is None else w.reshape(n)
     product = dy * xhat
     dw = None if w is None else (each_row @ product).reshape(w.shape)
     db = (each_row @ dy).reshape(w.shape if w is not None else (n,)) if has_bias else None

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from tinytensor.backend import Array, array_module
+from tinytensor.backend import Array, ones
 from tinytensor.ops.elementwise import unbroadcast
 from tinytensor.primitive import primitive
 
@@ -42,7 +42,7 @@ def linear_backward(
     # ones @ dy is dy.sum(0), four times as fast: it is a BLAS call
     db = None
     if b_shape is not None and needs[2]:
-        db = unbroadcast(array_module(dy).ones(len(dy), dy.dtype) @ dy, b_shape)
+        db = unbroadcast(ones(len(dy), dy) @ dy, b_shape)
     return dx, dw, db
 
 
