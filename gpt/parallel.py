@@ -23,6 +23,7 @@ from tinytensor import from_numpy, manual_seed
 from tinytensor.backend import Array
 from tinytensor.nn import Parameter
 from tinytensor.nn.flat import Flat, gradients
+from tinytensor.optim import Optimizer
 
 Batch = tuple[Ids, Ids]
 A = TypeVar("A")
@@ -54,20 +55,25 @@ BLOCK = 1 << 16  # elements that a thread adds at a time
 class Shards:
     """`threads` copies of a model with the same parameters, not the same gradients.
 
-    Within the context BLAS is held to one thread. The first copy is the model itself.
+    Within the context BLAS is held to one thread, and the optimizer, if given, shares its work among the same threads.
+    The first copy is the model itself.
     """
 
-    def __init__(self, model: GPT | Bigram, config: TrainConfig) -> None:
-        self.config = config
+    def __init__(self, model: GPT | Bigram, config: TrainConfig, optimizer: Optimizer | None = None) -> None:
+        self.config, self.optimizer = config, optimizer
         self.models = [model] + [copy.deepcopy(model) for _ in range(config.threads - 1)]
         self.parameters = [list(each.parameters()) for each in self.models]
 
     def __enter__(self) -> Shards:
         self._blas = one_blas_thread()
         self._pool = ThreadPoolExecutor(max(1, len(self.models) - 1))
+        if self.optimizer is not None:
+            self.optimizer.map = self.map
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self.optimizer is not None:
+            self.optimizer.map = map
         self._pool.shutdown()
         self._blas.restore_original_limits()
 

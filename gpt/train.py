@@ -42,11 +42,10 @@ def train(run: Run, quiet: bool) -> int | None:
     with (
         np.errstate(all="ignore"),  # what is not finite is reported by name
         Interrupt() as interrupt,
-        Shards(model, config) as shards,
+        Shards(model, config, run.optimizer) as shards,
         Metrics(run.folder, run.step) as metrics,
         Progress(config, run.step, run.baselines, quiet) as progress,
     ):
-        run.optimizer.map = shards.map
         while run.step < config.steps and interrupt.signal is None:
             started = time.perf_counter()
             batches = [

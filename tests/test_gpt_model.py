@@ -234,3 +234,22 @@ def gradients_or_none(config, model):
     with Shards(model, config) as shards:
         loss = shards.gradient([data.batch(ids, config, 0, 0)], step=7)
     return loss, {n: None if p.grad is None else p.grad.numpy().copy() for n, p in model.named_parameters()}
+
+
+def test_the_threads_that_share_a_batch_share_the_update(monkeypatch):
+    monkeypatch.setattr(tinytensor.optim.optimizer, "BLOCK", 64)
+    states = []
+    for threads in (False, True):
+        tinytensor.manual_seed(0)
+        model, config = GPT(SMALL), train_config(threads=2)
+        optimizer = make_optimizer(model, config)
+        with Shards(model, config, optimizer if threads else None) as shards:
+            assert (optimizer.map == shards.map) is threads
+            ids = np.random.default_rng(0).integers(0, 11, 500)
+            for step in range(3):
+                shards.gradient([data.batch(ids, config, step)], step)
+                optimizer.step()
+        assert optimizer.map is map
+        states.append([p.array.copy() for p in model.parameters()])
+    for alone, shared in zip(*states, strict=True):
+        np.testing.assert_array_equal(alone, shared)
