@@ -13,39 +13,57 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from gpt.cache import Cache
 from gpt.checkpoint import load
 from gpt.cli import Parser, command
 from gpt.config import COUNT, FRACTION, NOT_NEGATIVE, SEED, SIZE, Rule
+from gpt.decode import Reader
+from gpt.errors import UserError
 from gpt.model import GPT, Bigram
 from gpt.parallel import one_blas_thread
 from gpt.tokenizer import CharTokenizer
-from tinytensor import Generator, Tensor, inference_mode, multinomial, softmax, tensor
-from tinytensor.backend import keep_freed_memory
+from tinytensor import Generator, Tensor, float64, inference_mode, rand
+from tinytensor.backend import Array, keep_freed_memory
 
 
 def candidates(
     logits: Tensor, temperature: float, top_k: int | None = None, top_p: float | None = None
-) -> tuple[Tensor, Tensor]:
-    """The tokens that may follow logits (V,), most probable first, with their probabilities (k,).
+) -> tuple[Array, Array]:
+    """The tokens that may follow logits (V,), most probable first, with their probabilities (k,): arrays.
 
+    UserError where the logits are not finite.
     p = softmax(logits / temperature). top_k keeps the k most probable tokens (Fan et al. 2018);
     top_p then keeps the fewest whose share of what is left reaches p (Holtzman et al. 2020).
     """
+    x = logits.numpy()
+    top = x.max()
     if temperature == 0:  # greedy: the limit, where the best token has all the probability
-        best = logits.argmax(-1, keepdim=True)  # (1,)
-        return best, best * 0.0 + 1.0
-    # At most 0, and in float64: the smallest temperature leaves the best tokens at 0, not 0 / 0.
-    scaled = (logits - logits.max()).double() / temperature
-    probabilities, tokens = softmax(scaled, dim=-1).sort(descending=True)  # (V,) each
-    if top_k is not None:
-        probabilities, tokens = probabilities[:top_k], tokens[:top_k]  # (k,)
+        return x.argmax(-1, keepdims=True), np.ones(1)
+    if not np.isfinite(top):
+        raise UserError("the model's predictions are not finite: train it again, with a lower --learning-rate")
+    with np.errstate(over="ignore"):
+        # At most 0, and in float64: the smallest temperature leaves the best tokens at 0, not 0 / 0.
+        x = (x - top).astype(np.float64) / temperature
+    tokens = np.argsort(-x, kind="stable")[:top_k]  # (k,)
+    p = np.exp(x[tokens])
     if top_p is not None:
-        shares = probabilities / probabilities.sum()
-        before = shares.cumsum(0) - shares  # what the more probable tokens already have
+        shares = p / p.sum()
+        before = shares.cumsum() - shares  # what the more probable tokens already have
         kept = max(1, int((before < top_p).sum()))
-        probabilities, tokens = probabilities[:kept], tokens[:kept]
-    return tokens, probabilities / probabilities.sum()
+        tokens, p = tokens[:kept], p[:kept]
+    return tokens, p / p.sum()
+
+
+def draw(
+    logits: Tensor, temperature: float, top_k: int | None, top_p: float | None, generator: Generator | None
+) -> int:
+    """One of the candidates, by its probability: the first at which their sum passes a random number."""
+    tokens, probabilities = candidates(logits, temperature, top_k, top_p)
+    number = rand(1, generator=generator, dtype=float64).item()
+    total = probabilities.cumsum()
+    return int(tokens[total.searchsorted(number * total[-1], side="right")])
 
 
 def sample(
@@ -64,17 +82,15 @@ def sample(
     again with its last half: from there on a prediction sees a half to the whole of the context. Without a cache, each
     sees the last `context` tokens, and all of them are computed for each.
     """
-    device, context = next(model.parameters()).device, model.config.context
+    context = model.config.context
     window = deque(ids, maxlen=context)
     cache = Cache(context) if use_cache else None
+    read = Reader(model, cache)
     new = list(window)  # what the model has not seen, or has forgotten
     model.eval()
     for _ in range(n):
         with inference_mode():
-            logits, _ = model(tensor([new], device=device), cache=cache)  # (1, T, V)
-            tokens, probabilities = candidates(logits[0, -1].cpu(), temperature, top_k, top_p)
-            rank = multinomial(probabilities, 1, generator=generator)  # (1,)
-            token = int(tokens[rank].item())
+            token = draw(read(new), temperature, top_k, top_p, generator)
         yield token
         window.append(token)
         new = [token]

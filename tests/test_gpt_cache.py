@@ -12,6 +12,8 @@ import tinytensor as tt
 from gpt import generate
 from gpt.cache import Cache
 from gpt.config import GPTConfig
+from gpt.decode import Reader
+from gpt.errors import UserError
 from gpt.generate import sample
 from gpt.model import GPT, build
 
@@ -92,6 +94,103 @@ def test_an_interrupted_forward_leaves_nothing_behind():
     with model.blocks[1].register_forward_pre_hook(interrupt), pytest.raises(KeyboardInterrupt):
         in_parts(model, ids[:, :2], (2,), cache)
     np.testing.assert_allclose(in_parts(model, ids[:, 4:], (2, 2), cache), whole[:, 4:], rtol=1e-11, atol=1e-12)
+
+
+# ------------------------------------------------------------------------------------------ steps
+
+
+@pytest.fixture
+def forwards(monkeypatch):
+    """The lengths of what the GPT itself is given to read, not by its steps."""
+    lengths, forward = [], GPT.forward
+
+    def counted(self, ids, targets=None, cache=None):
+        lengths.append(ids.shape[1])
+        return forward(self, ids, targets, cache)
+
+    monkeypatch.setattr(GPT, "forward", counted)
+    return lengths
+
+
+@pytest.mark.parametrize("dtype", [tt.float64, tt.float32], ids=str)
+@pytest.mark.parametrize("variant", [v for v in VARIANTS if v != "bigram"])
+def test_a_steps_logits_are_the_models(variant, dtype, forwards):
+    model, ids, cache = awake(variant, dtype), ids_of(1, 8), Cache(8)
+    whole = model(ids)[0].detach().numpy()[0]
+    with tt.no_grad():
+        read = Reader(model, cache)
+        rows = [read(new).numpy() for new in (ids[0, :3].tolist(), *([i] for i in ids[0, 3:].tolist()))]
+    tolerance = 1e-11 if dtype == tt.float64 else 1e-5
+    np.testing.assert_allclose(rows, whole[2:], rtol=tolerance, atol=tolerance)
+    assert {row.dtype for row in rows} == {whole.dtype}
+    assert forwards == [8, 3, 1]  # the whole, the prompt, and the token by which the step was proven
+    assert cache.length == 8
+
+
+def test_after_a_prompt_and_when_the_cache_begins_again_the_model_reads_the_first_token_too(forwards):
+    text(awake(), [1, 2, 3], 13, True)
+    assert forwards == [3, 1, 4, 1, 4, 1]
+
+
+def changed_gelu(monkeypatch):
+    monkeypatch.setattr("gpt.model.FeedForward.forward", lambda self, x: self.projection(self.up(x).relu()))
+    return awake()
+
+
+def changed_values(monkeypatch):
+    extend = Cache.extend
+    monkeypatch.setattr(Cache, "extend", lambda self, layer, k, v: extend(self, layer, k * 1.5, v * 2))
+    return awake()
+
+
+def another_layer(monkeypatch):
+    model = awake()
+    model.blocks[0].feed_forward.up = tt.nn.Sequential(tt.nn.Linear(16, 64), tt.nn.Linear(64, 64)).double()
+    return model
+
+
+def one_weight_more(monkeypatch):
+    model = awake()
+    model.blocks[0].attention.temperature = tt.nn.Parameter(tt.ones(1))
+    return model
+
+
+def wider_heads(monkeypatch):
+    model = awake()
+    for block in model.blocks:
+        block.attention.heads = 4
+    return model
+
+
+@pytest.mark.parametrize("change", [changed_gelu, changed_values, another_layer, one_weight_more, wider_heads])
+def test_a_model_that_was_changed_reads_on_by_itself(change, monkeypatch, forwards):
+    model = change(monkeypatch)
+    cached = text(model, [1, 2, 3], 6, True)
+    assert forwards == [3, 1, 1, 1, 1, 1]
+    monkeypatch.setattr(Reader, "_guess", lambda self, new: None)
+    assert cached == text(model, [1, 2, 3], 6, True)
+
+
+def test_hooks_are_called_for_every_token():
+    model, seen = awake(), []
+    with model.blocks[1].register_forward_hook(lambda module, args, output: seen.append(output.shape[1])):
+        text(model, [1, 2, 3], 6, True)
+    assert seen == [3, 1, 1, 1, 1, 1]
+
+
+def test_infinite_numbers_on_the_way_are_no_warnings():
+    model = awake(dtype=tt.float32)
+    with tt.no_grad():
+        model.blocks[0].feed_forward.up.weight.mul_(1e20)
+    assert len(text(model, [1, 2], 6, True, temperature=0)) == 6
+
+
+def test_predictions_that_are_not_finite_are_an_error():
+    model = awake()
+    with tt.no_grad():
+        model.norm.weight.mul_(float("inf"))
+    with pytest.raises(UserError, match="predictions are not finite"):
+        text(model, [1], 3, True)
 
 
 # ------------------------------------------------------------------------------------------ texts
@@ -225,12 +324,10 @@ def test_the_twin_draws_from_the_same_distribution(one_torch_thread):
         assert by_token == pytest.approx(by_their_token, rel=1e-6)
 
 
-@pytest.mark.parametrize("name", ["candidates", "sample"])
-def test_the_twins_functions_are_the_same_text(one_torch_thread, name):
+def test_the_twins_loop_is_the_same_text(one_torch_thread):
     import reference_torch.generate
 
-    ours, theirs = (inspect.getsource(getattr(module, name)) for module in (generate, reference_torch.generate))
-    assert ours == theirs
+    assert inspect.getsource(generate.sample) == inspect.getsource(reference_torch.generate.sample)
 
 
 def test_the_twin_trains_after_it_generated(twin):
