@@ -29,10 +29,8 @@ class Reader:
     def __init__(self, model: GPT | Bigram, cache: Cache | None) -> None:
         self.model, self.cache = model, cache
         self.device = next(model.parameters()).device
-        hooks = any(
-            each._forward_hooks or each._forward_pre_hooks for each in model.modules()
-        )  # they want to be called
-        self.may_step = type(model) is GPT and cache is not None and self.device.type == "cpu" and not hooks
+        hooked = any(each._forward_hooks or each._forward_pre_hooks for each in model.modules())  # a step calls none
+        self.may_step = type(model) is GPT and self.device.type == "cpu" and not hooked
         self.step: Step | None = None
         self.proven = False  # the last step came to the model's prediction
 
@@ -112,9 +110,10 @@ class Step:
     def attention(self, heads: Array, turn: Array | None, keys: Array, values: Array) -> Array:
         """What the cache and the token itself offer to it, (C,); heads (3C,) are its query, key and value."""
         position, H, D = self.cache.length, self.config.heads, keys.shape[-1]
-        q, k, v = heads.reshape(3, H, 1, D)  # (H, 1, D) each
+        heads = heads.reshape(3, H, 1, D)
+        q, k, v = heads  # (H, 1, D) each
         if turn is not None:
-            q, k = ((part.view(turn.dtype) * turn).view(part.dtype) for part in (q, k))
+            q, k = (heads[:2].view(turn.dtype) * turn).view(heads.dtype)
         S = position + 1
         keys[:, position:S], values[:, position:S] = k, v
         y, _ = attention_forward(q, keys[:, :S], values[:, :S], None, scale=D**-0.5, causal=False)

@@ -6,6 +6,7 @@ python -m gpt.generate RUN --prompt "ROMEO:" --tokens 200 --temperature 0.8 --to
 from __future__ import annotations
 
 import argparse
+import math
 import random
 import sys
 from collections import deque
@@ -41,12 +42,12 @@ def candidates(
     top = x.max()
     if temperature == 0:  # greedy: the limit, where the best token has all the probability
         return x.argmax(-1, keepdims=True), np.ones(1)
-    if not np.isfinite(top):
+    if not math.isfinite(top):
         raise UserError("the model's predictions are not finite: train it again, with a lower --learning-rate")
     with np.errstate(over="ignore"):
         # At most 0, and in float64: the smallest temperature leaves the best tokens at 0, not 0 / 0.
         x = (x - top).astype(np.float64) / temperature
-    tokens = np.argsort(-x, kind="stable")[:top_k]  # (k,)
+    tokens = (-x).argsort(kind="stable")[:top_k]  # (k,)
     p = np.exp(x[tokens])
     if top_p is not None:
         shares = p / p.sum()

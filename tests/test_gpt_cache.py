@@ -130,6 +130,9 @@ def test_a_steps_logits_are_the_models(variant, dtype, forwards):
 def test_after_a_prompt_and_when_the_cache_begins_again_the_model_reads_the_first_token_too(forwards):
     text(awake(), [1, 2, 3], 13, True)
     assert forwards == [3, 1, 4, 1, 4, 1]
+    forwards.clear()
+    text(awake(), [1], 8, True)
+    assert forwards == [1, 1]
 
 
 def changed_gelu(monkeypatch):
