@@ -11,6 +11,7 @@ comes to the same prediction does it go on alone. So a model that was changed, a
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
 
@@ -87,7 +88,7 @@ class Step:
             raise LookupError(f"weights without a place in a step: {', '.join(weights)}")
         C = self.config.width
         self.average = np.full(C, 1 / C, self.embedding.dtype)
-        self.gelu = gelu_tanh_forward if self.config.gelu == "tanh" else gelu_forward
+        self.gelu = partial(gelu_tanh_forward, recorded=False) if self.config.gelu == "tanh" else gelu_forward
 
     def __call__(self, token: int) -> Array:
         position = self.cache.length
