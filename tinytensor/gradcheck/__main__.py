@@ -17,6 +17,7 @@ import sys
 from pathlib import Path
 
 from tinytensor.gradcheck.table import LIMITS, Row, Sample, examine
+from tinytensor.ops import load_all
 from tinytensor.primitive import PRIMITIVES
 
 SAMPLES = Path(__file__).resolve().parents[2] / "tests" / "samples.py"
@@ -37,6 +38,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("names", nargs="*", metavar="PRIMITIVE", help="which to check (default: all)")
     parser.add_argument("--samples", type=Path, default=SAMPLES, metavar="FILE", help="where the sample calls are")
     arguments = parser.parse_args(argv)
+    load_all()
     samples = read(parser, arguments.samples)
     names = arguments.names or list(samples)
     for name in names:
