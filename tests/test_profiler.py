@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import importlib
 import itertools
 import tracemalloc
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from tinytensor import nn, tape
 from tinytensor.primitive import PRIMITIVES
 from tinytensor.profiler import profile, profiler, record_function, track
 from tinytensor.profiler.events import EventList
+from tinytensor.profiler.track import Scope
 
 
 @pytest.fixture
@@ -139,6 +141,13 @@ def test_every_primitive_of_a_models_step_appears(monkeypatch: pytest.MonkeyPatc
     assert all(event.forward > 0 and event.backward > 0 for event in primitives.values())
     named = {e.key for e in prof.by_module()}
     assert {"GPT", "blocks.0.attention.qkv", "blocks.1.feed_forward.gelu", "head"} <= named
+
+
+def test_a_name_that_begins_like_another_is_not_below_it() -> None:
+    root, one, ten, below = (Scope("module", "Model", path) for path in ("", "1", "10", "1.0"))
+    assert root.holds(one) and one.holds(one) and one.holds(below)
+    assert not one.holds(ten) and not below.holds(one)
+    assert not root.holds(Scope("module", "Other")) and not root.holds(Scope("range", "Model"))
 
 
 def test_a_module_without_a_name_and_one_called_alone() -> None:
@@ -283,6 +292,18 @@ def test_the_peak_is_that_of_the_largest_graph_and_of_two_at_once() -> None:
     assert third.item() > 0
 
 
+def test_memory_that_is_saved_many_times_does_not_hide_the_peak() -> None:
+    with profile(profile_memory=True) as prof:
+        y = tt.ones(100, requires_grad=True).exp()
+        for _ in range(3):
+            y = y * y.detach().sigmoid()  # saves both
+        y.sum().backward()
+        x = tt.ones(60, requires_grad=True).exp()
+        (x * x * x * x * x * x * x).sum().backward()  # x seven times, its powers once
+    assert prof.memory().nbytes == 4 * 100 * 6
+    assert sum(held.count for held in prof.memory()) == 7
+
+
 def test_memory_has_to_be_asked_for() -> None:
     with profile() as prof:
         pass
@@ -343,7 +364,33 @@ def test_only_one_at_a_time() -> None:
     assert "exp" not in {e.key for e in outer.key_averages()}
 
 
-# ---------------------------------------------------------------------------------------- printing
+# ------------------------------------------------------------------------------- PyTorch, and printing
+
+
+@pytest.mark.parametrize("engine, linear", [("tinytensor", "linear"), ("torch", "aten::linear")])
+@pytest.mark.filterwarnings("ignore::UserWarning:torch")
+def test_it_is_called_as_pytorchs(engine: str, linear: str) -> None:
+    torch: Any = pytest.importorskip(engine)
+    importlib.import_module(f"{engine}.profiler")
+    activities = [torch.profiler.ProfilerActivity.CPU]
+    model, x = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.Linear(4, 4)), torch.ones(2, 4)
+    with torch.profiler.profile(activities=activities, profile_memory=True) as prof:
+        with torch.profiler.record_function("inference"):
+            model(x)
+        model(x)
+    found = {event.key: event for event in prof.key_averages()}
+    assert (found[linear].count, found["inference"].count) == (4, 1)
+    for name in (linear, "inference"):
+        assert found[name].cpu_time_total >= found[name].self_cpu_time_total > 0
+    text = prof.key_averages().table(sort_by="self_cpu_time_total", row_limit=20)
+    assert linear in text and "inference" in text
+
+
+def test_what_is_outside_of_the_subset_says_so() -> None:
+    with pytest.raises(ValueError, match="of the CPU"):
+        profile(activities=[])
+    with pytest.raises(AttributeError, match="subset"):
+        tt.profiler.schedule  # noqa: B018
 
 
 @pytest.mark.usefixtures("ticks")

@@ -18,9 +18,9 @@ wall's clock and those of all threads are added up. A kernel on a GPU takes only
 
 from __future__ import annotations
 
-from tinytensor.profiler.profiler import profile, record_function
+from tinytensor.profiler.profiler import ProfilerActivity, profile, record_function
 from tinytensor.subset import outside
 
-__all__ = ["profile", "record_function"]
+__all__ = ["ProfilerActivity", "profile", "record_function"]
 
 __getattr__ = outside("tinytensor.profiler")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import enum
 import functools
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from tinytensor import tape
@@ -20,13 +21,22 @@ _on: list[profile] = []  # the one that is on
 _ABSENT = object()
 
 
+class ProfilerActivity(enum.Enum):
+    """What can be timed."""
+
+    CPU = "cpu"
+
+
 class profile:
     """A context (or start and stop) whose calls are timed; with profile_memory, what the tape saves is noted as well.
 
-    RuntimeError if another one is on: they would time each other.
+    activities: [ProfilerActivity.CPU] or None; ValueError for others. RuntimeError if another profile is on: they would
+    time each other.
     """
 
-    def __init__(self, *, profile_memory: bool = False) -> None:
+    def __init__(self, *, activities: Iterable[ProfilerActivity] | None = None, profile_memory: bool = False) -> None:
+        if activities is not None and set(activities) != {ProfilerActivity.CPU}:
+            raise ValueError("a profile is of the CPU: activities=[ProfilerActivity.CPU], or leave it out")
         self._ledger = Ledger() if profile_memory else None
         self._took = 0.0  # from start to stop
         self._tracks: list[Track] = []
