@@ -37,6 +37,8 @@ def profiled(run: Run, quiet: bool) -> Iterator[None]:
         prof.watch(type(run.optimizer), "step", "optimizer")
         for owner, name, label in PARTS:
             prof.watch(owner, name, label)
+        split = Shards.map  # what it does in other threads belongs to whoever called it
+        prof.replace(Shards, "map", lambda shards, function, items: split(shards, prof.carry(function), items))
         yield
     steps = run.step - first
     if steps:

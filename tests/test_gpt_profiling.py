@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import tinytensor as tt
+from gpt.parallel import Shards
 from gpt.profiling import PARTS
 from gpt.run import Run
 from gpt.train import main
@@ -55,16 +56,17 @@ def test_it_tells_of_the_steps_alone_and_adds_up(threads: int, capsys: pytest.Ca
     for rows in (found["by_primitive"], found["by_module"]):
         assert sum(each["own"] for each in rows) == pytest.approx(threads * found["seconds"], rel=1e-9)
         assert ("idle threads" in {each["key"] for each in rows}) == (threads > 1)
+    assert row(found["by_module"], "everything else")["backward"] == 0  # every thread's work has its place
     gelu = [held for held in found["memory"] if held["module"] == "blocks.0.feed_forward.gelu"]
     assert {held["primitive"] for held in gelu} == {"gelu_tanh"}
 
 
 def test_the_run_is_the_same_and_everything_is_back_in_its_place(capsys: pytest.CaptureFixture[str]) -> None:
-    before = [vars(owner).get(name) for owner, name, _ in PARTS]
+    before = [vars(owner).get(name) for owner, name, _ in (*PARTS, (Shards, "map", None))]
     assert main([*RUN, "--threads=2", "--out=plain", "--quiet"]) == 0
     assert main([*RUN, "--threads=2", "--out=profiled", "--quiet", "--profile"]) == 0
     assert capsys.readouterr() == ("", "")
-    assert [vars(owner).get(name) for owner, name, _ in PARTS] == before
+    assert [vars(owner).get(name) for owner, name, _ in (*PARTS, (Shards, "map", None))] == before
     assert weights("plain") == weights("profiled")
     assert not Path("plain/profile.txt").exists() and Path("profiled/profile.txt").exists()
 

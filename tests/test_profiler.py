@@ -189,6 +189,24 @@ def test_ranges() -> None:
     assert row(prof.by_module(), "decorated").own - row(prof.key_averages(), "decorated").own == 2  # its kernels
 
 
+@pytest.mark.usefixtures("ticks")
+def test_work_that_a_range_gives_to_another_thread_is_its_own() -> None:
+    x = tt.ones(3)
+    with profile() as prof, ThreadPoolExecutor(1) as pool, record_function("range"):
+        work = prof.carry(lambda: x * 2)
+        work()
+        pool.submit(work).result(timeout=60)
+    assert prof.threads == 2
+    work()
+    (_, other) = prof._tracks
+    assert {str(call.scope) for call in other.spans} == {"range", "profiler"}
+    events = prof.by_module()
+    assert row(events, "range").count == 1
+    # here eleven ticks around and while it waits, there five, less a tick of the profiler's in each
+    assert row(events, "range").own == (11 - 1) + (5 - 1)
+    assert events.self_cpu_time_total == 2e6 * prof.seconds
+
+
 def test_watching_a_function_and_leaving_one_out() -> None:
     home = SimpleNamespace(known=lambda n: tt.ones(n) * 2, left_out=lambda n: step(small(), tt.ones(n, 8)))
     known, left_out = home.known, home.left_out

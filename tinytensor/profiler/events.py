@@ -89,7 +89,7 @@ def by_primitive(tracks: Sequence[Track], seconds: float) -> EventList:
             event, phase = python, "backward" if call.scope == BACKWARD else "forward"
         else:
             event = ranges.setdefault(call.scope, Event(str(call.scope)))
-            event.count += span.count
+            event.count += span.count if phase == "own" else 0
             event.total += span.total - span.own
         event.own += span.own
         event.total += span.own
@@ -107,7 +107,7 @@ def by_module(tracks: Sequence[Track], seconds: float, modules: Iterable[Scope])
         event = events.setdefault(call.scope, Event(str(call.scope)))
         event.own += span.own
         if not call.primitive:
-            event.count += span.count
+            event.count += span.count if call.phase == "own" else 0
             event.total += span.total
             event.forward += span.total if call.scope.kind == "module" else 0
         elif call.phase == "backward":

@@ -53,9 +53,9 @@ class profile:
             raise RuntimeError("a profile is on already: stop it, or leave its context, before the next begins")
         _on.append(self)
         for row in PRIMITIVES.values():
-            self._swap(row, "backward", self._timed_backward(row))
-            self._swap(row, "forward", self._timed_forward(row))
-        self._swap(Module, "__call__", self._timed_module(Module.__call__))
+            self.replace(row, "backward", self._timed_backward(row))
+            self.replace(row, "forward", self._timed_forward(row))
+        self.replace(Module, "__call__", self._timed_module(Module.__call__))
         self.watch(tape, "backward", BACKWARD.root)
         self._track()  # the first is that of this thread
         self._took -= time.perf_counter()
@@ -81,12 +81,13 @@ class profile:
 
     def watch(self, owner: Any, name: str, label: str | None) -> None:
         """Time owner.name, a function or method, as a range until the end. No label: leave out what it does and takes."""
+        function = getattr(owner, name)
+        self.replace(owner, name, self._timed(function, Scope("range", label)) if label else self._left_out(function))
+
+    def replace(self, owner: Any, name: str, new: Any) -> None:
+        """Put new in place of owner.name until the end."""
         if self not in _on:
             raise RuntimeError("a profile watches while it is on: start it, or enter its context, first")
-        function = getattr(owner, name)
-        self._swap(owner, name, self._timed(function, Scope("range", label)) if label else self._left_out(function))
-
-    def _swap(self, owner: Any, name: str, new: Any) -> None:
         own = vars(owner).get(name, _ABSENT) if hasattr(owner, "__dict__") else getattr(owner, name)
         self._swapped.append((owner, name, own))
         setattr(owner, name, new)
@@ -191,6 +192,23 @@ class profile:
                 self._pauses -= 1
 
         return self._timed(paused, PAUSED.scope)
+
+    def carry(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """function, for other threads: what it takes there is part of the module or range that this thread is in now."""
+        scope = self._track().scopes[-1]
+
+        @functools.wraps(function)
+        def carried(*args: Any, **kwargs: Any) -> Any:
+            track = self._track()
+            if self._pauses or self not in _on or track.scopes[-1] == scope:
+                return function(*args, **kwargs)
+            began = track.enter(scope)
+            try:
+                return function(*args, **kwargs)
+            finally:
+                track.leave(began, "carried")
+
+        return carried
 
     # -------------------------------------------------------------------------------------- results
 

@@ -32,7 +32,8 @@ BACKWARD = Scope("range", "tape, backward")
 
 
 class Call(NamedTuple):
-    """What a span was: of a primitive "forward" or "backward", of a module or range itself (primitive "") "own"."""
+    """What a span was: of a primitive "forward" or "backward"; of a module or range itself (primitive "") "own", or in
+    another thread than the one that called it "carried"."""
 
     scope: Scope
     primitive: str = ""
@@ -85,9 +86,9 @@ class Track:
         self.scopes.append(scope)
         return self.begin()
 
-    def leave(self, began: float) -> None:
+    def leave(self, began: float, phase: str = "own") -> None:
         """Close the span of the scope that was entered last."""
-        self.end(Call(self.scopes.pop()), began)
+        self.end(Call(self.scopes.pop(), "", phase), began)
 
 
 class Saved(tuple[Any, ...]):
