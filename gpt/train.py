@@ -12,6 +12,7 @@ import math
 import shlex
 import sys
 import time
+from contextlib import nullcontext
 from datetime import datetime
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from gpt.lock import LOCK, locked
 from gpt.metrics import Metrics, Row
 from gpt.optimizer import learning_rate
 from gpt.parallel import Shards, usable_cores
+from gpt.profiling import profiled
 from gpt.progress import Progress
 from gpt.run import Run, begin, finish
 from tinytensor import nn
@@ -109,6 +111,8 @@ def make_parser() -> cli.Parser:
     run.add_argument("--recipe", choices=RECIPES, help="where the other defaults come from (default: default)")
     run.add_argument("--no-plot", action="store_true", help="do not draw loss.png")
     run.add_argument("--quiet", action="store_true", help="say nothing but errors")
+    run.add_argument("--profile", action="store_true",
+                     help="say where a step's time and memory went; also in profile.txt and profile.json")  # fmt: skip
     cli.add_config_arguments(parser)
     return parser
 
@@ -170,22 +174,23 @@ def main(argv: list[str]) -> int:
     given = vars(make_parser().parse_args(argv))
     keep_freed_memory()
     out, resume, recipe = given.pop("out"), given.pop("resume"), given.pop("recipe")
-    plot, quiet = not given.pop("no_plot"), given.pop("quiet")
+    plot, quiet, profile = not given.pop("no_plot"), given.pop("quiet"), given.pop("profile")
     if resume and (out or recipe):
         what = "--out" if out else "--recipe"
         raise UserError(f"{what} and --resume: a resumed run keeps its own; leave {what} out")
     run = open_again(resume, given, quiet) if resume else open_new(out, recipe or "default", given, quiet)
     with locked(run.folder):
-        return work(run, plot, quiet)
+        return work(run, plot, quiet, profile)
 
 
-def work(run: Run, plot: bool, quiet: bool) -> int:
+def work(run: Run, plot: bool, quiet: bool, profile: bool = False) -> int:
     """Train, measure and say so; return the exit status."""
     if not quiet:
         cli.say(describe(run))
     run.write_config()
     run.save()
-    signal = train(run, quiet)
+    with profiled(run, quiet) if profile else nullcontext():
+        signal = train(run, quiet)
     again = shlex.quote(str(run.folder))
     if signal is not None:
         message = f"step {run.step} saved; go on with python -m gpt.train --resume {again}"

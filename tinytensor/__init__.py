@@ -49,7 +49,7 @@ from tinytensor.settings import (
 )
 from tinytensor.subset import outside as _outside
 if TYPE_CHECKING:
-    from tinytensor import accelerator, amp, autograd, backends, cuda, distributed, nn, optim, serialization, utils
+    from tinytensor import accelerator, amp, autograd, backends, cuda, distributed, nn, optim, profiler, serialization, utils
     from tinytensor.amp import autocast
     from tinytensor.serialization import load, save
 # isort: on
@@ -69,7 +69,19 @@ def numel(input: Tensor) -> builtins.int:
 
 
 # What not every script needs is imported when it is first asked for.
-_rooms = ("accelerator", "amp", "autograd", "backends", "cuda", "distributed", "nn", "optim", "serialization", "utils")
+_rooms = (
+    "accelerator",
+    "amp",
+    "autograd",
+    "backends",
+    "cuda",
+    "distributed",
+    "nn",
+    "optim",
+    "profiler",
+    "serialization",
+    "utils",
+)
 _later = {room: f"tinytensor.{room}" for room in _rooms}
 _later |= {"autocast": "tinytensor.amp", "load": "tinytensor.serialization", "save": "tinytensor.serialization"}
 __getattr__ = _outside("tinytensor", _later)

@@ -1,0 +1,26 @@
+"""torch.profiler: where the time goes, by primitive and by module, and what memory the tape holds.
+
+    >>> import tinytensor as torch
+    >>> from tinytensor.profiler import profile
+    >>> model = torch.nn.Sequential(torch.nn.Linear(64, 64), torch.nn.GELU())
+    >>> with profile(profile_memory=True) as prof:
+    ...     model(torch.ones(32, 64)).sum().backward()
+    >>> {"linear", "gelu", "sum"} <= {event.key for event in prof.key_averages()}
+    True
+    >>> print(prof.key_averages().table(sort_by="count"), prof.by_module().table())  # doctest: +SKIP
+    >>> [(row.primitive, row.module, row.shape, row.nbytes) for row in prof.memory()][0]
+    ('gelu', '1', '(32, 64)', 16384)
+
+While a profile is on, every row of the table of primitives has stop watches in place of its pair, and so have
+Module.__call__ and the tape's backward; before and after nothing asks for it, so it costs nothing. Times are by the
+wall's clock and those of all threads are added up. A kernel on a GPU takes only the time to launch it.
+"""
+
+from __future__ import annotations
+
+from tinytensor.profiler.profiler import ProfilerActivity, profile, record_function
+from tinytensor.subset import outside
+
+__all__ = ["ProfilerActivity", "profile", "record_function"]
+
+__getattr__ = outside("tinytensor.profiler")

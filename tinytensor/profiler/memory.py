@@ -1,0 +1,137 @@
+"""What memory the tape holds: the arrays that calls saved for their backwards, for as long as they are saved.
+
+Arrays that share memory are counted once, with all of the memory that they keep alive. Parameters and buffers of the
+modules live anyway: they are not counted.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from tinytensor.backend import is_array
+from tinytensor.profiler.tables import columns, share
+from tinytensor.profiler.track import Saved, Scope
+from tinytensor.tape import flat, owner
+from tinytensor.tensor import Tensor
+
+
+@dataclass
+class Held:
+    """Arrays of one kind that the tape held: who saved them, how many, and the bytes that no row above counts."""
+
+    primitive: str
+    module: str
+    shape: str
+    dtype: str
+    count: int = 0
+    nbytes: int = 0
+
+
+class MemoryList(list[Held]):
+    """Rows that print as a table, the largest first."""
+
+    @property
+    def nbytes(self) -> int:
+        """Of all rows together: the peak."""
+        return sum(row.nbytes for row in self)
+
+    def table(self, row_limit: int = 100) -> str:
+        """The rows in KiB; those beyond row_limit are added up."""
+        shown, rest = self[:row_limit], self[row_limit:]
+        if rest:
+            more = f"… {len(rest)} more"
+            shown.append(Held(more, "", "", "", sum(row.count for row in rest), sum(row.nbytes for row in rest)))
+        shown.append(Held("total", "", "", "", sum(row.count for row in self), self.nbytes))
+        head = ("saved by", "in", "shape", "dtype", "arrays", "KiB", "share")
+        cells = [
+            (
+                r.primitive,
+                r.module,
+                r.shape,
+                r.dtype,
+                f"{r.count}",
+                f"{r.nbytes / 1024:,.1f}",
+                share(r.nbytes, self.nbytes),
+            )
+            for r in shown
+        ]
+        return columns(head, cells, left=4)
+
+
+class Piece(NamedTuple):
+    """One saved array, and the id and size of the memory in which it lies."""
+
+    primitive: str
+    scope: Scope
+    shape: tuple[int, ...]
+    dtype: Any
+    memory: int
+    nbytes: int
+
+
+class Ledger:
+    """The arrays that are saved now, and those that were when they took most."""
+
+    def __init__(self) -> None:
+        self._ignored: set[int] = set()  # ids of memory that is not counted
+        self._live: dict[int, list[Piece]] = {}  # id of a Saved → what it holds
+        self._users: dict[int, int] = {}  # id of memory → how many pieces lie in it
+        self._bytes = self._most = 0
+        self._at_most: list[Piece] = []
+        self._lock = threading.RLock()  # a Saved may be dropped at any moment, by any thread
+
+    def ignore(self, tensors: Iterable[Tensor]) -> None:
+        """Do not count the memory of these."""
+        self._ignored.update(id(owner(t.array)) for t in tensors)
+
+    def add(self, saved: Saved) -> None:
+        """A call saved this."""
+        pieces = []
+        for x in flat(tuple.__iter__(saved)):
+            if is_array(x) and id(memory := owner(x)) not in self._ignored:
+                pieces.append(Piece(saved.primitive, saved.scope, x.shape, x.dtype, id(memory), memory.nbytes))
+        if not pieces:
+            return
+        with self._lock:
+            self._live[id(saved)] = pieces
+            for piece in pieces:
+                users = self._users.get(piece.memory, 0)
+                self._users[piece.memory] = users + 1
+                self._bytes += 0 if users else piece.nbytes
+
+    def remove(self, saved: Saved) -> None:
+        """The tape dropped this."""
+        with self._lock:
+            if id(saved) not in self._live:
+                return
+            self._look()
+            for piece in self._live.pop(id(saved)):
+                self._users[piece.memory] -= 1
+                if not self._users[piece.memory]:
+                    del self._users[piece.memory]
+                    self._bytes -= piece.nbytes
+
+    def _look(self) -> None:
+        """Keep the list if it is the longest so far. Enough to ask before something goes: in between it grows."""
+        if self._bytes > self._most:
+            self._most = self._bytes
+            self._at_most = [piece for pieces in self._live.values() for piece in pieces]
+
+    def peak(self) -> MemoryList:
+        """What was held when it was most, arrays alike in one row."""
+        with self._lock:
+            self._look()
+        counted: set[int] = set()
+        rows: dict[tuple[object, ...], Held] = {}
+        for piece in self._at_most:
+            row = rows.get(piece[:4])
+            if row is None:
+                shape, dtype = str(tuple(piece.shape)), str(piece.dtype)
+                row = rows[piece[:4]] = Held(piece.primitive, str(piece.scope), shape, dtype)
+            row.count += 1
+            row.nbytes += 0 if piece.memory in counted else piece.nbytes
+            counted.add(piece.memory)
+        return MemoryList(sorted(rows.values(), key=lambda row: -row.nbytes))

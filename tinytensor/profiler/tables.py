@@ -1,0 +1,21 @@
+"""Text in columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def columns(head: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> str:
+    """Lines of cells under each other, the first `left` columns aligned to the left; a rule under the head."""
+    widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
+
+    def line(row: Sequence[str]) -> str:
+        cells = [c.ljust(w) if i < left else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))]
+        return "  ".join(cells).rstrip()
+
+    return "\n".join([line(head), "─" * (sum(widths) + 2 * len(widths) - 2), *map(line, rows)])
+
+
+def share(part: float, whole: float) -> str:
+    """part / whole as a percentage; nothing of nothing."""
+    return f"{part / whole:.1%}" if whole else ""
