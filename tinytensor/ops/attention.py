@@ -6,7 +6,7 @@
 
 Causal: row t sees only columns s ≤ t; the others get −∞ before the softmax, so their weight is exactly 0.
 Dropout multiplies w by a given array, zeros and 1/(1−p), between the softmax and v.
-Fused, because in between there is one array of T·S weights instead of five.
+Fused, because one array of T·S weights is kept instead of five; blockwise_attention.py keeps none.
 Source: Vaswani et al., "Attention Is All You Need", 2017, arXiv:1706.03762, section 3.2.1.
 """
 
@@ -25,21 +25,13 @@ from tinytensor.primitive import primitive
 def attention_forward(
     q: Array, k: Array, v: Array, mask: Array | None, *, scale: float, causal: bool, dropout: Array | None = None
 ) -> Any:
-    w = np.matmul(q * scale, k.swapaxes(-1, -2))
+    a = np.matmul(q * scale, transposed(k, q.shape[-2]))
     if causal:
-        w += causal_mask(w.shape[-2], w.shape[-1], w.dtype, array_module(w))
+        a += causal_mask(a.shape[-2], a.shape[-1], a.dtype, array_module(a))
     if mask is not None:
-        w += mask  # a mask may have fewer dimensions than q kᵀ, not more
-    top = w.max(-1, keepdims=True)
-    if mask is not None:
-        top = np.where(np.isinf(top), np.zeros_like(top), top)  # a row without one open column: weights 0, not nan
-    w -= top
-    np.exp(w, out=w)
-    total = np.matmul(w, array_module(w).ones(w.shape[-1], w.dtype))
-    if mask is not None:
-        total += total == 0
-    w /= total[..., None]
-    y = np.matmul(w if dropout is None else w * dropout, v)
+        a += mask  # a mask may have fewer dimensions than q kᵀ, not more
+    w = weights(a, mask is not None)
+    y = matmul_like(q, w if dropout is None else w * dropout, v)
     return y, (q, k, v, w, scale, None if mask is None else mask.shape, dropout)
 
 
@@ -47,18 +39,65 @@ def attention_backward(
     dy: Array, q: Array, k: Array, v: Array, w: Array, scale: float,
     mask_shape: tuple[int, ...] | None, dropout: Array | None, *, needs: tuple[bool, ...] = (True,) * 4,
 ) -> Any:  # fmt: skip
-    dv = np.matmul((w if dropout is None else w * dropout).swapaxes(-1, -2), dy)
-    da = np.matmul(dy, v.swapaxes(-1, -2))  # dw; it becomes da in place
+    dv = matmul_like(v, (w if dropout is None else w * dropout).swapaxes(-1, -2), dy)
+    da = np.matmul(dy, transposed(v, dy.shape[-2]))  # dw; it becomes da in place
     if dropout is not None:
         da *= dropout
     da -= np.einsum("...ts,...ts->...t", da, w)[..., None]
     da *= w
     dmask = None if mask_shape is None or not needs[3] else unbroadcast(da, mask_shape)
-    dq = np.matmul(da, k)
+    dq = matmul_like(q, da, k)
     dq *= scale
-    dk = np.matmul(da.swapaxes(-1, -2), q)
+    dk = matmul_like(k, da.swapaxes(-1, -2), q)
     dk *= scale
     return unbroadcast(dq, q.shape), unbroadcast(dk, k.shape), unbroadcast(dv, v.shape), dmask
+
+
+def weights(a: Array, masked: bool) -> Array:
+    """softmax(a) over the last dimension; where masked, rows of −∞ alone give 0, not nan. a is used up.
+
+    What is taken off a row changes the range of its e^a and not their quotients. The first score is at hand; to find the
+    largest takes NumPy twice as long as to compute e^a, so it is looked for only where a row's sum overflows without.
+    """
+    ones = array_module(a).ones(a.shape[-1], a.dtype)
+    if masked or not isinstance(
+        a, np.ndarray
+    ):  # the first may be −∞; on a GPU to look at a sum would be to wait for it
+        top = a.max(-1, keepdims=True)
+        if masked:
+            top = np.where(np.isinf(top), np.zeros_like(top), top)
+    else:
+        w = a - a[..., :1]
+        np.exp(w, out=w)
+        total = np.matmul(w, ones)
+        fine = np.isfinite(total)
+        if fine.all():
+            w /= total[..., None]
+            return w
+        top = np.where(fine, a[..., 0], a.max(-1))[..., None]
+    a -= top
+    np.exp(a, out=a)
+    total = np.matmul(a, ones)
+    if masked:
+        total += total == 0
+    a /= total[..., None]
+    return a
+
+
+def transposed(x: Array, rows: int) -> Array:
+    """xᵀ (…, N, M) of x (…, M, N), the right side of a product with that many rows.
+
+    Copied if it is small and used often: BLAS has a kernel for small matrices that takes half the time then.
+    """
+    xt = x.swapaxes(-1, -2)
+    return xt.copy() if rows >= 32 and x.shape[-2] * x.shape[-1] <= 4096 else xt
+
+
+def matmul_like(x: Array, a: Array, b: Array) -> Array:
+    """a b, laid out in memory like x: heads that are views of (B, T, H, D) are merged again without a copy."""
+    if a.shape[:-2] != b.shape[:-2]:
+        return np.matmul(a, b)
+    return np.matmul(a, b, out=np.empty_like(x, shape=(*a.shape[:-1], b.shape[-1])))
 
 
 @functools.lru_cache(maxsize=16)
