@@ -96,6 +96,15 @@ def _attends(*shapes: tuple[int, ...], torch: Any = _attention, mask: Any = None
     return Sample(arrays, lambda q, k, v, m: torch(q, k, v, m, static["causal"], static["scale"]), static)
 
 
+def _in_blocks(*shapes: tuple[int, ...], block: int = 2, span: int = 4, spread: float = 1, **static: Any) -> Sample:
+    """A sample of blockwise attention, in blocks small enough for several; spread: of the queries."""
+    static = {"scale": 0.5, "causal": False, "block": block, "span": span, **static}
+    q, k, v = (normal(*shape, seed=i) for i, shape in enumerate(shapes))
+    return Sample(
+        (spread * q, k, v), lambda q, k, v: _attention(q, k, v, None, static["causal"], static["scale"]), static
+    )
+
+
 def _written(x: Any, index: Any, value: Any) -> Any:
     y = x.clone()
     y[index] = value
@@ -376,6 +385,17 @@ SAMPLES: dict[str, list[Sample]] = {
         _attends((1, 1), (1, 1), (1, 1)),
         _attends((0, 3, 2), (0, 3, 2), (0, 3, 2), causal=True),
         _attends((2, 2), (1, 2), (1, 0)),
+    ],
+    "blockwise_attention": [
+        *(_in_blocks((7, 3), (7, 3), (7, 2), causal=causal, block=block, span=span)
+          for causal in (False, True) for block, span in [(1, 1), (2, 2), (2, 4), (3, 6), (32, 256)]),
+        _in_blocks((2, 2, 5, 2), (2, 2, 9, 2), (2, 2, 9, 1), causal=True),
+        _in_blocks((2, 9, 2), (2, 5, 2), (2, 5, 3), causal=True, scale=0.7),
+        _in_blocks((2, 9), (9, 9), (9, 2)),
+        _in_blocks((7, 4), (9, 4), (9, 2), spread=5),
+        _in_blocks((9, 2), (9, 2), (9, 3), causal=True, spread=5),
+        _in_blocks((1, 1), (1, 1), (1, 1), causal=True),
+        _in_blocks((0, 3, 2), (0, 3, 2), (0, 3, 2), causal=True),
     ],
     "log1p": unary(lambda x: x.log1p(), positive),
     "expm1": unary(lambda x: x.expm1()),

@@ -16,6 +16,7 @@ from tinytensor.dtypes import promote
 from tinytensor.functions import expm1, log_softmax, sigmoid, softmax, tanh, where
 from tinytensor.functions.pointwise import cast, implemented
 from tinytensor.ops.attention import ATTENTION
+from tinytensor.ops.blockwise_attention import BLOCKWISE_ATTENTION
 from tinytensor.ops.cross_entropy import BINARY_CROSS_ENTROPY, CROSS_ENTROPY
 from tinytensor.ops.dropout import DROPOUT
 from tinytensor.ops.elementwise import SILU, SOFTPLUS
@@ -457,7 +458,20 @@ def scaled_dot_product_attention(
         batch = np.broadcast_shapes(query.array.shape[:-2], key.array.shape[:-2])
         shape = (*batch, query.array.shape[-2], key.array.shape[-2])
         dropout = _dropout_mask(query.array, shape, dropout_p)
+    if attn_mask is None and dropout is None and _in_blocks(query.array, key.array, value.array, is_causal):
+        return apply(BLOCKWISE_ATTENTION, query, key, value, scale=scale, causal=is_causal)
     return apply(ATTENTION, query, key, value, attn_mask, scale=scale, causal=is_causal, dropout=dropout)
+
+
+# So many queries and keys are attended in blocks. Causal, that is faster from about there on, by a quarter at 256 and two
+# fifths at 1024, since half of the work is left out; else it takes as long, in a fraction of the memory.
+CAUSAL_IN_BLOCKS, IN_BLOCKS = 128, 512
+
+
+def _in_blocks(q: Array, k: Array, v: Array, causal: bool) -> bool:
+    """Long enough, and of equal batches: a mask, dropout and batches that broadcast are left to `attention`."""
+    shortest = CAUSAL_IN_BLOCKS if causal else IN_BLOCKS
+    return bool(min(q.shape[-2], k.shape[-2]) >= shortest and q.shape[:-2] == k.shape[:-2] == v.shape[:-2])
 
 
 # ---------------------------------------------------------------------------------------------- checks
