@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from tinytensor.backend import Array, array_module
+from tinytensor.backend import Array, array_module, ones
 from tinytensor.ops.elementwise import unbroadcast
 from tinytensor.primitive import primitive
 
@@ -59,17 +59,15 @@ def weights(a: Array, masked: bool) -> Array:
     What is taken off a row changes the range of its e^a and not their quotients. The first score is at hand; to find the
     largest takes NumPy twice as long as to compute e^a, so it is looked for only where a row's sum overflows without.
     """
-    ones = array_module(a).ones(a.shape[-1], a.dtype)
-    if masked or not isinstance(
-        a, np.ndarray
-    ):  # the first may be −∞; on a GPU to look at a sum would be to wait for it
+    each = ones(a.shape[-1], a)
+    if masked or not isinstance(a, np.ndarray):  # the first may be −∞; on a GPU to look at a sum is to wait for it
         top = a.max(-1, keepdims=True)
         if masked:
             top = np.where(np.isinf(top), np.zeros_like(top), top)
     else:
         w = a - a[..., :1]
         np.exp(w, out=w)
-        total = np.matmul(w, ones)
+        total = np.matmul(w, each)
         fine = np.isfinite(total)
         if fine.all():
             w /= total[..., None]
@@ -77,7 +75,7 @@ def weights(a: Array, masked: bool) -> Array:
         top = np.where(fine, a[..., 0], a.max(-1))[..., None]
     a -= top
     np.exp(a, out=a)
-    total = np.matmul(a, ones)
+    total = np.matmul(a, each)
     if masked:
         total += total == 0
     a /= total[..., None]
