@@ -37,10 +37,9 @@ def fresh_model(run: Run) -> GPT | Bigram:
 
 
 def make_optimizer(model: GPT | Bigram, config: TrainConfig) -> torch.optim.AdamW:
-    """PyTorch's AdamW with the parameter groups of gpt.optimizer."""
-    return torch.optim.AdamW(
-        parameter_groups(model, config), lr=config.learning_rate, betas=(config.beta1, config.beta2)
-    )
+    """PyTorch's AdamW with the parameter groups of gpt.optimizer; fused, which is its fastest."""
+    groups, betas = parameter_groups(model, config), (config.beta1, config.beta2)
+    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=betas, fused=True)
 
 
 def train(run: Run, model: GPT | Bigram, quiet: bool) -> list[Row]:

@@ -1,0 +1,192 @@
+"""What the benchmarks' commands share: flags, the progress bar, the table, the JSON file, the plot.
+
+Imports the standard library alone until a command runs, since the processes that measure import it as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks import results
+from benchmarks.harness import Case, Row, compare
+from gpt.errors import UserError
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the table: its title, and a row's cell."""
+
+    title: str
+    cell: Callable[[Row], object]
+    left: bool = False
+
+
+def number(title: str, key: str, spec: str = ".2f") -> Column:
+    """row[key]; a dash where it has none."""
+    return Column(title, lambda row: "–" if row.get(key) is None else format(row[key], spec))
+
+
+def ratio_to(engine: str) -> Column:
+    """The row's time as a multiple of that engine's."""
+    return Column(
+        f"÷ {engine}", lambda row: "–" if row["ratios"].get(engine) is None else f"{row['ratios'][engine]:.3f}"
+    )
+
+
+SIZE = Column("size", lambda row: row["size"], left=True)
+THREADS = Column("threads", lambda row: row["threads"])
+ENGINE = Column("engine", lambda row: row["engine"], left=True)
+MEDIAN, MIN, SPREAD = number("median ms", "median_ms"), number("min ms", "min_ms"), number("spread", "spread_ms")
+TO_TORCH, PEAK = ratio_to("torch"), number("peak MiB", "peak_mib", ".0f")
+
+
+def table(rows: Sequence[Row], columns: Sequence[Column]) -> str:
+    """The rows as text, a line each; what is the same as in the line above in the first columns is left out."""
+    cells = [[str(column.cell(row)) for column in columns] for row in rows]
+    lines = [[column.title for column in columns], *cells]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    sides = ["<" if column.left else ">" for column in columns]
+    return "\n".join(
+        "  ".join(f"{cell:{side}{width}}" for cell, side, width in zip(line, sides, widths, strict=True)).rstrip()
+        for line in lines
+    )
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a command line chose: all combinations of engines, threads and sizes."""
+
+    engines: tuple[str, ...]
+    threads: tuple[int, ...]
+    sizes: tuple[str, ...]
+    repeats: int
+    json: Path | None = None
+    plot: Path | None = None
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """One benchmark: what it compares unless told otherwise, and how its rows are shown.
+
+    `text` is the module's docstring; `check_size` refuses a wrong size; `draw` makes a plot of rows at a path.
+    """
+
+    name: str
+    text: str | None
+    engines: tuple[str, ...]
+    threads: tuple[int, ...]
+    sizes: tuple[str, ...]
+    check_size: Callable[[str], object]
+    repeats: int
+    columns: tuple[Column, ...]
+    draw: Callable[[Sequence[Row], Path], None]
+    size_text: str = "layers,heads,width,context,batch"
+
+    def defaults(self) -> Options:
+        return Options(self.engines, self.threads, self.sizes, self.repeats)
+
+    def processes(self, options: Options) -> int:
+        """How many children will be started."""
+        return len(options.engines) * len(options.threads) * len(options.sizes) * options.repeats
+
+    def run(self, options: Options, tick: Callable[[Case], None]) -> list[Row]:
+        """Measure; `tick` hears of every process that is done."""
+        rows = []
+        for size in options.sizes:
+            for threads in options.threads:
+                rows += compare(
+                    [Case(self.name, size, engine, threads) for engine in options.engines], options.repeats, tick
+                )
+        return rows
+
+    def main(self, argv: Sequence[str] | None = None) -> int:
+        """The command: 0, or 2 with one line that says what is wrong."""
+        from gpt.cli import command
+
+        return command(f"benchmarks.{self.name}")(self._main)(argv)
+
+    def _main(self, argv: list[str]) -> int:
+        options = parse(self, argv)
+        with progress(self.processes(options)) as bar:
+            rows = self.run(options, ticker(bar))
+        print(table(rows, self.columns))
+        return keep(rows, options, self.draw)
+
+
+def parse(benchmark: Benchmark, argv: list[str]) -> Options:
+    """The options of a command line; UserError says what is wrong with it."""
+    import argparse
+
+    from gpt.cli import Parser
+
+    parser = Parser(f"benchmarks.{benchmark.name}", benchmark.text or "")
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    add: Any = parser.add_argument
+    several = {"nargs": "+", "metavar": "X"}
+    add("--engines", **{**several, "metavar": "NAME"}, choices=benchmark.engines, default=benchmark.engines,
+        help=f"which take turns, from {', '.join(benchmark.engines)} (default: all)")  # fmt: skip
+    add("--threads", **{**several, "metavar": "N"}, type=positive("--threads"), default=benchmark.threads,
+        help=f"cores that an engine may use (default: {' '.join(map(str, benchmark.threads))})")  # fmt: skip
+    add("--sizes", **{**several, "metavar": "SIZE"}, default=benchmark.sizes,
+        help=f"{benchmark.size_text} (default: {' '.join(benchmark.sizes)})")  # fmt: skip
+    add("--repeats", metavar="N", type=positive("--repeats"), default=benchmark.repeats,
+        help=f"rounds, in each of which every engine has a fresh process (default: {benchmark.repeats})")  # fmt: skip
+    add_outputs(parser)
+    given = vars(parser.parse_args(argv))
+    for size in given["sizes"]:
+        benchmark.check_size(size)
+    for name in ("engines", "threads", "sizes"):
+        given[name] = tuple(dict.fromkeys(given[name]))  # each once
+    return Options(**given)
+
+
+def add_outputs(parser: Any) -> None:
+    """--json and --plot."""
+    parser.add_argument("--json", metavar="FILE", type=Path, help="keep the rows there, one JSON object a line")
+    parser.add_argument("--plot", metavar="FILE", type=Path, help="draw them: a .png or .svg")
+
+
+def positive(flag: str) -> Callable[[str], int]:
+    """An argparse type: a whole number of at least 1."""
+
+    def convert(text: str) -> int:
+        if not text.isdecimal() or int(text) < 1:
+            raise UserError(f"{flag} {text}: it must be a whole number of at least 1")
+        return int(text)
+
+    return convert
+
+
+def progress(total: int) -> Any:
+    """A bar on a terminal; nothing in a pipe."""
+    from tqdm import tqdm
+
+    return tqdm(
+        total=total,
+        disable=None,
+        leave=False,
+        dynamic_ncols=True,
+        bar_format="{n_fmt}/{total_fmt} {bar:20} {remaining} left  {desc}",
+    )
+
+
+def ticker(bar: Any) -> Callable[[Case], None]:
+    """Moves the bar, and says what was measured last."""
+
+    def tick(case: Case) -> None:
+        bar.set_description_str(f"{case.benchmark} {case.size} {case.engine}", refresh=False)
+        bar.update()
+
+    return tick
+
+
+def keep(rows: Sequence[Row], options: Any, draw: Callable[[Sequence[Row], Path], None]) -> int:
+    """Write the rows and the plot where the options want them."""
+    if options.json is not None:
+        results.merge(options.json, rows)
+    if options.plot is not None:
+        draw(rows, options.plot)
+    return 0

@@ -1,0 +1,141 @@
+"""One training step: batch, forward, backward, clipping and AdamW, as gpt.train and reference_torch.train do it.
+
+    python -m benchmarks.train_step
+    python -m benchmarks.train_step --sizes 6,6,384,256,4 --threads 2 --engines tinytensor torch
+
+matmul is the floor: the matrix products of the step and nothing else, by the BLAS that tinytensor calls.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from benchmarks.cli import ENGINE, MEDIAN, MIN, PEAK, SIZE, SPREAD, THREADS, TO_TORCH, Benchmark, ratio_to
+from benchmarks.harness import Case, Results, Size, timed
+from benchmarks.plots import bars
+
+VOCABULARY = 65  # tiny Shakespeare's
+
+
+def config_of(size: Size, threads: int) -> Any:
+    """The size as gpt.train's configuration: learned positions, GELU by tanh, biases, a head of its own."""
+    from gpt.config import TrainConfig
+
+    return TrainConfig(
+        vocab_size=VOCABULARY, layers=size.layers, heads=size.heads, width=size.width, context=size.context,
+        batch_size=size.batch, positions="learned", gelu="tanh", threads=threads,
+    )  # fmt: skip
+
+
+def random_ids() -> Any:
+    import numpy as np
+
+    return np.random.default_rng(0).integers(0, VOCABULARY, 100_000)
+
+
+@contextmanager
+def tinytensor_step(size: Size, threads: int) -> Iterator[Callable[[], object]]:
+    """The loop of gpt.train."""
+    from gpt import data
+    from gpt.model import build
+    from gpt.optimizer import make_optimizer
+    from gpt.parallel import Shards
+    from tinytensor import nn
+    from tinytensor.backend import keep_freed_memory
+
+    keep_freed_memory()
+    config, ids = config_of(size, threads), random_ids()
+    model = build(config)
+    optimizer = make_optimizer(model, config)
+    steps = iter(range(10**9))
+    with Shards(model, config) as shards:
+
+        def step() -> float:
+            n = next(steps)
+            loss = shards.gradient([data.batch(ids, config, n)], n)
+            nn.utils.clip_grad_norm_(model.parameters(), config.grad_clip).item()
+            optimizer.step()
+            return loss
+
+        yield step
+
+
+@contextmanager
+def torch_step(size: Size, threads: int) -> Iterator[Callable[[], object]]:
+    """The loop of reference_torch.train: scaled_dot_product_attention, fused AdamW."""
+    import torch
+    from gpt import data
+    from reference_torch.model import build
+    from reference_torch.train import make_optimizer
+
+    torch.set_num_threads(threads)
+    config, ids = config_of(size, threads), random_ids()
+    model = build(config)
+    optimizer = make_optimizer(model, config)
+    steps = iter(range(10**9))
+
+    def step() -> float:
+        x, y = map(torch.from_numpy, data.batch(ids, config, next(steps)))
+        optimizer.zero_grad()
+        _, loss = model(x, y)
+        assert loss is not None
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), config.grad_clip).item()
+        optimizer.step()
+        return float(loss.item())
+
+    yield step
+
+
+@contextmanager
+def matmul_step(size: Size, threads: int) -> Iterator[Callable[[], object]]:
+    """The products of a step, forward and backward, of the same shapes and memory layouts."""
+    import numpy as np
+
+    L, H, C, T, B = size.layers, size.heads, size.width, size.context, size.batch
+    shapes = [(3 * C, C), (C, C), (4 * C, C), (C, 4 * C)]  # qkv, projection, up, down: (O, I)
+    linears = [(shape, L) for shape in shapes] + [((VOCABULARY, C), 1)]
+
+    def new(*shape: int) -> Any:
+        return np.random.default_rng(0).standard_normal(shape, np.float32)
+
+    pairs = [(new(B * T, i), new(o, i), new(B * T, o), times) for (o, i), times in linears]
+    q, w = new(B, H, T, C // H), new(B, H, T, T)
+
+    def step() -> None:
+        for x, weight, dy, times in pairs:
+            for _ in range(times):
+                x @ weight.T, dy @ weight, dy.T @ x
+        for _ in range(L):
+            q @ q.swapaxes(-1, -2), w @ q  # q kᵀ and w v
+            q @ q.swapaxes(-1, -2), w.swapaxes(-1, -2) @ q, w @ q, w.swapaxes(-1, -2) @ q  # dw, dv, dq, dk
+
+    yield step
+
+
+ENGINES = {"tinytensor": tinytensor_step, "torch": torch_step, "matmul": matmul_step}
+
+
+def measure(case: Case) -> Results:
+    size = Size.parse(case.size)
+    with ENGINES[case.engine](size, case.threads) as step:
+        return {"time_step": {"ms": timed(step), "tokens": size.batch * size.context, "flops": size.flops()}}
+
+
+BENCHMARK = Benchmark(
+    name="train_step",
+    text=__doc__,
+    engines=tuple(ENGINES),
+    threads=(1, 2),
+    sizes=("4,4,128,64,12", "6,6,384,256,4"),
+    check_size=Size.parse,
+    repeats=3,
+    columns=(SIZE, THREADS, ENGINE, MEDIAN, MIN, SPREAD, TO_TORCH, ratio_to("matmul"), PEAK),
+    draw=bars("milliseconds for a training step"),
+)
+
+if __name__ == "__main__":
+    sys.exit(BENCHMARK.main())
