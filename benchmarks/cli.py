@@ -83,6 +83,7 @@ class Benchmark:
     repeats: int
     columns: tuple[Column, ...]
     draw: Callable[[Sequence[Row], Path], None]
+    shown: Callable[[Row], bool] = lambda row: True
     size_text: str = "layers,heads,width,context,batch"
 
     def defaults(self) -> Options:
@@ -112,7 +113,7 @@ class Benchmark:
         options = parse(self, argv)
         with progress(self.processes(options)) as bar:
             rows = self.run(options, ticker(bar))
-        print(table(rows, self.columns))
+        print(table([row for row in rows if self.shown(row)], self.columns))
         return keep(rows, options, self.draw)
 
 

@@ -19,9 +19,11 @@ from benchmarks.environment import ROOT, load
 from gpt.errors import UserError
 
 Row = dict[str, Any]
-# What a child measured, by name: {"time_step": {"ms": [31.2, …], "tokens": 768}}. What is beside "ms" goes into the row.
+# What a child measured, by name: {"time_step": {"ms": [31.2, …], "tokens": 768}}. What is beside "ms" goes into the row,
+# and of lists the median.
 Results = dict[str, dict[str, Any]]
 
+SHARED = ("train_step", "memory", "scaling")
 BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 
@@ -41,8 +43,8 @@ class Case:
         return f"{self.benchmark}.{what}({self.size}, {threads}, {self.engine})"
 
     def blas_threads(self) -> int:
-        """tinytensor shares a batch over Python threads, with one BLAS thread each; others leave threads to BLAS."""
-        return 1 if self.engine.startswith("tinytensor") else self.threads
+        """In training tinytensor shares a batch over Python threads with one BLAS thread each; else BLAS has threads."""
+        return 1 if self.engine == "tinytensor" and self.benchmark in SHARED else self.threads
 
 
 @dataclass(frozen=True)
@@ -134,7 +136,7 @@ def row(case: Case, what: str, answers: Sequence[dict[str, Any]], ratios: dict[s
     """One row: the pooled samples of a case, and what else its last answer had to say."""
     samples = [ms for answer in answers for ms in answer["results"][what].get("ms", ())]
     peaks = [answer["peak_mib"] for answer in answers if answer["peak_mib"] is not None]
-    extra = {key: value for key, value in answers[-1]["results"][what].items() if key != "ms"}
+    extra = {key: pooled(key, what, answers) for key in answers[-1]["results"][what] if key != "ms"}
     return {
         "name": case.name(what),
         **asdict(case),
@@ -149,6 +151,14 @@ def row(case: Case, what: str, answers: Sequence[dict[str, Any]], ratios: dict[s
         **extra,
         "environment": answers[-1]["environment"],
     }
+
+
+def pooled(key: str, what: str, answers: Sequence[dict[str, Any]]) -> Any:
+    """What the answers have beside their samples: the last one's; of lists, the median of all that is in them."""
+    values = [answer["results"][what][key] for answer in answers]
+    if not isinstance(values[-1], list):
+        return values[-1]
+    return rounded(statistics.median([x for value in values for x in value]))
 
 
 def ratio(rounds: Sequence[Sequence[dict[str, Any]]], i: int, j: int, what: str) -> float | None:

@@ -1,0 +1,178 @@
+"""One call of every primitive, at the size that it has in a training step, or a large one where it has none there.
+
+A row is `Call(arrays, torch, static, flops)`: the forward's inputs; the same function in PyTorch, called with the module
+and the inputs as tensors; the forward's keyword arguments; and what its products multiply and add, 2 a pair.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from benchmarks.harness import Size
+from tinytensor.ops.indexing import along
+
+LARGE = (1024, 1024)
+VOCABULARY = 65
+
+
+@dataclass(frozen=True)
+class Call:
+    arrays: tuple[Any, ...]
+    torch: Callable[..., Any]
+    static: dict[str, Any] = field(default_factory=dict)
+    flops: float = 0.0  # of the forward; the backward has twice as many
+
+
+def normal(*shape: int, seed: int = 0) -> Any:
+    return np.random.default_rng(seed).standard_normal(shape, np.float32)
+
+
+def positive(*shape: int, seed: int = 0) -> Any:
+    """Between 0.1 and 0.9: what a logarithm, a root, a power and a probability can take."""
+    return np.random.default_rng(seed).random(shape, np.float32) * np.float32(0.8) + np.float32(0.1)
+
+
+def calls(size: Size) -> dict[str, Call]:
+    """Every primitive's call; sizes of the training step are those of `size`."""
+    return {**elementwise(), **scalars(), **shapes(), **indexing(), **reductions(), **of_the_step(size)}
+
+
+def of_the_step(size: Size) -> dict[str, Call]:
+    """What the models are made of, at their sizes; linear is a block's largest, C → 4C."""
+    B, T, C, H = size.batch, size.context, size.width, size.heads
+    D, V = C // H, VOCABULARY
+    random = np.random.default_rng(0)
+    ids, target = random.integers(0, V, (B, T)), random.integers(0, V, B * T)
+    mask = (random.random((B, T, C)) < 0.9).astype(np.float32) / np.float32(0.9)
+    q, k, v = normal(B, T, 3, H, D).transpose(2, 0, 3, 1, 4)  # (B, H, T, D) each, where the fused product put them
+    causal = {"scale": D**-0.5, "causal": True}
+    ignore = {"target": target, "ignore_index": -100, "reduction": "mean"}
+    x, wide, gain = normal(B, T, C), normal(B, T, 4 * C), positive(C)
+    return {
+        "embedding": Call((normal(V, C),), lambda t, w: t.nn.functional.embedding(t.from_numpy(ids), w), {"ids": ids}),
+        "add": Call((x, normal(B, T, C, seed=1)), lambda t, a, b: a + b),
+        "layer_norm": Call(
+            (x, gain, normal(C)), lambda t, x, w, b: t.nn.functional.layer_norm(x, (C,), w, b), {"n": C, "eps": 1e-5}
+        ),
+        "linear": Call(
+            (x, normal(4 * C, C), normal(4 * C)), lambda t, x, w, b: t.nn.functional.linear(x, w, b), {}, 8 * B * T * C * C
+        ),
+        "split": Call((normal(B, T, 3 * C),), lambda t, x: x.split(C, 2), {"sizes": [C] * 3, "axis": 2}),
+        "reshape": Call((x,), lambda t, x: x.reshape(B, T, H, D), {"shape": (B, T, H, D)}),
+        "permute": Call((normal(B, T, H, D),), lambda t, x: x.permute(0, 2, 1, 3), {"axes": (0, 2, 1, 3)}),
+        "rotary": Call((normal(B, H, T, D),), _rotary),
+        "attention": Call(
+            (q, k, v, None),
+            lambda t, q, k, v, _: t.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True), causal,
+            4 * B * T * T * C,
+        ),
+        "gelu": Call((wide,), lambda t, x: t.nn.functional.gelu(x)),
+        "gelu_tanh": Call((wide,), lambda t, x: t.nn.functional.gelu(x, approximate="tanh")),
+        "dropout": Call((x,), lambda t, x: x * t.from_numpy(mask), {"mask": mask}),
+        "cross_entropy": Call(
+            (normal(B * T, V),), lambda t, x: t.nn.functional.cross_entropy(x, t.from_numpy(target)), ignore
+        ),
+    }  # fmt: skip
+
+
+def _rotary(t: Any, x: Any) -> Any:
+    from reference_torch.rotary import rotary
+
+    return rotary(x)
+
+
+def elementwise() -> dict[str, Call]:
+    x, y, p, r = normal(*LARGE), normal(*LARGE, seed=1), positive(*LARGE), positive(*LARGE, seed=1)
+    chosen = x > 0
+    unary: dict[str, Callable[..., Any]] = {
+        "neg": lambda t, x: -x, "abs": lambda t, x: x.abs(), "exp": lambda t, x: x.exp(), "sin": lambda t, x: x.sin(),
+        "cos": lambda t, x: x.cos(), "tanh": lambda t, x: x.tanh(), "sigmoid": lambda t, x: x.sigmoid(),
+        "silu": lambda t, x: t.nn.functional.silu(x), "relu": lambda t, x: x.relu(), "expm1": lambda t, x: x.expm1(),
+        "erf": lambda t, x: x.erf(), "softplus": lambda t, x: t.nn.functional.softplus(x),
+        "copy": lambda t, x: x.clone(),
+    }  # fmt: skip
+    return {
+        "sub": Call((x, y), lambda t, a, b: a - b),
+        "mul": Call((x, y), lambda t, a, b: a * b),
+        "div": Call((x, p), lambda t, a, b: a / b),
+        "pow": Call((p, r), lambda t, a, b: a**b),
+        "maximum": Call((x, y), lambda t, a, b: t.maximum(a, b)),
+        "minimum": Call((x, y), lambda t, a, b: t.minimum(a, b)),
+        "where": Call((x, y), lambda t, a, b: t.where(t.from_numpy(chosen), a, b), {"condition": chosen}),
+        **{name: Call((x,), function) for name, function in unary.items()},
+        "log": Call((p,), lambda t, x: x.log()),
+        "log1p": Call((p,), lambda t, x: x.log1p()),
+        "sqrt": Call((p,), lambda t, x: x.sqrt()),
+        "binary_cross_entropy": Call(
+            (p, r), lambda t, x, y: t.nn.functional.binary_cross_entropy(x, y, reduction="none")
+        ),
+    }
+
+
+def scalars() -> dict[str, Call]:
+    x = normal(*LARGE)
+    return {
+        "add_scalar": Call((x,), lambda t, x: x + 1.5, {"c": 1.5}),
+        "mul_scalar": Call((x,), lambda t, x: x * 1.5, {"c": 1.5}),
+        "div_scalar": Call((x,), lambda t, x: x / 1.5, {"c": 1.5}),
+        "pow_scalar": Call((x,), lambda t, x: x**2, {"c": 2}),
+        "clamp": Call((x,), lambda t, x: x.clamp(-0.5, 0.5), {"low": -0.5, "high": 0.5}),
+        "cast": Call((x,), lambda t, x: x.double(), {"to": np.dtype(np.float64)}),
+        "steps": Call((x,), lambda t, x: x.floor(), {"ufunc": np.floor}),
+    }
+
+
+def shapes() -> dict[str, Call]:
+    x, half = normal(*LARGE), normal(512, 1024)
+    return {
+        "expand": Call((normal(1, 1024),), lambda t, x: x.expand(LARGE), {"shape": LARGE}),
+        "cat": Call((half, normal(512, 1024, seed=1)), lambda t, a, b: t.cat((a, b)), {"axis": 0}),
+        "roll": Call((x,), lambda t, x: x.roll((3, 5), (0, 1)), {"shifts": (3, 5), "axis": (0, 1)}),
+        "flip": Call((x,), lambda t, x: x.flip((0, 1)), {"axis": (0, 1)}),
+        "tril": Call((x,), lambda t, x: x.tril(), {"diagonal": 0}),
+        "triu": Call((x,), lambda t, x: x.triu(), {"diagonal": 0}),
+    }
+
+
+def indexing() -> dict[str, Call]:
+    x, half, random = normal(*LARGE), normal(512, 1024, seed=1), np.random.default_rng(0)
+    rows, picks = random.integers(0, 1024, 1024), random.integers(0, 1024, LARGE)
+
+    def written(t: Any, x: Any, value: Any) -> Any:
+        y = x.clone()
+        y[:512] = value
+        return y
+
+    return {
+        "getitem": Call((x,), lambda t, x: x[t.from_numpy(rows)], {"index": rows}),
+        "setitem": Call((x, half), written, {"index": (slice(0, 512), ...)}),
+        "gather": Call((x,), lambda t, x: x.gather(1, t.from_numpy(picks)), {"index": picks, "axis": 1}),
+        "scatter_add": Call(
+            (x, normal(*LARGE, seed=1)),
+            lambda t, x, v: x.scatter_add(1, t.from_numpy(picks), v),
+            {"at": along(picks, 1)},
+        ),
+    }
+
+
+def reductions() -> dict[str, Call]:
+    """Sums, extremes and products."""
+    x = normal(*LARGE)
+    over = {"axis": (1,), "keepdims": False}
+    batch, inputs = (normal(16, 256, 256), normal(16, 256, 256, seed=1)), ["bij", "bjk"]
+    return {
+        "sum": Call((x,), lambda t, x: x.sum(1), over),
+        "amax": Call((x,), lambda t, x: x.amax(1), over),
+        "amin": Call((x,), lambda t, x: x.amin(1), over),
+        "cumsum": Call((x,), lambda t, x: x.cumsum(1), {"axis": 1}),
+        "softmax": Call((x,), lambda t, x: x.softmax(1), {"axis": 1}),
+        "log_softmax": Call((x,), lambda t, x: x.log_softmax(1), {"axis": 1}),
+        "matmul": Call((normal(512, 512), normal(512, 512, seed=1)), lambda t, a, b: a @ b, {}, 2 * 512**3),
+        "einsum": Call(
+            batch, lambda t, *xs: t.einsum("bij,bjk->bik", *xs), {"inputs": inputs, "output": "bik"}, 2 * 16 * 256**3
+        ),
+    }
