@@ -6,7 +6,7 @@ Imports the standard library alone until a command runs, since the processes tha
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,7 @@ class Options:
     repeats: int
     json: Path | None = None
     plot: Path | None = None
+    given: dict[str, Any] = field(default_factory=dict)  # a benchmark's own flags
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,7 @@ class Benchmark:
     columns: tuple[Column, ...]
     draw: Callable[[Sequence[Row], Path], None]
     shown: Callable[[Row], bool] = lambda row: True
+    more: Callable[[Sequence[Row]], tuple[list[Row], tuple[Column, ...]]] | None = None  # a second table
     size_text: str = "layers,heads,width,context,batch"
 
     def defaults(self) -> Options:
@@ -91,7 +93,10 @@ class Benchmark:
 
     def processes(self, options: Options) -> int:
         """How many children will be started."""
-        return len(options.engines) * len(options.threads) * len(options.sizes) * options.repeats
+        return len(options.engines) * len(options.threads) * max(1, len(options.sizes)) * options.repeats
+
+    def add_flags(self, parser: Any) -> None:
+        """Flags of its own, for Options.given."""
 
     def run(self, options: Options, tick: Callable[[Case], None]) -> list[Row]:
         """Measure; `tick` hears of every process that is done."""
@@ -103,6 +108,10 @@ class Benchmark:
                 )
         return rows
 
+    def tables(self, rows: Sequence[Row]) -> str:
+        first = table([row for row in rows if self.shown(row)], self.columns)
+        return f"{first}\n\n{table(*self.more(rows))}" if self.more else first
+
     def main(self, argv: Sequence[str] | None = None) -> int:
         """The command: 0, or 2 with one line that says what is wrong."""
         from gpt.cli import command
@@ -113,7 +122,7 @@ class Benchmark:
         options = parse(self, argv)
         with progress(self.processes(options)) as bar:
             rows = self.run(options, ticker(bar))
-        print(table([row for row in rows if self.shown(row)], self.columns))
+        print(self.tables(rows))
         return keep(rows, options, self.draw)
 
 
@@ -131,17 +140,18 @@ def parse(benchmark: Benchmark, argv: list[str]) -> Options:
         help=f"which take turns, from {', '.join(benchmark.engines)} (default: all)")  # fmt: skip
     add("--threads", **{**several, "metavar": "N"}, type=positive("--threads"), default=benchmark.threads,
         help=f"cores that an engine may use (default: {' '.join(map(str, benchmark.threads))})")  # fmt: skip
-    add("--sizes", **{**several, "metavar": "SIZE"}, default=benchmark.sizes,
-        help=f"{benchmark.size_text} (default: {' '.join(benchmark.sizes)})")  # fmt: skip
+    if benchmark.sizes:
+        add("--sizes", **{**several, "metavar": "SIZE"}, default=benchmark.sizes,
+            help=f"{benchmark.size_text} (default: {' '.join(benchmark.sizes)})")  # fmt: skip
     add("--repeats", metavar="N", type=positive("--repeats"), default=benchmark.repeats,
         help=f"rounds, in each of which every engine has a fresh process (default: {benchmark.repeats})")  # fmt: skip
     add_outputs(parser)
-    given = vars(parser.parse_args(argv))
+    benchmark.add_flags(parser)
+    given = {"sizes": (), **vars(parser.parse_args(argv))}
     for size in given["sizes"]:
         benchmark.check_size(size)
-    for name in ("engines", "threads", "sizes"):
-        given[name] = tuple(dict.fromkeys(given[name]))  # each once
-    return Options(**given)
+    shared = {name: tuple(dict.fromkeys(given.pop(name))) for name in ("engines", "threads", "sizes")}  # each once
+    return Options(**shared, **{name: given.pop(name) for name in ("repeats", "json", "plot")}, given=given)
 
 
 def add_outputs(parser: Any) -> None:

@@ -106,7 +106,7 @@ BENCHMARK = Benchmark(
         SIZE, THREADS, ENGINE, number("characters/s", "tokens_per_second", ",.0f"), MEDIAN, MIN, SPREAD,
         TO_TORCH, ratio_to("tinytensor-no-cache"), ratio_to("nanogpt"),
     ),
-    draw=bars("characters per second", "tokens_per_second"),
+    draw=bars("characters per second", "tokens_per_second", faster=True),
     size_text="layers,heads,width,context",
 )  # fmt: skip
 

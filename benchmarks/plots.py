@@ -36,8 +36,11 @@ def save(made: Any, path: Path) -> None:
     made.savefig(path, dpi=110)
 
 
-def bars(label: str, value: str = "median_ms", scale: str = "linear") -> Callable[[Sequence[Row], Path], None]:
-    """A `draw` that makes a bar of row[value] for each engine, in a group for each size and number of threads."""
+def bars(label: str, value: str = "median_ms", faster: bool = False) -> Callable[[Sequence[Row], Path], None]:
+    """A `draw` that makes a bar of row[value] for each engine, in a group for each size and number of threads.
+
+    faster: the value is a speed, so beside it stands the inverse of the ratio of times.
+    """
 
     def draw(rows: Sequence[Row], path: Path) -> None:
         engines = list(dict.fromkeys(row["engine"] for row in rows))
@@ -48,14 +51,15 @@ def bars(label: str, value: str = "median_ms", scale: str = "linear") -> Callabl
         for row in rows:
             y, engine = places[row["size"], row["threads"]] + engines.index(row["engine"]), row["engine"]
             axes.barh(y, row[value], height=0.9, color=colour(engine, engines), label=engine)
-            ratio = row["ratio_to_torch"]
-            note = f" {row[value]:.3g}" + (f"  ({ratio:.2f} × torch)" if ratio is not None else "")
+            note = f" {row[value]:,.{0 if row[value] >= 100 else 2}f}"
+            if row["ratio_to_torch"] is not None:
+                note += f"  ({row['ratio_to_torch'] ** (-1 if faster else 1):.2f} × torch)"
             axes.annotate(note, (row[value], y), va="center", fontsize=9)
         middle = (len(engines) - 1) / 2
         axes.set_yticks(
             [places[g] + middle for g in groups], [f"{size}\n{n} thread{'s' * (n != 1)}" for size, n in groups]
         )
-        axes.set(xlabel=label, xscale=scale)
+        axes.set_xlabel(label)
         axes.margins(x=0.3)
         axes.invert_yaxis()
         axes.spines[["top", "right"]].set_visible(False)

@@ -1,0 +1,135 @@
+"""From nothing to a loss over the whole validation split: wall time of whole programs, start-up and evaluation included.
+
+    python -m benchmarks.time_to_loss --data shakespeare --threads 2         # some minutes
+    python -m benchmarks.time_to_loss --fast "--steps 450" --json FILE
+
+torch                   nanoGPT's CPU recipe: reference_torch.train --recipe nanogpt. Its time and loss are the mark
+tinytensor              gpt.train with the flags of --fast: how long to a loss that is as low?
+tinytensor-same-time    gpt.train with as many steps as fit into torch's time at tinytensor's speed: how low?
+
+Nothing else is measured meanwhile, and two programs never run at once.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.cli import ENGINE, THREADS, TO_TORCH, Benchmark, Column, Options, number
+from benchmarks.environment import ROOT, environment
+from benchmarks.harness import Case, Row, summarize
+from benchmarks.plots import bars
+from gpt.errors import UserError
+
+RECIPE = "nanogpt"
+FAST = "--steps 450"
+MARGIN = 0.97  # of torch's time, so that tinytensor-same-time ends before it
+LOSS = re.compile(r"validation loss ([0-9.]+)")
+
+Answer = dict[str, Any]
+
+
+def race(engine: str, flags: Sequence[str], folder: Path) -> Answer:
+    """Run a program to its end; its wall time, its loss over the whole split, and what it says of its steps."""
+    if engine == "torch":
+        command = ["reference_torch.train", "--recipe", RECIPE, *flags]
+    else:
+        command = ["gpt.train", "--out", str(folder), "--no-plot", *flags]
+    started = time.perf_counter()
+    done = subprocess.run([sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True)
+    seconds = time.perf_counter() - started
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
+        raise UserError(f"python -m {shlex.join(command)} failed: {last}")
+    found = LOSS.search(done.stdout)
+    if found is None:
+        raise UserError(f"python -m {shlex.join(command)} printed no validation loss")
+    result: Answer = {"ms": [seconds * 1e3], "loss": float(found[1]), "flags": " ".join(flags_to_tell(flags))}
+    if engine != "torch":
+        last_row = json.loads((folder / "metrics.jsonl").read_text("utf-8").splitlines()[-1])
+        result |= {"steps": last_row["step"], "training_seconds": last_row["seconds"]}
+    return {"results": {"time_to_loss": result}, "peak_mib": None, "environment": environment()}
+
+
+def flags_to_tell(flags: Sequence[str]) -> list[str]:
+    """The flags without the text's path, which is nobody's business."""
+    at = flags.index("--data") if "--data" in flags else len(flags)
+    return [*flags[:at], *flags[at + 2 :]]
+
+
+def steps_within(seconds: float, run: Answer) -> int:
+    """How many steps a program like `run` makes in so many seconds, what it needs besides its steps included."""
+    result = run["results"]["time_to_loss"]
+    besides = result["ms"][0] / 1e3 - result["training_seconds"]
+    return max(1, int((MARGIN * seconds - besides) / (result["training_seconds"] / result["steps"])))
+
+
+class TimeToLoss(Benchmark):
+    """Programs in turns instead of cases in turns: the third runs as long as the first one took."""
+
+    def add_flags(self, parser: Any) -> None:
+        parser.add_argument("--data", metavar="TEXT", help="the text, as for gpt.train (default: gpt.train's)")
+        parser.add_argument("--fast", metavar="FLAGS", default=FAST, help=f"of tinytensor's run (default: {FAST!r})")
+
+    def run(self, options: Options, tick: Callable[[Case], None]) -> list[Row]:
+        if "tinytensor-same-time" in options.engines and {"torch", "tinytensor"} - {*options.engines}:
+            raise UserError(
+                "--engines tinytensor-same-time takes the time of torch and the speed of tinytensor: add both"
+            )
+        engines = [engine for engine in self.engines if engine in options.engines]
+        rows = []
+        for threads in options.threads:
+            cases = [Case(self.name, RECIPE, engine, threads) for engine in engines]
+            rounds = [self._round(cases, options, tick) for _ in range(options.repeats)]
+            rows += summarize(cases, rounds)
+        return rows
+
+    def _round(self, cases: Sequence[Case], options: Options, tick: Callable[[Case], None]) -> list[Answer]:
+        text = options.given["data"]
+        shared = ["--threads", str(cases[0].threads)]
+        if text:
+            is_path = text not in ("shakespeare", "python-docs")
+            shared += ["--data", str(Path(text).expanduser().resolve()) if is_path else text]
+        answers: dict[str, Answer] = {}
+        for case in cases:
+            flags = shlex.split(options.given["fast"])
+            if case.engine == "torch":
+                flags = []
+            elif case.engine == "tinytensor-same-time":
+                limit = answers["torch"]["results"]["time_to_loss"]["ms"][0] / 1e3
+                flags += ["--steps", str(steps_within(limit, answers["tinytensor"]))]  # the last one holds
+            with tempfile.TemporaryDirectory() as folder:
+                answers[case.engine] = race(case.engine, [*shared, *flags], Path(folder) / "run")
+            tick(case)
+        return list(answers.values())
+
+
+BENCHMARK = TimeToLoss(
+    name="time_to_loss",
+    text=__doc__,
+    engines=("torch", "tinytensor", "tinytensor-same-time"),
+    threads=(2,),
+    sizes=(),
+    check_size=str,
+    repeats=1,
+    columns=(
+        Column("recipe", lambda row: row["size"] if row["engine"] == "torch" else row["flags"], left=True),
+        THREADS,
+        ENGINE,
+        Column("seconds", lambda row: f"{row['median_ms'] / 1e3:.1f}"),
+        number("validation loss", "loss", ".4f"),
+        TO_TORCH,
+    ),
+    draw=bars("milliseconds, whole program"),
+)
+
+if __name__ == "__main__":
+    sys.exit(BENCHMARK.main())
