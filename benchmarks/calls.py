@@ -6,16 +6,18 @@ and the inputs as tensors; the forward's keyword arguments; and what its product
 
 from __future__ import annotations
 
+import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Any
 
 import numpy as np
 
 from benchmarks.harness import Size
 from tinytensor.ops.indexing import along
+from tinytensor.primitive import PRIMITIVES
 
-LARGE = (1024, 1024)
 VOCABULARY = 65
 
 
@@ -27,6 +29,16 @@ class Call:
     flops: float = 0.0  # of the forward; the backward has twice as many
 
 
+def table() -> dict[str, Any]:
+    """All primitives: a module of pairs enters them when it is imported, and most are when they are first needed."""
+    import gpt.rotary  # noqa: F401  (a model may add primitives of its own)
+    import tinytensor.ops
+
+    for module in pkgutil.iter_modules(tinytensor.ops.__path__):
+        import_module(f"tinytensor.ops.{module.name}")
+    return PRIMITIVES
+
+
 def normal(*shape: int, seed: int = 0) -> Any:
     return np.random.default_rng(seed).standard_normal(shape, np.float32)
 
@@ -36,9 +48,9 @@ def positive(*shape: int, seed: int = 0) -> Any:
     return np.random.default_rng(seed).random(shape, np.float32) * np.float32(0.8) + np.float32(0.1)
 
 
-def calls(size: Size) -> dict[str, Call]:
-    """Every primitive's call; sizes of the training step are those of `size`."""
-    return {**elementwise(), **scalars(), **shapes(), **indexing(), **reductions(), **of_the_step(size)}
+def calls(size: Size, n: int = 1024) -> dict[str, Call]:
+    """Every primitive's call: `size` is the training step's; what has none there works on n × n numbers."""
+    return {**elementwise(n), **scalars(n), **shapes(n), **indexing(n), **reductions(n), **of_the_step(size)}
 
 
 def of_the_step(size: Size) -> dict[str, Call]:
@@ -85,8 +97,8 @@ def _rotary(t: Any, x: Any) -> Any:
     return rotary(x)
 
 
-def elementwise() -> dict[str, Call]:
-    x, y, p, r = normal(*LARGE), normal(*LARGE, seed=1), positive(*LARGE), positive(*LARGE, seed=1)
+def elementwise(n: int) -> dict[str, Call]:
+    x, y, p, r = normal(n, n), normal(n, n, seed=1), positive(n, n), positive(n, n, seed=1)
     chosen = x > 0
     unary: dict[str, Callable[..., Any]] = {
         "neg": lambda t, x: -x, "abs": lambda t, x: x.abs(), "exp": lambda t, x: x.exp(), "sin": lambda t, x: x.sin(),
@@ -113,8 +125,8 @@ def elementwise() -> dict[str, Call]:
     }
 
 
-def scalars() -> dict[str, Call]:
-    x = normal(*LARGE)
+def scalars(n: int) -> dict[str, Call]:
+    x = normal(n, n)
     return {
         "add_scalar": Call((x,), lambda t, x: x + 1.5, {"c": 1.5}),
         "mul_scalar": Call((x,), lambda t, x: x * 1.5, {"c": 1.5}),
@@ -126,11 +138,11 @@ def scalars() -> dict[str, Call]:
     }
 
 
-def shapes() -> dict[str, Call]:
-    x, half = normal(*LARGE), normal(512, 1024)
+def shapes(n: int) -> dict[str, Call]:
+    x, half = normal(n, n), normal(n // 2, n)
     return {
-        "expand": Call((normal(1, 1024),), lambda t, x: x.expand(LARGE), {"shape": LARGE}),
-        "cat": Call((half, normal(512, 1024, seed=1)), lambda t, a, b: t.cat((a, b)), {"axis": 0}),
+        "expand": Call((normal(1, n),), lambda t, x: x.expand(n, n), {"shape": (n, n)}),
+        "cat": Call((half, normal(n // 2, n, seed=1)), lambda t, a, b: t.cat((a, b)), {"axis": 0}),
         "roll": Call((x,), lambda t, x: x.roll((3, 5), (0, 1)), {"shifts": (3, 5), "axis": (0, 1)}),
         "flip": Call((x,), lambda t, x: x.flip((0, 1)), {"axis": (0, 1)}),
         "tril": Call((x,), lambda t, x: x.tril(), {"diagonal": 0}),
@@ -138,32 +150,32 @@ def shapes() -> dict[str, Call]:
     }
 
 
-def indexing() -> dict[str, Call]:
-    x, half, random = normal(*LARGE), normal(512, 1024, seed=1), np.random.default_rng(0)
-    rows, picks = random.integers(0, 1024, 1024), random.integers(0, 1024, LARGE)
+def indexing(n: int) -> dict[str, Call]:
+    x, half, random = normal(n, n), normal(n // 2, n, seed=1), np.random.default_rng(0)
+    rows, picks = random.integers(0, n, n), random.integers(0, n, (n, n))
 
     def written(t: Any, x: Any, value: Any) -> Any:
         y = x.clone()
-        y[:512] = value
+        y[: n // 2] = value
         return y
 
     return {
         "getitem": Call((x,), lambda t, x: x[t.from_numpy(rows)], {"index": rows}),
-        "setitem": Call((x, half), written, {"index": (slice(0, 512), ...)}),
+        "setitem": Call((x, half), written, {"index": (slice(0, n // 2), ...)}),
         "gather": Call((x,), lambda t, x: x.gather(1, t.from_numpy(picks)), {"index": picks, "axis": 1}),
         "scatter_add": Call(
-            (x, normal(*LARGE, seed=1)),
+            (x, normal(n, n, seed=1)),
             lambda t, x, v: x.scatter_add(1, t.from_numpy(picks), v),
             {"at": along(picks, 1)},
         ),
     }
 
 
-def reductions() -> dict[str, Call]:
+def reductions(n: int) -> dict[str, Call]:
     """Sums, extremes and products."""
-    x = normal(*LARGE)
+    x = normal(n, n)
     over = {"axis": (1,), "keepdims": False}
-    batch, inputs = (normal(16, 256, 256), normal(16, 256, 256, seed=1)), ["bij", "bjk"]
+    batch, inputs = (normal(16, n // 4, n // 4), normal(16, n // 4, n // 4, seed=1)), ["bij", "bjk"]
     return {
         "sum": Call((x,), lambda t, x: x.sum(1), over),
         "amax": Call((x,), lambda t, x: x.amax(1), over),
@@ -171,8 +183,8 @@ def reductions() -> dict[str, Call]:
         "cumsum": Call((x,), lambda t, x: x.cumsum(1), {"axis": 1}),
         "softmax": Call((x,), lambda t, x: x.softmax(1), {"axis": 1}),
         "log_softmax": Call((x,), lambda t, x: x.log_softmax(1), {"axis": 1}),
-        "matmul": Call((normal(512, 512), normal(512, 512, seed=1)), lambda t, a, b: a @ b, {}, 2 * 512**3),
+        "matmul": Call((normal(n // 2, n // 2), normal(n // 2, n // 2, seed=1)), lambda t, a, b: a @ b, {}, n**3 // 4),
         "einsum": Call(
-            batch, lambda t, *xs: t.einsum("bij,bjk->bik", *xs), {"inputs": inputs, "output": "bik"}, 2 * 16 * 256**3
+            batch, lambda t, *xs: t.einsum("bij,bjk->bik", *xs), {"inputs": inputs, "output": "bik"}, n**3 // 2
         ),
     }

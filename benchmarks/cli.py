@@ -5,14 +5,14 @@ Imports the standard library alone until a command runs, since the processes tha
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks import results
+from benchmarks import plots, results
 from benchmarks.harness import Case, Row, compare
-from gpt.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -128,20 +128,17 @@ class Benchmark:
 
 def parse(benchmark: Benchmark, argv: list[str]) -> Options:
     """The options of a command line; UserError says what is wrong with it."""
-    import argparse
-
     from gpt.cli import Parser
 
     parser = Parser(f"benchmarks.{benchmark.name}", benchmark.text or "")
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     add: Any = parser.add_argument
-    several = {"nargs": "+", "metavar": "X"}
-    add("--engines", **{**several, "metavar": "NAME"}, choices=benchmark.engines, default=benchmark.engines,
+    add("--engines", nargs="+", metavar="NAME", choices=benchmark.engines, default=benchmark.engines,
         help=f"which take turns, from {', '.join(benchmark.engines)} (default: all)")  # fmt: skip
-    add("--threads", **{**several, "metavar": "N"}, type=positive("--threads"), default=benchmark.threads,
+    add("--threads", nargs="+", metavar="N", type=positive("--threads"), default=benchmark.threads,
         help=f"cores that an engine may use (default: {' '.join(map(str, benchmark.threads))})")  # fmt: skip
     if benchmark.sizes:
-        add("--sizes", **{**several, "metavar": "SIZE"}, default=benchmark.sizes,
+        add("--sizes", nargs="+", metavar="SIZE", default=benchmark.sizes,
             help=f"{benchmark.size_text} (default: {' '.join(benchmark.sizes)})")  # fmt: skip
     add("--repeats", metavar="N", type=positive("--repeats"), default=benchmark.repeats,
         help=f"rounds, in each of which every engine has a fresh process (default: {benchmark.repeats})")  # fmt: skip
@@ -150,7 +147,11 @@ def parse(benchmark: Benchmark, argv: list[str]) -> Options:
     given = {"sizes": (), **vars(parser.parse_args(argv))}
     for size in given["sizes"]:
         benchmark.check_size(size)
-    shared = {name: tuple(dict.fromkeys(given.pop(name))) for name in ("engines", "threads", "sizes")}  # each once
+    if given["plot"] is not None:
+        plots.check(given["plot"])
+    shared: dict[str, Any] = {
+        name: tuple(dict.fromkeys(given.pop(name))) for name in ("engines", "threads", "sizes")
+    }  # each once
     return Options(**shared, **{name: given.pop(name) for name in ("repeats", "json", "plot")}, given=given)
 
 
@@ -165,7 +166,7 @@ def positive(flag: str) -> Callable[[str], int]:
 
     def convert(text: str) -> int:
         if not text.isdecimal() or int(text) < 1:
-            raise UserError(f"{flag} {text}: it must be a whole number of at least 1")
+            raise argparse.ArgumentTypeError(f"{flag} {text}: it must be a whole number of at least 1")
         return int(text)
 
     return convert

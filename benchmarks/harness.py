@@ -23,7 +23,7 @@ Row = dict[str, Any]
 # and of lists the median.
 Results = dict[str, dict[str, Any]]
 
-SHARED = ("train_step", "memory", "scaling")
+SHARED = ("train_step", "memory", "scaling")  # what trains
 BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 
@@ -43,8 +43,8 @@ class Case:
         return f"{self.benchmark}.{what}({self.size}, {threads}, {self.engine})"
 
     def blas_threads(self) -> int:
-        """In training tinytensor shares a batch over Python threads with one BLAS thread each; else BLAS has threads."""
-        return 1 if self.engine == "tinytensor" and self.benchmark in SHARED else self.threads
+        """PyTorch has threads in every operation; a batch in tinytensor is shared by Python threads, with one for BLAS."""
+        return 1 if self.engine != "torch" and self.benchmark in SHARED else self.threads
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,6 @@ in the step  calls in one training step, and the share of its time that is spent
 
 from __future__ import annotations
 
-import statistics
 import sys
 import time
 from collections import defaultdict
@@ -27,6 +26,7 @@ from benchmarks.cli import TO_TORCH, Benchmark, Column, number
 from benchmarks.harness import Case, Results, Row, Size
 from benchmarks.plots import COLOURS, figure, save
 from benchmarks.train_step import tinytensor_step
+from gpt.errors import UserError
 
 SECONDS = 0.1  # for each primitive
 Pair = tuple[list[float], list[float]]  # milliseconds of forward and of backward
@@ -84,7 +84,7 @@ def timed_pair(forward: Callable[[], Any], backward: Callable[[Any], object]) ->
 
 
 def tinytensor_pair(primitive: Any, call: Any) -> tuple[Pair, float]:
-    """The pair's times, and the bytes that it has to move."""
+    """The pair's times, and the bytes that it has to move: none for a view, or a gradient that is handed on."""
     import numpy as np
 
     from tinytensor.tape import flat
@@ -92,28 +92,21 @@ def tinytensor_pair(primitive: Any, call: Any) -> tuple[Pair, float]:
     arrays, static = call.arrays, call.static
     y, saved = primitive.forward(*arrays, **static)
     dy = tuple(map(np.ones_like, y)) if isinstance(y, tuple) else np.ones_like(y)
-    made = unique_bytes(flat((y,)), without=arrays)
-    gradients = unique_bytes(primitive.backward(dy, *saved), without=flat((dy,)))
-    # A view, or a gradient that is handed on, moves nothing.
-    moved = (unique_bytes(arrays) + made if made else 0) + (
-        unique_bytes([*flat(saved), *flat((dy,))]) + gradients if gradients else 0
-    )
+    out, into = list(flat((y,))), list(flat((dy,)))
+    made = unique_bytes(out, without=arrays)
+    gradients = unique_bytes(primitive.backward(dy, *saved), without=into)
+    moved = (made and unique_bytes(arrays) + made) + (gradients and unique_bytes([*flat(saved), *into]) + gradients)
     times = timed_pair(lambda: primitive.forward(*arrays, **static), lambda made: primitive.backward(dy, *made[1]))
     return times, moved
 
 
-def unique_bytes(arrays: Any, without: Any = ()) -> float:
-    """Bytes of the arrays' memory, each once, but what is memory of others."""
-    import numpy as np
-
+def unique_bytes(arrays: Any, without: Any = ()) -> int:
+    """Bytes of the arrays' memory, each once; none of what is memory of others."""
     from tinytensor.tape import owner
 
-    known = {id(owner(a)) for a in without if isinstance(a, np.ndarray)}
-    return float(
-        sum(
-            {id(owner(a)): a.nbytes for a in arrays if isinstance(a, np.ndarray) and id(owner(a)) not in known}.values()
-        )
-    )
+    sizes = {id(owner(a)): a.nbytes for a in arrays if hasattr(a, "nbytes")}
+    others = {id(owner(a)) for a in without if hasattr(a, "nbytes")}
+    return sum(size for key, size in sizes.items() if key not in others)
 
 
 def torch_pair(torch: Any, call: Any) -> Pair:
@@ -143,32 +136,27 @@ def measure_torch(size: Size, threads: int) -> Results:
 def measure_tinytensor(size: Size, threads: int) -> Results:
     import numpy as np
 
-    import gpt.rotary  # noqa: F401  (a model may add primitives of its own)
-    from benchmarks.calls import calls
+    from benchmarks.calls import calls, table
     from tinytensor.backend import keep_freed_memory
-    from tinytensor.primitive import PRIMITIVES
 
     keep_freed_memory()
     limits, step = measure_limits(), recorded_step(size)
-    rows = calls(size)
+    primitives, rows = table(), calls(size)
+    if missing := primitives.keys() - rows.keys():
+        raise UserError(f"benchmarks/calls.py has no call of {', '.join(sorted(missing))}: add a row")
     found: Results = {}
-    for name, primitive in PRIMITIVES.items():
+    for name, primitive in primitives.items():
         call = rows[name]
         with np.errstate(all="ignore"):
             times, moved = tinytensor_pair(primitive, call)
-        limit = limits.milliseconds(moved, 3 * call.flops)
-        count, share = step.pop(name, (0, 0.0))
+        limit, (count, share) = limits.milliseconds(moved, 3 * call.flops), step.pop(name, (0, 0.0))
         found[f"time_{name}"] = {
-            "primitive": name, **both(times), "bytes": moved, "flops": 3 * call.flops, "limit_ms": limit,
-            "ratio_to_limit": statistics.median(map(sum, zip(*times, strict=True))) / limit if moved else None,
-            "calls_in_step": count, "share_of_step": share,
+            "primitive": name, **both(times), "bytes": moved, "flops": 3 * call.flops, "limit_ms": [limit],
+            "ratio_to_limit": [a_call / limit for a_call in both(times)["ms"]] if moved else None,
+            "calls_in_step": count, "share_of_step": [share],
         }  # fmt: skip
-    count, share = step["everything else"]
-    found["track_everything_else"] = {
-        "primitive": "tape, batch, clipping, AdamW",
-        "calls_in_step": count,
-        "share_of_step": share,
-    }
+    for name, (count, share) in step.items():  # what is no primitive
+        found["track_everything_else"] = {"primitive": name, "calls_in_step": count, "share_of_step": [share]}
     return found
 
 
@@ -178,7 +166,7 @@ def both(times: Pair) -> dict[str, Any]:
 
 def recorded_step(size: Size, steps: int = 10) -> dict[str, tuple[int, float]]:
     """For each primitive that a training step calls, how often, and its share of the time; and everything else."""
-    from tinytensor.primitive import PRIMITIVES
+    from benchmarks.calls import table
 
     spent: dict[str, float] = defaultdict(float)
     counts: dict[str, int] = defaultdict(int)
@@ -194,22 +182,23 @@ def recorded_step(size: Size, steps: int = 10) -> dict[str, tuple[int, float]]:
 
         return call
 
-    pairs = {name: (p.forward, p.backward) for name, p in PRIMITIVES.items()}
+    primitives = table()
+    pairs = {name: (p.forward, p.backward) for name, p in primitives.items()}
     with tinytensor_step(size, 1) as step:
         for _ in range(3):
             step()
         try:
-            for name, p in PRIMITIVES.items():
+            for name, p in primitives.items():
                 p.forward, p.backward = clocked(name, p.forward, 1), clocked(name, p.backward, 0)
             started = time.perf_counter()
             for _ in range(steps):
                 step()
             total = time.perf_counter() - started
         finally:
-            for name, p in PRIMITIVES.items():
+            for name, p in primitives.items():
                 p.forward, p.backward = pairs[name]
     shares = {name: (counts[name] // steps, spent[name] / total) for name in spent}
-    return {**shares, "everything else": (0, 1 - sum(share for _, share in shares.values()))}
+    return {**shares, "tape, batch, clipping, AdamW": (0, 1 - sum(share for _, share in shares.values()))}
 
 
 def draw(rows: Sequence[Row], path: Path) -> None:

@@ -28,10 +28,13 @@ def figure(width: float, height: float) -> Any:
     return made
 
 
-def save(made: Any, path: Path) -> None:
-    """Write the figure; UserError if the name's end is no format."""
+def check(path: Path) -> None:
+    """UserError if the name's end is no format."""
     if path.suffix not in (".png", ".svg"):
         raise UserError(f"--plot {path}: the name must end in .png or .svg")
+
+
+def save(made: Any, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     made.savefig(path, dpi=110)
 

@@ -36,8 +36,3 @@ def merge(path: Path, rows: Sequence[Row]) -> None:
     kept = {key(row): row for row in read(path)} | {key(row): row for row in rows}
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept.values()), "utf-8")
-
-
-def latest(rows: Sequence[Row]) -> list[Row]:
-    """Of rows of the same name the last that was measured: what a plot of a file shows."""
-    return list({row["name"]: row for row in rows}.values())

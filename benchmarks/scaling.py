@@ -109,8 +109,8 @@ def draw(rows: Sequence[Row], path: Path) -> None:
                     axes.plot(*zip(*points), "o-", color=colour(engine, engines), label=label, markersize=4)
             _finish(axes, called, [n for n, _ in along(rows, name, engines[0])])
             expected = [f["expected"] for f in exponents.values() if (f["name"], f["cost"]) == (name, cost)]
-            axes.legend(title=f"exponent, expected {expected[0]:.2f}" if expected else None, frameon=False,
-                        fontsize=8, title_fontsize=8)  # fmt: skip
+            if expected:
+                axes.legend(title=f"exponent, expected {expected[0]:.2f}", frameon=False, fontsize=8, title_fontsize=8)
         axes_of_cost[0].set_ylabel("step, least milliseconds" if cost == "time" else "memory, MiB")
     save(made, path)
 

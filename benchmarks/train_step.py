@@ -3,7 +3,8 @@
     python -m benchmarks.train_step
     python -m benchmarks.train_step --sizes 6,6,384,256,4 --threads 2 --engines tinytensor torch
 
-matmul is the floor: the matrix products of the step and nothing else, by the BLAS that tinytensor calls.
+matmul is the floor: the matrix products of the step and nothing else, by NumPy's BLAS, shared by threads as tinytensor
+shares a batch.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from benchmarks.cli import ENGINE, MEDIAN, MIN, PEAK, SIZE, SPREAD, THREADS, TO_TORCH, Benchmark, ratio_to
@@ -92,16 +94,26 @@ def torch_step(size: Size, threads: int) -> Iterator[Callable[[], object]]:
 
 @contextmanager
 def matmul_step(size: Size, threads: int) -> Iterator[Callable[[], object]]:
-    """The products of a step, forward and backward, of the same shapes and memory layouts."""
+    """The products of a step, of the same shapes and memory layouts; the batch shared by threads as tinytensor does."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    shares = [size.batch // threads + (i < size.batch % threads) for i in range(threads)]
+    parts = [products(replace(size, batch=share)) for share in shares]
+    with ThreadPoolExecutor(threads) as pool:
+        yield lambda: list(pool.map(lambda part: part(), parts))
+
+
+def products(size: Size) -> Callable[[], None]:
+    """Multiplies, forward and backward, what a step multiplies."""
     import numpy as np
 
     L, H, C, T, B = size.layers, size.heads, size.width, size.context, size.batch
     shapes = [(3 * C, C), (C, C), (4 * C, C), (C, 4 * C)]  # qkv, projection, up, down: (O, I)
-    linears = [(shape, L) for shape in shapes] + [((VOCABULARY, C), 1)]
 
     def new(*shape: int) -> Any:
         return np.random.default_rng(0).standard_normal(shape, np.float32)
 
+    linears = [(shape, L) for shape in shapes] + [((VOCABULARY, C), 1)]
     pairs = [(new(B * T, i), new(o, i), new(B * T, o), times) for (o, i), times in linears]
     q, w = new(B, H, T, C // H), new(B, H, T, T)
 
@@ -113,7 +125,7 @@ def matmul_step(size: Size, threads: int) -> Iterator[Callable[[], object]]:
             q @ q.swapaxes(-1, -2), w @ q  # q kᵀ and w v
             q @ q.swapaxes(-1, -2), w.swapaxes(-1, -2) @ q, w @ q, w.swapaxes(-1, -2) @ q  # dw, dv, dq, dk
 
-    yield step
+    return step
 
 
 ENGINES = {"tinytensor": tinytensor_step, "torch": torch_step, "matmul": matmul_step}
