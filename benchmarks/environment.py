@@ -6,6 +6,8 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def environment() -> dict[str, Any]:
-    """What this process computes with; the child that measured calls it, when it is done."""
+    """What this process computes with: a child says so when it has measured."""
     from threadpoolctl import threadpool_info
 
     import tinytensor
@@ -23,7 +25,6 @@ def environment() -> dict[str, Any]:
     pools = [{key: pool[key] for key in kept if pool.get(key) is not None} for pool in threadpool_info()]
     return {
         "cpu": processor(),
-        "cores": cores(),
         "blas": pools,
         "python": platform.python_version(),
         "numpy": installed("numpy"),
@@ -48,6 +49,20 @@ def processor() -> str:
 def cores() -> int:
     """Cores that this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def limited_to(count: int) -> Iterator[None]:
+    """Processes that are started within may run on so many cores, where the system can say so."""
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, sorted(before)[:count])
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def installed(package: str) -> str | None:

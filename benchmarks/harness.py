@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from benchmarks.environment import ROOT, load
+from benchmarks.environment import ROOT, cores, limited_to, load
 from gpt.errors import UserError
 
 Row = dict[str, Any]
@@ -97,12 +97,20 @@ def child(case: Case) -> dict[str, Any]:
     """The JSON line of a fresh process that measures the case; UserError with its last words if it fails."""
     threads = dict.fromkeys(BLAS_THREADS, str(case.blas_threads()))
     command = [sys.executable, "-m", "benchmarks.child", json.dumps(asdict(case))]
-    done = subprocess.run(command, cwd=ROOT, env={**os.environ, **threads}, capture_output=True, text=True)
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
-        raise UserError(f"{case.name('measure')} failed: {last}")
-    answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    answer: dict[str, Any] = json.loads(run(command, case.threads, case.name("measure"), threads).splitlines()[-1])
     return answer
+
+
+def run(command: Sequence[str], count: int, name: str, variables: dict[str, str] | None = None) -> str:
+    """What a program prints that may use so many cores; UserError with its last words if it fails."""
+    with limited_to(count):
+        env = {**os.environ, **(variables or {})}
+        done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
+    if done.returncode:
+        raise UserError(
+            f"{name} failed: {(done.stderr.strip().splitlines() or [f'exit status {done.returncode}'])[-1]}"
+        )
+    return done.stdout
 
 
 def compare(cases: Sequence[Case], repeats: int, tick: Callable[[Case], None]) -> list[Row]:
@@ -149,7 +157,7 @@ def row(case: Case, what: str, answers: Sequence[dict[str, Any]], ratios: dict[s
         "samples": len(samples),
         "rounds": len(answers),
         **extra,
-        "environment": answers[-1]["environment"],
+        "environment": {**answers[-1]["environment"], "cores": cores()},
     }
 
 

@@ -83,8 +83,8 @@ def timed_pair(forward: Callable[[], Any], backward: Callable[[Any], object]) ->
     return times[0][2:], times[1][2:]  # the first two find no memory that is warm
 
 
-def tinytensor_pair(primitive: Any, call: Any) -> tuple[Pair, float]:
-    """The pair's times, and the bytes that it has to move: none for a view, or a gradient that is handed on."""
+def tinytensor_pair(primitive: Any, call: Any) -> tuple[Pair, tuple[int, int]]:
+    """The pair's times, and the bytes that both have to move: none for a view, or a gradient that is handed on."""
     import numpy as np
 
     from tinytensor.tape import flat
@@ -95,7 +95,7 @@ def tinytensor_pair(primitive: Any, call: Any) -> tuple[Pair, float]:
     out, into = list(flat((y,))), list(flat((dy,)))
     made = unique_bytes(out, without=arrays)
     gradients = unique_bytes(primitive.backward(dy, *saved), without=into)
-    moved = (made and unique_bytes(arrays) + made) + (gradients and unique_bytes([*flat(saved), *into]) + gradients)
+    moved = made and unique_bytes(arrays) + made, gradients and unique_bytes([*flat(saved), *into]) + gradients
     times = timed_pair(lambda: primitive.forward(*arrays, **static), lambda made: primitive.backward(dy, *made[1]))
     return times, moved
 
@@ -149,10 +149,11 @@ def measure_tinytensor(size: Size, threads: int) -> Results:
         call = rows[name]
         with np.errstate(all="ignore"):
             times, moved = tinytensor_pair(primitive, call)
-        limit, (count, share) = limits.milliseconds(moved, 3 * call.flops), step.pop(name, (0, 0.0))
+        limit = sum(limits.milliseconds(n, k * call.flops) for n, k in zip(moved, (1, 2), strict=True))
+        count, share = step.pop(name, (0, 0.0))
         found[f"time_{name}"] = {
-            "primitive": name, **both(times), "bytes": moved, "flops": 3 * call.flops, "limit_ms": [limit],
-            "ratio_to_limit": [a_call / limit for a_call in both(times)["ms"]] if moved else None,
+            "primitive": name, **both(times), "bytes": sum(moved), "flops": 3 * call.flops, "limit_ms": [limit],
+            "ratio_to_limit": [ms / limit for ms in both(times)["ms"]] if limit else None,
             "calls_in_step": count, "share_of_step": [share],
         }  # fmt: skip
     for name, (count, share) in step.items():  # what is no primitive

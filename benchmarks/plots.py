@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.results import Row
+from benchmarks.harness import Row
 from gpt.errors import UserError
 
 # One colour an engine, in every plot; told apart by colour-blind readers (Okabe and Ito, 2008).

@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+from benchmarks.harness import Row
 from gpt.errors import UserError
-
-Row = dict[str, Any]
 
 
 def key(row: Row) -> tuple[str, str, str]:

@@ -15,7 +15,6 @@ from __future__ import annotations
 import json
 import re
 import shlex
-import subprocess
 import sys
 import tempfile
 import time
@@ -24,8 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.cli import ENGINE, THREADS, TO_TORCH, Benchmark, Column, Options, number
-from benchmarks.environment import ROOT, environment
-from benchmarks.harness import Case, Row, summarize
+from benchmarks.environment import environment
+from benchmarks.harness import Case, Row, run, summarize
 from benchmarks.plots import bars
 from gpt.errors import UserError
 
@@ -37,21 +36,20 @@ LOSS = re.compile(r"validation loss ([0-9.]+)")
 Answer = dict[str, Any]
 
 
-def race(engine: str, flags: Sequence[str], folder: Path) -> Answer:
+def race(engine: str, flags: Sequence[str], threads: int, folder: Path) -> Answer:
     """Run a program to its end; its wall time, its loss over the whole split, and what it says of its steps."""
+    flags = [*flags, "--threads", str(threads)]
     if engine == "torch":
         command = ["reference_torch.train", "--recipe", RECIPE, *flags]
     else:
         command = ["gpt.train", "--out", str(folder), "--no-plot", *flags]
+    name = f"python -m {shlex.join(command)}"
     started = time.perf_counter()
-    done = subprocess.run([sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True)
+    printed = run([sys.executable, "-m", *command], threads, name)
     seconds = time.perf_counter() - started
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
-        raise UserError(f"python -m {shlex.join(command)} failed: {last}")
-    found = LOSS.search(done.stdout)
+    found = LOSS.search(printed)
     if found is None:
-        raise UserError(f"python -m {shlex.join(command)} printed no validation loss")
+        raise UserError(f"{name} printed no validation loss")
     result: Answer = {"ms": [seconds * 1e3], "loss": float(found[1]), "flags": " ".join(flags_to_tell(flags))}
     if engine != "torch":
         last_row = json.loads((folder / "metrics.jsonl").read_text("utf-8").splitlines()[-1])
@@ -93,11 +91,10 @@ class TimeToLoss(Benchmark):
         return rows
 
     def _round(self, cases: Sequence[Case], options: Options, tick: Callable[[Case], None]) -> list[Answer]:
+        from gpt.data import name_of
+
         text = options.given["data"]
-        shared = ["--threads", str(cases[0].threads)]
-        if text:
-            is_path = text not in ("shakespeare", "python-docs")
-            shared += ["--data", str(Path(text).expanduser().resolve()) if is_path else text]
+        shared = ["--data", name_of(text)] if text else []
         answers: dict[str, Answer] = {}
         for case in cases:
             flags = shlex.split(options.given["fast"])
@@ -107,7 +104,7 @@ class TimeToLoss(Benchmark):
                 limit = answers["torch"]["results"]["time_to_loss"]["ms"][0] / 1e3
                 flags += ["--steps", str(steps_within(limit, answers["tinytensor"]))]  # the last one holds
             with tempfile.TemporaryDirectory() as folder:
-                answers[case.engine] = race(case.engine, [*shared, *flags], Path(folder) / "run")
+                answers[case.engine] = race(case.engine, [*shared, *flags], case.threads, Path(folder) / "run")
             tick(case)
         return list(answers.values())
 
