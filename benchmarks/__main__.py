@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import results
-from benchmarks.cli import Benchmark, positive, progress, ticker
+from benchmarks.cli import Benchmark, Progress, positive
 
 QUICK = ("train_step", "generate", "memory", "ops", "overhead")
 
@@ -40,16 +40,17 @@ def make_parser() -> Any:
 
 def _main(argv: list[str]) -> int:
     given = make_parser().parse_args(argv)
+    if given.json:
+        results.read(given.json)
     chosen: list[Benchmark] = [import_module(f"benchmarks.{name}").BENCHMARK for name in QUICK]
     options = [replace(each.defaults(), repeats=given.repeats) for each in chosen]
     if given.threads:
         options = [replace(each, threads=tuple(dict.fromkeys(given.threads))) for each in options]
-    with progress(sum(each.processes(choice) for each, choice in zip(chosen, options, strict=True))) as bar:
+    with Progress(sum(each.processes(choice) for each, choice in zip(chosen, options, strict=True))) as progress:
         for each, choice in zip(chosen, options, strict=True):
-            rows = each.run(choice, ticker(bar))
+            rows = each.run(choice, progress.tick)
             title = (each.text or "").partition("\n")[0]
-            bar.clear()
-            print(f"{each.name}: {title}\n\n{each.tables(rows)}\n", flush=True)
+            progress.say(f"{each.name}: {title}\n\n{each.tables(rows)}\n")
             if given.json:
                 results.merge(given.json, rows)
             if given.plots:

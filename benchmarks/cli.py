@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ TO_TORCH, PEAK = ratio_to("torch"), number("peak MiB", "peak_mib", ".0f")
 
 
 def table(rows: Sequence[Row], columns: Sequence[Column]) -> str:
-    """The rows as text, a line each; what is the same as in the line above in the first columns is left out."""
+    """The rows as text, a line each, under the titles."""
     cells = [[str(column.cell(row)) for column in columns] for row in rows]
     lines = [[column.title for column in columns], *cells]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
@@ -101,11 +102,8 @@ class Benchmark:
     def run(self, options: Options, tick: Callable[[Case], None]) -> list[Row]:
         """Measure; `tick` hears of every process that is done."""
         rows = []
-        for size in options.sizes:
-            for threads in options.threads:
-                rows += compare(
-                    [Case(self.name, size, engine, threads) for engine in options.engines], options.repeats, tick
-                )
+        for size, threads in product(options.sizes, options.threads):
+            rows += compare([Case(self.name, size, e, threads) for e in options.engines], options.repeats, tick)
         return rows
 
     def tables(self, rows: Sequence[Row]) -> str:
@@ -120,10 +118,14 @@ class Benchmark:
 
     def _main(self, argv: list[str]) -> int:
         options = parse(self, argv)
-        with progress(self.processes(options)) as bar:
-            rows = self.run(options, ticker(bar))
+        with Progress(self.processes(options)) as progress:
+            rows = self.run(options, progress.tick)
         print(self.tables(rows))
-        return keep(rows, options, self.draw)
+        if options.json is not None:
+            results.merge(options.json, rows)
+        if options.plot is not None:
+            self.draw(rows, options.plot)
+        return 0
 
 
 def parse(benchmark: Benchmark, argv: list[str]) -> Options:
@@ -142,23 +144,20 @@ def parse(benchmark: Benchmark, argv: list[str]) -> Options:
             help=f"{benchmark.size_text} (default: {' '.join(benchmark.sizes)})")  # fmt: skip
     add("--repeats", metavar="N", type=positive("--repeats"), default=benchmark.repeats,
         help=f"rounds, in each of which every engine has a fresh process (default: {benchmark.repeats})")  # fmt: skip
-    add_outputs(parser)
+    add("--json", metavar="FILE", type=Path, help="keep the rows there, one JSON object a line")
+    add("--plot", metavar="FILE", type=Path, help="draw them: a .png or .svg")
     benchmark.add_flags(parser)
     given = {"sizes": (), **vars(parser.parse_args(argv))}
     for size in given["sizes"]:
         benchmark.check_size(size)
+    if given["json"] is not None:
+        results.read(given["json"])
     if given["plot"] is not None:
         plots.check(given["plot"])
-    shared: dict[str, Any] = {
-        name: tuple(dict.fromkeys(given.pop(name))) for name in ("engines", "threads", "sizes")
-    }  # each once
-    return Options(**shared, **{name: given.pop(name) for name in ("repeats", "json", "plot")}, given=given)
-
-
-def add_outputs(parser: Any) -> None:
-    """--json and --plot."""
-    parser.add_argument("--json", metavar="FILE", type=Path, help="keep the rows there, one JSON object a line")
-    parser.add_argument("--plot", metavar="FILE", type=Path, help="draw them: a .png or .svg")
+    for name in ("engines", "threads", "sizes"):
+        given[name] = tuple(dict.fromkeys(given[name]))  # each once
+    shared = {name: given.pop(name) for name in ("engines", "threads", "sizes", "repeats", "json", "plot")}
+    return Options(**shared, given=given)
 
 
 def positive(flag: str) -> Callable[[str], int]:
@@ -172,33 +171,26 @@ def positive(flag: str) -> Callable[[str], int]:
     return convert
 
 
-def progress(total: int) -> Any:
-    """A bar on a terminal; nothing in a pipe."""
-    from tqdm import tqdm
+class Progress:
+    """A bar on a terminal that says what was measured last; nothing in a pipe."""
 
-    return tqdm(
-        total=total,
-        disable=None,
-        leave=False,
-        dynamic_ncols=True,
-        bar_format="{n_fmt}/{total_fmt} {bar:20} {remaining} left  {desc}",
-    )
+    def __init__(self, total: int) -> None:
+        from tqdm import tqdm
 
+        shape = "{n_fmt}/{total_fmt} {bar:20} {remaining} left  {desc}"
+        self.bar = tqdm(total=total, disable=None, leave=False, dynamic_ncols=True, bar_format=shape)
 
-def ticker(bar: Any) -> Callable[[Case], None]:
-    """Moves the bar, and says what was measured last."""
+    def tick(self, case: Case) -> None:
+        self.bar.set_description_str(f"{case.benchmark} {case.size} {case.engine}", refresh=False)
+        self.bar.update()
 
-    def tick(case: Case) -> None:
-        bar.set_description_str(f"{case.benchmark} {case.size} {case.engine}", refresh=False)
-        bar.update()
+    def say(self, text: str) -> None:
+        """Print above the bar."""
+        self.bar.clear()
+        print(text, flush=True)
 
-    return tick
+    def __enter__(self) -> Progress:
+        return self
 
-
-def keep(rows: Sequence[Row], options: Any, draw: Callable[[Sequence[Row], Path], None]) -> int:
-    """Write the rows and the plot where the options want them."""
-    if options.json is not None:
-        results.merge(options.json, rows)
-    if options.plot is not None:
-        draw(rows, options.plot)
-    return 0
+    def __exit__(self, *_: object) -> None:
+        self.bar.close()
