@@ -330,6 +330,15 @@ def test_generation(engine: str) -> None:
     assert set(ids) <= set(range(65))
 
 
+def test_generation_without_a_cache_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    cached = []
+    monkeypatch.setattr(backend, "keep_freed_memory", lambda: False)
+    monkeypatch.setattr("gpt.generate.sample", lambda *_, use_cache, **__: [cached.append(use_cache)])
+    for engine in ("tinytensor", "tinytensor-no-cache"):
+        generate.ENGINES[engine](Size(1, 2, 8, 6, 1))()
+    assert cached == [True, False]
+
+
 @pytest.mark.parametrize("engine", ["tinytensor", "torch"])
 @pytest.mark.usefixtures("_one_call")
 def test_memory_runs_the_real_program(engine: str) -> None:
@@ -343,8 +352,24 @@ def test_overhead(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(overhead, "repeated", lambda run: [run()])
     monkeypatch.setattr(overhead, "imports", lambda module: [100.0])
     found = overhead.measure(Case("overhead", "1", engine, 1))
-    kinds = {"numpy": set(), "torch": {"time_operation"}, "tinytensor": {"time_operation", "time_tape"}}
+    kinds: dict[str, set[str]] = {
+        "numpy": set(),
+        "torch": {"time_operation"},
+        "tinytensor": {"time_operation", "time_tape"},
+    }
     assert found.keys() == {"time_import"} | kinds[engine]
+
+
+def test_the_tape_is_what_the_pairs_alone_do_not_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {
+        "repeated": lambda run: [run()],
+        "imports": lambda module: [],
+        "chain": lambda torch, elements: lambda: 5.0,
+        "pairs_by_hand": lambda elements: lambda: 2.0,
+    }.items():
+        monkeypatch.setattr(overhead, name, value)
+    found = overhead.measure(Case("overhead", "1", "tinytensor", 1))
+    assert (found["time_operation"]["ms"], found["time_tape"]["ms"]) == ([5.0], [3.0])
 
 
 def test_an_import_is_timed_in_new_interpreters() -> None:
@@ -409,7 +434,7 @@ def test_both_sides_of_a_row_compute_the_same(name: str) -> None:
 def test_ops(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     small = calls.calls(Size.parse(SMALL), 8)
     monkeypatch.setattr(calls, "calls", lambda size: small)
-    limits = ops.Limits({1000: 1e9, 10**6: 2e9}, 1e10)
+    limits = ops.Limits({1000: 1e9, 10**6: 2e9}, 1e8)
     monkeypatch.setattr(ops, "measure_limits", lambda: limits)
     cases = [Case("ops", SMALL, engine, 1) for engine in ("tinytensor", "torch")]
     answers = [{**answer([]), "results": ops.measure(case)} for case in cases]
@@ -421,9 +446,8 @@ def test_ops(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert all(row["ratio_to_torch"] > 0 for name, row in ours.items() if name in calls.table())
     assert ours["sub"]["bytes"] == 8 * 8 * 4 * 5  # a, b and y; dy, −dy: a's gradient is dy itself
     assert ours["reshape"]["bytes"] == 0
-    assert ours["matmul"]["limit_ms"] == pytest.approx(
-        1e3 * (3 + 5) * 4 * 4 * 4 / 1e9
-    )  # bytes, more than 3 · 2 · 4³ products
+    assert ours["matmul"]["limit_ms"] == pytest.approx(1e3 * 3 * 2 * 4**3 / 1e8)  # products, at so many a second
+    assert ours["sub"]["limit_ms"] == pytest.approx(1e3 * 8 * 8 * 4 * 5 / 1e9)  # bytes, at the speed of about as many
     ops.draw(rows, tmp_path / "ops.png")
     assert "gelu_tanh" in cli.table(list(ours.values()), ops.BENCHMARK.columns)
 
