@@ -6,15 +6,14 @@ and the inputs as tensors; the forward's keyword arguments; and what its product
 
 from __future__ import annotations
 
-import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from importlib import import_module
 from typing import Any
 
 import numpy as np
 
 from benchmarks.harness import Size
+from tinytensor.ops import load_all
 from tinytensor.ops.indexing import along
 from tinytensor.primitive import PRIMITIVES
 
@@ -30,12 +29,10 @@ class Call:
 
 
 def table() -> dict[str, Any]:
-    """All primitives: a module of pairs enters them when it is imported, and most are when they are first needed."""
+    """All primitives, whatever was imported before."""
     import gpt.rotary  # noqa: F401  (a model may add primitives of its own)
-    import tinytensor.ops
 
-    for module in pkgutil.iter_modules(tinytensor.ops.__path__):
-        import_module(f"tinytensor.ops.{module.name}")
+    load_all()
     return PRIMITIVES
 
 
@@ -78,9 +75,7 @@ def of_the_step(size: Size) -> dict[str, Call]:
         "permute": Call((normal(B, T, H, D),), lambda t, x: x.permute(0, 2, 1, 3), {"axes": (0, 2, 1, 3)}),
         "rotary": Call((normal(B, H, T, D),), _rotary),
         "attention": Call(
-            (q, k, v, None),
-            lambda t, q, k, v, _: t.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True), causal,
-            4 * B * T * T * C,
+            (q, k, v, None), lambda t, q, k, v, _: _attention(t, q, k, v), causal, 4 * B * T * T * C
         ),
         "gelu": Call((wide,), lambda t, x: t.nn.functional.gelu(x)),
         "gelu_tanh": Call((wide,), lambda t, x: t.nn.functional.gelu(x, approximate="tanh")),
@@ -89,6 +84,10 @@ def of_the_step(size: Size) -> dict[str, Call]:
             (normal(B * T, V),), lambda t, x: t.nn.functional.cross_entropy(x, t.from_numpy(target)), ignore
         ),
     }  # fmt: skip
+
+
+def _attention(t: Any, q: Any, k: Any, v: Any) -> Any:
+    return t.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
 
 
 def _rotary(t: Any, x: Any) -> Any:
@@ -175,6 +174,8 @@ def reductions(n: int) -> dict[str, Call]:
     """Sums, extremes and products."""
     x = normal(n, n)
     over = {"axis": (1,), "keepdims": False}
+    q, k, v = normal(3, 1, 4, n, 32)  # (1, H, T, D) each: a window long enough for blocks
+    causal = {"scale": 32**-0.5, "causal": True}
     batch, inputs = (normal(16, n // 4, n // 4), normal(16, n // 4, n // 4, seed=1)), ["bij", "bjk"]
     return {
         "sum": Call((x,), lambda t, x: x.sum(1), over),
@@ -183,6 +184,7 @@ def reductions(n: int) -> dict[str, Call]:
         "cumsum": Call((x,), lambda t, x: x.cumsum(1), {"axis": 1}),
         "softmax": Call((x,), lambda t, x: x.softmax(1), {"axis": 1}),
         "log_softmax": Call((x,), lambda t, x: x.log_softmax(1), {"axis": 1}),
+        "blockwise_attention": Call((q, k, v), _attention, causal, 2 * 4 * n * n * 32),  # half of the square
         "matmul": Call((normal(n // 2, n // 2), normal(n // 2, n // 2, seed=1)), lambda t, a, b: a @ b, {}, n**3 // 4),
         "einsum": Call(
             batch, lambda t, *xs: t.einsum("bij,bjk->bik", *xs), {"inputs": inputs, "output": "bik"}, n**3 // 2
