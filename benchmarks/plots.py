@@ -40,34 +40,35 @@ def save(made: Any, path: Path) -> None:
 
 
 def bars(label: str, value: str = "median_ms", faster: bool = False) -> Callable[[Sequence[Row], Path], None]:
-    """A `draw` that makes a bar of row[value] for each engine, in a group for each size and number of threads.
+    """A `draw` that makes a bar of row[value] for each engine and number of threads, with axes for each size.
 
     faster: the value is a speed, so beside it stands the inverse of the ratio of times.
     """
 
     def draw(rows: Sequence[Row], path: Path) -> None:
         engines = list(dict.fromkeys(row["engine"] for row in rows))
-        groups = list(dict.fromkeys((row["size"], row["threads"]) for row in rows))
-        made = figure(8, 0.8 + 0.32 * len(rows))
-        axes = made.add_subplot()
-        places = {group: (len(engines) + 1) * i for i, group in enumerate(groups)}
-        for row in rows:
-            y, engine = places[row["size"], row["threads"]] + engines.index(row["engine"]), row["engine"]
-            axes.barh(y, row[value], height=0.9, color=colour(engine, engines), label=engine)
-            note = f" {row[value]:,.{0 if row[value] >= 100 else 2}f}"
-            if row["ratio_to_torch"] is not None:
-                note += f"  ({row['ratio_to_torch'] ** (-1 if faster else 1):.2f} × torch)"
-            axes.annotate(note, (row[value], y), va="center", fontsize=9)
-        middle = (len(engines) - 1) / 2
-        axes.set_yticks(
-            [places[g] + middle for g in groups], [f"{size}\n{n} thread{'s' * (n != 1)}" for size, n in groups]
-        )
+        sizes = list(dict.fromkeys(row["size"] for row in rows))
+        made = figure(8, 0.6 + 0.6 * len(sizes) + 0.28 * len(rows))
+        for axes, size in zip(made.subplots(len(sizes), 1, squeeze=False)[:, 0], sizes, strict=True):
+            _panel(axes, [row for row in rows if row["size"] == size], engines, value, faster)
+            axes.set_title(size, loc="left", fontsize=10)
         axes.set_xlabel(label)
-        axes.margins(x=0.3)
-        axes.invert_yaxis()
-        axes.spines[["top", "right"]].set_visible(False)
-        handles = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
-        axes.legend(handles.values(), handles.keys(), loc="best", frameon=False)
         save(made, path)
 
     return draw
+
+
+def _panel(axes: Any, rows: Sequence[Row], engines: Sequence[str], value: str, faster: bool) -> None:
+    threads = list(dict.fromkeys(row["threads"] for row in rows))
+    for row in rows:
+        y = (len(engines) + 1) * threads.index(row["threads"]) + engines.index(row["engine"])
+        axes.barh(y, row[value], height=0.9, color=colour(row["engine"], engines))
+        note = f" {row['engine']}  {row[value]:,.{0 if row[value] >= 100 else 2}f}"
+        if row["ratio_to_torch"] is not None:
+            note += f"  ({row['ratio_to_torch'] ** (-1 if faster else 1):.2f} × torch)"
+        axes.annotate(note, (row[value], y), va="center", fontsize=9)
+    middles = [(len(engines) + 1) * i + (len(engines) - 1) / 2 for i in range(len(threads))]
+    axes.set_yticks(middles, [f"{n} thread{'s' * (n != 1)}" for n in threads])
+    axes.margins(x=0.35)
+    axes.invert_yaxis()
+    axes.spines[["top", "right"]].set_visible(False)
