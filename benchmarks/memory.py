@@ -5,6 +5,7 @@
 
 A process runs gpt.train or reference_torch.train for a few steps, evaluation and, for gpt.train, checkpoint and sample
 included, on a text of random characters. `growth` is what came after the imports: weights, activations, optimizer.
+reference_torch.train takes text and first weights from gpt, so tinytensor is in its process too: some 7 MiB.
 """
 
 from __future__ import annotations

@@ -4,7 +4,8 @@
     python -m benchmarks.ops --engines tinytensor --repeats 1
 
 What a training step calls has the size that it has there; the rest works on 1024 × 1024 numbers. tinytensor's pairs
-are called without the tape, PyTorch's backward through torch.autograd.grad.
+are called without the tape, PyTorch's backward through torch.autograd.grad. PyTorch's process is as it comes: there a
+large result is fresh memory from the system each time, while gpt.train lets NumPy keep what it freed, and so does this.
 
 MB           bytes that have to be moved: inputs, outputs, what is saved, and gradients, each once
 in the step  calls in one training step, and the share of its time that is spent in them, forward and backward

@@ -53,7 +53,7 @@ def tinytensor_step(size: Size, threads: int) -> Iterator[Callable[[], object]]:
     model = build(config)
     optimizer = make_optimizer(model, config)
     steps = iter(range(10**9))
-    with Shards(model, config) as shards:
+    with Shards(model, config, optimizer) as shards:
 
         def step() -> float:
             n = next(steps)
