@@ -292,10 +292,13 @@ def test_a_training_step(engine: str, threads: int) -> None:
 
 @pytest.mark.usefixtures("one_torch_thread")
 def test_the_steps_learn() -> None:
+    torch.manual_seed(0)
     for engine in ("tinytensor", "torch"):
-        with train_step.ENGINES[engine](Size(1, 2, 16, 8, 4), 1) as step:
-            losses: list[Any] = [step() for _ in range(30)]
-        assert losses[-1] < losses[0]
+        with train_step.ENGINES[engine](Size(1, 2, 16, 8, 32), 1) as step:
+            losses: list[Any] = [step() for _ in range(60)]
+        assert (
+            losses[0] - losses[-1] > 0.2
+        )  # towards the ln 65 of random characters: about 4.6 to 4.2, whatever the seed
 
 
 def test_flops_are_those_of_the_products(monkeypatch: pytest.MonkeyPatch) -> None:
