@@ -23,7 +23,7 @@ Row = dict[str, Any]
 # and of lists the median.
 Results = dict[str, dict[str, Any]]
 
-SHARED = ("train_step", "memory", "scaling")  # what trains
+SHARED = ("train_step", "ladder", "memory", "scaling")  # what trains
 BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 

@@ -22,6 +22,7 @@ from benchmarks import (
     environment,
     generate,
     harness,
+    ladder,
     memory,
     ops,
     overhead,
@@ -33,14 +34,15 @@ from benchmarks import (
 )
 from benchmarks.harness import Case, Row, Size
 from gpt.errors import UserError
-from tinytensor import backend
+from tinytensor import backend, manual_seed, tape
+from tinytensor.nn import functional
 
 torch = pytest.importorskip("torch")
 SMALL, FIELDS = (
     "1,2,8,4,2",
     {"benchmark", "size", "engine", "threads", "dtype", "median_ms", "min_ms", "ratio_to_torch"},
 )
-ALL = [train_step, generate, memory, ops, overhead, scaling, time_to_loss]
+ALL = [train_step, ladder, generate, memory, ops, overhead, scaling, time_to_loss]
 
 
 @pytest.fixture
@@ -299,6 +301,18 @@ def test_the_steps_learn() -> None:
         assert (
             losses[0] - losses[-1] > 0.2
         )  # towards the ln 65 of random characters: about 4.6 to 4.2, whatever the seed
+
+
+def test_every_rung_of_the_ladder_computes_the_same() -> None:
+    losses = {}
+    for rung in ladder.RUNGS:
+        manual_seed(0)
+        with ladder.rung_step(rung, Size(2, 2, 16, 8, 4), 2) as step:
+            losses[rung] = [step() for _ in range(5)]
+    for rung in ladder.RUNGS:
+        np.testing.assert_allclose(losses[rung], losses["plain"], rtol=1e-4)  # another order of sums
+    assert losses["fused"] != losses["plain"]
+    assert functional.apply is tape.apply  # type: ignore[attr-defined]
 
 
 def test_flops_are_those_of_the_products(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,103 @@
+"""The plain engine, and each change that made it faster, one on top of the other: a training step of every rung.
+
+    python -m benchmarks.ladder
+    python -m benchmarks.ladder --sizes 4,4,128,64,12 --threads 1 --repeats 5
+
+plain       operations one by one, in memory that is fresh each time, BLAS with all threads, AdamW for each parameter
+fused       attention, layer norm, GELU, cross entropy and linear as one primitive each
+memory      freed blocks are kept for the next step (backend.keep_freed_memory)
+shards      the batch is shared by Python threads, each with one for BLAS (gpt.parallel.Shards)
+flat        parameters, gradients and moments as vectors (AdamW(fused=True)), updated by the same threads: as gpt.train does
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+from benchmarks.cli import ENGINE, MEDIAN, MIN, PEAK, SIZE, SPREAD, THREADS, TO_TORCH, Benchmark, ratio_to
+from benchmarks.harness import Case, Results, Size, timed
+from benchmarks.plots import bars
+from benchmarks.train_step import config_of, random_ids, torch_step
+
+RUNGS = ("plain", "fused", "memory", "shards", "flat")
+
+
+@contextmanager
+def rung_step(rung: str, size: Size, threads: int) -> Iterator[Callable[[], object]]:
+    """The training step with the changes up to this rung."""
+    from threadpoolctl import threadpool_limits
+
+    from gpt import data
+    from gpt.model import build
+    from gpt.optimizer import parameter_groups
+    from gpt.parallel import Shards
+    from tinytensor import backend, nn, optim
+
+    has = RUNGS[: RUNGS.index(rung) + 1]
+    if "memory" in has:
+        backend.keep_freed_memory()
+    config, ids = config_of(size, threads if "shards" in has else 1), random_ids()
+    model = build(config)
+    optimizer = optim.AdamW(parameter_groups(model, config), fused="flat" in has)
+    steps = iter(range(10**9))
+    with (
+        nullcontext() if "fused" in has else one_by_one(),
+        Shards(model, config, optimizer if "flat" in has else None) as shards,
+        nullcontext() if "shards" in has else threadpool_limits(threads, user_api="blas"),
+    ):
+
+        def step() -> float:
+            n = next(steps)
+            loss = shards.gradient([data.batch(ids, config, n)], n)
+            nn.utils.clip_grad_norm_(model.parameters(), config.grad_clip).item()
+            optimizer.step()
+            return loss
+
+        yield step
+
+
+@contextmanager
+def one_by_one() -> Iterator[None]:
+    """Fused primitives are replaced by their composed forms: what they compute, in smaller operations."""
+    from tinytensor import tape
+    from tinytensor.backend import is_array
+    from tinytensor.nn import functional
+    from tinytensor.tensor import wrap
+
+    def apply(primitive: Any, *inputs: Any, **static: Any) -> Any:
+        if primitive.composed is None:
+            return tape.apply(primitive, *inputs, **static)
+        return primitive.composed(*inputs, **{k: wrap(x) if is_array(x) else x for k, x in static.items()})
+
+    module: Any = functional
+    module.apply = apply
+    try:
+        yield
+    finally:
+        module.apply = tape.apply
+
+
+def measure(case: Case) -> Results:
+    size = Size.parse(case.size)
+    how = torch_step(size, case.threads) if case.engine == "torch" else rung_step(case.engine, size, case.threads)
+    with how as step:
+        return {"time_step": {"ms": timed(step), "tokens": size.batch * size.context, "flops": size.flops()}}
+
+
+BENCHMARK = Benchmark(
+    name="ladder",
+    text=__doc__,
+    engines=(*RUNGS, "torch"),
+    threads=(1, 2),
+    sizes=("4,4,128,64,12",),
+    check_size=Size.parse,
+    repeats=3,
+    columns=(SIZE, THREADS, ENGINE, MEDIAN, MIN, SPREAD, TO_TORCH, ratio_to("plain"), PEAK),
+    draw=bars("milliseconds for a training step"),
+)
+
+if __name__ == "__main__":
+    sys.exit(BENCHMARK.main())
