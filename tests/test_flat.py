@@ -8,6 +8,7 @@ import pytest
 import tinytensor as tt
 from tinytensor import nn, optim
 from tinytensor.nn.flat import Flat, gradients
+from tinytensor.ops.linear import LINEAR
 
 
 def make_model():
@@ -175,3 +176,54 @@ def test_sharing_data_with_gradients_of_its_own():
     assert q.array is p.array
     np.testing.assert_array_equal(twin.grad, [2, 4])
     np.testing.assert_array_equal(flat.grad, [0, 0])
+
+
+def test_a_linear_layer_writes_its_gradient_where_it_is_kept():
+    layer = nn.Linear(3, 2)
+    flat = Flat(list(layer.parameters()))
+    x = tt.ones(4, 3)
+    layer(x).sum().backward()
+    first = flat.grad.copy()
+    layer(x).sum().backward()  # adds up
+    np.testing.assert_array_equal(flat.grad, 2 * first)
+    layer.zero_grad()
+    layer(layer(x)[:, :1] * x).sum().backward()  # both uses in one graph add up
+    assert layer.weight.grad.array is flat.gradients[0]
+    np.testing.assert_allclose(flat.gradients[0], alone(layer, x), rtol=1e-6)
+
+
+def alone(layer, x):
+    """The same gradient of copies of the parameters that are in no Flat."""
+    w, b = (p.detach().clone().requires_grad_() for p in (layer.weight, layer.bias))
+    linear = nn.functional.linear
+    linear(linear(x, w, b)[:, :1] * x, w, b).sum().backward()
+    return w.grad.array
+
+
+def test_a_gradient_on_request_is_not_left_in_the_buffer():
+    p = nn.Parameter(tt.ones(2, 3))
+    flat = Flat([p])
+    (g,) = tt.autograd.grad(nn.functional.linear(tt.ones(4, 3), p).sum(), [p])
+    np.testing.assert_array_equal(g.array, np.full((2, 3), 4))
+    assert p.grad is None
+    assert not np.shares_memory(g.array, flat.grad)
+    np.testing.assert_array_equal(flat.grad, np.zeros(6))
+
+
+def test_the_tape_offers_the_place_and_linear_takes_it(monkeypatch):
+    layer = nn.Linear(3, 2)
+    flat = Flat(list(layer.parameters()))
+    kept, offered = LINEAR.backward, []
+
+    def backward(dy, *saved, needs, places):
+        offered.append(places)
+        gradients = kept(dy, *saved, needs=needs, places=places)
+        assert gradients[1] is places[1] or places[1] is None
+        return gradients
+
+    monkeypatch.setattr(LINEAR, "backward", backward)
+    x = tt.ones(4, 3)
+    layer(layer(x)[:, :1] * x).sum().backward()
+    assert [places[1] is flat.gradients[0] for places in offered] == [True, False]  # the first use played
+    layer(x).sum().backward()
+    assert offered[-1] == (None, None, None)  # there is a gradient to add to

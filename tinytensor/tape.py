@@ -226,8 +226,8 @@ def backward(
             continue
         if retain_graph:
             saved = tuple(np.copy(s) if isinstance(s, np.ndarray) else s for s in saved)
-        if primitive.takes_needs:
-            dxs = primitive.backward(dy, *saved, needs=tuple([edge is not None for edge in inputs]))
+        if primitive.wishes:
+            dxs = primitive.backward(dy, *saved, **_granted(primitive.wishes, inputs, gradients, targets))
         else:
             dxs = primitive.backward(dy, *saved)
         if len(dxs) != len(inputs):
@@ -255,12 +255,30 @@ def backward(
     return found
 
 
+def _granted(wishes: set[str], inputs: Iterable[Edge | None], gradients: Any, targets: Any) -> dict[str, Any]:
+    """The keywords of a backward: `needs`, and `places` for leaves whose first gradient this is."""
+    granted: dict[str, Any] = {}
+    if "needs" in wishes:
+        granted["needs"] = tuple([edge is not None for edge in inputs])
+    if "places" in wishes and targets is None:
+        granted["places"] = tuple([None if edge in gradients else _place(edge) for edge in inputs])
+    return granted
+
+
+def _place(edge: Edge | None) -> Array | None:
+    """Where the first gradient of a leaf will be kept, if there is such a place."""
+    if edge is None or isinstance(edge, Node) or edge._grad is not None:
+        return None
+    return edge._place
+
+
 def _leave(leaf: Tensor, g: Array, ours: bool) -> None:
     """Add g to what the leaf has. The first one gets an array of the leaf's own, or its part of a larger buffer."""
     if leaf._grad is not None:
         np.add(leaf._grad.array, g, out=leaf._grad.array)
     elif leaf._place is not None:
-        leaf._place[...] = g
+        if g is not leaf._place:
+            leaf._place[...] = g
         leaf.grad = tensor.wrap(leaf._place)
     else:
         leaf.grad = tensor.wrap(g if ours else g.copy())

@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from tinytensor.backend import Array, ones
 from tinytensor.ops.elementwise import unbroadcast
 from tinytensor.primitive import primitive
@@ -35,13 +37,18 @@ def linear_backward(
     b_shape: tuple[int, ...] | None,
     *,
     needs: tuple[bool, ...] = (True, True, True),
+    places: tuple[Array | None, ...] = (None, None, None),
 ) -> Any:
     dy = dy.reshape(len(rows), math.prod(w.shape[:-1]))
-    dx = (dy @ w.reshape(dy.shape[1], w.shape[-1])).reshape(x_shape) if needs[0] else None
-    dw = (dy.T @ rows).reshape(w.shape) if needs[1] else None
-    # ones @ dy is dy.sum(0), four times as fast: it is a BLAS call
-    db = None
-    if b_shape is not None and needs[2]:
+    matrix = dy.shape[1], w.shape[-1]
+    dx = dw = db = None
+    if needs[0]:
+        dx = (dy @ w.reshape(matrix)).reshape(x_shape)
+    if needs[1]:
+        dw = np.empty_like(w) if places[1] is None else places[1]
+        np.matmul(dy.T, rows, out=dw.reshape(matrix))
+    if needs[2] and b_shape is not None:
+        # ones @ dy is dy.sum(0), four times as fast: it is a BLAS call
         db = unbroadcast(ones(len(dy), dy) @ dy, b_shape)
     return dx, dw, db
 
