@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from typing import Any
 
 from benchmarks.environment import ROOT, cores, limited_to, load
@@ -23,6 +24,7 @@ Row = dict[str, Any]
 # and of lists the median.
 Results = dict[str, dict[str, Any]]
 
+BY_TORCH = ("torch", "nanogpt")
 SHARED = ("train_step", "ladder", "memory", "scaling")  # what trains
 BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
@@ -115,6 +117,8 @@ def run(command: Sequence[str], count: int, name: str, variables: dict[str, str]
 
 def compare(cases: Sequence[Case], repeats: int, tick: Callable[[Case], None]) -> list[Row]:
     """Measure cases that differ in their engine, in turns, `repeats` times; the rows of all that they measured."""
+    if find_spec("torch") is None and any(case.engine in BY_TORCH for case in cases):
+        raise UserError("PyTorch is not installed: pip install torch, or leave it out with --engines tinytensor")
     busy = load()
     rounds = []
     for _ in range(repeats):

@@ -116,9 +116,13 @@ def draw(rows: Sequence[Row], path: Path) -> None:
 
 
 def _finish(axes: Any, called: str, ticks: Sequence[int]) -> None:
+    from matplotlib.ticker import LogLocator
+
     axes.set(xscale="log", yscale="log", xlabel=called)
     axes.set_xticks(ticks, [str(n) for n in ticks])
     axes.minorticks_off()
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 3)))
+    axes.yaxis.set_major_formatter("{x:g}")
     axes.spines[["top", "right"]].set_visible(False)
 
 

@@ -99,6 +99,14 @@ def test_engines_take_turns_and_a_ratio_is_the_median_of_the_rounds(monkeypatch:
     assert ours["name"] == "train_step.time_step(1,2,8,4,2, 2 threads, tinytensor)"
 
 
+def test_without_pytorch_one_line_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(harness, "find_spec", lambda name: None)
+    monkeypatch.setattr(harness, "child", lambda case: answer([1.0]))
+    with pytest.raises(UserError, match="PyTorch is not installed: pip install torch"):
+        harness.compare([Case("ops", SMALL, "tinytensor", 1), Case("ops", SMALL, "torch", 1)], 1, print)
+    assert len(harness.compare([Case("ops", SMALL, "tinytensor", 1)], 1, lambda case: None)) == 1
+
+
 def test_without_times_the_ratio_is_of_peaks() -> None:
     cases = [Case("memory", SMALL, "tinytensor", 1), Case("memory", SMALL, "torch", 1)]
     rows = harness.summarize(cases, [[answer([], 90.0), answer([], 300.0)]])
