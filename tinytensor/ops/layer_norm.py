@@ -11,6 +11,7 @@ Source: Ba, Kiros and Hinton, "Layer Normalization", 2016, arXiv:1607.06450, equ
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -21,14 +22,12 @@ from tinytensor.primitive import primitive
 
 def layer_norm_forward(x: Array, w: Array | None, b: Array | None, *, n: int, eps: float) -> Any:
     rows = x.reshape(-1, n)
-    mean = rows @ ones(n, x)  # a sum by BLAS, several times as fast as .sum(-1)
-    mean *= 1 / n
-    xhat = rows - mean[:, None]
+    total = rows @ ones(n, x)  # by BLAS, several times as fast as .sum(-1)
+    xhat = rows - (total / n)[:, None]
     rstd = np.einsum("ij,ij->i", xhat, xhat)
-    rstd *= 1 / n
-    rstd += eps
-    np.sqrt(rstd, out=rstd)
-    np.divide(1, rstd, out=rstd)
+    rstd += n * eps
+    np.sqrt(rstd, rstd)
+    np.divide(math.sqrt(n), rstd, rstd)
     xhat *= rstd[:, None]
     y = xhat.copy() if w is None else xhat * w.reshape(n)
     if b is not None:
@@ -43,11 +42,9 @@ def layer_norm_backward(dy: Array, xhat: Array, rstd: Array, w: Array | None, ha
     product = dy * xhat
     dw = None if w is None else (each_row @ product).reshape(w.shape)
     db = (each_row @ dy).reshape(w.shape if w is not None else (n,)) if has_bias else None
-    along = product @ weight  # how far dŷ points along x̂; a sum by BLAS, as all here
-    along *= 1 / n
-    mean = dy @ weight
-    mean *= 1 / n
-    dx = dy.copy() if w is None else np.multiply(dy, weight, out=product)
+    share = weight / n
+    along, mean = product @ share, dy @ share  # along: how far dŷ points along x̂
+    dx = dy.copy() if w is None else np.multiply(dy, weight, product)
     dx -= mean[:, None]
     xhat *= along[:, None]
     dx -= xhat
