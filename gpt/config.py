@@ -105,7 +105,7 @@ class TrainConfig(GPTConfig):
         shown="shakespeare, or python-docs where that cannot be fetched",
     )  # fmt: skip
     seed: int = training(1337, "of the weights, the batches and dropout", SEED)
-    steps: int = training(1400, "updates of the weights", SIZE, "steps")
+    steps: int = training(2000, "updates of the weights", SIZE, "steps")
     batch_size: int = training(8, "windows in a batch", SIZE, "windows")
     grad_accumulation: int = training(1, "batches averaged into one update", SIZE, "batches")
     learning_rate: float = training(3e-3, "AdamW's step size at its peak", POSITIVE)
