@@ -227,3 +227,29 @@ def test_the_tape_offers_the_place_and_linear_takes_it(monkeypatch):
     assert [places[1] is flat.gradients[0] for places in offered] == [True, False]  # the first use played
     layer(x).sum().backward()
     assert offered[-1] == (None, None, None)  # there is a gradient to add to
+
+
+def test_a_model_that_was_moved_has_gradients_of_its_new_kind():
+    fused, plain = pair()
+    for model, optimizer in (fused, plain):
+        train(model, optimizer, 2)
+        model.double()
+        x = tt.ones(4, 5, dtype=tt.float64)
+        optimizer.zero_grad()
+        model(x).sum().backward()
+        optimizer.step()
+        assert all(p.grad.dtype == p.dtype == tt.float64 for p in model.parameters())
+    assert_same(fused, plain)
+
+
+def test_a_second_optimizer_takes_the_parameters_over():
+    fused, plain = pair()
+    for model, optimizer in (fused, plain):
+        train(model, optimizer, 2)
+        second = optim.AdamW(model.parameters(), lr=0.02, fused=optimizer.defaults["fused"])
+        train(model, second, 2)
+        train(model, optimizer, 2)
+    (flat,) = {p._flat for p in fused[0].parameters()}
+    assert flat.complete()
+    assert len(flat.parameters) == 6
+    assert_same(fused, plain)

@@ -261,27 +261,30 @@ def _granted(wishes: set[str], inputs: Iterable[Edge | None], gradients: Any, ta
     if "needs" in wishes:
         granted["needs"] = tuple([edge is not None for edge in inputs])
     if "places" in wishes and targets is None:
-        granted["places"] = tuple([None if edge in gradients else _place(edge) for edge in inputs])
+        leaves = [None if edge is None or edge.__class__ is Node or edge in gradients else edge for edge in inputs]
+        granted["places"] = tuple([None if leaf is None else _place(leaf) for leaf in leaves])  # type: ignore[arg-type]
     return granted
 
 
-def _place(edge: Edge | None) -> Array | None:
-    """Where the first gradient of a leaf will be kept, if there is such a place."""
-    if edge is None or isinstance(edge, Node) or edge._grad is not None:
+def _place(leaf: Tensor) -> Array | None:
+    """Where the first gradient of the leaf will be kept, if there is such a place; a leaf that was moved has none."""
+    place, own = leaf._place, leaf.array
+    if place is None or leaf._grad is not None or type(place) is not type(own) or place.dtype != own.dtype:
         return None
-    return edge._place
+    return place if place.shape == own.shape else None
 
 
 def _leave(leaf: Tensor, g: Array, ours: bool) -> None:
     """Add g to what the leaf has. The first one gets an array of the leaf's own, or its part of a larger buffer."""
+    place = _place(leaf)
     if leaf._grad is not None:
         np.add(leaf._grad.array, g, out=leaf._grad.array)
-    elif leaf._place is not None:
-        if g is not leaf._place:
-            leaf._place[...] = g
-        leaf.grad = tensor.wrap(leaf._place)
-    else:
+    elif place is None:
         leaf.grad = tensor.wrap(g if ours else g.copy())
+    else:
+        if g is not place:
+            place[...] = g
+        leaf.grad = tensor.wrap(place)
 
 
 def _wrong_shape(primitive: Primitive, dx: Array, shape: tuple[int, ...]) -> RuntimeError:

@@ -14,7 +14,7 @@ class Flat:
     """Moves Parameters into one buffer, `data`, and lets backward leave their gradients in another, `grad`.
 
     With `like`, the Flat of another model, they take over its values and share its data: one set of weights, with
-    gradients of their own.
+    gradients of their own. Parameters of another Flat leave it, and it is incomplete from then on.
     """
 
     def __init__(self, parameters: Sequence[Any], like: Flat | None = None) -> None:
@@ -47,9 +47,9 @@ class Flat:
 
 
 def fits(parameters: Sequence[Tensor]) -> bool:
-    """Whether they can be made Flat: Parameters of one dtype on one device, and in no other Flat."""
+    """Whether they can be made Flat: Parameters of one dtype on one device."""
     kinds = {(p.array.dtype, str(p.device)) for p in parameters}
-    return len(kinds) == 1 and all(isinstance(p, Parameter) and p._flat is None for p in parameters)
+    return len(kinds) == 1 and all(isinstance(p, Parameter) for p in parameters)
 
 
 def gradients(parameters: Iterable[Any]) -> list[Array]:
