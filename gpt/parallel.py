@@ -49,7 +49,7 @@ def ordered_map(function: Callable[[A], B], items: Iterable[A], threads: int) ->
         return list(pool.map(function, items))
 
 
-BLOCK = 1 << 16  # elements that a thread adds at a time
+BLOCK = 1 << 17  # elements that a thread adds at a time
 
 
 class Shards:

@@ -21,7 +21,7 @@ from tinytensor.creation import tensor
 from tinytensor.tape import enable_grad, note_write
 from tinytensor.tensor import Tensor
 
-BLOCK = 1 << 16  # elements
+BLOCK = 1 << 17  # elements; smaller ones cost more Python, which threads cannot share
 
 
 class Optimizer:
