@@ -11,7 +11,7 @@ from gpt.errors import UserError
 
 # One colour an engine, in every plot; told apart by colour-blind readers (Okabe and Ito, 2008).
 COLOURS = {"torch": "#E69F00", "tinytensor": "#0072B2", "matmul": "#999999"}
-OTHERS = ("#56B4E9", "#009E73", "#CC79A7", "#D55E00")
+OTHERS = ("#56B4E9", "#009E73", "#CC79A7", "#D55E00", "#F0E442")
 
 
 def colour(engine: str, engines: Sequence[str]) -> str:

@@ -153,7 +153,7 @@ def test_gradients_come_as_one_vector_only_where_all_are_there():
     flat = Flat([p, q])
     (p.sum() + q.sum() + r.sum()).backward()
     assert [g.size for g in gradients([p, q, r])] == [5, 4]
-    assert gradients([r, q, p])[0] is flat.grad
+    assert gradients([r, q, p])[1] is flat.grad
     assert [g.size for g in gradients([p, r])] == [2, 4]
     q.grad = None
     assert [g.size for g in gradients([p, q, r])] == [2, 4]

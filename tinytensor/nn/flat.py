@@ -54,8 +54,12 @@ def fits(parameters: Sequence[Tensor]) -> bool:
 
 def gradients(parameters: Iterable[Any]) -> list[Array]:
     """The gradients there are. Those of a Flat come as one vector, if it is complete and all its parameters are here."""
-    chosen = [p for p in parameters if p.grad is not None]
-    flats = {p._flat: None for p in chosen if isinstance(p, Parameter) and p._flat is not None}  # a set in order
-    whole = [flat for flat in flats if flat.complete() and set(chosen).issuperset(flat.parameters)]
-    joined = {p for flat in whole for p in flat.parameters}
-    return [flat.grad for flat in whole] + [p.grad.array for p in chosen if p not in joined]
+    homes: dict[Flat | None, list[Any]] = {}
+    for p in parameters:
+        if p.grad is not None:
+            homes.setdefault(p._flat if isinstance(p, Parameter) else None, []).append(p)
+    found: list[Array] = []
+    for flat, own in homes.items():
+        whole = flat is not None and set(own) == set(flat.parameters) and flat.complete()
+        found += [flat.grad] if flat is not None and whole else [p.grad.array for p in own]
+    return found
