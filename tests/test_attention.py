@@ -209,3 +209,12 @@ def test_heads_that_were_split_are_merged_without_a_copy(T: int) -> None:
     q, k, v = (x.view(2, T, 2, 2).transpose(1, 2) for x in qkv)
     y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
     assert y.transpose(1, 2).is_contiguous()
+
+
+def test_rows_that_overflow_are_found_in_any_batch() -> None:
+    a = normal(2, 3, 5, 7).astype("float32")
+    a[1, 2, 3, 4] += 1000  # one row of thirty
+    wanted = np.exp(a.astype("float64") - a.max(-1, keepdims=True))
+    wanted /= wanted.sum(-1, keepdims=True)
+    with np.errstate(over="ignore"):
+        np.testing.assert_allclose(weights(a, masked=False), wanted, rtol=1e-5, atol=1e-30)

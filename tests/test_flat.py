@@ -8,6 +8,7 @@ import pytest
 import tinytensor as tt
 from tinytensor import nn, optim
 from tinytensor.nn.flat import Flat, gradients
+from tinytensor.ops.gelu import GELU_TANH
 from tinytensor.ops.linear import LINEAR
 
 
@@ -174,6 +175,7 @@ def test_sharing_data_with_gradients_of_its_own():
     twin = Flat([q], like=flat)
     (q * q).sum().backward()
     assert q.array is p.array
+    assert twin.data is flat.data
     np.testing.assert_array_equal(twin.grad, [2, 4])
     np.testing.assert_array_equal(flat.grad, [0, 0])
 
@@ -253,3 +255,53 @@ def test_a_second_optimizer_takes_the_parameters_over():
     assert flat.complete()
     assert len(flat.parameters) == 6
     assert_same(fused, plain)
+
+
+def test_the_moments_stay_where_they_are():
+    (model, optimizer), _ = pair()
+    train(model, optimizer, 1)
+    before = {(p, key): state[key] for p, state in optimizer.state.items() for key in state}
+    train(model, optimizer, 2)
+    assert all(optimizer.state[p][key] is kept for (p, key), kept in before.items())
+
+
+def test_a_step_without_any_gradient_changes_nothing():
+    (model, optimizer), _ = pair()
+    values = [p.array.copy() for p in model.parameters()]
+    optimizer.step()
+    for p, value in zip(model.parameters(), values, strict=True):
+        np.testing.assert_array_equal(p.array, value)
+
+
+def test_a_parameter_of_another_size_has_a_gradient_of_that_size():
+    p, q = nn.Parameter(tt.ones(2)), nn.Parameter(tt.ones(3))
+    Flat([p, q])
+    p.data = tt.ones(5)
+    (p.sum() + q.sum()).backward()
+    assert p.grad.shape == (5,)
+
+
+def test_a_forward_that_asks_is_told_whether_it_is_recorded(monkeypatch):
+    told, kept = [], GELU_TANH.forward
+
+    def forward(x, *, recorded):
+        told.append(recorded)
+        y, saved = kept(x, recorded=recorded)
+        assert (saved[0] is None) is not recorded
+        return y, saved
+
+    monkeypatch.setattr(GELU_TANH, "forward", forward)
+    x, w = tt.ones(3), tt.ones(3, requires_grad=True)
+    gelu = nn.GELU(approximate="tanh")
+    gelu(x), gelu(w)
+    with tt.no_grad():
+        gelu(w)
+    assert told == [False, True, False]
+
+
+def test_a_weight_of_one_dimension_has_its_gradient():
+    w, x = tt.tensor([1.0, 2.0, 3.0], requires_grad=True), tt.tensor([[1.0, 0.0, 2.0], [0.0, 5.0, 1.0]])
+    y = nn.functional.linear(x, w)
+    (y * tt.tensor([1.0, 10.0])).sum().backward()
+    assert y.tolist() == [7, 13]
+    assert w.grad.tolist() == [1, 50, 12]
