@@ -58,6 +58,11 @@ def is_array(x: object) -> bool:
     return isinstance(x, np.ndarray) or type(x).__module__.partition(".")[0] == "cupy"
 
 
+def as_array(x: Any) -> Array:
+    """x, as a 0-d array if it is one of the scalars that NumPy's ufuncs give; CuPy's give arrays."""
+    return np.asarray(x) if isinstance(x, np.generic) else x
+
+
 def ones(count: int, like: Array) -> Array:
     """(count,) ones of like's dtype and device, not to be written to: `x @ ones` is a sum by BLAS, faster than x.sum."""
     return _ones(count, like.dtype) if isinstance(like, np.ndarray) else array_module(like).ones(count, like.dtype)

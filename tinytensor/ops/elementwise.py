@@ -316,7 +316,7 @@ def clamp_forward(x: Array, *, low: float | None, high: float | None) -> Any:
 
 
 def clamp_backward(dy: Array, x: Array, low: float | None, high: float | None) -> Any:
-    inside = np.ones(x.shape, bool) if low is None else x >= low
+    inside = np.ones_like(x, dtype=bool) if low is None else x >= low
     return (dy * (inside if high is None else inside & (x <= high)),)
 
 

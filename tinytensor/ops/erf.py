@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 
-from tinytensor.backend import Array
+from tinytensor.backend import Array, as_array
 
 # each list runs from the highest power to the constant
 SINGLE_P = (2.05009920e-6, 2.84882934e-4, 3.76559769e-3, 5.27486635e-2, 1.90405927e-1, 1.12837915e0)
@@ -72,8 +72,8 @@ def erf(x: Array) -> Array:
 
 def _erf_single(x: Array) -> Array:
     y = np.clip(x, -3.92, 3.92)
-    square = np.asarray(y * y)
-    y = np.asarray(y * _horner(square, SINGLE_P))
+    square = as_array(y * y)
+    y = as_array(y * _horner(square, SINGLE_P))
     y /= _horner(square, SINGLE_Q)
     return np.clip(y, -1, 1, out=y)
 
@@ -89,7 +89,7 @@ def _erf_double(x: Array) -> Array:
     tail = (1 / math.sqrt(math.pi) - inverse * _ratio(inverse, LARGE_P, LARGE_Q)) / at
     large = 1 - np.exp(-at * at) * tail
     y = np.where(size <= 0.46875, small, np.copysign(np.where(size <= 4, middle, large), wide))
-    return np.asarray(y, x.dtype)
+    return y.astype(x.dtype, copy=False)
 
 
 def _ratio(x: Array, p: tuple[float, ...], q: tuple[float, ...]) -> Array:
@@ -98,7 +98,7 @@ def _ratio(x: Array, p: tuple[float, ...], q: tuple[float, ...]) -> Array:
 
 def _horner(x: Array, coefficients: tuple[float, ...]) -> Array:
     """c₀xⁿ + … + cₙ, one product and one sum at a time."""
-    y = np.asarray(x * coefficients[0])
+    y = as_array(x * coefficients[0])
     for c in coefficients[1:-1]:
         y += c
         y *= x
