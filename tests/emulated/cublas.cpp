@@ -1,0 +1,118 @@
+// The matrix products that CuPy asks cuBLAS for, as plain loops: float and double, column-major as in BLAS.
+// What is not here answers CUBLAS_STATUS_NOT_SUPPORTED, which CuPy raises (cublas.py adds those names).
+#include <cmath>
+#include <cstdint>
+
+enum Status { SUCCESS = 0, NOT_SUPPORTED = 15 };
+enum Type { FLOAT = 0, DOUBLE = 1 };
+
+extern "C" long products;
+long products = 0;
+
+template <class T>
+static void gemm(int ta, int tb, int m, int n, int k, T alpha, const T* a, int lda, const T* b, int ldb, T beta, T* c, int ldc) {
+  for (int j = 0; j < n; j++)
+    for (int i = 0; i < m; i++) {
+      double sum = 0;
+      for (int p = 0; p < k; p++) {
+        T x = ta ? a[(int64_t)i * lda + p] : a[(int64_t)p * lda + i];
+        T y = tb ? b[(int64_t)p * ldb + j] : b[(int64_t)j * ldb + p];
+        sum += (double)x * y;
+      }
+      T& out = c[(int64_t)j * ldc + i];
+      out = (T)(alpha * sum + (beta != 0 ? beta * out : 0));
+    }
+}
+
+template <class T>
+static int strided(int ta, int tb, int m, int n, int k, T alpha, const T* a, int lda, int64_t sa, const T* b, int ldb,
+                   int64_t sb, T beta, T* c, int ldc, int64_t sc, int count) {
+  products++;
+  for (int i = 0; i < count; i++) gemm(ta, tb, m, n, k, alpha, a + i * sa, lda, b + i * sb, ldb, beta, c + i * sc, ldc);
+  return SUCCESS;
+}
+
+template <class T>
+static int pointers(int ta, int tb, int m, int n, int k, T alpha, const T** a, int lda, const T** b, int ldb, T beta, T** c,
+                    int ldc, int count) {
+  products++;
+  for (int i = 0; i < count; i++) gemm(ta, tb, m, n, k, alpha, a[i], lda, b[i], ldb, beta, c[i], ldc);
+  return SUCCESS;
+}
+
+template <class T>
+static int dot(int n, const T* x, int dx, const T* y, int dy, T* out) {
+  double sum = 0;
+  for (int64_t i = 0; i < n; i++) sum += (double)x[i * dx] * y[i * dy];
+  products++;
+  *out = (T)sum;
+  return SUCCESS;
+}
+
+template <class T>
+static int gemv(int trans, int m, int n, T alpha, const T* a, int lda, const T* x, int dx, T beta, T* y, int dy) {
+  int rows = trans ? n : m, columns = trans ? m : n;
+  for (int64_t i = 0; i < rows; i++) {
+    double sum = 0;
+    for (int64_t j = 0; j < columns; j++) sum += (double)(trans ? a[i * lda + j] : a[j * lda + i]) * x[j * dx];
+    y[i * dy] = (T)(alpha * sum + (beta != 0 ? beta * y[i * dy] : 0));
+  }
+  products++;
+  return SUCCESS;
+}
+
+extern "C" {
+int cublasCreate_v2(void** handle) { *handle = &products; return SUCCESS; }
+int cublasDestroy_v2(void*) { return SUCCESS; }
+int cublasSetStream_v2(void*, void*) { return SUCCESS; }
+int cublasGetStream_v2(void*, void** stream) { *stream = nullptr; return SUCCESS; }
+int cublasSetMathMode(void*, int) { return SUCCESS; }
+int cublasGetMathMode(void*, int* mode) { *mode = 0; return SUCCESS; }
+int cublasSetPointerMode_v2(void*, int) { return SUCCESS; }
+int cublasGetPointerMode_v2(void*, int* mode) { *mode = 0; return SUCCESS; }
+int cublasGetVersion_v2(void*, int* version) { *version = 120900; return SUCCESS; }
+
+#define OF_TYPE(L, T)                                                                                                        \
+  int cublas##L##gemm_v2(void*, int ta, int tb, int m, int n, int k, const T* alpha, const T* a, int lda, const T* b,        \
+                         int ldb, const T* beta, T* c, int ldc) {                                                            \
+    return strided<T>(ta, tb, m, n, k, *alpha, a, lda, 0, b, ldb, 0, *beta, c, ldc, 0, 1);                                   \
+  }                                                                                                                          \
+  int cublas##L##gemmStridedBatched(void*, int ta, int tb, int m, int n, int k, const T* alpha, const T* a, int lda,         \
+                                    long long sa, const T* b, int ldb, long long sb, const T* beta, T* c, int ldc,           \
+                                    long long sc, int count) {                                                               \
+    return strided<T>(ta, tb, m, n, k, *alpha, a, lda, sa, b, ldb, sb, *beta, c, ldc, sc, count);                            \
+  }                                                                                                                          \
+  int cublas##L##gemmBatched(void*, int ta, int tb, int m, int n, int k, const T* alpha, const T** a, int lda,               \
+                             const T** b, int ldb, const T* beta, T** c, int ldc, int count) {                               \
+    return pointers<T>(ta, tb, m, n, k, *alpha, a, lda, b, ldb, *beta, c, ldc, count);                                       \
+  }                                                                                                                          \
+  int cublas##L##gemv_v2(void*, int trans, int m, int n, const T* alpha, const T* a, int lda, const T* x, int dx,            \
+                         const T* beta, T* y, int dy) {                                                                      \
+    return gemv<T>(trans, m, n, *alpha, a, lda, x, dx, *beta, y, dy);                                                        \
+  }                                                                                                                          \
+  int cublas##L##dot_v2(void*, int n, const T* x, int dx, const T* y, int dy, T* out) { return dot<T>(n, x, dx, y, dy, out); }
+OF_TYPE(S, float)
+OF_TYPE(D, double)
+
+int cublasGemmStridedBatchedEx(void*, int ta, int tb, int m, int n, int k, const void* alpha, const void* a, int at, int lda,
+                               long long sa, const void* b, int bt, int ldb, long long sb, const void* beta, void* c, int ct,
+                               int ldc, long long sc, int count, int, int) {
+  if (at != ct || bt != ct) return NOT_SUPPORTED;
+  if (ct == FLOAT)
+    return strided<float>(ta, tb, m, n, k, *(float*)alpha, (float*)a, lda, sa, (float*)b, ldb, sb, *(float*)beta, (float*)c, ldc,
+                          sc, count);
+  if (ct == DOUBLE)
+    return strided<double>(ta, tb, m, n, k, *(double*)alpha, (double*)a, lda, sa, (double*)b, ldb, sb, *(double*)beta,
+                           (double*)c, ldc, sc, count);
+  return NOT_SUPPORTED;
+}
+int cublasGemmEx(void* h, int ta, int tb, int m, int n, int k, const void* alpha, const void* a, int at, int lda, const void* b,
+                 int bt, int ldb, const void* beta, void* c, int ct, int ldc, int compute, int algorithm) {
+  return cublasGemmStridedBatchedEx(h, ta, tb, m, n, k, alpha, a, at, lda, 0, b, bt, ldb, 0, beta, c, ct, ldc, 0, 1, compute,
+                                    algorithm);
+}
+int cublasSgemmEx(void* h, int ta, int tb, int m, int n, int k, const float* alpha, const void* a, int at, int lda,
+                  const void* b, int bt, int ldb, const float* beta, void* c, int ct, int ldc) {
+  return cublasGemmEx(h, ta, tb, m, n, k, alpha, a, at, lda, b, bt, ldb, beta, c, ct, ldc, 0, 0);
+}
+}

@@ -1,0 +1,119 @@
+"""A device whose memory is the host's: what CUDA's runtime and driver answer, and the count of what was asked."""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+count: Counter[str] = Counter()  # launches, copies by direction, synchronizations, allocations …
+COPIES = {0: "host to host", 1: "host to device", 2: "device to host", 3: "device to device", 4: "copy by address"}
+ALIGNMENT = 512
+COMPUTE = (8, 0)  # the compute capability that CuPy is told; kernels.py compiles for all
+# cudaDeviceAttr: threads a block, grid x y z, shared memory, warp size, multiprocessors, capability, memory pools
+ATTRIBUTES = {
+    1: 1024, 5: 2**31 - 1, 6: 65535, 7: 65535, 8: 49152, 10: 32, 16: 108, 75: COMPUTE[0], 76: COMPUTE[1], 115: 1,
+}  # fmt: skip
+MEMORY = 40 << 30
+
+_memory: dict[int, Any] = {}
+_handles = itertools.count(1000)
+_modules: dict[int, bytes] = {}
+_functions: dict[int, tuple[bytes, str]] = {}
+
+Run = Callable[[bytes, str, int, tuple[int, ...]], bool]
+
+
+def _not_installed(key: bytes, name: str, arguments: int, size: tuple[int, ...]) -> bool:
+    return False
+
+
+run: Run = _not_installed  # kernels.py sets it
+
+
+def handle(*_: Any) -> int:
+    """A number that stands for a stream, an event, a context …"""
+    return next(_handles)
+
+
+def nothing(*_: Any) -> None:
+    """For what takes effect at once on a host, or has no effect."""
+
+
+def malloc(size: int, *_: Any) -> int:
+    buffer = ctypes.create_string_buffer(max(size, 1) + ALIGNMENT)
+    address = -(-ctypes.addressof(buffer) // ALIGNMENT) * ALIGNMENT
+    _memory[address] = buffer
+    count["allocations"] += 1
+    return address
+
+
+def free(address: int, *_: Any) -> None:
+    _memory.pop(address, None)
+
+
+def memcpy(to: int, source: int, size: int, kind: int, *_: Any) -> None:
+    ctypes.memmove(to, source, size)
+    count[COPIES[kind]] += 1
+
+
+def memset(address: int, value: int, size: int, *_: Any) -> None:
+    ctypes.memset(address, value, size)
+    count["memsets"] += 1
+
+
+def synchronize(*_: Any) -> None:
+    count["synchronizations"] += 1
+
+
+def properties(device: int = 0) -> dict[str, Any]:
+    return {
+        "name": b"emulated", "major": COMPUTE[0], "minor": COMPUTE[1], "warpSize": 32, "multiProcessorCount": 108,
+        "maxThreadsPerBlock": 1024, "sharedMemPerBlock": 49152, "totalGlobalMem": MEMORY,
+        "maxGridSize": (2**31 - 1, 65535, 65535),
+    }  # fmt: skip
+
+
+def load_module(binary: bytes) -> int:
+    module = handle()
+    _modules[module] = bytes(binary)
+    return module
+
+
+def get_function(module: int, name: str) -> int:
+    function = handle()
+    _functions[function] = _modules[module], name
+    return function
+
+
+def launch(function: int, *rest: int) -> None:
+    """rest: grid x y z, block x y z, bytes of dynamic shared memory, stream, the arguments' addresses, extra."""
+    key, name = _functions[function]
+    count["launches"] += 1
+    if not run(key, name, rest[8], rest[:6]):
+        count[f"not executed {name}"] += 1
+
+
+RUNTIME: dict[str, Any] = {
+    "_ensure_context": nothing, "deviceSynchronize": synchronize, "driverGetVersion": lambda: 12090,
+    "runtimeGetVersion": lambda: 12090, "getDevice": lambda: 0, "getDeviceCount": lambda: 1, "setDevice": nothing,
+    "pointerGetMemoryType": lambda address: 0,  # memory of the host, not registered with CUDA
+    "deviceGetAttribute": lambda attribute, device: ATTRIBUTES.get(attribute, 0), "getDeviceProperties": properties,
+    "malloc": malloc, "mallocAsync": malloc, "mallocManaged": malloc, "hostAlloc": malloc,
+    "free": free, "freeAsync": free, "freeHost": free, "memGetInfo": lambda: (MEMORY, MEMORY),
+    "memcpy": memcpy, "memcpyAsync": memcpy, "memset": memset, "memsetAsync": memset,
+    "streamCreate": handle, "streamCreateWithFlags": handle, "streamCreateWithPriority": handle, "streamDestroy": nothing,
+    "streamSynchronize": synchronize, "streamQuery": nothing, "streamWaitEvent": nothing,
+    "streamIsCapturing": lambda stream: 0,
+    "eventCreate": handle, "eventCreateWithFlags": handle, "eventDestroy": nothing, "eventRecord": nothing,
+    "eventQuery": nothing, "eventSynchronize": synchronize, "eventElapsedTime": lambda start, end: 0.0,
+}  # fmt: skip
+
+DRIVER: dict[str, Any] = {
+    "ctxGetCurrent": handle, "ctxGetDevice": lambda: 0, "ctxSetCurrent": nothing,
+    "moduleLoadData": load_module, "moduleUnload": nothing, "moduleGetFunction": get_function, "launchKernel": launch,
+    "funcGetAttribute": lambda attribute, function: 1024, "funcSetAttribute": nothing,
+    "occupancyMaxActiveBlocksPerMultiprocessor": lambda *_: 2, "occupancyMaxPotentialBlockSize": lambda *_: (108, 256),
+}  # fmt: skip

@@ -1,0 +1,91 @@
+"""Kernels: what CuPy wrote is compiled by NVRTC for every architecture, and by g++ to be run here.
+
+Where CuPy expects a binary it gets the key of the source. A source that both compilers took before is not compiled again.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+import subprocess
+from collections.abc import Sequence
+from hashlib import sha1
+from pathlib import Path
+from typing import Any
+
+import cupy
+import device
+from cupy.cuda import compiler
+from device import count
+
+HERE = Path(__file__).parent
+INCLUDE = Path(cupy.__file__).parent / "_core" / "include"
+ENTRY = re.compile(r'extern\s+"C"\s+__global__\s+void\s+(?:__launch_bounds__\([^)]*\)\s+)?(\w+)\s*\(')
+DYNAMIC_SHARED = re.compile(r"extern\s+__shared__\s+([\w:<> ]+?)\s+(\w+)\s*\[\s*\]\s*;")
+FOLDERS = [
+    HERE / "shim",
+    HERE,
+    INCLUDE,
+    *(INCLUDE / "cupy" / "_cccl" / part for part in ("libcudacxx", "thrust", "cub")),
+]
+OPTIONS = ["-std=c++17", "-O1", "-w", "-fpermissive", "-shared", "-fPIC", *(f"-I{folder}" for folder in FOLDERS)]
+
+_libraries: dict[bytes, ctypes.CDLL | None] = {}
+
+
+def install(cache: Path, architectures: Sequence[str]) -> None:
+    """Take the place of CuPy's compiler and of the launch."""
+    nvrtc = compiler._compile_using_nvrtc_no_warning
+    state = "".join(p.read_text() for p in (HERE / "kernel.h", HERE / "shim" / "cuda_fp16.h", Path(__file__)))
+
+    def compile_both(source: str, options: tuple[str, ...] = (), arch: Any = None, *rest: Any, **named: Any) -> Any:
+        if rest[1:2] not in ((), (None,)):
+            raise NotImplementedError("the emulator has no stand-in for kernels that are named by an expression")
+        text = "\n".join([state, cupy.__version__, *architectures, *options, source])
+        key = sha1(text.encode()).hexdigest()
+        library = cache / f"{key}.so"
+        building = None if library.exists() else _start_building(source, cache / key)
+        if building is not None:  # both compilers at once
+            for architecture in architectures:
+                nvrtc(source, options, architecture, *rest, **named)
+                count[f"compiled for sm_{architecture}"] += 1
+        _libraries[key.encode()] = _finish_building(building, cache / key)
+        count["kernels"] += 1
+        return key.encode(), {}
+
+    compiler._compile_using_nvrtc_no_warning = compile_both
+    device.run = run
+
+
+def _start_building(source: str, path: Path) -> subprocess.Popen[str]:
+    text = DYNAMIC_SHARED.sub(r"static \1 \2[49152 / sizeof(\1)];", source)
+    barriers = str("__sync" in source).lower()
+    launchers = "".join(f"LAUNCHER({name}, {barriers})\n" for name in ENTRY.findall(source))
+    path.with_suffix(".cpp").write_text(f'#include "kernel.h"\n{text}\n{launchers}')
+    command = ["g++", *OPTIONS, "-o", _unfinished(path), path.with_suffix(".cpp")]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+
+
+def _finish_building(building: subprocess.Popen[str] | None, path: Path) -> ctypes.CDLL | None:
+    if building is not None:
+        errors = building.communicate()[1]
+        if building.returncode:
+            print(next((line for line in errors.splitlines() if "error:" in line), errors[:300]))
+            return None
+        _unfinished(path).rename(path.with_suffix(".so"))
+    return ctypes.CDLL(str(path.with_suffix(".so")))
+
+
+def _unfinished(path: Path) -> Path:
+    """Where a library is while it is written, so that a process beside this one never loads half of it."""
+    return path.with_suffix(f".{os.getpid()}")
+
+
+def run(key: bytes, name: str, arguments: int, size: tuple[int, ...]) -> bool:
+    """Run the kernel of that name on the arguments at that address; False if it could not be built."""
+    library = _libraries[key]
+    if library is None:
+        return False
+    library[f"launch_{name}"](ctypes.c_void_p(arguments), (ctypes.c_uint * 6)(*size))
+    return True
