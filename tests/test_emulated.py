@@ -27,10 +27,11 @@ def run(program: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, FOLDER / program], capture_output=True, text=True)
 
 
-def test_every_primitive_computes_on_cupy_what_it_does_on_numpy(capsys: pytest.CaptureFixture[str]) -> None:
-    done = run("primitives.py")
+@pytest.mark.parametrize("program, lines", [("primitives.py", 1), ("training.py", 2)])
+def test_cupy_computes_what_numpy_does(program: str, lines: int, capsys: pytest.CaptureFixture[str]) -> None:
+    done = run(program)
     with capsys.disabled():
-        print(f"\n{done.stdout.splitlines()[-1] if done.stdout else ''}")
+        print("", *done.stdout.splitlines()[-lines:], sep="\n")
     assert done.returncode == 0, done.stdout + done.stderr
 
 
