@@ -59,7 +59,7 @@ def is_array(x: object) -> bool:
 
 
 def as_array(x: Any) -> Array:
-    """x, as a 0-d array if it is one of the scalars that NumPy's ufuncs give; CuPy's give arrays."""
+    """x, as a 0-d array if it is one of the scalars that NumPy's ufuncs and reductions give; CuPy's give arrays."""
     return np.asarray(x) if isinstance(x, np.generic) else x
 
 

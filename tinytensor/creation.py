@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tinytensor.backend import Array, device, is_array, to_device
+from tinytensor.backend import Array, as_array, device, is_array, to_device
 from tinytensor.dtypes import bool as bool_dtype
 from tinytensor.dtypes import dtype as DType
 from tinytensor.dtypes import (
@@ -28,7 +28,6 @@ from tinytensor.dtypes import (
     uint8,
 )  # fmt: skip
 from tinytensor.functions.dims import checked, one_by_one, sizes
-from tinytensor.tape import as_array
 from tinytensor.tensor import Tensor, wrap
 
 

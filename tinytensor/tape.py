@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
 
-from tinytensor.backend import Array, device_of, is_array
+from tinytensor.backend import Array, as_array, device_of, is_array
 from tinytensor.ops.indexing import is_basic
 from tinytensor.primitive import Primitive
 
@@ -165,11 +165,6 @@ def _out_of_date(array: Array) -> RuntimeError:
         f"a {tuple(array.shape)} tensor shares memory with another that an inplace operation changed, and would have to"
         " take over its gradient: outside tinytensor's subset; take views after the write, and write y[i] += z"
     )
-
-
-def as_array(x: Any) -> Array:
-    """x, as a 0-d array if it is one of the scalars that NumPy's ufuncs and reductions give."""
-    return np.asarray(x) if isinstance(x, np.generic) else x
 
 
 def _shape_error(primitive: Primitive, inputs: Iterable[Tensor | None], error: ValueError) -> RuntimeError:

@@ -15,7 +15,7 @@ import numpy as np
 
 from tinytensor import functions as F
 from tinytensor import tape
-from tinytensor.backend import Array, array_module, device_of, to_device
+from tinytensor.backend import Array, array_module, as_array, device_of, to_device
 from tinytensor.backend import device as Device
 from tinytensor.dtypes import bool as bool_dtype
 from tinytensor.dtypes import dtype as DType
@@ -611,7 +611,7 @@ def no_overlap(name: str, target: Array) -> None:
 def wrap(array: Array, node: tape.Node | None = None) -> Tensor:
     """A Tensor on this array, without a copy; a scalar becomes a 0-d array."""
     t = _new(Tensor)
-    t.array = array if type(array) is np.ndarray else tape.as_array(array)
+    t.array = array if type(array) is np.ndarray else as_array(array)
     t._grad = None
     t._node = node
     t._requires_grad = node is not None

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from tinytensor import autograd, tape
-from tinytensor.backend import Array
+from tinytensor.backend import Array, as_array
 from tinytensor.primitive import Primitive
 from tinytensor.tensor import Tensor, wrap
 
@@ -74,11 +74,11 @@ def play(primitive: Primitive, arrays: Any, static: dict[str, Any], u: list[Arra
     with np.errstate(all="ignore"):
         y, saved = primitive.forward(*arrays, **static)
         dxs = primitive.backward(list(u) if isinstance(y, tuple) else u[0], *saved)
-    return _listed(y), [None if dx is None else tape.as_array(dx) for dx in dxs]
+    return _listed(y), [None if dx is None else as_array(dx) for dx in dxs]
 
 
 def _listed(y: Any) -> list[Array]:
-    return [tape.as_array(o) for o in (y if isinstance(y, tuple) else (y,))]
+    return [as_array(o) for o in (y if isinstance(y, tuple) else (y,))]
 
 
 def cotangents(ys: list[Array], seed: int = 0) -> list[Array]:
