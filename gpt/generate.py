@@ -10,7 +10,7 @@ import math
 import random
 import sys
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -83,15 +83,25 @@ def sample(
     again with its last half: from there on a prediction sees a half to the whole of the context. Without a cache, each
     sees the last `context` tokens, and all of them are computed for each.
     """
-    context = model.config.context
-    window = deque(ids, maxlen=context)
-    cache = Cache(context) if use_cache else None
+    cache = Cache(model.config.context) if use_cache else None
     read = Reader(model, cache)
-    new = list(window)  # what the model has not seen, or has forgotten
     model.eval()
-    for _ in range(n):
+
+    def predict(new: list[int]) -> int:
         with inference_mode():
-            token = draw(read(new), temperature, top_k, top_p, generator)
+            return draw(read(new), temperature, top_k, top_p, generator)
+
+    yield from continued(predict, cache, ids, n, model.config.context)
+
+
+def continued(
+    predict: Callable[[list[int]], int], cache: Any, ids: Sequence[int], n: int, context: int
+) -> Iterator[int]:
+    """Yield n tokens; predict(new) gives the one after `new`, which are those that the cache, if any, does not have."""
+    window = deque(ids, maxlen=context)
+    new = list(window)
+    for _ in range(n):
+        token = predict(new)
         yield token
         window.append(token)
         new = [token]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator, Sequence
 
+from gpt.generate import continued
 from reference_torch.cache import Cache
 from reference_torch.model import GPT, Bigram
 from torch import Generator, Tensor, arange, inference_mode, multinomial, softmax, tensor
@@ -75,20 +75,12 @@ def sample(
     again with its last half: from there on a prediction sees a half to the whole of the context. Without a cache, each
     sees the last `context` tokens, and all of them are computed for each.
     """
-    context = model.config.context
-    window = deque(ids, maxlen=context)
-    cache = Cache(context) if use_cache else None
+    cache = Cache(model.config.context) if use_cache else None
     read = Reader(model, cache)
-    new = list(window)  # what the model has not seen, or has forgotten
     model.eval()
-    for _ in range(n):
+
+    def predict(new: list[int]) -> int:
         with inference_mode():
-            token = draw(read(new), temperature, top_k, top_p, generator)
-        yield token
-        window.append(token)
-        new = [token]
-        if cache is None:
-            new = list(window)
-        elif cache.length == context:
-            cache.clear()
-            new = list(window)[context // 2 :]
+            return draw(read(new), temperature, top_k, top_p, generator)
+
+    yield from continued(predict, cache, ids, n, model.config.context)
