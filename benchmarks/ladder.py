@@ -20,7 +20,7 @@ from typing import Any
 from benchmarks.cli import ENGINE, MEDIAN, MIN, PEAK, SIZE, SPREAD, THREADS, TO_TORCH, Benchmark, ratio_to
 from benchmarks.harness import Case, Results, Size, timed
 from benchmarks.plots import bars
-from benchmarks.train_step import config_of, random_ids, torch_step
+from benchmarks.train_step import config_of, random_ids, steps_of, torch_step
 
 RUNGS = ("plain", "fused", "memory", "shards", "flat")
 
@@ -30,11 +30,10 @@ def rung_step(rung: str, size: Size, threads: int) -> Iterator[Callable[[], obje
     """The training step with the changes up to this rung."""
     from threadpoolctl import threadpool_limits
 
-    from gpt import data
     from gpt.model import build
     from gpt.optimizer import parameter_groups
     from gpt.parallel import Shards
-    from tinytensor import backend, nn, optim
+    from tinytensor import backend, optim
 
     has = RUNGS[: RUNGS.index(rung) + 1]
     if "memory" in has:
@@ -42,21 +41,12 @@ def rung_step(rung: str, size: Size, threads: int) -> Iterator[Callable[[], obje
     config, ids = config_of(size, threads if "shards" in has else 1), random_ids()
     model = build(config)
     optimizer = optim.AdamW(parameter_groups(model, config), fused="flat" in has)
-    steps = iter(range(10**9))
     with (
         nullcontext() if "fused" in has else one_by_one(),
         Shards(model, config, optimizer if "flat" in has else None) as shards,
         nullcontext() if "shards" in has else threadpool_limits(threads, user_api="blas"),
     ):
-
-        def step() -> float:
-            n = next(steps)
-            loss = shards.gradient([data.batch(ids, config, n)], n)
-            nn.utils.clip_grad_norm_(model.parameters(), config.grad_clip).item()
-            optimizer.step()
-            return loss
-
-        yield step
+        yield steps_of(shards, optimizer, ids)
 
 
 @contextmanager

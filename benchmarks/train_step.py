@@ -41,28 +41,35 @@ def random_ids() -> Any:
 @contextmanager
 def tinytensor_step(size: Size, threads: int) -> Iterator[Callable[[], object]]:
     """The loop of gpt.train."""
-    from gpt import data
     from gpt.model import build
     from gpt.optimizer import make_optimizer
     from gpt.parallel import Shards
-    from tinytensor import nn
     from tinytensor.backend import keep_freed_memory
 
     keep_freed_memory()
     config, ids = config_of(size, threads), random_ids()
     model = build(config)
     optimizer = make_optimizer(model, config)
-    steps = iter(range(10**9))
     with Shards(model, config, optimizer) as shards:
+        yield steps_of(shards, optimizer, ids)
 
-        def step() -> float:
-            n = next(steps)
-            loss = shards.gradient([data.batch(ids, config, n)], n)
-            nn.utils.clip_grad_norm_(model.parameters(), config.grad_clip).item()
-            optimizer.step()
-            return loss
 
-        yield step
+def steps_of(shards: Any, optimizer: Any, ids: Any) -> Callable[[], object]:
+    """A function that makes the next step of gpt.train's loop, and gives its loss."""
+    from gpt import data
+    from tinytensor import nn
+
+    config, model = shards.config, shards.models[0]
+    steps = iter(range(10**9))
+
+    def step() -> object:
+        n = next(steps)
+        loss = shards.gradient([data.batch(ids, config, n)], n)
+        nn.utils.clip_grad_norm_(model.parameters(), config.grad_clip).item()
+        optimizer.step()
+        return loss
+
+    return step
 
 
 @contextmanager
