@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
 
-from tinytensor.backend import Array, as_array, device_of, is_array
+from tinytensor.backend import CPU, Array, as_array, device_of, is_array
 from tinytensor.ops.indexing import is_basic
 from tinytensor.primitive import Primitive
 
@@ -97,8 +97,8 @@ def apply(primitive: Primitive, *inputs: Tensor | None, **static: Any) -> Tensor
     Returns a Tensor, or a tuple of them where the forward gives several. Shapes that do not fit raise
     RuntimeError with the operation, the shapes, and what would fit; so do inputs on different devices.
     """
-    if "cupy" in sys.modules:
-        _check_devices(primitive, inputs)
+    if "cupy" in sys.modules and _on_gpu(primitive, inputs):
+        primitive = _replacement(primitive, inputs, static)
     mode = _thread.mode
     edges = edges_of(inputs) if mode.enabled else None
     if primitive.takes_recorded:
@@ -173,13 +173,21 @@ def _shape_error(primitive: Primitive, inputs: Iterable[Tensor | None], error: V
     return RuntimeError(f"{primitive.name}: shapes {shapes} do not fit{hint} ({error})")
 
 
-def _check_devices(primitive: Primitive, inputs: Iterable[Tensor | None]) -> None:
-    places = {str(device_of(t.array)) for t in inputs if t is not None}
+def _on_gpu(primitive: Primitive, inputs: Iterable[Tensor | None]) -> bool:
+    """Whether the inputs lie on a GPU; RuntimeError where they do not all lie on one device."""
+    places = {device_of(t.array) for t in inputs if t is not None}
     if len(places) > 1:
         raise RuntimeError(
-            f"{primitive.name}: expected all tensors on one device, found {' and '.join(sorted(places))};"
+            f"{primitive.name}: expected all tensors on one device, found {' and '.join(sorted(map(str, places)))};"
             " move one with .to(device)"
         )
+    return bool(places) and CPU not in places
+
+
+def _replacement(primitive: Primitive, inputs: Iterable[Tensor | None], static: dict[str, Any]) -> Primitive:
+    from tinytensor.cuda.fused import replacement  # kernels for CuPy: not to be read where there is none
+
+    return replacement(primitive, [None if t is None else t.array for t in inputs], static)
 
 
 # ---------------------------------------------------------------------------------------------- backward

@@ -1,8 +1,8 @@
 """Every primitive on the real CuPy, forward and backward, against NumPy: python tests/emulated/primitives.py [NAME …]
 
-One line for each row of the table with what its samples (tests/samples.py) cost in float32, and a summary. The exit status
-is 1 where a value, a dtype or a shape differs, something raises, a result lies on the host, data comes back from the device
-unasked, or the emulator could not do what CuPy wanted of it.
+One line for each row of the table with what its samples (tests/samples.py) cost in float32, and for the fused kernels that
+take its place, in every precision; and a summary. The exit status is 1 where a value, a dtype or a shape differs, something
+raises, a result lies on the host, data comes back from the device unasked, or the emulator could not do what CuPy wanted.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ import numpy as np
 from samples import SAMPLES
 
 from tinytensor import ops
+from tinytensor.cuda.fused import replacement
 from tinytensor.gradcheck.table import Sample, cotangents, forward, play
 from tinytensor.primitive import PRIMITIVES, Primitive
 
-LIMIT = 1e-5  # of the largest element: a few roundings of float32
+LIMITS = {"float64": 1e-12, "float32": 1e-5, "float16": 2e-3}  # of the largest element: a few roundings
 COUNTED = ("launches", "device to host", "synchronizations")
 ENGINE = str(Path(ops.__file__).parent.parent)
 READS_MASKS = {"getitem", "setitem"}  # under a boolean mask the size of the result is known on the host alone
@@ -36,27 +37,40 @@ def main(names: list[str]) -> int:
     ops.load_all()
     total: Counter[str] = Counter()
     wrong: list[str] = []
-    print(f"{'primitive':<22}{'calls':>6}{'launches':>10}{'products':>10}{'copies back':>13}{'error':>10}")
-    for name in names or sorted(PRIMITIVES):
-        row, problems = compare_row(PRIMITIVES[name], [s for s in SAMPLES[name] if "float32" in s.dtypes])
+    print(f"{'primitive':<30}{'calls':>6}{'launches':>10}{'products':>10}{'copies back':>13}{'error':>10}")
+    rows = [row for name in names or sorted(PRIMITIVES) for row in rows_of(name)]
+    for name, primitive, samples in rows:
+        row, problems = compare_row(primitive, samples)
         total.update({key: n for key, n in row.items() if key != "error"})
         wrong += [f"{name}: {problem}" for problem in problems]
         cells = f"{row['calls']:>6}{row['launches']:>10}{row['products']:>10}{row['device to host']:>13}{row['error']:>10.1e}"
-        print(f"{name:<22}{cells}  {'FAILED' if problems else ''}".rstrip(), flush=True)
+        print(f"{name:<30}{cells}  {'FAILED' if problems else ''}".rstrip(), flush=True)
     wrong += [f"emulator: {what}: {n}" for what, n in emulator.troubles().items()]
-    print("\n".join(["", *wrong, summary(len(names or PRIMITIVES), total, len(wrong))]))
+    print("\n".join(["", *wrong, summary(len(names or PRIMITIVES), len(rows), total, len(wrong))]))
     return 1 if wrong else 0
 
 
-def summary(rows: int, total: Counter[str], wrong: int) -> str:
+def rows_of(name: str) -> list[tuple[str, Primitive, list[Sample]]]:
+    """What a primitive is compared in: its own pair in float32, and the fused one in every precision that it can."""
+    plain, samples = PRIMITIVES[name], SAMPLES[name]
+    rows = [(name, plain, [s.cast(np.float32) for s in samples if "float32" in s.dtypes])]
+    fused = [(s, replacement(plain, s.arrays, s.static)) for s in samples]
+    for dtype in LIMITS:
+        taken = [(s.cast(dtype), pair) for s, pair in fused if pair is not plain and dtype in s.dtypes]
+        if taken:
+            rows.append((f"{name} fused {dtype}", taken[0][1], [s for s, _ in taken]))
+    return rows
+
+
+def summary(primitives: int, rows: int, total: Counter[str], wrong: int) -> str:
     """The totals, in one line."""
     count = emulator.count
     compiled = ", ".join(f"sm_{a}" for a in emulator.ARCHITECTURES)
     now = max(count[f"compiled for sm_{a}"] for a in emulator.ARCHITECTURES)
     not_run = sum(n for what, n in emulator.troubles().items() if what.startswith("not executed"))
     return (
-        f"{rows} primitives compared, {total['calls']} calls, {total['launches']} launches and {total['products']} products "
-        f"of matrices; {count['kernels']} kernels compiled for {compiled} ({now} of them now), {not_run} launches not executed; "
+        f"{primitives} primitives compared in {rows} rows, {total['calls']} calls, {total['launches']} launches and "
+        f"{total['products']} products of matrices; {count['kernels']} kernels compiled for {compiled} ({now} of them now), {not_run} launches not executed; "
         f"{total['device to host']} copies back; {wrong} problems"
     )
 
@@ -68,15 +82,21 @@ def compare_row(primitive: Primitive, samples: list[Sample]) -> tuple[dict[str, 
     for sample in samples:
         row["calls"] += 1
         try:
-            row["error"] = max(row["error"], compare(primitive, sample.cast(np.float32), row))
+            row["error"] = max(row["error"], compare(primitive, sample, row))
         except Exception as error:
             raised[described(error)] += 1
     problems = [f"{n} of {row['calls']} calls: {message}" for message, n in raised.items()]
-    if row["error"] > LIMIT:
-        problems.append(f"an error of {row['error']:.1e}, limit {LIMIT:.0e}")
+    limit = LIMITS[precision(samples)]
+    if row["error"] > limit:
+        problems.append(f"an error of {row['error']:.1e}, limit {limit:.0e}")
     if row["device to host"] and primitive.name not in READS_MASKS:
         problems.append(f"{row['device to host']} copies from the device to the host")
     return row, problems
+
+
+def precision(samples: list[Sample]) -> str:
+    """The dtype that they were cast to."""
+    return next((str(a.dtype) for s in samples for a in s.arrays if a is not None and a.dtype.kind == "f"), "float32")
 
 
 def described(error: Exception) -> str:
@@ -88,17 +108,22 @@ def described(error: Exception) -> str:
 
 def compare(primitive: Primitive, sample: Sample, row: dict[str, Any]) -> float:
     """The largest difference of outputs and gradients from NumPy's, relative to the largest element of each."""
-    u = cotangents(forward(primitive, sample.arrays, sample.static))
+    plain = PRIMITIVES[primitive.name]
+    u = cotangents(forward(plain, sample.arrays, sample.static))
     arrays, static, cotangent = (to_device(x) for x in (sample.arrays, sample.static, u))
-    expected = play(primitive, sample.arrays, sample.static, u)
     play(primitive, arrays, static, cotangent)  # what is made once, such as a causal mask, is not counted below
     before, products = Counter(emulator.count), emulator.products()
     results = play(primitive, arrays, static, cotangent)
     for key in COUNTED:
         row[key] += emulator.count[key] - before[key]
     row["products"] += emulator.products() - products
-    pairs = [pair for ours, theirs in zip(results, expected) for pair in zip(ours, theirs, strict=True)]
-    return max((difference(x, y) for x, y in pairs), default=0.0)
+    formed = play(plain, sample.arrays, sample.static, u)
+    exact = sample.cast(np.float64)
+    expected = play(plain, exact.arrays, exact.static, [y.astype(np.float64) if y.dtype.kind == "f" else y for y in u])
+    worst = 0.0
+    for ours, kinds, values in zip(results, formed, expected, strict=True):
+        worst = max([worst, *(difference(*three) for three in zip(ours, kinds, values, strict=True))])
+    return worst
 
 
 def to_device(x: Any) -> Any:
@@ -110,21 +135,21 @@ def to_device(x: Any) -> Any:
     return type(x)(map(to_device, x)) if isinstance(x, (list, tuple)) else x
 
 
-def difference(x: Any, expected: Any) -> float:
-    """The largest difference, relative to the largest element expected; TypeError if x is another kind of thing."""
-    if x is None or expected is None:
-        if x is not expected:
+def difference(x: Any, kind: Any, expected: Any) -> float:
+    """The largest difference, relative to the largest element expected; TypeError unless x has kind's dtype and shape."""
+    if x is None or kind is None:
+        if x is not kind:
             raise TypeError("one side alone has a gradient")
         return 0.0
-    if type(x) is not cupy.ndarray or (x.dtype, x.shape) != (expected.dtype, expected.shape):
-        kind = f"{type(x).__module__}.{type(x).__name__} {x.dtype}{list(x.shape)}"
-        raise TypeError(f"a result is {kind}, NumPy's is {expected.dtype}{list(expected.shape)}")
-    found, expected = x.get().astype(np.float64), expected.astype(np.float64)
+    if type(x) is not cupy.ndarray or (x.dtype, x.shape) != (kind.dtype, kind.shape):
+        found = f"{type(x).__module__}.{type(x).__name__} {x.dtype}{list(x.shape)}"
+        raise TypeError(f"a result is {found}, NumPy's is {kind.dtype}{list(kind.shape)}")
+    values, expected = x.get().astype(np.float64), expected.astype(np.float64)
     finite = np.isfinite(expected)
-    if not np.array_equal(found[~finite], expected[~finite], equal_nan=True):
+    if not np.array_equal(values[~finite], expected[~finite], equal_nan=True):
         raise ValueError("infinities or nans are elsewhere")
     largest = np.abs(expected[finite]).max(initial=1e-3)
-    return float((np.abs(found[finite] - expected[finite]) / largest).max(initial=0.0))
+    return float((np.abs(values[finite] - expected[finite]) / largest).max(initial=0.0))
 
 
 if __name__ == "__main__":
