@@ -70,7 +70,8 @@ def summary(primitives: int, rows: int, total: Counter[str], wrong: int) -> str:
     not_run = sum(n for what, n in emulator.troubles().items() if what.startswith("not executed"))
     return (
         f"{primitives} primitives compared in {rows} rows, {total['calls']} calls, {total['launches']} launches and "
-        f"{total['products']} products of matrices; {count['kernels']} kernels compiled for {compiled} ({now} of them now), {not_run} launches not executed; "
+        f"{total['products']} products of matrices; {count['kernels']} kernels compiled for {compiled} ({now} of them now), "
+        f"{not_run} launches not executed; "
         f"{total['device to host']} copies back; {wrong} problems"
     )
 
