@@ -1,4 +1,4 @@
-"""The real CuPy on a machine without a GPU: `import emulator` before `import cupy`.
+"""The real CuPy on a machine without a GPU: `import emulator` before `import cupy`. The programs of tests/cuda do.
 
 CuPy reaches CUDA in three places, and each is answered on the CPU:
 

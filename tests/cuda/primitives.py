@@ -1,8 +1,9 @@
-"""Every primitive on the real CuPy, forward and backward, against NumPy: python tests/emulated/primitives.py [NAME …]
+"""Every primitive on the real CuPy, forward and backward, against NumPy: python tests/cuda/primitives.py [--emulated] [NAME …]
 
 One line for each row of the table with what its samples (tests/samples.py) cost in float32, and for the fused kernels that
 take its place, in every precision; and a summary. The exit status is 1 where a value, a dtype or a shape differs, something
-raises, a result lies on the host, data comes back from the device unasked, or the emulator could not do what CuPy wanted.
+raises, a result lies on the host, and under the emulator where data comes back from the device unasked, or where it could not
+do what CuPy wanted.
 """
 
 from __future__ import annotations
@@ -13,11 +14,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import emulator  # first: before cupy is imported
-
-sys.path.insert(0, str(Path(__file__).parent.parent))
-
-import cupy
+import gpu  # first: before cupy is imported
 import numpy as np
 from samples import SAMPLES
 
@@ -43,9 +40,10 @@ def main(names: list[str]) -> int:
         row, problems = compare_row(primitive, samples)
         total.update({key: n for key, n in row.items() if key != "error"})
         wrong += [f"{name}: {problem}" for problem in problems]
-        cells = f"{row['calls']:>6}{row['launches']:>10}{row['products']:>10}{row['device to host']:>13}{row['error']:>10.1e}"
+        counted = [row[key] if gpu.EMULATED else "–" for key in ("launches", "products", "device to host")]
+        cells = "{:>6}{:>10}{:>10}{:>13}{:>10.1e}".format(row["calls"], *counted, row["error"])
         print(f"{name:<30}{cells}  {'FAILED' if problems else ''}".rstrip(), flush=True)
-    wrong += [f"emulator: {what}: {n}" for what, n in emulator.troubles().items()]
+    wrong += [f"emulator: {what}: {n}" for what, n in gpu.troubles().items()]
     print("\n".join(["", *wrong, summary(len(names or PRIMITIVES), len(rows), total, len(wrong))]))
     return 1 if wrong else 0
 
@@ -64,15 +62,16 @@ def rows_of(name: str) -> list[tuple[str, Primitive, list[Sample]]]:
 
 def summary(primitives: int, rows: int, total: Counter[str], wrong: int) -> str:
     """The totals, in one line."""
-    count = emulator.count
-    compiled = ", ".join(f"sm_{a}" for a in emulator.ARCHITECTURES)
-    now = max(count[f"compiled for sm_{a}"] for a in emulator.ARCHITECTURES)
-    not_run = sum(n for what, n in emulator.troubles().items() if what.startswith("not executed"))
+    compared = f"{primitives} primitives compared in {rows} rows, {total['calls']} calls; {wrong} problems"
+    if not gpu.EMULATED:
+        return compared
+    count = gpu.count
+    compiled = ", ".join(f"sm_{a}" for a in gpu.ARCHITECTURES)
+    now = max(count[f"compiled for sm_{a}"] for a in gpu.ARCHITECTURES)
+    not_run = sum(n for what, n in gpu.troubles().items() if what.startswith("not executed"))
     return (
-        f"{primitives} primitives compared in {rows} rows, {total['calls']} calls, {total['launches']} launches and "
-        f"{total['products']} products of matrices; {count['kernels']} kernels compiled for {compiled} ({now} of them now), "
-        f"{not_run} launches not executed; "
-        f"{total['device to host']} copies back; {wrong} problems"
+        f"{compared}; {total['launches']} launches, {total['products']} products of matrices, {total['device to host']} copies "
+        f"back, {not_run} launches not executed; {count['kernels']} kernels compiled for {compiled} ({now} of them now)"
     )
 
 
@@ -113,11 +112,11 @@ def compare(primitive: Primitive, sample: Sample, row: dict[str, Any]) -> float:
     u = cotangents(forward(plain, sample.arrays, sample.static))
     arrays, static, cotangent = (to_device(x) for x in (sample.arrays, sample.static, u))
     play(primitive, arrays, static, cotangent)  # what is made once, such as a causal mask, is not counted below
-    before, products = Counter(emulator.count), emulator.products()
+    before, products = Counter(gpu.count), gpu.products()
     results = play(primitive, arrays, static, cotangent)
     for key in COUNTED:
-        row[key] += emulator.count[key] - before[key]
-    row["products"] += emulator.products() - products
+        row[key] += gpu.count[key] - before[key]
+    row["products"] += gpu.products() - products
     formed = play(plain, sample.arrays, sample.static, u)
     exact = sample.cast(np.float64)
     expected = play(plain, exact.arrays, exact.static, [y.astype(np.float64) if y.dtype.kind == "f" else y for y in u])
@@ -130,7 +129,7 @@ def compare(primitive: Primitive, sample: Sample, row: dict[str, Any]) -> float:
 def to_device(x: Any) -> Any:
     """x with every array in it on the device, as Tensors on a GPU would hand them in."""
     if isinstance(x, np.ndarray):
-        return cupy.asarray(x)
+        return gpu.cupy.asarray(x)
     if isinstance(x, dict):
         return {key: to_device(value) for key, value in x.items()}
     return type(x)(map(to_device, x)) if isinstance(x, (list, tuple)) else x
@@ -142,7 +141,7 @@ def difference(x: Any, kind: Any, expected: Any) -> float:
         if x is not kind:
             raise TypeError("one side alone has a gradient")
         return 0.0
-    if type(x) is not cupy.ndarray or (x.dtype, x.shape) != (kind.dtype, kind.shape):
+    if type(x) is not gpu.cupy.ndarray or (x.dtype, x.shape) != (kind.dtype, kind.shape):
         found = f"{type(x).__module__}.{type(x).__name__} {x.dtype}{list(x.shape)}"
         raise TypeError(f"a result is {found}, NumPy's is {kind.dtype}{list(kind.shape)}")
     values, expected = x.get().astype(np.float64), expected.astype(np.float64)
@@ -154,4 +153,4 @@ def difference(x: Any, kind: Any, expected: Any) -> float:
 
 
 if __name__ == "__main__":
-    emulator.finish(main(sys.argv[1:]))
+    gpu.finish(main(sys.argv[1:]))

@@ -1,9 +1,9 @@
-"""The GPT's training step on the real CuPy, beside NumPy's: python tests/emulated/training.py
+"""The GPT's training step on the real CuPy, beside NumPy's: python tests/cuda/training.py [--emulated]
 
 The same weights and batches on both, in float32: the losses of STEPS steps, and what the last step asked of the device,
 with the table's own pairs and with the fused kernels. The exit status is 1 where losses or parameters (but the keys' bias)
-are further apart than LIMITS, the last step asks for what it must not (`FORBIDDEN`) or for more than `MOST`, or the
-emulator could not do what CuPy wanted of it.
+are further apart than LIMITS, and under the emulator where the last step asks for what it must not (`FORBIDDEN`) or for more
+than `MOST`, or where it could not do what CuPy wanted.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import dataclasses
 from collections import Counter
 from unittest import mock
 
-import emulator  # first: before cupy is imported
+import gpu  # first: before cupy is imported
 import numpy as np
 
 import tinytensor as tt
@@ -58,7 +58,7 @@ def train(where: str, config: TrainConfig) -> tuple[list[float], dict[str, np.nd
 
 def asked() -> Counter[str]:
     """All that the device was asked for until now."""
-    return Counter({**emulator.count, "products": emulator.products()})
+    return Counter({**gpu.count, "products": gpu.products()})
 
 
 def compare(name: str, config: TrainConfig) -> bool:
@@ -71,7 +71,7 @@ def compare(name: str, config: TrainConfig) -> bool:
     furthest = max(float(np.abs(parameters[n] - p).max() / np.abs(p).max()) for n, p in theirs.items())
     print(f"{name}: losses {losses[0]:.6f} to {losses[-1]:.6f}, NumPy's {expected[0]:.6f} to {expected[-1]:.6f}")
     print(f"{name}: {STEPS} steps compared: losses {apart:.1e} apart, parameters {furthest:.1e}")
-    for kernels, asked_for in (("the table's own pairs", plain), ("fused kernels", cost)):
+    for kernels, asked_for in (("the table's own pairs", plain), ("fused kernels", cost)) if gpu.EMULATED else ():
         print(f"{name}: a step by {kernels}: {', '.join(f'{asked_for[what]} {what}' for what in COUNTED)}")
     few = cost["launches"] + cost["products"] <= MOST.get(name, 10**9) and not any(cost[what] for what in FORBIDDEN)
     return few and apart <= LIMITS["losses"] and furthest <= LIMITS["parameters"]
@@ -80,10 +80,10 @@ def compare(name: str, config: TrainConfig) -> bool:
 def main() -> int:
     """Compare every configuration; 0 if all agree and nothing was left undone."""
     agree = [compare(name, config) for name, config in CONFIGS.items()]
-    troubles = emulator.troubles()
+    troubles = gpu.troubles()
     print("".join(f"emulator: {what}: {n}\n" for what, n in troubles.items()), end="")
     return int(not all(agree) or bool(troubles))
 
 
 if __name__ == "__main__":
-    emulator.finish(main())
+    gpu.finish(main())
