@@ -8,6 +8,8 @@ the order of the sums are fixed, so the result does not depend on which thread i
 from __future__ import annotations
 
 import copy
+import functools
+import operator
 import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -19,11 +21,12 @@ from threadpoolctl import threadpool_limits
 from gpt.config import TrainConfig
 from gpt.data import Ids
 from gpt.model import GPT, Bigram
-from tinytensor import from_numpy, manual_seed
+from tinytensor import Tensor, manual_seed
 from tinytensor.backend import Array
 from tinytensor.nn import Parameter
 from tinytensor.nn.flat import Flat, gradients
 from tinytensor.optim import Optimizer
+from tinytensor.tensor import wrap
 
 Batch = tuple[Ids, Ids]
 A = TypeVar("A")
@@ -88,14 +91,14 @@ class Shards:
         parts += [job.result() for job in jobs]
         return [parts[i % threads][i // threads] for i in range(len(items))]
 
-    def gradient(self, batches: Sequence[Batch], step: int) -> float:
+    def gradient(self, batches: Sequence[Batch], step: int) -> Tensor:
         """Return the batches' mean loss, and leave its gradient in the model's parameters."""
         for twins in self.parameters[1:]:
             share(self.parameters[0], twins)
         losses = self.map(lambda shard: self._shard(shard, batches, step), range(len(self.models)))
         for total, *others in zip(*map(gradients, self.parameters), strict=True):
             self._add_up(total.reshape(-1), [other.reshape(-1) for other in others])
-        return sum(losses)
+        return functools.reduce(operator.add, losses)
 
     def _add_up(self, total: Array, others: list[Array]) -> None:
         """total += Σ others, each thread in blocks of its own."""
@@ -107,22 +110,21 @@ class Shards:
 
         self.map(add, range(0, total.size if others else 0, BLOCK))
 
-    def _shard(self, shard: int, batches: Sequence[Batch], step: int) -> float:
+    def _shard(self, shard: int, batches: Sequence[Batch], step: int) -> Tensor:
         """One thread's part of every batch, weighted by its share of the tokens."""
-        model, total = self.models[shard], 0.0
+        model = self.models[shard]
+        losses: list[Tensor] = []
         for parameter in self.parameters[shard]:
             parameter.grad = None
-        for micro_step, (ids, targets) in enumerate(batches):
-            x = np.array_split(ids, len(self.models))[shard]  # (B / threads, T)
-            y = np.array_split(targets, len(self.models))[shard]
-            if self.config.dropout:
-                manual_seed(seed_of(self.config.seed, step, micro_step, shard))
-            device = self.config.device
-            _, loss = model(from_numpy(x).to(device), from_numpy(y).to(device))
+        if self.config.dropout:
+            manual_seed(seed_of(self.config.seed, step, 0, shard))
+        for ids, targets in batches:
+            x, y = (wrap(np.array_split(part, len(self.models))[shard]) for part in (ids, targets))  # (B / threads, T)
+            _, loss = model(x.to(self.config.device), y.to(self.config.device))
             loss = loss * (len(x) / len(ids) / len(batches))
             loss.backward()
-            total += loss.item()
-        return total
+            losses.append(loss.detach())
+        return functools.reduce(operator.add, losses)  # where they lie: nobody waits for a GPU
 
 
 def seed_of(*numbers: int) -> int:

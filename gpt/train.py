@@ -8,7 +8,6 @@ python -m gpt.train --resume RUN           # goes on to bit-identical weights
 from __future__ import annotations
 
 import dataclasses
-import math
 import shlex
 import sys
 import time
@@ -30,7 +29,7 @@ from gpt.parallel import Shards, usable_cores
 from gpt.profiling import profiled
 from gpt.progress import Progress
 from gpt.run import Run, begin, finish
-from tinytensor import nn
+from gpt.step import Update
 from tinytensor.backend import keep_freed_memory
 
 # What a run that was killed before its first checkpoint leaves: the next one may begin in its place.
@@ -39,36 +38,31 @@ BEGINNING = {LOCK, "config.json", "config.json.new", checkpoint.NEW}
 
 def train(run: Run, quiet: bool) -> int | None:
     """Make the steps that are left. Return the signal that asked to stop, if one did."""
-    config, model = run.config, run.model
+    config = run.config
     began = time.perf_counter() - run.seconds
     with (
         np.errstate(all="ignore"),  # what is not finite is reported by name
         Interrupt() as interrupt,
-        Shards(model, config, run.optimizer) as shards,
+        Shards(run.model, config, run.optimizer) as shards,
         Metrics(run.folder, run.step) as metrics,
         Progress(config, run.step, run.baselines, quiet) as progress,
     ):
+        update = Update(shards, run.optimizer)
         while run.step < config.steps and interrupt.signal is None:
             started = time.perf_counter()
             batches = [
                 data.batch(run.train_ids, config, run.step, micro_step)
                 for micro_step in range(config.grad_accumulation)
             ]
-            loss = shards.gradient(batches, run.step)
-            limit = config.grad_clip or math.inf
-            norm = nn.utils.clip_grad_norm_(model.parameters(), limit).item()
-            run.require_finite(run.step + 1, loss=loss, gradient_norm=norm)
-
             rate = learning_rate(run.step, config)
-            for group in run.optimizer.param_groups:
-                group["lr"] = rate
-            run.optimizer.step()
+            loss, norm = update(batches, run.step, rate)
             run.step += 1
+            run.require_finite(run.step, loss=loss, gradient_norm=norm)
             speed = sum(ids.size for ids, _ in batches) / (time.perf_counter() - started)
 
             val_loss = None
             if run.step % config.eval_every == 0 or run.step == config.steps:
-                val_loss, _ = mean_loss(model, run.validation_ids, config.eval_windows)
+                val_loss, _ = mean_loss(run.model, run.validation_ids, config.eval_windows)
                 run.require_finite(run.step, validation_loss=val_loss)
             run.seconds = time.perf_counter() - began
             row = Row(

@@ -113,7 +113,7 @@ def gradients(config, model, steps=1):
     ids = np.random.default_rng(0).integers(0, 11, 500)
     batches = [data.batch(ids, config, 0, micro) for micro in range(config.grad_accumulation)]
     with Shards(model, config) as shards:
-        losses = [shards.gradient(batches, step=7) for _ in range(steps)]
+        losses = [shards.gradient(batches, step=7).item() for _ in range(steps)]
     return losses, [p.grad.detach().numpy().copy() for p in model.parameters()]
 
 
@@ -139,7 +139,7 @@ def test_accumulated_batches_average():
     losses, sums = [], [0.0] * len(mean)
     with Shards(model, train_config()) as shards:
         for micro in range(3):
-            losses.append(shards.gradient([data.batch(ids, config, 0, micro)], step=7))
+            losses.append(shards.gradient([data.batch(ids, config, 0, micro)], step=7).item())
             sums = [s + p.grad.detach().numpy() for s, p in zip(sums, model.parameters())]
     assert loss == pytest.approx(np.mean(losses), rel=1e-12)
     for a, b in zip(mean, sums, strict=True):

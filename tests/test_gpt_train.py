@@ -23,6 +23,7 @@ from gpt.lock import locked
 from gpt.plots import plot_loss
 from gpt.progress import Progress
 from gpt.train import main, make_parser
+from tinytensor import tensor
 from tinytensor.optim import AdamW
 
 TEXT = "It was the best of times, it was the worst of times. " * 40
@@ -527,7 +528,7 @@ def test_a_file_system_without_locks_is_no_obstacle(tmp_path, monkeypatch):
 
 def test_a_loss_that_overflows_from_finite_weights_is_explained(text, monkeypatch, capsys):
     """Nothing stored is infinite: the message says so, with the largest value."""
-    monkeypatch.setattr("gpt.parallel.Shards.gradient", lambda self, batches, step: float("inf"))
+    monkeypatch.setattr("gpt.parallel.Shards.gradient", lambda self, batches, step: tensor(float("inf")))
     assert main([*TINY, *text, "--out", "run", "--quiet"]) == 2
     one_line(capsys, "loss is inf", "every parameter is finite, and the largest value", "last checkpoint is intact")
 
