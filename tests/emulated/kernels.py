@@ -1,6 +1,7 @@
 """Kernels: what CuPy wrote is compiled by NVRTC for every architecture, and by g++ to be run here.
 
 Where CuPy expects a binary it gets the key of the source. A source that both compilers took before is not compiled again.
+What every kernel of CuPy includes, g++ reads once for all (a precompiled header): it takes half of the time otherwise.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ FOLDERS = [
     INCLUDE,
     *(INCLUDE / "cupy" / "_cccl" / part for part in ("libcudacxx", "thrust", "cub")),
 ]
-OPTIONS = ["-std=c++17", "-O1", "-w", "-fpermissive", "-shared", "-fPIC", *(f"-I{folder}" for folder in FOLDERS)]
+OPTIONS = ["-std=c++17", "-O1", "-w", "-fpermissive", "-fPIC"]
+INCLUDES = [f"-I{folder}" for folder in FOLDERS]
+SHARED = ("cupy/complex.cuh", "cupy/carray.cuh", "cupy/atomics.cuh", "cupy/math_constants.h")
 
 _libraries: dict[bytes, ctypes.CDLL | None] = {}
 
@@ -38,14 +41,16 @@ def install(cache: Path, architectures: Sequence[str]) -> None:
     """Take the place of CuPy's compiler and of the launch."""
     nvrtc = compiler._compile_using_nvrtc_no_warning
     state = "".join(p.read_text() for p in (HERE / "kernel.h", HERE / "shim" / "cuda_fp16.h", Path(__file__)))
+    state += f"{cupy.__version__} {cupy.cuda.nvrtc.getVersion()} {architectures}"
+    headers = _precompiled(cache / f"headers-{sha1(state.encode()).hexdigest()}")
 
     def compile_both(source: str, options: tuple[str, ...] = (), arch: Any = None, *rest: Any, **named: Any) -> Any:
         if rest[1:2] not in ((), (None,)):
             raise NotImplementedError("the emulator has no stand-in for kernels that are named by an expression")
-        text = "\n".join([state, cupy.__version__, *architectures, *options, source])
-        key = sha1(text.encode()).hexdigest()
+        settings = [option for option in options if not option.startswith("-I")]  # the same headers elsewhere
+        key = sha1("\n".join([state, *settings, source]).encode()).hexdigest()
         library = cache / f"{key}.so"
-        building = None if library.exists() else _start_building(source, cache / key)
+        building = None if library.exists() else _start_building(source, cache / key, headers)
         if building is not None:  # both compilers at once
             for architecture in architectures:
                 nvrtc(source, options, architecture, *rest, **named)
@@ -58,13 +63,26 @@ def install(cache: Path, architectures: Sequence[str]) -> None:
     device.run = run
 
 
-def _start_building(source: str, path: Path) -> subprocess.Popen[str]:
+def _start_building(source: str, path: Path, headers: Path) -> subprocess.Popen[str]:
     text = DYNAMIC_SHARED.sub(r"static \1 \2[49152 / sizeof(\1)];", source)
     barriers = str("__sync" in source).lower()
     launchers = "".join(f"LAUNCHER({name}, {barriers})\n" for name in ENTRY.findall(source))
     path.with_suffix(".cpp").write_text(f'#include "kernel.h"\n{text}\n{launchers}')
-    command = ["g++", *OPTIONS, "-o", _unfinished(path), path.with_suffix(".cpp")]
+    first = [f"-I{headers}"] if SHARED[1] in source else []
+    command = ["g++", *OPTIONS, "-shared", *first, *INCLUDES, "-o", _unfinished(path), path.with_suffix(".cpp")]
     return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+
+
+def _precompiled(folder: Path) -> Path:
+    """The folder, where g++ now finds kernel.h and what CuPy's own kernels include after it, already read."""
+    made = folder / "kernel.h.gch"
+    if not made.exists():
+        folder.mkdir(exist_ok=True)
+        (folder / "all.h").write_text("".join(f"#include <{name}>\n" for name in ("kernel.h", *SHARED)))
+        command = ["g++", *OPTIONS, *INCLUDES, "-x", "c++-header", "-o", _unfinished(made), folder / "all.h"]
+        subprocess.run(command, check=True)
+        _unfinished(made).rename(made)
+    return folder
 
 
 def _finish_building(building: subprocess.Popen[str] | None, path: Path) -> ctypes.CDLL | None:
