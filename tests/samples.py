@@ -127,7 +127,6 @@ def _cross_entropy(reduction: str, target: list[int], classes: int = 4, spread: 
         lambda x: _f().cross_entropy(x, _torch().from_numpy(t), reduction=reduction),
         {"target": t, "ignore_index": -100, "reduction": reduction},
         smooth=spread == 1,
-        dtypes=("float64", "float32"),
     )
 
 

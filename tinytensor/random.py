@@ -1,7 +1,8 @@
 """Random numbers, with PyTorch's distributions and not its streams.
 
-One host generator per thread is the default one; `manual_seed` seeds that of the calling thread. Weights and masks
-are drawn on the host and then moved, so one seed gives the same model on NumPy and on CuPy.
+One host generator per thread is the default one; `manual_seed` seeds that of the calling thread. Weights are drawn on
+the host and then moved, so one seed gives the same model on NumPy and on CuPy. A GPU draws dropout's masks for itself,
+from the same seed: tinytensor/cuda/random.py.
 """
 
 from __future__ import annotations
@@ -28,10 +29,13 @@ class Generator:
     def __init__(self, device: device | str = "cpu") -> None:
         if str(device) != "cpu":
             raise RuntimeError("Generator: random numbers are drawn on the host and then moved; leave device='cpu'")
+        self.on_gpu: dict[int, Any] = {}  # by number, the stream of numbers that a GPU draws for it
         self.seed()
 
     def manual_seed(self, seed: int) -> Generator:
-        """Start the stream that belongs to this seed."""
+        """Start the streams that belong to this seed, here and on GPUs."""
+        for stream in self.on_gpu.values():
+            stream.manual_seed(int(seed))
         self._seed = int(seed)
         self.numpy = np.random.Generator(np.random.PCG64(self._seed % 2**64))
         return self
@@ -85,6 +89,11 @@ def get_rng_state() -> Any:
 def set_rng_state(new_state: Any) -> None:
     """Go on from where get_rng_state was called."""
     _default.generator.set_state(new_state)
+
+
+def default_generator() -> Generator:
+    """This thread's."""
+    return _default.generator
 
 
 def numpy_generator(generator: Generator | None) -> np.random.Generator:

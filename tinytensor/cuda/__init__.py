@@ -28,9 +28,9 @@ def is_bf16_supported() -> bool:
 
 
 def manual_seed_all(seed: int) -> None:
-    """Seed the generator of this thread: random numbers are drawn on the host for every device.
+    """Seed the generator of this thread, from whose seed GPUs draw dropout's masks; nothing without a GPU.
 
-    PyTorch's has streams per GPU; here it does what `tinytensor.manual_seed` does where there is a GPU, else nothing.
+    PyTorch's seeds the GPUs alone. Here the other random numbers are drawn on the host for every device.
     """
     if is_available():
         seed_host(seed)

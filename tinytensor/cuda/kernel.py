@@ -20,7 +20,60 @@ PRELUDE = """
 typedef {T} T;
 typedef {A} A;
 """
+# For kernels with a block for each row. cells: THREADS of V in shared memory, which may be used again after the call.
+ROWS = (
+    f"""
+#define THREADS {THREADS}
+"""
+    + """
+// The sum of what the block's threads bring, for each of them, always added up in the same order.
+template <class V> __device__ V block_sum(V x, V* cells) {
+  cells[threadIdx.x] = x;
+  __syncthreads();
+  if (threadIdx.x < 32) {  // each cell is read and written by one thread alone until the next barrier
+    for (int t = threadIdx.x + 32; t < blockDim.x; t += 32) x += cells[t];
+    cells[threadIdx.x] = x;
+  }
+  __syncthreads();
+  x = cells[0];
+  for (int t = 1; t < 32; t++) x += cells[t];
+  __syncthreads();
+  return x;
+}
+// The largest, in the same way. A nan may be passed over: e^(nan - largest) is nan still.
+__device__ A block_max(A x, A* cells) {
+  cells[threadIdx.x] = x;
+  __syncthreads();
+  if (threadIdx.x < 32) {
+    for (int t = threadIdx.x + 32; t < blockDim.x; t += 32) x = cells[t] > x ? cells[t] : x;
+    cells[threadIdx.x] = x;
+  }
+  __syncthreads();
+  x = cells[0];
+  for (int t = 1; t < 32; t++) x = cells[t] > x ? cells[t] : x;
+  __syncthreads();
+  return x;
+}
+struct Pair {
+  A a, b;
+  __device__ Pair& operator+=(const Pair& other) { a += other.a; b += other.b; return *this; }
+};
+"""
+)
+# Integers in arrays of 4 or 8 bytes each.
+INTEGERS = """
+__device__ long long integer(const void* x, long long bytes, long long i) {
+  return bytes == 8 ? ((const long long*)x)[i] : ((const int*)x)[i];
+}
+// i in [0, count), where CuPy's own indexing goes for one outside: on a GPU a check would have to be waited for.
+__device__ long long wrapped(long long i, long long count) {
+  if (i >= 0 && i < count) return i;
+  i %= count;
+  return i < 0 ? i + count : i;
+}
+"""
 NAMES = {"float16": "__half", "float32": "float", "float64": "double"}
+FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 
 
 @functools.cache
@@ -45,6 +98,16 @@ def launch_each(source: str, name: str, x: Array, *others: Any) -> None:
     launch(source, name, x.dtype, -(-x.size // THREADS), (x, *others, x.size))
 
 
+def row_threads(n: int) -> int:
+    """How many threads work on a row of n elements: about a quarter, a power of two, at least a warp."""
+    return min(THREADS, max(32, 1 << (n // 4).bit_length()))
+
+
+def placed(place: Array | None, like: Array, shape: tuple[int, ...]) -> Array:
+    """Where a backward leaves a gradient: the place that the tape has for it, or new memory of like's dtype."""
+    return empty(like, shape) if place is None else place
+
+
 def same(argument: Any) -> Any:
     return argument
 
@@ -55,6 +118,16 @@ CONVERT: dict[type, Any] = {int: np.int64, float: np.float64, type(None): lambda
 def contiguous(x: Array) -> Array:
     """x, or a copy of it where its elements do not lie one after the other."""
     return x if x.flags.c_contiguous else x.copy(order="C")
+
+
+def integers(x: Array) -> Array:
+    """x, contiguous, and int64 unless it has 4 bytes an element already: what INTEGERS can read."""
+    return contiguous(x if x.dtype.char in "il" and x.itemsize in (4, 8) else x.astype(np.int64))
+
+
+def wide(x: Array) -> np.dtype[Any]:
+    """The dtype to add up x's elements in, A in a source."""
+    return FLOAT64 if x.dtype == FLOAT64 else FLOAT32
 
 
 def empty(like: Array, shape: tuple[int, ...] | None = None, dtype: Any = None) -> Array:

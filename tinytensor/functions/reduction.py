@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinytensor import tensor as core
-from tinytensor.backend import Array
+from tinytensor.backend import Array, as_array
 from tinytensor.dtypes import dtype as DType
 from tinytensor.dtypes import int64
 from tinytensor.functions import pointwise
@@ -178,7 +178,7 @@ def _position(find: Any, input: Tensor, dim: int | None, keepdim: bool) -> Tenso
 def _where_extreme(find: Any, input: Tensor, dim: int | None, keepdim: bool) -> Array:
     _not_empty(find.__name__, input, dim)
     axis = None if dim is None or input.ndim == 0 else one_dim(dim, input.ndim)
-    return np.asarray(find(input.array, axis=axis, keepdims=keepdim))
+    return as_array(find(input.array, axis=axis, keepdims=keepdim))
 
 
 def _along(find: Any, input: Tensor, dim: int, keepdim: bool) -> ValuesIndices:
@@ -259,14 +259,14 @@ def logsumexp(input: Tensor, dim: Dims, keepdim: bool = False) -> Tensor:
 def all(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
     """Whether every element is non-zero. dim=() keeps all dimensions, unlike in the other reductions."""
     axis = None if dim is None else some_dims(dim, input.ndim)
-    return core.wrap(np.asarray(input.array.all(axis=axis, keepdims=keepdim)))
+    return core.wrap(as_array(input.array.all(axis=axis, keepdims=keepdim)))
 
 
 @numpy_names
 def any(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
     """Whether some element is non-zero. dim=() keeps all dimensions, unlike in the other reductions."""
     axis = None if dim is None else some_dims(dim, input.ndim)
-    return core.wrap(np.asarray(input.array.any(axis=axis, keepdims=keepdim)))
+    return core.wrap(as_array(input.array.any(axis=axis, keepdims=keepdim)))
 
 
 def allclose(

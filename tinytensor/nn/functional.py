@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
 from tinytensor import functions
-from tinytensor.backend import Array, array_module, to_device
+from tinytensor.backend import Array, array_module
 from tinytensor.dtypes import promote
 from tinytensor.functions import expm1, log_softmax, sigmoid, softmax, tanh, where
 from tinytensor.functions.pointwise import cast, implemented
@@ -235,15 +236,19 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
         raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
     if not training or p == 0:
         return input
-    mask = _dropout_mask(input.array, input.array.shape, p)
+    mask = _dropout_mask(input.array, p, input.array.shape)
     return _activate("dropout", lambda x: apply(DROPOUT, x, mask=mask), input, inplace)
 
 
-def _dropout_mask(like: Array, shape: tuple[int, ...], p: float) -> Array:
-    """0 with probability p, else 1/(1 − p); drawn on the host from this thread's generator."""
+def _dropout_mask(like: Array, p: float, shape: tuple[int, ...]) -> Any:
+    """0 with probability p, else 1/(1 − p), from this thread's generator; on a GPU, what the kernel draws it from."""
+    if not isinstance(like, np.ndarray):
+        from tinytensor.cuda.fused.dropout import Mask  # not to be read where there is no CuPy
+
+        return Mask.draw(p, shape, like.device.id)
     mask = (numpy_generator(None).random(shape, np.float32) >= p).astype(like.dtype)
     mask *= 1 / (1 - p) if p < 1 else 0
-    return to_device(mask, None if isinstance(like, np.ndarray) else "cuda")
+    return mask
 
 
 # ---------------------------------------------------------------------------------------------- losses
@@ -457,7 +462,9 @@ def scaled_dot_product_attention(
     if dropout_p > 0:
         batch = np.broadcast_shapes(query.array.shape[:-2], key.array.shape[:-2])
         shape = (*batch, query.array.shape[-2], key.array.shape[-2])
-        dropout = _dropout_mask(query.array, shape, dropout_p)
+        dropout = _dropout_mask(query.array, dropout_p, shape)
+        if not isinstance(dropout, np.ndarray):
+            dropout = dropout.array(query.array, shape)
     if attn_mask is None and dropout is None and _in_blocks(query.array, key.array, value.array, is_causal):
         return apply(BLOCKWISE_ATTENTION, query, key, value, scale=scale, causal=is_causal)
     return apply(ATTENTION, query, key, value, attn_mask, scale=scale, causal=is_causal, dropout=dropout)

@@ -14,7 +14,14 @@ from typing import Any
 
 from tinytensor.primitive import PRIMITIVES, Function, Primitive
 
-FILES = ("gelu",)  # of this folder, named like those of ops/
+FILES = (
+    "cross_entropy",
+    "dropout",
+    "embedding",
+    "gelu",
+    "layer_norm",
+    "softmax",
+)  # of this folder, named like those of ops/
 
 _pairs: dict[str, tuple[Primitive, Callable[..., bool]]] = {}
 

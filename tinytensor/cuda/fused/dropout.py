@@ -1,0 +1,85 @@
+"""Dropout in one launch each way, whose mask is drawn in the kernel, and again in the backward: it is never stored.
+
+`tinytensor.ops.dropout` has the formula. There the mask is an array that was drawn outside; here it is what to draw it
+from, so that this pair, too, gives the same for the same arguments.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from tinytensor.backend import Array
+from tinytensor.cuda.fused import replace
+from tinytensor.cuda.kernel import THREADS, contiguous, empty, launch
+from tinytensor.cuda.random import PHILOX, Drawn, stream_on
+from tinytensor.ops.dropout import DROPOUT
+
+EACH = 4  # numbers of one counter
+
+SOURCE = (
+    PHILOX
+    + """
+// y = x·m, or m without an x. Element i has number i % 4 of counter i / 4; it is kept where that is not below `limit`.
+extern "C" __global__ void dropout(
+    const T* x, T* y, unsigned long long key, unsigned long long counter, const unsigned long long* state,
+    long long limit, double kept, long long size) {
+  const long long first = ((long long)blockIdx.x * blockDim.x + threadIdx.x) * 4;
+  if (first >= size) return;
+  unsigned number[4];
+  draw(number, key, counter + first / 4, state);
+  for (int j = 0; j < 4; j++)
+    if (first + j < size) {
+      const A mask = number[j] < limit ? (A)0 : (A)(T)kept;
+      y[first + j] = (T)(x ? (A)x[first + j] * mask : mask);
+    }
+}
+"""
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Mask:
+    """A mask, 0 with probability p and else 1/(1 − p), of any shape of that many elements: what to draw it from.
+
+    NumPy's and CuPy's ufuncs leave it alone, so x * mask is for the mask to do: the plain pair takes one as well.
+    """
+
+    p: float
+    drawn: Drawn
+
+    __array_ufunc__ = None
+
+    @classmethod
+    def draw(cls, p: float, shape: tuple[int, ...], device: int) -> Mask:
+        """The next one of this thread's stream on that GPU."""
+        return cls(p, stream_on(device).take(-(-math.prod(shape) // EACH)))
+
+    def array(self, like: Array, shape: tuple[int, ...]) -> Array:
+        """The mask, in like's dtype and on its device."""
+        return self._launch(None, empty(like, shape))
+
+    def times(self, x: Array) -> Array:
+        """x·m."""
+        return self._launch(contiguous(x), empty(x))
+
+    def __rmul__(self, x: Array) -> Array:
+        return x * self.array(x, x.shape)
+
+    def _launch(self, x: Array | None, y: Array) -> Array:
+        limit, kept = round(self.p * 2**32), 1 / (1 - self.p) if self.p < 1 else 0.0
+        blocks = -(-y.size // (EACH * THREADS))
+        launch(SOURCE, "dropout", y.dtype, blocks, (x, y, *self.drawn, limit, kept, y.size))
+        return y
+
+
+def forward(x: Array, *, mask: Mask) -> Any:
+    return mask.times(x), (mask,)
+
+
+def backward(dy: Array, mask: Mask) -> Any:
+    return (mask.times(dy),)
+
+
+replace(DROPOUT.name, forward, backward, when=lambda x, *, mask: isinstance(mask, Mask) and x.dtype.kind == "f")

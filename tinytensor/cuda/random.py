@@ -1,0 +1,112 @@
+"""Random numbers that a GPU draws for itself: Philox-4x32-10, which makes four of them of a counter and a key.
+
+A block cipher of ten rounds: each multiplies two of the four words and mixes the halves of the products with the others
+and with the key, which grows by a constant. There is no state but the counter, so every thread of a kernel counts for
+itself, and what was drawn once can be drawn again instead of being kept.
+Source: Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011, section 3.3.
+
+A generator, which belongs to a thread, has a stream on every GPU: the key is its seed, the counter begins at 0 whenever
+it is seeded. A captured CUDA graph runs the same launches again and again, and reads both in the memory of the card.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tinytensor.backend import Array, cupy
+from tinytensor.cuda.kernel import FLOAT32, launch
+from tinytensor.random import default_generator
+
+PHILOX = """
+__device__ void philox(unsigned word[4], unsigned low, unsigned high) {  // the key's two words
+  for (int round = 0; round < 10; round++) {
+    const unsigned long long p = 0xD2511F53ull * word[0], q = 0xCD9E8D57ull * word[2];
+    word[0] = (unsigned)(q >> 32) ^ word[1] ^ low;
+    word[1] = (unsigned)q;
+    word[2] = (unsigned)(p >> 32) ^ word[3] ^ high;
+    word[3] = (unsigned)p;
+    low += 0x9E3779B9u, high += 0xBB67AE85u;
+  }
+}
+// The four numbers of a counter. Where there is a state, it has the key, and what to add to the counter.
+__device__ void draw(
+    unsigned number[4], unsigned long long key, unsigned long long counter, const unsigned long long* state) {
+  if (state) key = state[0], counter += state[1];
+  number[0] = (unsigned)counter, number[1] = (unsigned)(counter >> 32), number[2] = number[3] = 0;
+  philox(number, (unsigned)key, (unsigned)(key >> 32));
+}
+"""
+SET = """
+extern "C" __global__ void set_state(unsigned long long* state, unsigned long long key, unsigned long long counter) {
+  state[0] = key, state[1] = counter;
+}
+"""
+
+
+class Drawn(NamedTuple):
+    """What to draw numbers from, in the order in which kernels take it: `draw` in PHILOX. The counter is the first."""
+
+    key: np.uint64
+    counter: int
+    state: Array | None
+
+
+class Stream:
+    """The numbers of one generator on one GPU: its key, how many counters are used up, and the graph being captured."""
+
+    def __init__(self, seed: int) -> None:
+        self.captured: Captured | None = None
+        self.manual_seed(seed)
+
+    def manual_seed(self, seed: int) -> None:
+        """Start the stream of this seed. RuntimeError in a graph's capture, which would seed at every replay."""
+        if self.captured is not None:
+            raise RuntimeError("manual_seed inside the capture of a CUDA graph: call it before the capture or a replay")
+        self.key, self.used = np.uint64(seed % 2**64), 0
+
+    def take(self, count: int) -> Drawn:
+        """Use up the next counters."""
+        if self.captured is not None:
+            self.captured.used += count
+            return Drawn(self.key, self.captured.used - count, self.captured.state)
+        self.used += count
+        return Drawn(self.key, self.used - count, None)
+
+
+def stream_on(device: int) -> Stream:
+    """The stream of this thread's default generator on the GPU of that number."""
+    generator = default_generator()
+    if device not in generator.on_gpu:
+        generator.on_gpu[device] = Stream(generator.initial_seed())
+    stream: Stream = generator.on_gpu[device]
+    return stream
+
+
+class Captured:
+    """The numbers that a CUDA graph draws, other ones at every replay: those that its launches would draw uncaptured.
+
+    numbers = Captured(device)
+    with numbers: …                  capture the graph, in this block and this thread
+    numbers.before_replay()          on the stream of the replay, whenever it is replayed
+    """
+
+    def __init__(self, device: int) -> None:
+        self.device, self.used = device, 0
+        xp = cupy()
+        with xp.cuda.Device(device):
+            self.state = xp.zeros(2, np.uint64)
+
+    def __enter__(self) -> Captured:
+        stream_on(self.device).captured = self
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        stream_on(self.device).captured = None
+
+    def before_replay(self) -> None:
+        """Let the graph begin where this thread's stream is, and that go on behind the graph's numbers."""
+        if self.used:
+            start = stream_on(self.device).take(self.used)
+            launch(SET, "set_state", FLOAT32, 1, (self.state, start.key, start.counter), threads=1)
