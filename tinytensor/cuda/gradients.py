@@ -60,14 +60,24 @@ extern "C" __global__ void clip(ARRAYS, const A* sums, long long count, double l
   for (long long i = part.start; i < part.size; i += part.stride) part.x[i] = (T)((A)part.x[i] * factor);
 }
 
-// All elements times *factor, where there is one; *found = 1 if one of them was inf or nan before.
-extern "C" __global__ void unscale(ARRAYS, const float* factor, float* found) {
+// *found = 1 if an element is inf or nan; all elements divided by *scale, where there is one.
+extern "C" __global__ void look_through(ARRAYS, const float* scale, float* found) {
   Part part = here();
+  A factor = scale ? (A)(float)(1 / (double)*scale) : 1;
   for (long long i = part.start; i < part.size; i += part.stride) {
     A x = (A)part.x[i];
     if (!isfinite(x)) *found = 1;
-    if (factor) part.x[i] = (T)(x * (A)*factor);
+    if (scale) part.x[i] = (T)(x * factor);
   }
+}
+
+extern "C" __global__ void update_scale(float* scale, int* tracker, const float* found, double growth, double backoff,
+                                        long long interval) {
+  bool spoilt = *found != 0, grows = !spoilt && *tracker + 1 == interval;
+  float grown = (float)(*scale * growth);
+  *tracker = spoilt || grows ? 0 : *tracker + 1;
+  if (spoilt) *scale = (float)(*scale * backoff);
+  if (grows && isfinite(grown)) *scale = grown;
 }
 """
 
@@ -93,13 +103,18 @@ def clip_norm(gradients: Sequence[Array], limit: Any) -> Array:
     return norm
 
 
-def unscale(gradients: Sequence[Array], factor: Array | None, found: Array) -> None:
-    """Multiply the arrays, all of one dtype, by factor[()], if given; found[()] = 1 if an element is inf or nan."""
+def look_through(gradients: Sequence[Array], scale: Array | None, found: Array) -> None:
+    """found[()] = 1 if an element of the arrays, all of one dtype, is inf or nan; divide them by scale[()], if given."""
     lying, calls = _packed(gradients)
     for blocks, arrays in calls:
-        launch(SOURCE, "unscale", gradients[0].dtype, blocks, (*arrays, factor, found))
-    if factor is not None:
+        launch(SOURCE, "look_through", gradients[0].dtype, blocks, (*arrays, scale, found))
+    if scale is not None:
         _put_back(gradients, lying)
+
+
+def update_scale(scale: Array, tracker: Array, found: Array, growth: float, backoff: float, interval: int) -> None:
+    """What `amp.GradScaler.update` does to the scale and to its count of steps, by what was found."""
+    launch(SOURCE, "update_scale", scale.dtype, 1, (scale, tracker, found, growth, backoff, interval), threads=1)
 
 
 def _packed(gradients: Sequence[Array]) -> tuple[list[Array], list[tuple[int, list[Any]]]]:
