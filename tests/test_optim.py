@@ -261,13 +261,89 @@ def test_what_is_outside_the_subset_says_so():
     saved = torch.optim.Adam([torch.nn.Parameter(torch.ones(2))], maximize=True).state_dict()
     with pytest.raises(NotImplementedError, match="maximize=True is outside the subset"):
         Adam([p]).load_state_dict(saved)
-    with pytest.raises(TypeError):
-        AdamW([p], capturable=True)
     with pytest.raises(AttributeError, match=r"LBFGS.*outside"):
         _ = tt.optim.LBFGS
     with pytest.warns(UserWarning, match="^optimizer contains a group with duplicate"):
         SGD([p, p], lr=0.1)
     assert "fused" in inspect.signature(AdamW).parameters  # nanoGPT asks
+
+
+def test_capturable_is_for_gpus():
+    for lib in (tt, torch):
+        p = lib.nn.Parameter(lib.ones(2))
+        p.grad = lib.ones(2)
+        with pytest.raises(AssertionError, match="capturable=True"):
+            lib.optim.AdamW([p], capturable=True).step()
+        optimizer = lib.optim.AdamW([p], capturable=True, fused=True)
+        p.grad = lib.ones(2)
+        optimizer.step()
+        assert optimizer.state[p]["step"].item() == 1
+
+
+def test_a_learning_rate_may_be_a_tensor():
+    sides = []
+    for lib in (tt, torch):
+        params = parameters(lib)
+        rate = lib.tensor(0.1)
+        opt = lib.optim.AdamW(groups(lib, params, weight_decay=0.1), lr=rate)
+        scheduler = lib.optim.lr_scheduler.CosineAnnealingLR(opt, 8)
+        train(lib, params, opt, 5, scheduler)
+        assert opt.param_groups[1]["lr"] is rate
+        sides.append(([*params, rate], scheduler.get_last_lr()))
+        with pytest.raises(ValueError, match="Tensor lr must be 1-element"):
+            lib.optim.Adam(params, lr=lib.tensor([0.1, 0.2]))
+    assert_same(sides[0][0], sides[1][0], 1e-6)
+    assert [float(x) for x in sides[0][1]] == pytest.approx([float(x) for x in sides[1][1]])
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_float16_weights_have_masters_in_float32(fused):
+    """1e-4 is below a rounding of 1 in float16: without masters the weights would never move."""
+    p, q = tt.nn.Parameter(tt.ones(3, dtype=tt.float16)), tt.nn.Parameter(tt.ones(3))
+    masters = AdamW([p], lr=1e-4, fused=fused, master_weights=True)
+    wide = AdamW([q], lr=1e-4, master_weights=True)
+    for step in range(20):
+        g = tt.tensor([1.0, -2.0, 0.25]) * (step + 1)
+        p.grad, q.grad = g.half(), g
+        masters.step()
+        wide.step()
+    assert p.dtype is tt.float16 and "master" not in wide.state[q]
+    assert all(masters.state[p][key].dtype is tt.float32 for key in ("master", "exp_avg", "exp_avg_sq"))
+    np.testing.assert_array_equal(masters.state[p]["master"].array, q.detach().array)
+    np.testing.assert_array_equal(p.detach().array, q.detach().array.astype("float16"))
+    assert (p.detach() != 1).all()
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_a_weight_that_was_set_anew_is_the_master(fused):
+    p = tt.nn.Parameter(tt.ones(3, dtype=tt.float16))
+    opt = AdamW([p], lr=1e-4, weight_decay=0, fused=fused, master_weights=True)
+    for value in (1.0, 2.0):
+        p.grad = tt.ones(3, dtype=tt.float16)
+        opt.step()
+        np.testing.assert_allclose(opt.state[p]["master"].array, value - 1e-4, rtol=1e-6)
+        with tt.no_grad():
+            p.copy_(tt.full((3,), 2.0))
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_masters_are_saved_and_loaded(fused):
+    sides = []
+    for stop in (False, True):
+        p = tt.nn.Parameter(tt.ones(3, dtype=tt.float16))
+        opt = AdamW([p], lr=1e-4, fused=fused, master_weights=True)
+        for step in range(6):
+            p.grad = tt.tensor([1.0, -2.0, 0.25]).half() * step
+            opt.step()
+            if stop and step == 2:
+                saved = opt.state_dict()
+                p = tt.nn.Parameter(p.detach().clone())
+                opt = AdamW([p], lr=1e-4, fused=not fused, master_weights=True)
+                opt.load_state_dict({**saved, "param_groups": opt.state_dict()["param_groups"]})
+                assert opt.state[p]["exp_avg"].dtype is tt.float32
+        sides.append({"p": p.detach(), **opt.state[p]})
+    for key, value in sides[0].items():
+        np.testing.assert_array_equal(value.array, sides[1][key].array, err_msg=key)
 
 
 def test_step_runs_a_closure_with_gradients():
@@ -533,6 +609,14 @@ def test_clip_grad_norm_corners():
         tt.nn.utils.clip_grad_norm_(p, 1.0, error_if_nonfinite=True)
     assert p.grad[0].item() == 1
     assert tt.nn.utils.clip_grad_norm_(p, 1.0).isnan() and p.grad.isnan().all()
+
+
+def test_the_norm_of_float16_gradients_is_float32():
+    p = tt.nn.Parameter(tt.zeros(3, dtype=tt.float16))
+    p.grad = tt.full((3,), 60000.0, dtype=tt.float16)
+    norm = tt.nn.utils.clip_grad_norm_([p], 1.0)
+    assert norm.dtype is tt.float32 and norm.item() == pytest.approx(60000 * 3**0.5, rel=1e-3)
+    np.testing.assert_allclose(p.grad.numpy(), 3**-0.5, rtol=1e-3)
 
 
 def test_clip_grad_value():

@@ -87,7 +87,6 @@ OUTSIDE: list[tuple[type[Exception], Callable[[], Any]]] = [
     (NotImplementedError, lambda: F.pad(x, (1, 1), mode="reflect")),
     (NotImplementedError, lambda: tt.autocast("cpu", dtype=tt.bfloat16)),
     (NotImplementedError, lambda: tt.autocast("cpu")),
-    (NotImplementedError, lambda: tt.amp.GradScaler("cpu")),
     (NotImplementedError, lambda: tt.nn.parallel.DistributedDataParallel(tt.nn.ReLU())),
     (NotImplementedError, lambda: tt.nn.parallel.DataParallel(tt.nn.ReLU())),
     (NotImplementedError, lambda: tt.set_default_dtype(tt.float64)),

@@ -1,37 +1,48 @@
-"""torch.amp: mixed precision, which is outside of the subset. Scripts that switch it off, or whose GPU is absent, run.
+"""torch.amp: training in float16. `GradScaler` scales the loss; `autocast` is outside of the subset.
 
-As in PyTorch, both classes warn and switch themselves off where a GPU is asked for and there is none.
+A float16 holds nothing below 6·10⁻⁸, and gradients are often smaller. So the loss is multiplied by a large number S,
+and every gradient with it; the optimizer divides by S. Where a gradient overflows the step is skipped and S halved;
+after many steps without that it is doubled.
+Source: Micikevicius et al., "Mixed Precision Training", 2018, arXiv:1710.03740, section 3.2.
 """
 
 from __future__ import annotations
 
 import functools
 import warnings
+from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 from tinytensor import cuda
+from tinytensor.backend import Array, array_module, device_of
+from tinytensor.backend import device as Device
 from tinytensor.dtypes import dtype as DType
 from tinytensor.dtypes import float32
+from tinytensor.nn import flat
 from tinytensor.subset import outside
+from tinytensor.tensor import Tensor, wrap
 
 
-def _wanted(what: str, device_type: str, enabled: bool) -> bool:
-    """Whether it has to do anything; NotImplementedError if so."""
-    if enabled and device_type.startswith("cuda") and not cuda.is_available():
+def _without_gpu(what: str, device_type: str) -> bool:
+    """Whether it asks for a GPU that is not there; warns, as PyTorch does, that it is switched off then."""
+    missing = device_type.startswith("cuda") and not cuda.is_available()
+    if missing:
         warnings.warn(f"{what} is enabled for CUDA, which is not available: switched off", stacklevel=3)
-        return False
-    if enabled:
-        raise NotImplementedError(
-            f"{what} on {device_type!r} is outside tinytensor's subset: train in float32, with enabled=False"
-        )
-    return False
+    return missing
 
 
 class autocast:
     """A context and decorator that does nothing: enabled=False, float32, or no GPU. Else NotImplementedError."""
 
     def __init__(self, device_type: str, dtype: DType | None = None, enabled: bool = True) -> None:
-        self.enabled = _wanted("autocast", device_type, enabled and dtype is not float32)
+        self.enabled = False
+        if enabled and dtype is not float32 and not _without_gpu("autocast", device_type):
+            raise NotImplementedError(
+                f"autocast on {device_type!r} is outside tinytensor's subset: leave it out (enabled=False), or train in"
+                " float16 with model.half(), AdamW(…, fused=True, master_weights=True) and GradScaler"
+            )
 
     def __enter__(self) -> autocast:
         return self
@@ -44,34 +55,230 @@ class autocast:
 
 
 class GradScaler:
-    """Scales nothing: with enabled=False, or without a GPU, losses and gradients go through as they are."""
+    """Multiplies losses by a scale that adapts, so that gradients fit into float16; skips steps that overflow.
 
-    def __init__(self, device: str = "cuda", *, enabled: bool = True) -> None:
-        self.enabled = _wanted("GradScaler", str(device), enabled)
+        scaler.scale(loss).backward()
+        scaler.unscale_(optimizer)          # if gradients are to be looked at or clipped; not those in float16
+        scaler.step(optimizer)              # not made if a gradient is inf or nan
+        scaler.update()                     # scale · backoff_factor if so; · growth_factor after growth_interval others
+
+    The scale lies where the loss does. A fused optimizer divides by it and skips on the device, so that nothing is
+    read back; with another, `step` looks. Gradients in float16 need a fused one: unscaled they may not fit.
+    """
+
+    def __init__(
+        self,
+        device: str = "cuda",
+        init_scale: float = 2.0**16,
+        growth_factor: float = 2.0,
+        backoff_factor: float = 0.5,
+        growth_interval: int = 2000,
+        enabled: bool = True,
+    ) -> None:
+        self._enabled = enabled and not _without_gpu("GradScaler", str(device))
+        assert growth_factor > 1 or not self._enabled, "The growth factor must be > 1.0."
+        assert backoff_factor < 1 or not self._enabled, "The backoff factor must be < 1.0."
+        self._init_scale, self._init_growth_tracker = init_scale, 0
+        self._growth_factor, self._backoff_factor = growth_factor, backoff_factor
+        self._growth_interval = growth_interval
+        self._scale: Tensor | None = None  # made where the first loss lies
+        self._growth_tracker: Tensor | None = None  # steps since the last overflow or growth
+        self._stages: dict[int, tuple[str, dict[Device, Tensor]]] = {}  # of each optimizer, and what was found
 
     def scale(self, outputs: Any) -> Any:
-        """outputs themselves."""
-        return outputs
+        """outputs, a Tensor or a list or tuple of them, times the scale."""
+        if not self._enabled:
+            return outputs
+        if isinstance(outputs, Tensor):
+            return outputs * self._scale_at(outputs).to(outputs.device)
+        if isinstance(outputs, Iterable):
+            scaled = map(self.scale, outputs)
+            return type(outputs)(scaled) if isinstance(outputs, (list, tuple)) else scaled
+        raise ValueError("outputs must be a Tensor or an iterable of Tensors")
 
     def unscale_(self, optimizer: Any) -> None:
-        """Nothing: the gradients of this optimizer's parameters are not scaled."""
-        assert hasattr(optimizer, "param_groups")
+        """Divide the optimizer's gradients by the scale. ValueError for float16; RuntimeError if that was done."""
+        if not self._enabled:
+            return
+        self._begun("unscale_")
+        stage, _ = self._stages.get(id(optimizer), ("ready", {}))
+        if stage == "unscaled":
+            raise RuntimeError("unscale_() has already been called on this optimizer since the last update().")
+        if stage == "stepped":
+            raise RuntimeError("unscale_() is being called after step().")
+        self._stages[id(optimizer)] = "unscaled", self._look_through(optimizer, unscale=True)
 
     def step(self, optimizer: Any, *args: Any, **kwargs: Any) -> Any:
-        """optimizer.step(…)."""
-        return optimizer.step(*args, **kwargs)
+        """optimizer.step(…) on the gradients divided by the scale, unless one is inf or nan; gives what it gave.
 
-    def update(self) -> None:
-        """Nothing."""
+        RuntimeError for a second one before `update`, and for a closure.
+        """
+        if not self._enabled:
+            return optimizer.step(*args, **kwargs)
+        if "closure" in kwargs:
+            raise RuntimeError("Closure use is not currently supported if GradScaler is enabled.")
+        self._begun("step")
+        stage, found = self._stages.get(id(optimizer), ("ready", {}))
+        if stage == "stepped":
+            raise RuntimeError("step() has already been called since the last update().")
+        fused = getattr(optimizer, "_step_supports_amp_scaling", False)
+        if stage == "ready":
+            found = self._look_through(optimizer, unscale=not fused)
+        assert found, "No inf checks were recorded for this optimizer."
+        self._stages[id(optimizer)] = "stepped", found
+        if fused:
+            optimizer.grad_scale = None if stage == "unscaled" else self._scale
+            optimizer.found_inf = _together(list(found.values()))
+            try:
+                return optimizer.step(*args, **kwargs)
+            finally:
+                del optimizer.grad_scale, optimizer.found_inf
+        return None if any(each.item() for each in found.values()) else optimizer.step(*args, **kwargs)
+
+    def update(self, new_scale: float | Tensor | None = None) -> None:
+        """Set the scale for the next step, by what was found in this one, or to new_scale."""
+        if not self._enabled:
+            return
+        scale, tracker = self._begun("update")
+        if new_scale is not None:
+            scale.fill_(new_scale)
+        else:
+            found = [each.to(scale.device) for _, founds in self._stages.values() for each in founds.values()]
+            assert found, "No inf checks were recorded prior to update."
+            factors = self._growth_factor, self._backoff_factor, self._growth_interval
+            _update_scale(scale.array, tracker.array, _together(found).array, *factors)
+        self._stages = {}
+
+    # ------------------------------------------------------------------------------------------ inside
+
+    def _scale_at(self, like: Tensor) -> Tensor:
+        """The scale, made where `like` lies if there is none yet."""
+        if self._scale is None:
+            xp = array_module(like.array)
+            self._scale = wrap(xp.full((), self._init_scale, np.float32))
+            self._growth_tracker = wrap(xp.full((), self._init_growth_tracker, np.int32))
+        return self._scale
+
+    def _begun(self, what: str) -> tuple[Tensor, Tensor]:
+        """The scale and the count of steps. AssertionError if nothing was scaled yet."""
+        assert self._scale is not None and self._growth_tracker is not None, (
+            f"Attempted {what} but _scale is None.  This may indicate your script did not use scaler.scale(loss or outputs)"
+            " earlier in the iteration."
+        )
+        return self._scale, self._growth_tracker
+
+    def _look_through(self, optimizer: Any, unscale: bool) -> dict[Device, Tensor]:
+        """For each device 1 if a gradient there is inf or nan, else 0; unscale: divide them by the scale."""
+        kinds: dict[Any, list[Array]] = {}
+        for g in flat.gradients(p for group in optimizer.param_groups for p in group["params"]):
+            if unscale and g.dtype == np.float16:
+                raise ValueError("Attempting to unscale FP16 gradients.")
+            kinds.setdefault((device_of(g), g.dtype), []).append(g)
+        found: dict[Device, Tensor] = {}
+        for (where, _), arrays in kinds.items():
+            if where not in found:
+                found[where] = wrap(array_module(arrays[0]).zeros((), np.float32))
+            scale = self._begun("unscale_")[0].to(where).array if unscale else None
+            _look_through(arrays, scale, found[where].array)
+        return found
+
+    # ------------------------------------------------------------------------------------------ settings
+
+    def get_scale(self) -> float:
+        """The scale as a number, which waits for a GPU; 1 if switched off."""
+        if not self._enabled:
+            return 1.0
+        return self._init_scale if self._scale is None else float(self._scale.item())
+
+    def _get_growth_tracker(self) -> int:
+        if not self._enabled:
+            return 0
+        return self._init_growth_tracker if self._growth_tracker is None else int(self._growth_tracker.item())
+
+    def is_enabled(self) -> bool:
+        """Whether it does anything."""
+        return self._enabled
+
+    def get_growth_factor(self) -> float:
+        """What the scale is multiplied by after growth_interval steps."""
+        return self._growth_factor
+
+    def set_growth_factor(self, new_factor: float) -> None:
+        """Set it."""
+        self._growth_factor = new_factor
+
+    def get_backoff_factor(self) -> float:
+        """What the scale is multiplied by after an overflow."""
+        return self._backoff_factor
+
+    def set_backoff_factor(self, new_factor: float) -> None:
+        """Set it."""
+        self._backoff_factor = new_factor
+
+    def get_growth_interval(self) -> int:
+        """After how many steps without overflow the scale grows."""
+        return self._growth_interval
+
+    def set_growth_interval(self, new_interval: int) -> None:
+        """Set it."""
+        self._growth_interval = new_interval
 
     def state_dict(self) -> dict[str, Any]:
-        """An empty dict, as PyTorch's when it is switched off."""
-        return {}
+        """Numbers alone: scale, growth_factor, backoff_factor, growth_interval, _growth_tracker; {} if switched off."""
+        if not self._enabled:
+            return {}
+        return {
+            "scale": self.get_scale(),
+            "growth_factor": self._growth_factor,
+            "backoff_factor": self._backoff_factor,
+            "growth_interval": self._growth_interval,
+            "_growth_tracker": self._get_growth_tracker(),
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Of a scaler that was switched off; RuntimeError for another's."""
-        if state_dict:
-            raise RuntimeError("this GradScaler is switched off and the saved one was not: its state can't be loaded")
+        """Continue from a state_dict; nothing if switched off. RuntimeError for the empty one of such a scaler."""
+        if not self._enabled:
+            return
+        if not state_dict:
+            raise RuntimeError("the state dict is empty: it was saved from a GradScaler that was switched off")
+        self._init_scale, self._init_growth_tracker = state_dict["scale"], state_dict["_growth_tracker"]
+        self._growth_factor, self._backoff_factor = state_dict["growth_factor"], state_dict["backoff_factor"]
+        self._growth_interval = state_dict["growth_interval"]
+        if self._scale is not None and self._growth_tracker is not None:
+            self._scale.fill_(self._init_scale)
+            self._growth_tracker.fill_(self._init_growth_tracker)
+
+
+def _together(found: list[Tensor]) -> Tensor:
+    """Their sum, where the first lies: 0 where all are."""
+    return functools.reduce(lambda total, each: total + each.to(total.device), found)
+
+
+def _look_through(gradients: list[Array], scale: Array | None, found: Array) -> None:
+    """found[()] = 1 if an element of the arrays is inf or nan; divide them by scale[()], if given."""
+    if not isinstance(found, np.ndarray):
+        from tinytensor.cuda.gradients import look_through  # kernels for CuPy: not to be read where there is none
+
+        return look_through(gradients, scale, found)
+    for g in gradients:
+        if not np.isfinite(g).all():
+            found.fill(1)
+        if scale is not None:
+            np.multiply(g, np.float32(1 / float(scale)), out=g)
+
+
+def _update_scale(scale: Array, tracker: Array, found: Array, growth: float, backoff: float, interval: int) -> None:
+    """scale · backoff if found, scale · growth after `interval` steps without, where that is no infinity."""
+    if not isinstance(scale, np.ndarray):
+        from tinytensor.cuda.gradients import update_scale
+
+        return update_scale(scale, tracker, found, growth, backoff, interval)
+    tracker.fill(0 if found else tracker + 1)
+    with np.errstate(over="ignore"):
+        grown = np.float32(scale * growth) if tracker == interval else scale
+    if tracker == interval:
+        tracker.fill(0)
+    scale.fill(scale * backoff if found else grown if np.isfinite(grown) else scale)
 
 
 __all__ = ["GradScaler", "autocast"]

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any
 
 from tinytensor.optim.optimizer import Optimizer
 from tinytensor.subset import outside
+from tinytensor.tensor import Tensor
+
+
+def set_lr(group: dict[str, Any], lr: Any) -> None:
+    """Give an optimizer's group this learning rate; one that is a Tensor stays where a CUDA graph looks for it."""
+    if isinstance(group["lr"], Tensor):
+        group["lr"].fill_(lr)
+    else:
+        group["lr"] = lr
 
 
 class LRScheduler:
@@ -20,7 +30,7 @@ class LRScheduler:
     def __init__(self, optimizer: Optimizer, last_epoch: int = -1) -> None:
         for i, group in enumerate(optimizer.param_groups):
             if last_epoch == -1:
-                group.setdefault("initial_lr", group["lr"])
+                group.setdefault("initial_lr", deepcopy(group["lr"]))
             elif "initial_lr" not in group:
                 raise KeyError(f"param 'initial_lr' is not specified in param_groups[{i}] when resuming")
         self.optimizer = optimizer
@@ -43,7 +53,7 @@ class LRScheduler:
         self.last_epoch += 1
         self._last_lr = self.get_lr()
         for group, lr in zip(self.optimizer.param_groups, self._last_lr, strict=True):
-            group["lr"] = lr
+            set_lr(group, lr)
 
     def state_dict(self) -> dict[str, Any]:
         """All but the optimizer, and other schedulers."""
@@ -207,7 +217,8 @@ class ReduceLROnPlateau(LRScheduler):
             self.num_bad_epochs = 0
             for group in self.optimizer.param_groups:
                 lower = max(group["lr"] * self.factor, self.min_lr)
-                group["lr"] = lower if group["lr"] - lower > self.eps else group["lr"]
+                if group["lr"] - lower > self.eps:
+                    set_lr(group, lower)
         self._last_lr = [group["lr"] for group in self.optimizer.param_groups]
 
 

@@ -171,14 +171,22 @@ class Optimizer:
                     "loaded state dict contains a parameter group that doesn't match the size of optimizer's group"
                 )
             self._check({**own, **new})
-        params: dict[int, Tensor] = {}
+        params: dict[int, tuple[dict[str, Any], Tensor]] = {}
         for new, own in zip(saved, self.param_groups):
-            params.update(zip(new["params"], own["params"]))
+            params.update({number: (own, p) for number, p in zip(new["params"], own["params"])})
             own.update({k: deepcopy(v) for k, v in new.items() if k != "params"})
         self.state.clear()
         for number, entries in state_dict["state"].items():
-            p = params[number]
-            self.state[p] = {name: _like(p, name, x) for name, x in entries.items()}
+            group, p = params[number]
+            self.state[p] = {name: self._restored(group, p, name, x) for name, x in entries.items()}
+
+    def _restored(self, group: dict[str, Any], p: Tensor, name: str, value: Any) -> Any:
+        """A copy of a saved value, fit for p of that group; the step count is float32 on the host, as in PyTorch."""
+        if name == "step":
+            return tensor(float(value))
+        if not isinstance(value, Tensor):
+            return deepcopy(value)
+        return value.detach().to(device=p.device, dtype=p.dtype).clone()
 
     def __repr__(self) -> str:
         lines = [f"{type(self).__name__} ("]
@@ -186,12 +194,3 @@ class Optimizer:
             lines.append(f"Parameter Group {i}")
             lines += [f"    {k}: {group[k]}" for k in sorted(group) if k != "params"]
         return "\n".join([*lines, ")"])
-
-
-def _like(p: Tensor, name: str, value: Any) -> Any:
-    """A copy of a saved value, fit for p; the step count is float32 on the host, as in PyTorch."""
-    if name == "step":
-        return tensor(float(value))
-    if not isinstance(value, Tensor):
-        return deepcopy(value)
-    return value.detach().to(device=p.device, dtype=p.dtype).clone()
