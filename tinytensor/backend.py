@@ -130,6 +130,15 @@ def synchronize() -> None:
     cupy().cuda.get_current_stream().synchronize()
 
 
+def product(a: Array, b: Array, out: Array | None = None) -> Array:
+    """a @ b, in out if it is given: np.matmul, and on a GPU one that a CUDA graph can record."""
+    if type(a) is np.ndarray:
+        return np.matmul(a, b, out)
+    from tinytensor.cuda.products import matmul  # for CuPy: not to be read where there is none
+
+    return matmul(a, b, out)
+
+
 def scatter_add(rows: int, index: Array, updates: Array) -> Array:
     """out[index[n]] += updates[n] over n; out (rows, C), index (N,), updates (N, C).
 
@@ -141,7 +150,7 @@ def scatter_add(rows: int, index: Array, updates: Array) -> Array:
     if rows <= 1024:
         onehot = xp.zeros((n, rows), updates.dtype)
         onehot[xp.arange(n), index] = 1
-        return onehot.T @ updates
+        return product(onehot.T, updates)
     out = xp.zeros((rows, c), updates.dtype)
     if xp is not np:
         xp.add.at(out, index, updates)
