@@ -110,7 +110,15 @@ def cupy() -> ModuleType:
         raise RuntimeError(f"device 'cuda' needs an NVIDIA GPU and its driver; CUDA says: {error}") from None
     if count == 0:
         raise RuntimeError("device 'cuda' needs an NVIDIA GPU; CUDA finds none")
+    if cupy not in _counted:
+        from tinytensor.cuda.memory import pools  # for CuPy: not to be read where there is none
+
+        _counted.add(cupy)
+        pools(cupy)
     return cupy  # type: ignore[no-any-return]
+
+
+_counted: set[ModuleType] = set()  # CuPy, once its allocations are counted
 
 
 def to_device(x: Array, where: device | str | None) -> Array:
@@ -123,11 +131,6 @@ def to_device(x: Array, where: device | str | None) -> Array:
     xp = cupy()
     with xp.cuda.Device(where.index):
         return xp.asarray(x)
-
-
-def synchronize() -> None:
-    """Wait until the GPU has done all that was asked of it."""
-    cupy().cuda.get_current_stream().synchronize()
 
 
 def product(a: Array, b: Array, out: Array | None = None) -> Array:

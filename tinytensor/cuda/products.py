@@ -12,15 +12,18 @@ from __future__ import annotations
 import ctypes
 import functools
 import math
-import threading
 from typing import Any
 
+import numpy as np
+
 from tinytensor.backend import Array, cupy
+from tinytensor.cuda.streams import is_recording
 
 REAL = {"float32": 0, "float64": 1, "float16": 2}  # cudaDataType_t
 COMPUTE = {"float32": 68, "float64": 70, "float16": 68}  # cublasComputeType_t
 TENSOR_OP, DEFAULT = 99, -1  # cublasGemmAlgo_t; CuPy takes the one for a single product and the other for a stack
 NUMBERS = {68: (ctypes.c_float(1), ctypes.c_float(0)), 70: (ctypes.c_double(1), ctypes.c_double(0))}
+
 STREAM = (ctypes.c_void_p, ctypes.c_void_p)
 OPERAND = (ctypes.c_void_p, ctypes.c_int, ctypes.c_int)  # address, type, leading dimension
 HEAD = (ctypes.c_void_p, *(ctypes.c_int,) * 5, ctypes.c_void_p)  # handle, two transpositions, m, n, k, alpha
@@ -28,13 +31,11 @@ GEMM = (*HEAD, *OPERAND, *OPERAND, ctypes.c_void_p, *OPERAND, ctypes.c_int, ctyp
 STACKED = (*OPERAND, ctypes.c_longlong)
 GEMMS = (*HEAD, *STACKED, *STACKED, ctypes.c_void_p, *STACKED, *(ctypes.c_int,) * 3)
 
-recording: set[int] = set()  # the threads whose work goes into a graph (graphs.py)
-
 
 def matmul(a: Array, b: Array, out: Array | None = None) -> Array:
     """a @ b, in out if it is given."""
-    if not recording or threading.get_ident() not in recording:
-        return cupy().matmul(a, b, out)
+    if not is_recording():
+        return a @ b if out is None else np.matmul(a, b, out=out)
     if a.ndim == 1:
         return matmul(a[None], b, None if out is None else out[..., None, :])[..., 0, :]
     if b.ndim == 1:
@@ -56,22 +57,21 @@ def multiply(a: Array, b: Array, y: Array) -> None:
     if not y.size or not a.size:
         y.fill(0)
         return
-    n, m, k, name = *y.shape[-2:], a.shape[-1], y.dtype.name
-    kind, compute = REAL[name], COMPUTE[name]
+    n, m, k = y.shape[-2], y.shape[-1], a.shape[-1]
+    kind, compute = REAL[y.dtype.name], COMPUTE[y.dtype.name]
     one, zero = (ctypes.addressof(number) for number in NUMBERS[compute])
-    (a, turned_a, row_a), (b, turned_b, row_b) = (laid_out(x) for x in (a, b))
+    (a, turned_a, row_a), (b, turned_b, row_b) = laid_out(a), laid_out(b)
     library, handle = cublas(), cupy().cuda.device.get_cublas_handle()
     library.cublasSetStream_v2(handle, cupy().cuda.get_current_stream().ptr)
     head = handle, turned_b, turned_a, m, n, k, one
+    first, second, result = (b.data.ptr, kind, row_b), (a.data.ptr, kind, row_a), (y.data.ptr, kind, m)
     if y.ndim == 2:
-        first, second, result = (b.data.ptr, kind, row_b), (a.data.ptr, kind, row_a), (y.data.ptr, kind, m)
         status = library.cublasGemmEx(*head, *first, *second, zero, *result, compute, TENSOR_OP)
     else:
-        first, second = (b.data.ptr, kind, row_b, k * m), (a.data.ptr, kind, row_a, n * k)
-        result, count = (y.data.ptr, kind, m, n * m), math.prod(y.shape[:-2])
-        status = library.cublasGemmStridedBatchedEx(*head, *first, *second, zero, *result, count, compute, DEFAULT)
+        stack = *head, *first, k * m, *second, n * k, zero, *result, n * m, math.prod(y.shape[:-2])
+        status = library.cublasGemmStridedBatchedEx(*stack, compute, DEFAULT)
     if status:
-        raise RuntimeError(f"matmul: cuBLAS refuses a product of {name} {a.shape} and {b.shape}: status {status}")
+        raise RuntimeError(f"matmul: cuBLAS refuses a product of {y.dtype} {a.shape} and {b.shape}: status {status}")
 
 
 def laid_out(x: Array) -> tuple[Array, int, int]:
