@@ -37,6 +37,36 @@ class OnDevice:
 OnDevice.__module__ = "cupy"
 
 
+class Pool:
+    """A pool of 1 MiB in blocks of 512 bytes, which knows what is in use, and keeps what is not."""
+
+    def __init__(self) -> None:
+        self.used = self.kept = 0
+
+    def malloc(self, size: int) -> int:
+        blocks = -(-size // 512) * 512
+        if self.used + blocks > 2**20:
+            raise MemoryError
+        self.used += blocks
+        self.kept = max(self.kept, self.used)
+        return blocks
+
+    def free(self, blocks: int) -> None:
+        self.used -= blocks
+
+    def free_all_blocks(self) -> None:
+        self.kept = self.used
+
+    def used_bytes(self) -> int:
+        return self.used
+
+    def total_bytes(self) -> int:
+        return self.kept
+
+    def get_limit(self) -> int:
+        return 2**20
+
+
 class Failed(Exception):
     """What CUDA raises."""
 
@@ -45,12 +75,19 @@ class Failed(Exception):
 def cupy(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     module: Any = ModuleType("cupy")
     module.waited = []
-    stream = SimpleNamespace(synchronize=lambda: module.waited.append(True))
+    pool = Pool()
     module.cuda = SimpleNamespace(
-        runtime=SimpleNamespace(getDeviceCount=lambda: 1, CUDARuntimeError=Failed),
+        runtime=SimpleNamespace(
+            getDeviceCount=lambda: 1, CUDARuntimeError=Failed, getDevice=lambda: 0, memGetInfo=lambda: (2**20, 2**21),
+            deviceSynchronize=lambda: module.waited.append(True),
+        ),
         Device=lambda index: contextlib.nullcontext(),
-        get_current_stream=lambda: stream,
-    )
+        MemoryPool=Pool,
+        memory=SimpleNamespace(OutOfMemoryError=MemoryError),
+        get_allocator=lambda: getattr(module, "allocate", pool.malloc),
+        set_allocator=lambda allocate: setattr(module, "allocate", allocate),
+    )  # fmt: skip
+    module.get_default_memory_pool = lambda: pool
     module.asarray = OnDevice
     monkeypatch.setitem(sys.modules, "cupy", module)
     return module
@@ -100,6 +137,45 @@ def test_cuda_counts_and_waits(cupy: Any) -> None:
     drawn = tt.rand(3)
     tt.manual_seed(5)
     assert tt.equal(drawn, tt.rand(3))
+
+
+def test_memory_is_counted_and_its_peak(cupy: Any) -> None:
+    assert cuda.memory_allocated() == cuda.max_memory_allocated() == 0
+    pool = cupy.get_default_memory_pool()
+    large, small = cupy.allocate(1000), cupy.allocate(1)
+    pool.free(large)
+    assert (cuda.memory_allocated(), cuda.max_memory_allocated("cuda:0"), cuda.memory_reserved(0)) == (512, 1536, 1536)
+    cuda.reset_peak_memory_stats()
+    assert cuda.max_memory_allocated() == small
+    private = cuda.MemPool()
+    private.allocate(512)
+    pool.free(small)
+    assert (cuda.memory_allocated(), cuda.max_memory_allocated()) == (512, 1024)  # of both together
+    cuda.empty_cache()
+    assert cuda.memory_reserved() == 512
+    del private
+    assert cuda.memory_allocated() == 0
+    with pytest.raises(ValueError, match="Expected a cuda device, but got: cpu"):
+        cuda.memory_allocated("cpu")
+
+
+def test_out_of_memory_says_how_much_was_asked_for(cupy: Any) -> None:
+    cuda.is_available()
+    cupy.allocate(2**19)
+    for allocate in (lambda: cupy.allocate(2**20), lambda: cuda.MemPool().allocate(2**21)):
+        with pytest.raises(
+            cuda.OutOfMemoryError, match=r"^CUDA out of memory. Tried to allocate \d.00 MiB. GPU 0 has"
+        ) as caught:
+            allocate()
+        assert "512.00 KiB are in use by tensors" in str(caught.value)
+        assert str(caught.value).endswith("The pool is limited to 1.00 MiB.")
+    assert issubclass(cuda.OutOfMemoryError, RuntimeError)
+
+
+def test_another_allocator_is_left_alone(cupy: Any) -> None:
+    cupy.allocate = int
+    assert cuda.is_available()
+    assert cupy.allocate is int
 
 
 @pytest.mark.parametrize("how, message", [("none", "finds none"), ("broken", "CUDA says: no driver")])

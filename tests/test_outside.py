@@ -37,7 +37,7 @@ MISSING = [
     "t.utils.checkpoint",
     "t.autograd.functional",
     "t.autograd.forward_ad",
-    "t.cuda.Stream",
+    "t.cuda.make_graphed_callables",
     "t.amp.custom_fwd",
     "t.distributed.all_reduce",
     "t.accelerator.memory",

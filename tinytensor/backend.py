@@ -110,7 +110,15 @@ def cupy() -> ModuleType:
         raise RuntimeError(f"device 'cuda' needs an NVIDIA GPU and its driver; CUDA says: {error}") from None
     if count == 0:
         raise RuntimeError("device 'cuda' needs an NVIDIA GPU; CUDA finds none")
+    if cupy not in _counted:
+        from tinytensor.cuda.memory import pools  # for CuPy: not to be read where there is none
+
+        _counted.add(cupy)
+        pools(cupy)
     return cupy  # type: ignore[no-any-return]
+
+
+_counted: set[ModuleType] = set()  # CuPy, once its allocations are counted
 
 
 def to_device(x: Array, where: device | str | None) -> Array:
@@ -125,9 +133,13 @@ def to_device(x: Array, where: device | str | None) -> Array:
         return xp.asarray(x)
 
 
-def synchronize() -> None:
-    """Wait until the GPU has done all that was asked of it."""
-    cupy().cuda.get_current_stream().synchronize()
+def product(a: Array, b: Array, out: Array | None = None) -> Array:
+    """a @ b, in out if it is given: np.matmul, and on a GPU one that a CUDA graph can record."""
+    if type(a) is np.ndarray:
+        return np.matmul(a, b, out)
+    from tinytensor.cuda.products import matmul  # for CuPy: not to be read where there is none
+
+    return matmul(a, b, out)
 
 
 def scatter_add(rows: int, index: Array, updates: Array) -> Array:
@@ -141,7 +153,7 @@ def scatter_add(rows: int, index: Array, updates: Array) -> Array:
     if rows <= 1024:
         onehot = xp.zeros((n, rows), updates.dtype)
         onehot[xp.arange(n), index] = 1
-        return onehot.T @ updates
+        return product(onehot.T, updates)
     out = xp.zeros((rows, c), updates.dtype)
     if xp is not np:
         xp.add.at(out, index, updates)

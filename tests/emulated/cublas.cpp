@@ -2,12 +2,26 @@
 // What is not here answers CUBLAS_STATUS_NOT_SUPPORTED, which CuPy raises (cublas.py adds those names).
 #include <cmath>
 #include <cstdint>
+#include <functional>
+#include <vector>
 
 enum Status { SUCCESS = 0, NOT_SUPPORTED = 15 };
 enum Type { FLOAT = 0, DOUBLE = 1 };
 
 extern "C" long products;
 long products = 0;
+
+// A product on a stream that is captured is kept, by its number, for the launches of the graph (device.py).
+static void* stream;
+static std::vector<std::function<int()>> kept;
+extern "C" int (*is_captured)(void* stream, long product);
+int (*is_captured)(void*, long);
+extern "C" int make_product(long number) { return kept[number](); }
+static int make_or_keep(std::function<int()> product) {
+  if (!is_captured || !is_captured(stream, kept.size())) return product();
+  kept.push_back(product);
+  return 0;
+}
 
 template <class T>
 static void gemm(int ta, int tb, int m, int n, int k, T alpha, const T* a, int lda, const T* b, int ldb, T beta, T* c, int ldc) {
@@ -64,7 +78,7 @@ static int gemv(int trans, int m, int n, T alpha, const T* a, int lda, const T* 
 extern "C" {
 int cublasCreate_v2(void** handle) { *handle = &products; return SUCCESS; }
 int cublasDestroy_v2(void*) { return SUCCESS; }
-int cublasSetStream_v2(void*, void*) { return SUCCESS; }
+int cublasSetStream_v2(void*, void* s) { stream = s; return SUCCESS; }
 int cublasGetStream_v2(void*, void** stream) { *stream = nullptr; return SUCCESS; }
 int cublasSetMathMode(void*, int) { return SUCCESS; }
 int cublasGetMathMode(void*, int* mode) { *mode = 0; return SUCCESS; }
@@ -98,12 +112,18 @@ int cublasGemmStridedBatchedEx(void*, int ta, int tb, int m, int n, int k, const
                                long long sa, const void* b, int bt, int ldb, long long sb, const void* beta, void* c, int ct,
                                int ldc, long long sc, int count, int, int) {
   if (at != ct || bt != ct) return NOT_SUPPORTED;
-  if (ct == FLOAT)
-    return strided<float>(ta, tb, m, n, k, *(float*)alpha, (float*)a, lda, sa, (float*)b, ldb, sb, *(float*)beta, (float*)c, ldc,
-                          sc, count);
-  if (ct == DOUBLE)
-    return strided<double>(ta, tb, m, n, k, *(double*)alpha, (double*)a, lda, sa, (double*)b, ldb, sb, *(double*)beta,
-                           (double*)c, ldc, sc, count);
+  if (ct == FLOAT) {
+    float x = *(float*)alpha, y = *(float*)beta;
+    return make_or_keep([=] {
+      return strided<float>(ta, tb, m, n, k, x, (float*)a, lda, sa, (float*)b, ldb, sb, y, (float*)c, ldc, sc, count);
+    });
+  }
+  if (ct == DOUBLE) {
+    double x = *(double*)alpha, y = *(double*)beta;
+    return make_or_keep([=] {
+      return strided<double>(ta, tb, m, n, k, x, (double*)a, lda, sa, (double*)b, ldb, sb, y, (double*)c, ldc, sc, count);
+    });
+  }
   return NOT_SUPPORTED;
 }
 int cublasGemmEx(void* h, int ta, int tb, int m, int n, int k, const void* alpha, const void* a, int at, int lda, const void* b,

@@ -11,9 +11,13 @@ from hashlib import sha1
 from pathlib import Path
 
 import cupy_backends
+import device
 
 SOURCE = Path(__file__).with_name("cublas.cpp")
 NAME = "libcublas.so.12"
+IsCaptured = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_long)
+
+_kept: list[object] = []  # C calls it as long as the process lives
 
 
 def load(cache: Path) -> Callable[[], int]:
@@ -34,4 +38,6 @@ def load(cache: Path) -> Callable[[], int]:
         subprocess.run(["g++", *options, "-o", folder / NAME, folder / "cublas.cpp"], check=True)
     library = ctypes.CDLL(str(folder / NAME), mode=ctypes.RTLD_GLOBAL)
     importlib.import_module("cupy_backends.cuda.libs.cublas")  # by CuPy's own way it would want cuBLASLt as well
+    _kept.append(IsCaptured(lambda stream, number: device.keeps(stream or 0, lambda: library.make_product(number))))
+    ctypes.c_void_p.in_dll(library, "is_captured").value = ctypes.cast(_kept[0], ctypes.c_void_p).value  # type: ignore[arg-type]
     return lambda: ctypes.c_long.in_dll(library, "products").value

@@ -1,4 +1,8 @@
-"""A device whose memory is the host's: what CUDA's runtime and driver answer, and the count of what was asked."""
+"""A device whose memory is the host's: what CUDA's runtime and driver answer, and the count of what was asked.
+
+What is asked of a stream is done at once, unless the stream is captured: then it is kept, and done at every launch of the
+graph. It is counted when it is done. To wait for the device, or to copy past the stream, is a failure during a capture.
+"""
 
 from __future__ import annotations
 
@@ -22,15 +26,19 @@ _memory: dict[int, Any] = {}
 _handles = itertools.count(1000)
 _modules: dict[int, bytes] = {}
 _functions: dict[int, tuple[bytes, str]] = {}
+_captures: dict[int, list[Callable[[], Any]]] = {}  # what a stream was asked for since its capture began
+_graphs: dict[int, list[Callable[[], Any]]] = {}
 
 Run = Callable[[bytes, str, int, tuple[int, ...]], bool]
+Keep = Callable[[bytes, str, int], int]
 
 
-def _not_installed(key: bytes, name: str, arguments: int, size: tuple[int, ...]) -> bool:
+def _not_installed(*_: Any) -> Any:
     return False
 
 
-run: Run = _not_installed  # kernels.py sets it
+run: Run = _not_installed  # kernels.py sets both
+keep: Keep = _not_installed
 
 
 def handle(*_: Any) -> int:
@@ -54,18 +62,61 @@ def free(address: int, *_: Any) -> None:
     _memory.pop(address, None)
 
 
-def memcpy(to: int, source: int, size: int, kind: int, *_: Any) -> None:
-    ctypes.memmove(to, source, size)
-    count[COPIES[kind]] += 1
+def memcpy(to: int, source: int, size: int, kind: int, stream: int | None = None) -> None:
+    def work() -> None:
+        ctypes.memmove(to, source, size)
+        count[COPIES[kind]] += 1
+
+    ask(stream, "copy", work)
 
 
-def memset(address: int, value: int, size: int, *_: Any) -> None:
-    ctypes.memset(address, value, size)
-    count["memsets"] += 1
+def memset(address: int, value: int, size: int, stream: int | None = None) -> None:
+    def work() -> None:
+        ctypes.memset(address, value, size)
+        count["memsets"] += 1
+
+    ask(stream, "memset", work)
 
 
 def synchronize(*_: Any) -> None:
-    count["synchronizations"] += 1
+    def work() -> None:
+        count["synchronizations"] += 1
+
+    ask(None, "synchronization", work)
+
+
+def ask(stream: int | None, what: str, work: Callable[[], Any]) -> None:
+    """Do the work, or keep it if the stream is captured. No stream: it cannot be kept."""
+    if stream is None and _captures:
+        count[f"failed: a {what} while a stream is captured"] += 1
+    elif not keeps(stream, work):
+        work()
+
+
+def keeps(stream: int | None, work: Callable[[], Any]) -> bool:
+    """Keep the work if the stream is captured, and say whether it is."""
+    if stream is None or stream not in _captures:
+        return False
+    _captures[stream].append(work)
+    return True
+
+
+def begin_capture(stream: int, *_: Any) -> None:
+    if stream in (0, *_captures):
+        raise ValueError("the default stream cannot be captured, nor can one twice at a time")
+    _captures[stream] = []
+
+
+def end_capture(stream: int) -> int:
+    graph = handle()
+    _graphs[graph] = _captures.pop(stream)
+    return graph
+
+
+def launch_graph(graph: int, stream: int) -> None:
+    count["graphs launched"] += 1
+    for work in _graphs[graph]:
+        work()
 
 
 def properties(device: int = 0) -> dict[str, Any]:
@@ -91,9 +142,16 @@ def get_function(module: int, name: str) -> int:
 def launch(function: int, *rest: int) -> None:
     """rest: grid x y z, block x y z, bytes of dynamic shared memory, stream, the arguments' addresses, extra."""
     key, name = _functions[function]
-    count["launches"] += 1
-    if not run(key, name, rest[8], rest[:6]):
-        count[f"not executed {name}"] += 1
+    size, stream, arguments = rest[:6], rest[7], rest[8]
+    if stream in _captures:
+        arguments = keep(key, name, arguments)
+
+    def work() -> None:
+        count["launches"] += 1
+        if not run(key, name, arguments, size):
+            count[f"not executed {name}"] += 1
+
+    ask(stream, "launch", work)
 
 
 RUNTIME: dict[str, Any] = {
@@ -106,7 +164,10 @@ RUNTIME: dict[str, Any] = {
     "memcpy": memcpy, "memcpyAsync": memcpy, "memset": memset, "memsetAsync": memset,
     "streamCreate": handle, "streamCreateWithFlags": handle, "streamCreateWithPriority": handle, "streamDestroy": nothing,
     "streamSynchronize": synchronize, "streamQuery": nothing, "streamWaitEvent": nothing,
-    "streamIsCapturing": lambda stream: 0,
+    "streamBeginCapture": begin_capture, "streamEndCapture": end_capture,
+    "streamIsCapturing": lambda stream: int(stream in _captures),
+    "graphInstantiate": lambda graph: graph, "graphLaunch": launch_graph, "graphUpload": nothing,
+    "graphDestroy": nothing, "graphExecDestroy": lambda graph: nothing(_graphs.pop(graph, None)),
     "eventCreate": handle, "eventCreateWithFlags": handle, "eventDestroy": nothing, "eventRecord": nothing,
     "eventQuery": nothing, "eventSynchronize": synchronize, "eventElapsedTime": lambda start, end: 0.0,
 }  # fmt: skip

@@ -131,7 +131,17 @@ static void call(void (*kernel)(A...), void** args, std::index_sequence<I...>) {
 template <class... A>
 static void call(void (*kernel)(A...), void** args) { call(kernel, args, std::index_sequence_for<A...>{}); }
 
+// What a captured launch keeps, for every launch of its graph: the arguments' values, and pointers to them.
+template <class... A>
+static void** copied(void (*)(A...), void** args) {
+  const size_t sizes[] = {sizeof(A)..., 0};
+  void** copies = new void*[sizeof...(A) + 1];
+  for (size_t i = 0; i < sizeof...(A); i++) copies[i] = std::memcpy(::operator new(sizes[i]), args[i], sizes[i]);
+  return copies;
+}
+
 #define LAUNCHER(name, barriers)                                    \
   extern "C" void launch_##name(void** args, const unsigned* size) { \
     launch([](void** a) { call(&name, a); }, args, size, barriers); \
-  }
+  }                                                                 \
+  extern "C" void** copy_##name(void** args) { return copied(&name, args); }

@@ -60,7 +60,7 @@ def install(cache: Path, architectures: Sequence[str]) -> None:
         return key.encode(), {}
 
     compiler._compile_using_nvrtc_no_warning = compile_both
-    device.run = run
+    device.run, device.keep = run, keep
 
 
 def _start_building(source: str, path: Path, headers: Path) -> subprocess.Popen[str]:
@@ -107,3 +107,13 @@ def run(key: bytes, name: str, arguments: int, size: tuple[int, ...]) -> bool:
         return False
     library[f"launch_{name}"](ctypes.c_void_p(arguments), (ctypes.c_uint * 6)(*size))
     return True
+
+
+def keep(key: bytes, name: str, arguments: int) -> int:
+    """The address of a copy of the arguments, for launches to come: CuPy frees them when this one was asked for."""
+    library = _libraries[key]
+    if library is None:
+        return arguments
+    copy = library[f"copy_{name}"]
+    copy.restype = ctypes.c_void_p
+    return int(copy(ctypes.c_void_p(arguments)))

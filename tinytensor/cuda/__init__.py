@@ -2,8 +2,26 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 from tinytensor import backend
-from tinytensor.backend import synchronize
+from tinytensor.cuda.graphs import CUDAGraph, graph, graph_pool_handle, is_current_stream_capturing
+from tinytensor.cuda.memory import (
+    MemPool,
+    OutOfMemoryError,
+    Where,
+    current_device,
+    empty_cache,
+    index_of,
+    max_memory_allocated,
+    mem_get_info,
+    memory_allocated,
+    memory_reserved,
+    reset_peak_memory_stats,
+    set_per_process_memory_fraction,
+    use_mem_pool,
+)  # fmt: skip
+from tinytensor.cuda.streams import Event, Stream, current_stream, default_stream, stream, synchronize
 from tinytensor.random import manual_seed as seed_host
 from tinytensor.subset import outside
 
@@ -22,6 +40,31 @@ def device_count() -> int:
     return int(backend.cupy().cuda.runtime.getDeviceCount()) if is_available() else 0
 
 
+def set_device(device: Where) -> None:
+    """Let that GPU be the current one, which new tensors on "cuda" lie on."""
+    backend.cupy().cuda.Device(index_of(device)).use()
+
+
+def get_device_properties(device: Where = None) -> SimpleNamespace:
+    """What CUDA says of a GPU: name, major, minor (its compute capability), total_memory, multi_processor_count, warp_size."""
+    found = backend.cupy().cuda.runtime.getDeviceProperties(index_of(device))
+    return SimpleNamespace(
+        name=found["name"].decode(), major=found["major"], minor=found["minor"], total_memory=found["totalGlobalMem"],
+        multi_processor_count=found["multiProcessorCount"], warp_size=found["warpSize"],
+    )  # fmt: skip
+
+
+def get_device_name(device: Where = None) -> str:
+    """The name of a GPU."""
+    return str(get_device_properties(device).name)
+
+
+def get_device_capability(device: Where = None) -> tuple[int, int]:
+    """The compute capability of a GPU: (8, 0) for an A100."""
+    found = get_device_properties(device)
+    return found.major, found.minor
+
+
 def is_bf16_supported() -> bool:
     """False: NumPy and CuPy have no bfloat16."""
     return False
@@ -38,15 +81,12 @@ def manual_seed_all(seed: int) -> None:
 
 manual_seed = manual_seed_all
 
-
-def empty_cache() -> None:
-    """Give the memory that is free now back to the GPU; nothing without one."""
-    if is_available():
-        backend.cupy().get_default_memory_pool().free_all_blocks()
-
-
 __all__ = [
-    "device_count", "empty_cache", "is_available", "is_bf16_supported", "manual_seed", "manual_seed_all", "synchronize",
+    "CUDAGraph", "Event", "MemPool", "OutOfMemoryError", "Stream", "current_device", "current_stream", "default_stream",
+    "device_count", "empty_cache", "get_device_capability", "get_device_name", "get_device_properties", "graph",
+    "graph_pool_handle", "is_available", "is_bf16_supported", "is_current_stream_capturing", "manual_seed",
+    "manual_seed_all", "max_memory_allocated", "mem_get_info", "memory_allocated", "memory_reserved",
+    "reset_peak_memory_stats", "set_device", "set_per_process_memory_fraction", "stream", "synchronize", "use_mem_pool",
 ]  # fmt: skip
 
 __getattr__ = outside("tinytensor.cuda", {"amp": "tinytensor.cuda.amp"})

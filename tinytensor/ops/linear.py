@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tinytensor.backend import Array, ones
+from tinytensor.backend import Array, ones, product
 from tinytensor.ops.elementwise import unbroadcast
 from tinytensor.primitive import primitive
 
@@ -23,7 +23,7 @@ def linear_forward(x: Array, w: Array, b: Array | None) -> Any:
     if b is not None and b.ndim > 1:
         raise ValueError("the bias has one dimension")
     rows = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
-    y = rows @ w.T
+    y = product(rows, w.T)
     if b is not None:
         y += b
     return y.reshape(*x.shape[:-1], *w.shape[:-1]), (rows, x.shape, w, None if b is None else b.shape)
@@ -43,13 +43,13 @@ def linear_backward(
     matrix = dy.shape[1], w.shape[-1]
     dx = dw = db = None
     if needs[0]:
-        dx = (dy @ w.reshape(matrix)).reshape(x_shape)
+        dx = product(dy, w.reshape(matrix)).reshape(x_shape)
     if needs[1]:
         dw = np.empty_like(w) if places[1] is None else places[1]
-        np.matmul(dy.T, rows, out=dw.reshape(matrix))
+        product(dy.T, rows, out=dw.reshape(matrix))
     if needs[2] and b_shape is not None:
         # ones @ dy is dy.sum(0), four times as fast: it is a BLAS call
-        db = unbroadcast(ones(len(dy), dy) @ dy, b_shape)
+        db = unbroadcast(product(ones(len(dy), dy), dy), b_shape)
     return dx, dw, db
 
 

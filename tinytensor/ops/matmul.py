@@ -12,30 +12,30 @@ from typing import Any
 
 import numpy as np
 
-from tinytensor.backend import Array
+from tinytensor.backend import Array, product
 from tinytensor.ops.elementwise import unbroadcast
 from tinytensor.primitive import primitive
 
 
 def matmul_forward(a: Array, b: Array) -> Any:
     if a.ndim > 2 and b.ndim == 2 and a.shape[-1] == len(b):  # one large product instead of many small ones
-        return (a.reshape(math.prod(a.shape[:-1]), len(b)) @ b).reshape(*a.shape[:-1], b.shape[1]), (a, b)
-    return np.matmul(a, b), (a, b)
+        return product(a.reshape(math.prod(a.shape[:-1]), len(b)), b).reshape(*a.shape[:-1], b.shape[1]), (a, b)
+    return product(a, b), (a, b)
 
 
 def matmul_backward(dy: Array, a: Array, b: Array, *, needs: tuple[bool, bool] = (True, True)) -> Any:
     if a.ndim > 2 and b.ndim == 2:
         n = math.prod(a.shape[:-1])
         rows, dy = a.reshape(n, len(b)), dy.reshape(n, b.shape[1])
-        return (dy @ b.T).reshape(a.shape) if needs[0] else None, rows.T @ dy if needs[1] else None
+        return product(dy, b.T).reshape(a.shape) if needs[0] else None, product(rows.T, dy) if needs[1] else None
     a2 = a if a.ndim > 1 else a[None, :]  # a vector is a matrix of one row (left) or one column (right)
     b2 = b if b.ndim > 1 else b[:, None]
     if a.ndim == 1:
         dy = np.expand_dims(dy, -2 if b.ndim > 1 else -1)
     if b.ndim == 1:
         dy = np.expand_dims(dy, -1)
-    da = unbroadcast(np.matmul(dy, b2.swapaxes(-1, -2)), a2.shape).reshape(a.shape) if needs[0] else None
-    db = unbroadcast(np.matmul(a2.swapaxes(-1, -2), dy), b2.shape).reshape(b.shape) if needs[1] else None
+    da = unbroadcast(product(dy, b2.swapaxes(-1, -2)), a2.shape).reshape(a.shape) if needs[0] else None
+    db = unbroadcast(product(a2.swapaxes(-1, -2), dy), b2.shape).reshape(b.shape) if needs[1] else None
     return da, db
 
 

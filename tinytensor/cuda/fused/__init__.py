@@ -12,6 +12,7 @@ import importlib
 from collections.abc import Callable
 from typing import Any
 
+from tinytensor import ops
 from tinytensor.primitive import PRIMITIVES, Function, Primitive
 
 FILES = (
@@ -42,6 +43,7 @@ def replacement(primitive: Primitive, arrays: Any, static: dict[str, Any]) -> Pr
 
 @functools.cache
 def _load() -> dict[str, tuple[Primitive, Callable[..., bool]]]:
+    ops.load_all()  # a pair takes the place of one that is in the table
     for file in FILES:
         importlib.import_module(f"{__name__}.{file}")
     return _pairs

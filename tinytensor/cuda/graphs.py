@@ -1,0 +1,146 @@
+"""torch.cuda's graphs: work that is recorded once, and then asked for as a whole.
+
+    g = CUDAGraph()
+    with graph(g):
+        y = model(x)      # recorded, not done
+    x.copy_(batch)
+    g.replay()            # done: y has the values for the new x
+
+A launch costs the program microseconds, so hundreds of small kernels keep the GPU waiting; of a graph there is one launch.
+What is recorded are addresses: inputs are written to where they were, results are found where they were. So a graph has
+memory of its own (`MemPool`), which nobody else is given while it lives. Nothing may be copied to or from the GPU in between,
+and nothing may wait for it, since nothing has been done yet. Numbers of Python's are recorded as they were: what changes from
+one replay to the next has to be a Tensor.
+"""
+
+from __future__ import annotations
+
+import gc
+import threading
+import traceback
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import tinytensor
+from tinytensor import backend
+from tinytensor.cuda import streams
+from tinytensor.cuda.memory import MemPool
+from tinytensor.cuda.streams import Stream, synchronize
+
+
+def is_current_stream_capturing() -> bool:
+    """Whether what the current stream is asked for is recorded, not done."""
+    return bool(backend.cupy().cuda.get_current_stream().is_capturing())
+
+
+def graph_pool_handle() -> MemPool:
+    """New memory for graphs that are never replayed at the same time to share: graph(g, pool=handle)."""
+    return MemPool()
+
+
+class CUDAGraph:
+    """Recorded work. `with graph(g):` records, g.replay() does it."""
+
+    def __init__(self) -> None:
+        self._graph: Any = None
+        self._pool: MemPool | None = None
+        self._allocator: Any = None  # while it is recorded
+
+    def capture_begin(self, pool: MemPool | None = None) -> None:
+        """Record what the current stream is asked for from now on; RuntimeError on the default stream.
+
+        pool: memory to share with other graphs, of which none may be replayed while another one's results are needed.
+        """
+        if self._graph is not None:
+            raise RuntimeError("this CUDA graph was recorded already: make another, or reset() it")
+        stream = backend.cupy().cuda.get_current_stream()
+        if stream == backend.cupy().cuda.Stream.null:
+            raise RuntimeError("CUDA graphs must be captured on a non-default stream: with cuda.stream(cuda.Stream()):")
+        self._pool = MemPool() if pool is None else pool
+        stream.begin_capture()
+        self._allocator = backend.cupy().cuda.using_allocator(self._pool.allocate)
+        self._allocator.__enter__()
+        streams.recording.add(threading.get_ident())
+
+    def capture_end(self) -> None:
+        """The recorded work is complete, and can be replayed."""
+        if self._allocator is None:
+            raise RuntimeError("capture_end without capture_begin")
+        streams.recording.discard(threading.get_ident())
+        self._allocator.__exit__(None, None, None)
+        self._allocator = None
+        self._graph = backend.cupy().cuda.get_current_stream().end_capture()
+
+    def replay(self) -> None:
+        """Do all of it, on the current stream. RuntimeError if nothing was recorded."""
+        if self._graph is None:
+            raise RuntimeError("Called CUDAGraph.replay without a preceding successful capture.")
+        self._graph.launch()
+
+    def reset(self) -> None:
+        """Forget the recorded work; its memory is free again once no Tensor lies there."""
+        self._graph = self._pool = None
+
+    def pool(self) -> MemPool | None:
+        """Its memory, for another graph to share: graph(h, pool=g.pool())."""
+        return self._pool
+
+
+class graph:
+    """A context whose work is recorded in a CUDAGraph: on that stream, or one of its own; in that memory, or its own.
+
+    RuntimeError, with the line that asked for it, where something would be copied to or from the GPU, or waited for.
+    """
+
+    _stream: Stream | None = None
+
+    def __init__(self, cuda_graph: CUDAGraph, pool: MemPool | None = None, stream: Stream | None = None) -> None:
+        if stream is None:
+            graph._stream = graph._stream or Stream()
+        self.graph, self.pool, self.stream = cuda_graph, pool, streams.stream(stream or graph._stream)
+
+    def __enter__(self) -> None:
+        synchronize()
+        gc.collect()  # what would otherwise be freed while the work is recorded
+        self.stream.__enter__()
+        try:
+            self.graph.capture_begin(self.pool)
+        except BaseException:
+            self.stream.__exit__()
+            raise
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        try:
+            self.graph.capture_end()
+        except RuntimeError:
+            if error is None:
+                raise
+        finally:
+            self.stream.__exit__(kind, error, at)
+        if error is not None:
+            self.graph.reset()
+            if isinstance(error, (RuntimeError, NotImplementedError)) and any(word in str(error) for word in REFUSED):
+                raise RuntimeError(refusal(str(error), at)) from error
+
+
+REFUSED = {  # words of CuPy's refusals, and what was asked for
+    "D2H transfers are disallowed": "copies from the GPU",
+    "H2D transfers are disallowed": "copies to the GPU",
+    "API during stream capture": "calls a library by way of CuPy",
+    "is capturing": "waits for the GPU",
+}
+
+
+def refusal(message: str, at: TracebackType | None) -> str:
+    """CuPy's refusal to go on with a capture, with what was done and the line that did it."""
+    libraries = tuple(str(Path(module.__file__ or "").parent) for module in (tinytensor, backend.cupy()))
+    frames = [frame for frame in traceback.extract_tb(at) if frame.line]  # CuPy's inner ones have no source here
+    outside = [frame for frame in frames if not frame.filename.startswith(libraries)] or frames
+    done = next(done for word, done in REFUSED.items() if word in message)
+    last = outside[-1]
+    within = "" if last is frames[-1] else f", in {Path(frames[-1].filename).name}:{frames[-1].lineno},"
+    return (
+        f"`{last.line}` ({Path(last.filename).name}:{last.lineno}){within} {done}, which a CUDA graph cannot record:"
+        " take it out of the captured work"
+    )

@@ -1,0 +1,140 @@
+"""torch.cuda's streams and events: queues of work on the GPU, and marks in them."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from tinytensor import backend
+
+recording: set[int] = set()  # the threads whose work is being recorded as a CUDA graph (graphs.py)
+
+
+def is_recording() -> bool:
+    """Whether this thread's work goes into a graph, and is not done yet."""
+    return bool(recording) and threading.get_ident() in recording
+
+
+def must_not_wait(name: str) -> None:
+    """RuntimeError while this thread records a graph: what it asked for is not being done."""
+    if is_recording():
+        raise RuntimeError(
+            f"{name} waits for the GPU, which a CUDA graph cannot record: take it out of the captured work"
+        )
+
+
+class Stream:
+    """A queue of work on the GPU, done in order; two of them run side by side. `with stream(s):` asks s for all that follows.
+
+    A lower priority number is served first.
+    """
+
+    def __init__(self, *, priority: int = 0) -> None:
+        self.cupy = backend.cupy().cuda.Stream(non_blocking=True, priority=priority)
+
+    @property
+    def cuda_stream(self) -> int:
+        """CUDA's own number of it."""
+        return int(self.cupy.ptr)
+
+    def synchronize(self) -> None:
+        """Wait until all that it was asked for is done."""
+        must_not_wait("Stream.synchronize")
+        self.cupy.synchronize()
+
+    def query(self) -> bool:
+        """Whether all that it was asked for is done."""
+        must_not_wait("Stream.query")
+        return bool(self.cupy.done)
+
+    def wait_stream(self, stream: Stream) -> None:
+        """Do what it is asked for from now on after all that the other was asked for until now."""
+        self.wait_event(stream.record_event())
+
+    def wait_event(self, event: Event) -> None:
+        """Do what it is asked for from now on after the event."""
+        event.wait(self)
+
+    def record_event(self, event: Event | None = None) -> Event:
+        """Mark this place in the queue; gives the event, a new one if none is given."""
+        event = Event() if event is None else event
+        event.record(self)
+        return event
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Stream) and self.cuda_stream == other.cuda_stream
+
+    def __hash__(self) -> int:
+        return hash(self.cuda_stream)
+
+    def __repr__(self) -> str:
+        return f"<tinytensor.cuda.Stream cuda_stream={self.cuda_stream:#x}>"
+
+
+def _known(cupy_stream: Any) -> Stream:
+    found = object.__new__(Stream)
+    found.cupy = cupy_stream
+    return found
+
+
+def current_stream() -> Stream:
+    """The stream that this thread asks now."""
+    return _known(backend.cupy().cuda.get_current_stream())
+
+
+def default_stream() -> Stream:
+    """The stream that is asked where no other is chosen."""
+    return _known(backend.cupy().cuda.Stream.null)
+
+
+class stream:
+    """A context in which this thread asks that stream; None changes nothing."""
+
+    def __init__(self, stream: Stream | None) -> None:
+        self.stream = stream
+
+    def __enter__(self) -> None:
+        if self.stream is not None:
+            self.stream.cupy.__enter__()
+
+    def __exit__(self, *error: Any) -> None:
+        if self.stream is not None:
+            self.stream.cupy.__exit__(*error)
+
+
+class Event:
+    """A mark in a stream: `start.record(); …; end.record(); end.synchronize(); start.elapsed_time(end)`."""
+
+    def __init__(self, enable_timing: bool = False, blocking: bool = False) -> None:
+        self.cupy = backend.cupy().cuda.Event(block=blocking, disable_timing=not enable_timing)
+        self.timed = enable_timing
+
+    def record(self, stream: Stream | None = None) -> None:
+        """Mark the place that the stream, or the current one, has come to."""
+        self.cupy.record((stream or current_stream()).cupy)
+
+    def wait(self, stream: Stream | None = None) -> None:
+        """Let the stream, or the current one, go on after this event alone; the program does not wait."""
+        (stream or current_stream()).cupy.wait_event(self.cupy)
+
+    def query(self) -> bool:
+        """Whether its stream has come to the mark."""
+        must_not_wait("Event.query")
+        return bool(self.cupy.done)
+
+    def synchronize(self) -> None:
+        """Wait until its stream has come to the mark."""
+        must_not_wait("Event.synchronize")
+        self.cupy.synchronize()
+
+    def elapsed_time(self, end_event: Event) -> float:
+        """Milliseconds from this event to the other. ValueError unless both were made with enable_timing=True."""
+        if not (self.timed and end_event.timed):
+            raise ValueError("Both events must be created with argument 'enable_timing=True'.")
+        return float(backend.cupy().cuda.get_elapsed_time(self.cupy, end_event.cupy))
+
+
+def synchronize() -> None:
+    """Wait until the GPU has done all that was asked of it."""
+    must_not_wait("cuda.synchronize")
+    backend.cupy().cuda.runtime.deviceSynchronize()
