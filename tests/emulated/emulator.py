@@ -16,7 +16,7 @@ shown by a GPU alone: time, races between threads or streams, rounding in tensor
 Limits. It patches CuPy's internals, so one version of CuPy is supported, and a program that imports it ends with `finish`,
 without CuPy's clean-up. What has no stand-in is counted under "unanswered", a kernel that g++ cannot build under
 "not executed", and an exception inside CuPy's calls under "failed": all three have to be 0 (`troubles`).
-CUB, cuRAND, cuSOLVER and warp shuffles have no stand-in. Built kernels are kept in the folder CACHE.
+CUB, cuRAND and cuSOLVER have no stand-in. Built kernels are kept in the folder CACHE.
 """
 
 from __future__ import annotations

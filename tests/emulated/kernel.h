@@ -1,13 +1,15 @@
 // What a CUDA kernel needs to be C++: the qualifiers, the indices, the intrinsics, and a launch that runs its threads.
 //
-// Blocks run one after the other and so do the threads of a block. Where a kernel has a barrier each thread is a context
-// of its own (ucontext) that leaves at the barrier and is resumed when all the others have come that far.
+// Blocks run one after the other and so do the threads of a block. Where a kernel has a barrier or a shuffle each thread is
+// a context of its own (ucontext) that leaves there and is resumed when the others of its block or warp have come that far.
 #pragma once
 #include <algorithm>
 #include <cmath>
 #include <math.h>
 #include <stddef.h>
 #include <cstdint>
+#include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <limits>
 #include <tuple>
@@ -63,49 +65,101 @@ template <class T> static T atomicCAS(T* p, Same<T> was, Same<T> v) { T old = *p
 
 // ---------------------------------------------------------------------------------------------------- launch
 
-struct Thread { ucontext_t context; std::vector<char> stack; bool ended; };
-static const size_t STACK = 1 << 16;
+enum State { RUNS, AT_WARP, AT_BLOCK, ENDED };  // what a thread waits for: the others of its warp, of its block
+struct Thread { ucontext_t context; std::vector<char> stack; State state; unsigned shuffles; char handed[2][8]; };
+static const size_t STACK = 1 << 16, WARP = 32;
 static ucontext_t scheduler;
 static std::vector<Thread> threads;
-static size_t running;
+static size_t running, thread_count;
 static void (*body)(void**);
 static void** arguments;
 
-static void leave() { swapcontext(&threads[running].context, &scheduler); }
-#define __syncthreads() leave()
-#define __syncwarp(...) leave()
+static void wait_as(State state) {
+  threads[running].state = state;
+  swapcontext(&threads[running].context, &scheduler);
+}
+#define __syncthreads() wait_as(AT_BLOCK)
+#define __syncwarp(...) wait_as(AT_WARP)
+
+// What another thread of the warp hands over; the thread's own value if that one is outside of its `width` neighbours.
+// Two slots: nobody is more than one shuffle ahead.
+template <class T> static T shuffle(T value, unsigned to, unsigned width) {
+  unsigned slot = threads[running].shuffles++ % 2, from = running % WARP;
+  std::memcpy(threads[running].handed[slot], &value, sizeof value);
+  __syncwarp();
+  size_t other = running - from + to;
+  if (to / width == from / width && other < thread_count) std::memcpy(&value, threads[other].handed[slot], sizeof value);
+  return value;
+}
+static unsigned at_lane() { return running % WARP; }
+template <class T> static T __shfl_sync(unsigned, T x, int lane, int width = WARP) {
+  return shuffle(x, at_lane() / width * width + lane % width, width);
+}
+template <class T> static T __shfl_xor_sync(unsigned, T x, int mask, int width = WARP) { return shuffle(x, at_lane() ^ mask, width); }
+template <class T> static T __shfl_down_sync(unsigned, T x, unsigned by, int width = WARP) { return shuffle(x, at_lane() + by, width); }
+template <class T> static T __shfl_up_sync(unsigned, T x, unsigned by, int width = WARP) { return shuffle(x, at_lane() - by, width); }
 
 static void in_context() {
   body(arguments);
-  threads[running].ended = true;
-  leave();
+  wait_as(ENDED);
 }
 
 static void set_thread(unsigned t) {
   threadIdx = {t % blockDim.x, t / blockDim.x % blockDim.y, t / (blockDim.x * blockDim.y)};
 }
 
-static void run_block_with_barriers(size_t count) {
-  if (threads.size() < count) threads.resize(count);
-  for (size_t t = 0; t < count; t++) {
-    Thread& thread = threads[t];
-    thread.stack.resize(STACK);
-    thread.ended = false;
-    getcontext(&thread.context);
-    thread.context.uc_stack.ss_sp = thread.stack.data();
-    thread.context.uc_stack.ss_size = STACK;
-    thread.context.uc_link = nullptr;
-    makecontext(&thread.context, in_context, 0);
+static void prepare(Thread& thread) {
+  thread.stack.resize(STACK);
+  thread.state = RUNS;
+  thread.shuffles = 0;
+  getcontext(&thread.context);
+  thread.context.uc_stack.ss_sp = thread.stack.data();
+  thread.context.uc_stack.ss_size = STACK;
+  thread.context.uc_link = nullptr;
+  makecontext(&thread.context, in_context, 0);
+}
+
+// Let the threads from first to end - 1 that wait as `from` run on, if all do that have not ended; whether any did.
+static bool release(size_t first, size_t end, State from) {
+  bool any = false;
+  for (size_t t = first; t < end; t++) {
+    if (threads[t].state != from && threads[t].state != ENDED) return false;
+    any |= threads[t].state == from;
   }
-  for (size_t alive = count; alive;) {
-    alive = 0;
-    for (running = 0; running < count; running++) {
-      if (threads[running].ended) continue;
+  for (size_t t = first; any && t < end; t++)
+    if (threads[t].state == from) threads[t].state = RUNS;
+  return any;
+}
+
+// From barrier to barrier the threads run once upwards and once downwards: where a barrier is missing, one of the two
+// orders has a thread read what was not written yet, or no longer.
+static void run_warp(size_t first, size_t end, bool downwards) {
+  do {
+    for (size_t i = first; i < end; i++) {
+      running = downwards ? first + end - 1 - i : i;
+      if (threads[running].state != RUNS) continue;
       set_thread(running);
       swapcontext(&scheduler, &threads[running].context);
-      alive += !threads[running].ended;
     }
-  }
+    downwards = !downwards;
+  } while (release(first, end, AT_WARP));
+}
+
+static void run_block_with_barriers(size_t count) {
+  thread_count = count;
+  if (threads.size() < count) threads.resize(count);
+  for (size_t t = 0; t < count; t++) prepare(threads[t]);
+  bool downwards = blockIdx.x % 2;
+  do {
+    size_t warps = (count + WARP - 1) / WARP;
+    for (size_t w = 0; w < warps; w++) {
+      size_t first = (downwards ? warps - 1 - w : w) * WARP;
+      run_warp(first, min(first + WARP, count), downwards);
+    }
+    downwards = !downwards;
+  } while (release(0, count, AT_BLOCK));
+  for (size_t t = 0; t < count; t++)
+    if (threads[t].state != ENDED) { fprintf(stderr, "emulator: threads wait at different barriers\n"); abort(); }
 }
 
 static void launch(void (*kernel)(void**), void** args, const unsigned* size, bool barriers) {

@@ -65,7 +65,7 @@ def install(cache: Path, architectures: Sequence[str]) -> None:
 
 def _start_building(source: str, path: Path, headers: Path) -> subprocess.Popen[str]:
     text = DYNAMIC_SHARED.sub(r"static \1 \2[49152 / sizeof(\1)];", source)
-    barriers = str("__sync" in source).lower()
+    barriers = str("__sync" in source or "_sync(" in source).lower()  # __syncthreads, __syncwarp, shuffles
     launchers = "".join(f"LAUNCHER({name}, {barriers})\n" for name in ENTRY.findall(source))
     path.with_suffix(".cpp").write_text(f'#include "kernel.h"\n{text}\n{launchers}')
     first = [f"-I{headers}"] if SHARED[1] in source else []
