@@ -15,32 +15,47 @@ from typing import Any
 
 import numpy as np
 
+from gpt.rotary_kernel import turned
 from tinytensor import Tensor, stack, tensor
 from tinytensor.backend import Array, array_module
+from tinytensor.cuda import fused
 from tinytensor.primitive import primitive
 from tinytensor.tape import apply
 
 
 def rotary_forward(x: Array, *, start: int = 0) -> Any:
     turn = turns(start, x.shape[-2], x.shape[-1], complex_of(x.dtype), array_module(x))
-    return (as_complex(x) * turn).view(x.dtype), (turn,)
+    return as_real(as_complex(x) * turn, x.dtype), (turn,)
 
 
 def rotary_backward(dy: Array, turn: Array) -> Any:
-    return ((as_complex(dy) * turn.conj()).view(dy.dtype),)
+    return (as_real(as_complex(dy) * turn.conj(), dy.dtype),)
+
+
+def rotary_on_gpu(x: Array, *, start: int = 0) -> Any:
+    turn = turns(start, x.shape[-2], x.shape[-1], complex_of(x.dtype), array_module(x))
+    return turned(x, turn, 1), (turn,)
+
+
+def rotary_on_gpu_backward(dy: Array, turn: Array) -> Any:
+    return (turned(dy, turn, -1),)
 
 
 def as_complex(x: Array) -> Array:
     """Neighbours in the last dimension as real and imaginary part: (…, D) floats → (…, D/2) complex numbers."""
-    if x.strides[-1] != x.itemsize:
-        x = x.copy()
-    return x.view(complex_of(x.dtype))
+    kind = complex_of(x.dtype)
+    if x.strides[-1] != x.itemsize or kind.itemsize != 2 * x.itemsize:
+        x = x.astype(kind.type(0).real.dtype, order="C")
+    return x.view(kind)
+
+
+def as_real(z: Array, dtype: Any) -> Array:
+    """(…, D/2) complex numbers as (…, D) floats of that dtype."""
+    return z.view(dtype) if z.itemsize == 2 * dtype.itemsize else z.view(np.float32).astype(dtype)
 
 
 def complex_of(dtype: Any) -> Any:
-    """The complex type made of two of these; ValueError for float16, which has none."""
-    if dtype.itemsize < 4:
-        raise ValueError(f"rotary positions need float32 or float64, not {dtype}")
+    """The complex type made of two of these; float16 has none, and is computed in float32."""
     return np.result_type(dtype, np.complex64)
 
 
@@ -60,7 +75,7 @@ def table(length: int, width: int, dtype: Any, xp: Any) -> Array:
 def rotary_composed(x: Any, *, start: int = 0) -> Any:
     """The same in real numbers: (a + ib)(cos θ + i sin θ), written out."""
     turn = turns(start, x.shape[-2], x.shape[-1], complex_of(x.array.dtype), array_module(x.array))
-    cos, sin = tensor(turn.real), tensor(turn.imag)  # (T, D/2)
+    cos, sin = tensor(turn.real, dtype=x.dtype), tensor(turn.imag, dtype=x.dtype)  # (T, D/2)
     a, b = x[..., 0::2], x[..., 1::2]  # (…, T, D/2)
     return stack([a * cos - b * sin, a * sin + b * cos], -1).flatten(-2)  # (…, T, D)
 
@@ -69,6 +84,9 @@ ROTARY = primitive(
     "rotary", rotary_forward, rotary_backward, composed=rotary_composed,
     formula="y = x·e^(iθ), pairs as complex numbers",
 )  # fmt: skip
+fused.replace(
+    "rotary", rotary_on_gpu, rotary_on_gpu_backward, when=lambda x, **_: x.dtype.kind == "f" and x.shape[-1] % 2 == 0
+)
 
 
 def rotary(x: Tensor, start: int = 0) -> Tensor:

@@ -85,15 +85,21 @@ def _attention(q: Any, k: Any, v: Any, mask: Any, causal: bool, scale: float) ->
     return _f().scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal, scale=scale)
 
 
-def _attention_dropped(q: Any, k: Any, v: Any, mask: Any, causal: bool, scale: float) -> Any:
-    return ((q @ k.mT * scale).softmax(-1) * _torch().from_numpy(DROP).to(v.dtype)) @ v
-
-
-def _attends(*shapes: tuple[int, ...], torch: Any = _attention, mask: Any = None, **static: Any) -> Sample:
+def _attends(*shapes: tuple[int, ...], mask: Any = None, **static: Any) -> Sample:
     """A sample of attention: q, k, v of normal numbers, of these shapes, and a mask that is added."""
     static = {"scale": 0.5, "causal": False, **static}
     arrays = (*(normal(*shape, seed=i) for i, shape in enumerate(shapes)), mask)
-    return Sample(arrays, lambda q, k, v, m: torch(q, k, v, m, static["causal"], static["scale"]), static)
+    return Sample(arrays, lambda q, k, v, m: _attention(q, k, v, m, static["causal"], static["scale"]), static)
+
+
+def _attends_in_part(*shapes: tuple[int, ...], dropout: Any, scale: float = 0.5) -> Sample:
+    """A sample of attention with weights that are dropped, which PyTorch does not take as an argument."""
+
+    def torch(q: Any, k: Any, v: Any, _: Any) -> Any:
+        return ((q @ k.mT * scale).softmax(-1) * _torch().from_numpy(dropout).to(v.dtype)) @ v
+
+    arrays = (*(normal(*shape, seed=i) for i, shape in enumerate(shapes)), None)
+    return Sample(arrays, torch, {"scale": scale, "causal": False, "dropout": dropout})
 
 
 def _in_blocks(*shapes: tuple[int, ...], block: int = 2, span: int = 4, spread: float = 1, **static: Any) -> Sample:
@@ -364,9 +370,9 @@ SAMPLES: dict[str, list[Sample]] = {
     ] + [_cross_entropy("sum", []), _cross_entropy("none", []), _cross_entropy("none", [0, -100], 1), _cross_entropy("none", [0], 1),
          _cross_entropy("mean", [0, 3, 2], spread=1000)],
     "rotary": [
-        Sample((normal(*shape),), _rotary, dtypes=("float64", "float32"))
+        Sample((normal(*shape),), _rotary)
         for shape in [(2, 5, 6), (1, 2, 3, 4), (3, 4), (1, 2), (0, 4), (2, 0, 2)]
-    ] + [Sample((normal(2, 3, 4),), lambda x: _rotary(x, 6), {"start": 6}, dtypes=("float64", "float32"))],
+    ] + [Sample((normal(2, 3, 4),), lambda x: _rotary(x, 6), {"start": 6})],
     "dropout": [Sample((normal(*d.shape),), lambda x, d=d: x * _torch().from_numpy(d).to(x.dtype), {"mask": d})
                 for d in (DROP, DROP[0, :1], DROP[0, 1:2], DROP[:0])],
     "attention": [
@@ -380,10 +386,17 @@ SAMPLES: dict[str, list[Sample]] = {
         _attends((2, 3, 2, 2), (1, 3, 4, 2), (2, 1, 4, 2)),
         _attends((2, 4), (4, 4), (4, 3), causal=True),
         _attends((4, 2), (2, 2), (2, 3), causal=True),
-        _attends((2, 3), (3, 3), (3, 3), torch=_attention_dropped, dropout=DROP),
+        _attends_in_part((2, 3), (3, 3), (3, 3), dropout=DROP),
         _attends((1, 1), (1, 1), (1, 1)),
         _attends((0, 3, 2), (0, 3, 2), (0, 3, 2), causal=True),
         _attends((2, 2), (1, 2), (1, 0)),
+        _attends((70, 5), (70, 5), (70, 5), causal=True),  # from here on: several tiles of a kernel, and what is left over
+        _attends((2, 40, 64), (2, 70, 64), (2, 70, 20), causal=True, scale=0.1),
+        _attends((70, 3), (40, 3), (40, 3), causal=True),
+        _attends((1, 128), (35, 128), (35, 128), scale=0.1),
+        _attends((2, 1, 2, 33, 1), (2, 1, 2, 35, 1), (2, 1, 2, 35, 1)),
+        _attends((33, 2), (70, 2), (70, 2), mask=np.where(np.arange(70) < 40, -np.inf, normal(33, 70))),
+        _attends_in_part((33, 2), (70, 2), (70, 2), dropout=2.0 * (normal(33, 70) > 0)),
     ],
     "blockwise_attention": [
         *(_in_blocks((7, 3), (7, 3), (7, 2), causal=causal, block=block, span=span)

@@ -153,13 +153,6 @@ def test_an_argument_outside_of_the_subset_is_refused(call: Callable[[], Any]) -
         call()
 
 
-def test_float16_rotary_positions_are_refused() -> None:
-    from gpt.rotary import rotary
-
-    with pytest.raises(RuntimeError, match="float32 or float64"):
-        rotary(tt.ones(1, 2, 4, dtype=tt.float16))
-
-
 # ------------------------------------------------------------------------------- introspection
 
 # Hints that may change nothing, as their docstrings say. Everything else that is accepted must be used.

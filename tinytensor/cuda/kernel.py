@@ -134,3 +134,15 @@ def empty(like: Array, shape: tuple[int, ...] | None = None, dtype: Any = None) 
     """Memory for a result: of like's shape, dtype and device, where nothing else is asked for; contiguous."""
     shape = like.shape if shape is None else shape
     return array_module(like).empty(shape, like.dtype if dtype is None else dtype)
+
+
+def as_four(x: Array) -> Array:
+    """x (…, R, C) with four dimensions; more are folded into the first, which takes a copy where strides do not fit."""
+    if x.ndim == 4:
+        return x
+    return x[(None,) * (4 - x.ndim)] if x.ndim < 4 else x.reshape(-1, *x.shape[-3:])
+
+
+def strides(x: Array | None) -> tuple[int, ...]:
+    """The strides of x as_four, in elements; zeros for None."""
+    return (0,) * 4 if x is None else tuple([s // x.itemsize for s in x.strides])
