@@ -101,8 +101,7 @@ def matmul_like(x: Array, a: Array, b: Array) -> Array:
 @functools.lru_cache(maxsize=16)
 def causal_mask(t: int, s: int, dtype: Any, xp: Any) -> Array:
     """(T, S): 0 on and below the diagonal, −∞ above it."""
-    mask = xp.zeros((t, s), dtype)
-    mask[xp.arange(s)[None, :] > xp.arange(t)[:, None]] = -xp.inf
+    mask = xp.triu(xp.full((t, s), -xp.inf, dtype), 1)
     mask.flags.writeable = False
     return mask
 

@@ -16,12 +16,14 @@ from tinytensor import ops
 from tinytensor.primitive import PRIMITIVES, Function, Primitive
 
 FILES = (
+    "attention",
     "cross_entropy",
     "dropout",
     "embedding",
     "gelu",
     "layer_norm",
     "softmax",
+    "split",
 )  # of this folder, named like those of ops/
 
 _pairs: dict[str, tuple[Primitive, Callable[..., bool]]] = {}

@@ -1,0 +1,35 @@
+"""split without a copy in the backward, where the gradients already lie side by side, as fused attention leaves them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tinytensor.backend import Array, array_module
+from tinytensor.cuda.fused import replace
+from tinytensor.ops.shape import split_backward, split_forward
+
+
+def backward(dys: list[Array | None], *saved: Any) -> Any:
+    whole = joined(dys, saved[-1])
+    return split_backward(dys, *saved) if whole is None else (whole,)
+
+
+def joined(parts: Sequence[Array | None], axis: int) -> Array | None:
+    """The array whose pieces along axis these are, one after the other in one memory; None if they are not."""
+    first, end, size = parts[0], 0, 0
+    for x in parts:
+        if x is None or first is None or (x.dtype, x.strides) != (first.dtype, first.strides):
+            return None
+        if x.data.mem is not first.data.mem or (x is not first and x.data.ptr != end):
+            return None
+        if x.shape[:axis] != first.shape[:axis] or x.shape[axis + 1 :] != first.shape[axis + 1 :]:
+            return None
+        end = x.data.ptr + x.shape[axis] * x.strides[axis]
+        size += x.shape[axis]
+    assert first is not None
+    shape = (*first.shape[:axis], size, *first.shape[axis + 1 :])
+    return array_module(first).ndarray(shape, first.dtype, first.data, first.strides)
+
+
+replace("split", split_forward, backward)
