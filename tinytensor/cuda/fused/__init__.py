@@ -22,6 +22,7 @@ FILES = (
     "embedding",
     "gelu",
     "layer_norm",
+    "linear",
     "softmax",
     "split",
 )  # of this folder, named like those of ops/
