@@ -24,7 +24,7 @@ import tinytensor as tt
 torch = pytest.importorskip("torch")
 
 SETTINGS = ["compile", "get_default_dtype", "set_default_dtype", "set_default_device", "set_float32_matmul_precision"]
-SETTINGS += ["get_num_threads", "set_num_threads", "set_printoptions"]
+SETTINGS += ["get_float32_matmul_precision", "get_num_threads", "set_num_threads", "set_printoptions"]
 
 # Public names that have no row, and why.
 EXEMPT = {

@@ -75,12 +75,28 @@ def test_defaults_and_precisions() -> None:
     tt.set_default_dtype(tt.float32)
     tt.set_default_device("cpu")
     tt.set_default_device(None)
-    for precision in ("highest", "high", "medium"):
-        tt.set_float32_matmul_precision(precision)
-    with pytest.raises(RuntimeError, match="precision"):
-        tt.set_float32_matmul_precision("low")
-    tt.backends.cuda.matmul.allow_tf32 = tt.backends.cudnn.benchmark = True
+    tt.backends.cudnn.benchmark = True
     assert not tt.distributed.is_available()
+
+
+def test_the_precision_of_products_has_two_names() -> None:
+    """PyTorch 2.13 has the same, but refuses to answer where both were used."""
+    matmul = tt.backends.cuda.matmul
+    a = tt.tensor([[1 + 2**-20]])
+    assert (tt.get_float32_matmul_precision(), matmul.allow_tf32) == ("highest", False)
+    try:
+        for precision in ("high", "medium"):
+            tt.set_float32_matmul_precision(precision)
+            assert (tt.get_float32_matmul_precision(), matmul.allow_tf32) == (precision, True)
+        assert (a @ a).item() == np.float32(1 + 2**-19)  # the host never rounds
+        matmul.allow_tf32 = False
+        assert tt.get_float32_matmul_precision() == "highest"
+        matmul.allow_tf32 = True
+        assert tt.get_float32_matmul_precision() == "high"
+        with pytest.raises(RuntimeError, match="precision"):
+            tt.set_float32_matmul_precision("low")
+    finally:
+        tt.set_float32_matmul_precision("highest")
 
 
 @pytest.mark.skipif(tt.cuda.is_available(), reason="there is a GPU, so nothing is switched off for the lack of one")

@@ -1,4 +1,4 @@
-"""What scripts ask of the machine: threads, precision, compilation, printing. None of it changes a result."""
+"""What scripts ask of the machine: threads, precision, compilation, printing. On the host none of it changes a result."""
 
 from __future__ import annotations
 
@@ -22,10 +22,24 @@ def compile(model: Any = None, *, fullgraph: bool = False, dynamic: bool | None 
     return model
 
 
+_precision = "highest"
+
+
 def set_float32_matmul_precision(precision: str) -> None:
-    """Products of float32 matrices may be this rough ("highest", "high", "medium"); here they are always "highest"."""
+    """How rough products of float32 matrices may be: "highest", or "high" and "medium", which are the same here.
+
+    Both permit a GPU to round what is multiplied to TF32, 10 bits of mantissa instead of 23, which its tensor cores
+    multiply several times as fast. The host never rounds, nor do GPUs older than Ampere.
+    """
+    global _precision
     if precision not in ("highest", "high", "medium"):
         raise RuntimeError(f"float32 matmul precision is 'highest', 'high' or 'medium', not {precision!r}")
+    _precision = precision
+
+
+def get_float32_matmul_precision() -> str:
+    """What was set, in any thread; "highest" at first."""
+    return _precision
 
 
 def set_num_threads(threads: int) -> None:
@@ -81,6 +95,6 @@ def set_printoptions(
 
 
 __all__ = [
-    "compile", "get_default_dtype", "get_num_threads", "set_default_device", "set_default_dtype",
+    "compile", "get_default_dtype", "get_float32_matmul_precision", "get_num_threads", "set_default_device", "set_default_dtype",
     "set_float32_matmul_precision", "set_num_threads", "set_printoptions",
 ]  # fmt: skip

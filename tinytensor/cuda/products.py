@@ -1,10 +1,13 @@
-"""Products of matrices that a CUDA graph can record.
+"""Products of matrices that a CUDA graph can record, in the precision that is permitted.
 
 CuPy's own refuse to run on a stream that is captured (cupy/cupy, issue 6290), though cuBLAS can. So while a graph is recorded
 cuBLAS is asked here, for what CuPy would ask it: the same function of the same library by the same handle, so the same bits.
 
 cuBLAS counts columns first: what is C = A B to us is Cᵀ = Bᵀ Aᵀ to it, and our rows are its columns. So the operands change
 places, and none is copied that is contiguous itself or transposed.
+
+TF32 is a mode of cuBLAS's handle, of which each thread has one: it holds for single products, stacks of them and those that
+are recorded, where CuPy's own switch (CUPY_TF32) holds for single ones alone.
 """
 
 from __future__ import annotations
@@ -12,15 +15,18 @@ from __future__ import annotations
 import ctypes
 import functools
 import math
+import threading
 from typing import Any
 
 import numpy as np
 
-from tinytensor.backend import Array, cupy
+from tinytensor.backend import Array, array_module, cupy
 from tinytensor.cuda.streams import is_recording
+from tinytensor.settings import get_float32_matmul_precision
 
 REAL = {"float32": 0, "float64": 1, "float16": 2}  # cudaDataType_t
 COMPUTE = {"float32": 68, "float64": 70, "float16": 68}  # cublasComputeType_t
+MODES = {"highest": 0, "high": 3, "medium": 3}  # cublasMath_t: default, and TF32 for float32
 TENSOR_OP, DEFAULT = 99, -1  # cublasGemmAlgo_t; CuPy takes the one for a single product and the other for a stack
 NUMBERS = {68: (ctypes.c_float(1), ctypes.c_float(0)), 70: (ctypes.c_double(1), ctypes.c_double(0))}
 
@@ -32,8 +38,17 @@ STACKED = (*OPERAND, ctypes.c_longlong)
 GEMMS = (*HEAD, *STACKED, *STACKED, ctypes.c_void_p, *STACKED, *(ctypes.c_int,) * 3)
 
 
+class _Thread(threading.local):
+    def __init__(self) -> None:
+        self.precision: dict[int, str] = {}  # of its handles, where it was set
+
+
+_thread = _Thread()
+
+
 def matmul(a: Array, b: Array, out: Array | None = None) -> Array:
     """a @ b, in out if it is given."""
+    permit(array_module(a))
     if not is_recording():
         return a @ b if out is None else np.matmul(a, b, out=out)
     if a.ndim == 1:
@@ -50,6 +65,14 @@ def matmul(a: Array, b: Array, out: Array | None = None) -> Array:
         f"matmul: {a.dtype}{list(a.shape)} @ {b.dtype}{list(b.shape)} cannot be recorded in a CUDA graph:"
         " give floats of one dtype with the same leading dimensions"
     )
+
+
+def permit(xp: Any) -> None:
+    """Let the products of this thread, on the device that is current, be as rough as was said."""
+    precision, handle = get_float32_matmul_precision(), xp.cuda.device.get_cublas_handle()
+    if _thread.precision.get(handle, "highest") != precision:
+        xp.cuda.cublas.setMathMode(handle, MODES[precision])
+        _thread.precision[handle] = precision
 
 
 def multiply(a: Array, b: Array, y: Array) -> None:
