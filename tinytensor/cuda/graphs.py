@@ -141,9 +141,9 @@ REFUSED = {  # words of CuPy's refusals, and what was asked for
 
 def refusal(message: str, at: TracebackType | None) -> str:
     """CuPy's refusal to go on with a capture, with what was done and the line that did it."""
-    libraries = tuple(str(Path(module.__file__ or "").parent) for module in (tinytensor, backend.cupy()))
-    frames = [frame for frame in traceback.extract_tb(at) if frame.line]  # CuPy's inner ones have no source here
-    outside = [frame for frame in frames if not frame.filename.startswith(libraries)] or frames
+    engine, cupy = (str(Path(module.__file__ or "").parent) for module in (tinytensor, backend.cupy()))
+    frames = [f for f in traceback.extract_tb(at) if f.line and not f.filename.startswith(cupy)]
+    outside = [f for f in frames if not f.filename.startswith(engine)] or frames
     done = next(done for word, done in REFUSED.items() if word in message)
     last = outside[-1]
     within = "" if last is frames[-1] else f", in {Path(frames[-1].filename).name}:{frames[-1].lineno},"
