@@ -17,7 +17,7 @@ from gpt.config import RECIPES, TYPES, TrainConfig, check, flag
 from gpt.errors import UserError
 from tinytensor import backend
 
-RESUMABLE = ("steps", "eval_every", "threads")  # what may change when a run goes on
+RESUMABLE = ("steps", "eval_every", "cuda_graph", "threads")  # what may change when a run goes on
 
 
 def command(name: str) -> Callable[[Callable[[list[str]], int]], Callable[..., int]]:

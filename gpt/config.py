@@ -123,6 +123,9 @@ class TrainConfig(GPTConfig):
     )
     dtype: str = machine("float32", "precision of all numbers", one_of("float32", "float64"))
     device: str = machine("cpu", "where the arrays live", one_of("cpu", "cuda"))
+    cuda_graph: bool = machine(
+        False, "record an update as a CUDA graph, one launch from then on; same numbers, --device cuda alone", ANY
+    )
     threads: int = machine(
         0, "threads that share a batch; they decide the order of sums, so the last bits", COUNT,
         shown="the usable cores",
@@ -135,6 +138,10 @@ class TrainConfig(GPTConfig):
                 f"--threads {self.threads} cannot share --batch-size {self.batch_size}: "
                 f"use at most as many threads as the batch has windows"
             )
+        if self.cuda_graph and self.device == "cpu":
+            raise UserError("--cuda-graph records what a GPU does: take --device cuda, or leave it out")
+        if self.cuda_graph and self.threads > 1:
+            raise UserError(f"--cuda-graph records one thread, not --threads {self.threads}; leave that out")
 
 
 def check(each: dataclasses.Field[Any], value: object) -> None:
@@ -153,14 +160,17 @@ def flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
+NEWER = {"cuda_graph"}  # what runs made by older versions do not have: the default is what they did
+
+
 def from_dict(values: object, source: str) -> TrainConfig:
     """The configuration that `dataclasses.asdict` gave; `source` names it in errors."""
     names = {each.name for each in dataclasses.fields(TrainConfig)}
-    if not isinstance(values, dict) or set(values) != names:
-        found = set(values) if isinstance(values, dict) else set()
+    found = set(values) if isinstance(values, dict) else set()
+    if not isinstance(values, dict) or found | NEWER != names:
         raise UserError(
             f"{source} is not a run's configuration: "
-            f"missing {sorted(names - found)}, unexpected {sorted(found - names)}"
+            f"missing {sorted(names - found - NEWER)}, unexpected {sorted(found - names)}"
         )
     try:
         return TrainConfig(**values)

@@ -91,8 +91,11 @@ class Shards:
         parts += [job.result() for job in jobs]
         return [parts[i % threads][i // threads] for i in range(len(items))]
 
-    def gradient(self, batches: Sequence[Batch], step: int) -> Tensor:
-        """Return the batches' mean loss, and leave its gradient in the model's parameters."""
+    def gradient(self, batches: Sequence[Batch], step: int | None) -> Tensor:
+        """Return the batches' mean loss, and leave its gradient in the model's parameters.
+
+        Dropout draws the numbers of that step; for None those that follow (see `seed`).
+        """
         for twins in self.parameters[1:]:
             share(self.parameters[0], twins)
         losses = self.map(lambda shard: self._shard(shard, batches, step), range(len(self.models)))
@@ -110,14 +113,19 @@ class Shards:
 
         self.map(add, range(0, total.size if others else 0, BLOCK))
 
-    def _shard(self, shard: int, batches: Sequence[Batch], step: int) -> Tensor:
+    def seed(self, step: int, shard: int = 0) -> None:
+        """Let this thread draw the numbers of that step and shard, for dropout."""
+        if self.config.dropout:
+            manual_seed(seed_of(self.config.seed, step, 0, shard))
+
+    def _shard(self, shard: int, batches: Sequence[Batch], step: int | None) -> Tensor:
         """One thread's part of every batch, weighted by its share of the tokens."""
         model = self.models[shard]
         losses: list[Tensor] = []
         for parameter in self.parameters[shard]:
             parameter.grad = None
-        if self.config.dropout:
-            manual_seed(seed_of(self.config.seed, step, 0, shard))
+        if step is not None:
+            self.seed(step, shard)
         for ids, targets in batches:
             x, y = (wrap(np.array_split(part, len(self.models))[shard]) for part in (ids, targets))  # (B / threads, T)
             _, loss = model(x.to(self.config.device), y.to(self.config.device))

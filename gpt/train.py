@@ -29,7 +29,7 @@ from gpt.parallel import Shards, usable_cores
 from gpt.profiling import profiled
 from gpt.progress import Progress
 from gpt.run import Run, begin, finish
-from gpt.step import Update
+from gpt.step import make_update
 from tinytensor.backend import keep_freed_memory
 
 # What a run that was killed before its first checkpoint leaves: the next one may begin in its place.
@@ -47,7 +47,7 @@ def train(run: Run, quiet: bool) -> int | None:
         Metrics(run.folder, run.step) as metrics,
         Progress(config, run.step, run.baselines, quiet) as progress,
     ):
-        update = Update(shards, run.optimizer)
+        update = make_update(shards, run.optimizer)
         while run.step < config.steps and interrupt.signal is None:
             started = time.perf_counter()
             batches = [

@@ -1166,7 +1166,10 @@ TENSOR = {
     **dict.fromkeys(["float", "double", "half", "int", "long", "bool"], Row(unary)),
     **dict.fromkeys(["clone", "detach", "cpu", "tolist", "numpy"], leaf),
     **dict.fromkeys(["Tensor.data", "Tensor.grad"], leaf),
-    **dict.fromkeys([f"Tensor.__{n}__" for n in ("len", "iter", "array", "deepcopy")], leaf),
+    **dict.fromkeys([f"Tensor.__{n}__" for n in ("len", "iter", "array", "deepcopy", "dlpack_device")], leaf),
+    "torch.from_dlpack": lambda d: d.called(
+        d.x(leaf=None), **d.of({}, {"copy": True}, {"copy": False}, {"device": "cpu"})
+    ),
     "Tensor.__repr__": printed,
     **dict.fromkeys(["item", *(f"Tensor.__{n}__" for n in ("bool", "float", "int"))], one),
     "retain_grad": lambda d: d.called(d.x(dtypes=FLOATS, leaf=None, grad=d.rarely() is False)),

@@ -39,11 +39,13 @@ EXEMPT = {
     **dict.fromkeys(["torch.seed", "torch.get_rng_state", "torch.set_rng_state"], "test_random, test_settings"),
     **dict.fromkeys([f"torch.{n}" for n in SETTINGS], "change no result: test_settings"),
     "torch.autocast": "switches itself off without a GPU: test_settings",
+    "torch.OutOfMemoryError": "a type: test_backend",
     "nn.ParameterList": "test_layers",
     "Tensor.pin_memory": "the Tensor itself, where PyTorch needs a GPU: test_tensor",
     "Tensor.array": "tinytensor's own: the array behind a Tensor",
     "Tensor.grad_fn": "a node of the tape: test_tape",
     "Tensor.cuda": "needs a GPU",
+    "Tensor.__dlpack__": "a capsule: test_dlpack",
     "Tensor.__hash__": "identity: test_tensor",
     "Tensor.__getattr__": "the edge of the subset: test_outside",
 }

@@ -51,7 +51,9 @@ from tinytensor.subset import outside as _outside
 if TYPE_CHECKING:
     from tinytensor import accelerator, amp, autograd, backends, cuda, distributed, nn, optim, profiler, serialization, utils
     from tinytensor.amp import autocast
+    from tinytensor.cuda import OutOfMemoryError
     from tinytensor.serialization import load, save
+    from tinytensor.utils.dlpack import from_dlpack
 # isort: on
 # fmt: on
 
@@ -83,6 +85,7 @@ _rooms = (
     "utils",
 )
 _later = {room: f"tinytensor.{room}" for room in _rooms}
+_later |= {"OutOfMemoryError": "tinytensor.cuda", "from_dlpack": "tinytensor.utils.dlpack"}
 _later |= {"autocast": "tinytensor.amp", "load": "tinytensor.serialization", "save": "tinytensor.serialization"}
 __getattr__ = _outside("tinytensor", _later)
 

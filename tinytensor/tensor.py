@@ -245,6 +245,34 @@ class Tensor:
     def __array__(self, dtype: Any = None, copy: builtins.bool | None = None) -> np.ndarray[Any, Any]:
         return np.array(self.numpy(), dtype, copy=copy)
 
+    def __dlpack__(
+        self,
+        *,
+        stream: int | None = None,
+        max_version: tuple[int, int] | None = None,
+        dl_device: tuple[int, int] | None = None,
+        copy: builtins.bool | None = None,
+    ) -> Any:
+        """A capsule of DLPack's, by which another library takes this memory over without a copy: `from_dlpack(t)`.
+
+        stream: on a GPU, CUDA's number of the one that will read (−1: do not wait for it). BufferError if it requires grad
+        or steps backwards through its memory, which PyTorch does not know.
+        """
+        if self._requires_grad:
+            raise BufferError("Can't export tensors that require gradient, use tensor.detach()")
+        if any(step < 0 for step in self.array.strides):
+            raise BufferError("Can't export tensors with a negative stride, use tensor.clone()")
+        if isinstance(self.array, np.ndarray) and stream == -1:
+            stream = None  # nothing to wait for
+        return self.array.__dlpack__(stream=stream, max_version=max_version, dl_device=dl_device, copy=copy)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        """DLPack's number of the kind of device, 1 for a CPU and 2 for a GPU, and that of the device."""
+        from tinytensor.utils.dlpack import DLDeviceType
+
+        kind, index = self.array.__dlpack_device__()
+        return DLDeviceType(kind), int(index)
+
     def __float__(self) -> float:
         return builtins.float(self._only())
 

@@ -10,7 +10,7 @@ A launch costs the program microseconds, so hundreds of small kernels keep the G
 What is recorded are addresses: inputs are written to where they were, results are found where they were. So a graph has
 memory of its own (`MemPool`), which nobody else is given while it lives. Nothing may be copied to or from the GPU in between,
 and nothing may wait for it, since nothing has been done yet. Numbers of Python's are recorded as they were: what changes from
-one replay to the next has to be a Tensor.
+one replay to the next has to be a Tensor. Random numbers are other ones at every replay: those that would be drawn without.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ class CUDAGraph:
     def __init__(self) -> None:
         self._graph: Any = None
         self._pool: MemPool | None = None
+        self._numbers: Any = None  # the random ones that it draws
         self._allocator: Any = None  # while it is recorded
 
     def capture_begin(self, pool: MemPool | None = None) -> None:
@@ -57,8 +58,12 @@ class CUDAGraph:
         stream = backend.cupy().cuda.get_current_stream()
         if stream == backend.cupy().cuda.Stream.null:
             raise RuntimeError("CUDA graphs must be captured on a non-default stream: with cuda.stream(cuda.Stream()):")
+        from tinytensor.cuda.random import Captured  # kernels for CuPy: not to be read where there is none
+
         self._pool = MemPool() if pool is None else pool
+        self._numbers = Captured(backend.cupy().cuda.runtime.getDevice())
         stream.begin_capture()
+        self._numbers.__enter__()
         self._allocator = backend.cupy().cuda.using_allocator(self._pool.allocate)
         self._allocator.__enter__()
         streams.recording.add(threading.get_ident())
@@ -69,6 +74,7 @@ class CUDAGraph:
             raise RuntimeError("capture_end without capture_begin")
         streams.recording.discard(threading.get_ident())
         self._allocator.__exit__(None, None, None)
+        self._numbers.__exit__(None, None, None)
         self._allocator = None
         self._graph = backend.cupy().cuda.get_current_stream().end_capture()
 
@@ -76,11 +82,12 @@ class CUDAGraph:
         """Do all of it, on the current stream. RuntimeError if nothing was recorded."""
         if self._graph is None:
             raise RuntimeError("Called CUDAGraph.replay without a preceding successful capture.")
+        self._numbers.before_replay()
         self._graph.launch()
 
     def reset(self) -> None:
         """Forget the recorded work; its memory is free again once no Tensor lies there."""
-        self._graph = self._pool = None
+        self._graph = self._pool = self._numbers = None
 
     def pool(self) -> MemPool | None:
         """Its memory, for another graph to share: graph(h, pool=g.pool())."""
@@ -134,9 +141,9 @@ REFUSED = {  # words of CuPy's refusals, and what was asked for
 
 def refusal(message: str, at: TracebackType | None) -> str:
     """CuPy's refusal to go on with a capture, with what was done and the line that did it."""
-    libraries = tuple(str(Path(module.__file__ or "").parent) for module in (tinytensor, backend.cupy()))
-    frames = [frame for frame in traceback.extract_tb(at) if frame.line]  # CuPy's inner ones have no source here
-    outside = [frame for frame in frames if not frame.filename.startswith(libraries)] or frames
+    engine, cupy = (str(Path(module.__file__ or "").parent) for module in (tinytensor, backend.cupy()))
+    frames = [f for f in traceback.extract_tb(at) if f.line and not f.filename.startswith(cupy)]
+    outside = [f for f in frames if not f.filename.startswith(engine)] or frames
     done = next(done for word, done in REFUSED.items() if word in message)
     last = outside[-1]
     within = "" if last is frames[-1] else f", in {Path(frames[-1].filename).name}:{frames[-1].lineno},"

@@ -1,8 +1,8 @@
-"""Data loading, and logging to TensorBoard."""
+"""Data loading, logging to TensorBoard, and tensors of other libraries."""
 
 from tinytensor.subset import outside
 from tinytensor.utils import data
 
 __all__ = ["data"]
 
-__getattr__ = outside("tinytensor.utils")
+__getattr__ = outside("tinytensor.utils", {"dlpack": "tinytensor.utils.dlpack"})

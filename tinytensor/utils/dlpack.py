@@ -1,0 +1,63 @@
+"""torch.utils.dlpack: tensors of other libraries on the memory where they are, and ours for them.
+
+    from_dlpack(x)         x: an array of NumPy's or CuPy's, a Tensor of PyTorch's, whatever has __dlpack__
+    torch.from_dlpack(t)   t: a Tensor of ours, which has it as well
+
+Source: the Python array API standard, "Data interchange mechanisms"; dmlc/dlpack.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Any
+
+import numpy as np
+
+from tinytensor import backend
+from tinytensor.dtypes import from_numpy_dtype
+from tinytensor.subset import outside
+from tinytensor.tensor import Tensor, wrap
+
+
+class DLDeviceType(enum.IntEnum):
+    """DLPack's numbers of the kinds of device there are here."""
+
+    kDLCPU = 1
+    kDLCUDA = 2
+    kDLCUDAHost = 3  # the host's memory, pinned
+    kDLCUDAManaged = 13
+
+
+HOST, GPU = (1, 3), (2, 13)
+
+
+def from_dlpack(ext_tensor: Any, *, device: backend.device | str | None = None, copy: bool | None = None) -> Tensor:
+    """A Tensor on the memory of another library's, without a copy, but for copy=True or a device to move it to.
+
+    TypeError for what has no __dlpack__ (so for a bare capsule), BufferError for what is on neither a CPU nor a GPU,
+    ValueError for copy=False where a copy is needed. Memory that must not be written to stays so.
+    """
+    if not hasattr(ext_tensor, "__dlpack__"):
+        raise TypeError(
+            f"from_dlpack: a {type(ext_tensor).__name__} has no __dlpack__; hand over the tensor or array itself"
+        )
+    kind, _ = ext_tensor.__dlpack_device__()
+    if kind not in HOST + GPU:
+        raise BufferError(f"from_dlpack: memory of DLPack's device type {int(kind)} is outside tinytensor's subset")
+    array = np.from_dlpack(ext_tensor) if kind in HOST else backend.cupy().from_dlpack(ext_tensor)
+    from_numpy_dtype(array.dtype)
+    there = wrap(array)
+    moved = there if device is None else there.to(device)
+    if copy is False and moved is not there:
+        raise ValueError(f"from_dlpack: cannot move from {there.device} to {moved.device} without a copy")
+    return moved.clone() if copy and moved is there else moved
+
+
+def to_dlpack(tensor: Tensor) -> Any:
+    """The older way to hand over a Tensor: a capsule, which can be taken once. Newer libraries take the Tensor itself."""
+    return tensor.__dlpack__()
+
+
+__all__ = ["DLDeviceType", "from_dlpack", "to_dlpack"]
+
+__getattr__ = outside("tinytensor.utils.dlpack")
