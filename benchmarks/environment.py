@@ -31,8 +31,27 @@ def environment() -> dict[str, Any]:
         "torch": installed("torch"),
         "torch_blas": torch_blas(),
         "tinytensor": tinytensor.__version__,
+        "gpu": gpu(),
         "system": f"{platform.system()} {platform.machine()}",
         "commit": commit(),
+    }
+
+
+def gpu() -> dict[str, Any] | None:
+    """The GPU that this process used, the versions of CUDA that driver and runtime have, and CuPy's; None without one."""
+    if "cupy" not in sys.modules:
+        return None
+    cupy = sys.modules["cupy"]
+    runtime = cupy.cuda.runtime
+    try:
+        properties = runtime.getDeviceProperties(runtime.getDevice())
+    except runtime.CUDARuntimeError:
+        return None
+    return {
+        "name": properties["name"].decode(),
+        "driver_cuda": runtime.driverGetVersion(),
+        "runtime_cuda": runtime.runtimeGetVersion(),
+        "cupy": installed("cupy-cuda12x") or cupy.__version__,
     }
 
 
