@@ -22,13 +22,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
+from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from benchmarks import roofline
-from benchmarks.cli import ENGINE, MEDIAN, MIN, SIZE, SPREAD, TO_TORCH, Benchmark, Column, Options, ratio_to
+from benchmarks.cli import ENGINE, MEDIAN, MIN, SIZE, SPREAD, TO_TORCH, Benchmark, Column, Options, parse, ratio_to
 from benchmarks.harness import Case, Results, Row, Size, timed
 from benchmarks.plots import COLOURS, figure, save
 from benchmarks.scaling import along
@@ -44,39 +45,30 @@ GROUP = 20  # calls between two waits for the GPU
 EMULATED = "emulated"  # what the emulator of tests/emulated calls its device
 
 
-def timed_on_gpu(step: Callable[[], object], torch: Any = None, seconds: float = 2.0, warmup: int = 3) -> list[float]:
-    """Milliseconds from the end of one call to the end of the next, by events of CuPy, or of PyTorch."""
-    new, wait, elapsed = _events(torch)
+def timed_on_gpu(step: Callable[[], object], cuda: Any, seconds: float = 2.0, warmup: int = 3) -> list[float]:
+    """Milliseconds from the end of one call to the end of the next, by events of torch.cuda or tinytensor.cuda."""
     for _ in range(warmup):
         step()
     samples: list[float] = []
     end = time.perf_counter() + seconds
     while not samples or time.perf_counter() < end:
-        wait()
-        events = [new() for _ in range(GROUP + 1)]
+        cuda.synchronize()
+        events = [cuda.Event(enable_timing=True) for _ in range(GROUP + 1)]
         events[0].record()
         for event in events[1:]:
             step()
             event.record()
-        wait()
-        samples += [elapsed(before, after) for before, after in pairwise(events)]
+        cuda.synchronize()
+        samples += [before.elapsed_time(after) for before, after in pairwise(events)]
     return samples
-
-
-def _events(torch: Any) -> tuple[Callable[[], Any], Callable[[], None], Callable[[Any, Any], float]]:
-    if torch is not None:
-        return lambda: torch.cuda.Event(enable_timing=True), torch.cuda.synchronize, lambda a, b: a.elapsed_time(b)
-    from tinytensor import backend
-
-    cuda = backend.cupy().cuda
-    return cuda.Event, backend.synchronize, cuda.get_elapsed_time
 
 
 class OnGpu:
     """The module torch for a call's function, whose arrays from NumPy lie on the GPU, each moved once."""
 
     def __init__(self, torch: Any) -> None:
-        self.torch, self.moved = torch, {}
+        self.torch = torch
+        self.moved: dict[int, Any] = {}
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.torch, name)
@@ -154,10 +146,10 @@ def training(case: Case) -> Iterator[Callable[[], object]]:
 def measure(case: Case) -> Results:
     import numpy as np
 
-    torch = __import__("torch") if case.engine == "torch" else None
-
-    def time_it(call: Callable[[], object], seconds: float) -> list[float]:
-        return timed(call, seconds) if case.engine == "cpu" else timed_on_gpu(call, torch, seconds)
+    def time_it(call: Callable[[], object], seconds: float) -> Any:
+        if case.engine == "cpu":
+            return timed(call, seconds)
+        return timed_on_gpu(call, import_module("torch" if case.engine == "torch" else "tinytensor").cuda, seconds)
 
     with training(case) as step:
         found: Results = {"time_step": {"ms": time_it(step, SECONDS["time_step"])}}
@@ -241,21 +233,16 @@ class CpuVsGpu(Benchmark):
         from benchmarks.environment import gpu
         from tinytensor import backend
 
-        self.parse(argv)
+        options = parse(self, argv)
         try:
             backend.cupy()
         except RuntimeError as error:
             raise UserError(str(error)) from None
         where = gpu() or {}
         print(f"gpu: {', '.join(f'{key} {value}' for key, value in where.items())}")
-        if where["name"] == EMULATED and "--json" in argv:
+        if where["name"] == EMULATED and options.json is not None:
             raise UserError("--json: these are times of the emulator, on the host; they say nothing of a GPU")
         return super()._main(argv)
-
-    def parse(self, argv: list[str]) -> Options:
-        from benchmarks.cli import parse
-
-        return parse(self, argv)
 
     def run(self, options: Options, tick: Callable[[Case], None]) -> list[Row]:
         if options.given["quick"]:

@@ -38,21 +38,20 @@ def environment() -> dict[str, Any]:
 
 
 def gpu() -> dict[str, Any] | None:
-    """The GPU that this process used, the versions of CUDA that driver and runtime have, and CuPy's; None without one."""
-    if "cupy" not in sys.modules:
-        return None
-    cupy = sys.modules["cupy"]
-    runtime = cupy.cuda.runtime
-    try:
-        properties = runtime.getDeviceProperties(runtime.getDevice())
-    except runtime.CUDARuntimeError:
-        return None
-    return {
-        "name": properties["name"].decode(),
-        "driver_cuda": runtime.driverGetVersion(),
-        "runtime_cuda": runtime.runtimeGetVersion(),
-        "cupy": installed("cupy-cuda12x") or cupy.__version__,
-    }
+    """The GPU that this process used, the CUDA that its driver and its library have, and CuPy's version; None without one."""
+    if "cupy" in sys.modules:
+        cupy = sys.modules["cupy"]
+        runtime = cupy.cuda.runtime
+        try:
+            name = runtime.getDeviceProperties(runtime.getDevice())["name"].decode()
+        except runtime.CUDARuntimeError:
+            return None
+        versions = {"driver_cuda": runtime.driverGetVersion(), "cuda": runtime.runtimeGetVersion()}
+        return {"name": name, **versions, "cupy": cupy.__version__}
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        return {"name": torch.cuda.get_device_name(), "cuda": torch.version.cuda}
+    return None
 
 
 def processor() -> str:

@@ -33,7 +33,7 @@ from benchmarks.harness import Row, Size
 from gpt.errors import UserError
 
 SIZES = ("4,4,128,64,12", "6,6,384,256,4")  # of docs/speed.md
-WIDTHS = (32, 64, 128, 256, 512, 1024)  # of the plot
+BASE, WIDTHS = Size(4, 4, 128, 64, 12), (32, 64, 128, 256, 512, 1024)  # of the plot
 LAUNCHES = ROOT / "benchmarks" / "results" / "launches.json"
 SCALING = ROOT / "benchmarks" / "results" / "scaling.jsonl"
 ATTENTION = ("attention", "blockwise_attention")
@@ -54,11 +54,11 @@ def flops_of(name: str, arrays: Sequence[Any], static: dict[str, Any]) -> float:
     """Of a forward's products, 2 a multiplication and addition; causal attention needs half of the square."""
     if name in ("linear", "matmul"):
         x, w = arrays[:2]
-        return 2.0 * x.size * (w.shape[0] if name == "linear" else w.shape[-1])
+        return 2.0 * float(x.size * (w.shape[0] if name == "linear" else w.shape[-1]))
     if name in ATTENTION:
         q, k, v = arrays[:3]
-        pairs = q.size // q.shape[-1] * k.shape[-2]
-        return 2.0 * pairs * (q.shape[-1] + v.shape[-1]) / (2 if static.get("causal") else 1)
+        square = float(q.size // q.shape[-1] * k.shape[-2] * (q.shape[-1] + v.shape[-1]))
+        return square if static.get("causal") else 2 * square
     return 0.0
 
 
@@ -68,7 +68,7 @@ def bytes_of(arrays: Iterable[Any], without: Iterable[Any] = ()) -> float:
 
     others = {id(owner(a)) for a in without if hasattr(a, "nbytes")}
     sizes: dict[int, float] = defaultdict(float)
-    whole = {}
+    whole: dict[int, float] = {}
     for a in arrays:
         if hasattr(a, "nbytes"):
             sizes[id(owner(a))] += a.nbytes
@@ -189,8 +189,8 @@ COLUMNS = (
 )
 
 
-def draw(path: Path, base: Size = Size(4, 4, 128, 64, 12), widths: Sequence[int] = WIDTHS) -> None:
-    """A step's time against the model's width: measured on a CPU core, estimated on cards, with and without a graph."""
+def draw(path: Path, base: Size = BASE, widths: Sequence[int] = WIDTHS) -> None:
+    """A step's time against the model's width: measured on a core of a CPU, and the least that cards can need."""
     launches = launches_of(base.layers)["fused"]
     works = {width: work_of(replace(base, width=width)) for width in widths}
     made = plots.figure(8, 5)
@@ -199,19 +199,24 @@ def draw(path: Path, base: Size = Size(4, 4, 128, 64, 12), widths: Sequence[int]
         axes.plot(*zip(*width_ms, strict=True), "o-", color=colour, label=label, linewidth=2)
     for card, colour in zip(CARDS, plots.OTHERS, strict=True):
         work = [work_seconds(card, "float32", *works[width]) or 0.0 for width in widths]
-        for how, style in (("CuPy", "-"), ("graph", ":")):
-            times = [1e3 * max(seconds, launches * LAUNCH[how]) for seconds in work]
-            axes.plot(widths, times, style, color=colour, label=card.name if how == "CuPy" else None)
-    axes.axhline(1e3 * launches * LAUNCH["CuPy"], color="black", linewidth=0.6)
-    axes.annotate(f"{launches} launches through CuPy", (widths[0], 1e3 * launches * LAUNCH["CuPy"]), fontsize=8,
-                  xytext=(0, 3), textcoords="offset points")  # fmt: skip
-    axes.set(xscale="log", yscale="log", xlabel="width", ylabel="milliseconds for a training step",
-             title="lines with points: measured; the others: the least that a card can need (dotted: CUDA graph)")  # fmt: skip
-    axes.title.set_fontsize(9)
+        times = [1e3 * max(seconds, launches * LAUNCH["graph"]) for seconds in work]
+        axes.plot(widths, times, "--", color=colour, label=f"{card.name}, CUDA graph: at least", linewidth=1.5)
+    for how, text in (
+        ("CuPy", "launched through CuPy: no card is faster"),
+        ("graph", "in a CUDA graph: no card is faster"),
+    ):
+        floor = 1e3 * launches * LAUNCH[how]
+        axes.axhline(floor, color="black", linewidth=0.8, linestyle=":")
+        axes.annotate(f"{launches} launches and products, {text}", (widths[0], floor), fontsize=8,
+                      xytext=(0, 3 if how == "CuPy" else -10), textcoords="offset points")  # fmt: skip
+    axes.set(xscale="log", yscale="log", ylabel="milliseconds for a training step",
+             xlabel=f"width ({base.layers} layers, context {base.context}, batch {base.batch}, float32)")  # fmt: skip
+    axes.set_title("Training step: measured on a CPU, estimated from below on GPUs", loc="left", fontsize=10)
     axes.set_xticks(widths, [str(width) for width in widths])
     axes.minorticks_off()
+    axes.yaxis.set_major_formatter("{x:g}")
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize=8)
+    axes.legend(frameon=False, fontsize=8, loc="upper left")
     plots.save(made, path)
 
 
