@@ -8,16 +8,20 @@ from __future__ import annotations
 import json
 import sys
 from importlib import import_module
+from typing import Any
 
 from benchmarks.environment import environment, peak_mib
 from benchmarks.harness import Case
 
 
-def main(argument: str) -> int:
-    case = Case(**json.loads(argument))
+def answer(case: Case) -> dict[str, Any]:
+    """What the case's module measured in this process, its peak of memory, and where that was."""
     results = import_module(f"benchmarks.{case.benchmark}").measure(case)
-    peak = peak_mib()
-    print(json.dumps({"results": results, "peak_mib": peak, "environment": environment()}), flush=True)
+    return {"results": results, "peak_mib": peak_mib(), "environment": environment()}
+
+
+def main(argument: str) -> int:
+    print(json.dumps(answer(Case(**json.loads(argument)))), flush=True)
     return 0
 
 

@@ -1,35 +1,294 @@
-"""The training step on the CPU beside the GPU: what is missing for it, where something is.
+"""The training step and every primitive on the CPU beside a GPU: from which size on does the GPU win?
 
-python -m benchmarks.cpu_vs_gpu
+    python -m benchmarks.cpu_vs_gpu
+    python -m benchmarks.cpu_vs_gpu --quick
+    python -m benchmarks.cpu_vs_gpu --repeats 3 --json benchmarks/results/cpu_vs_gpu.jsonl --plot cpu_vs_gpu.png
+
+cpu    tinytensor on NumPy, with --threads threads
+gpu    the same on CuPy, with the fused kernels of tinytensor.cuda
+torch  PyTorch on the same GPU, where it has CUDA
+
+The first size is where all begin; each other one differs from it in its width or its batch. Primitives run forward and
+backward without the tape, on arrays of the step's sizes, or on as many numbers as an activation of that step has. A GPU is
+timed by CUDA events between calls, read after the last one has ended: calls are launched ahead of it, as in training.
+
+from    the width or batch from which on the GPU is faster, on a straight line between two sizes in logarithms
 """
 
 from __future__ import annotations
 
+import math
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from importlib import import_module
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
 
+from benchmarks import roofline
+from benchmarks.cli import ENGINE, MEDIAN, MIN, SIZE, SPREAD, TO_TORCH, Benchmark, Column, Options, parse, ratio_to
+from benchmarks.harness import Case, Results, Row, Size, timed
+from benchmarks.plots import COLOURS, figure, save
+from benchmarks.scaling import along
+from benchmarks.train_step import tinytensor_step, torch_step
 from gpt.errors import UserError
 
+BASE = Size(4, 4, 128, 64, 12)
+GROWN = {"width": (32, 64, 256, 512, 1024), "batch": (1, 4, 48, 192)}
+SIZES = tuple(map(str, [BASE, *(replace(BASE, **{name: n}) for name, ns in GROWN.items() for n in ns)]))
+QUICK = tuple(str(replace(BASE, width=width)) for width in (128, 32, 512))
+SECONDS = {"time_step": 2.0, "primitive": 0.1}
+GROUP = 20  # calls between two waits for the GPU
+EMULATED = "emulated"  # what the emulator of tests/emulated calls its device
 
-def _main(argv: list[str]) -> int:
-    from gpt.cli import Parser
-    from tinytensor import backend
 
-    Parser("benchmarks.cpu_vs_gpu", __doc__ or "").parse_args(argv)
+def timed_on_gpu(step: Callable[[], object], cuda: Any, seconds: float = 2.0, warmup: int = 3) -> list[float]:
+    """Milliseconds from the end of one call to the end of the next, by events of torch.cuda or tinytensor.cuda."""
+    for _ in range(warmup):
+        step()
+    samples: list[float] = []
+    end = time.perf_counter() + seconds
+    while not samples or time.perf_counter() < end:
+        cuda.synchronize()
+        events = [cuda.Event(enable_timing=True) for _ in range(GROUP + 1)]
+        events[0].record()
+        for event in events[1:]:
+            step()
+            event.record()
+        cuda.synchronize()
+        samples += [before.elapsed_time(after) for before, after in pairwise(events)]
+    return samples
+
+
+class OnGpu:
+    """The module torch for a call's function, whose arrays from NumPy lie on the GPU, each moved once."""
+
+    def __init__(self, torch: Any) -> None:
+        self.torch = torch
+        self.moved: dict[int, Any] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.torch, name)
+
+    def from_numpy(self, array: Any) -> Any:
+        return self.moved.setdefault(id(array), self.torch.from_numpy(array).cuda())
+
+
+def numbers(size: Size) -> int:
+    """n, so that n × n are about as many numbers as an activation has; a multiple of 4."""
+    return 4 * max(2, round(math.sqrt(size.batch * size.context * size.width) / 4))
+
+
+def primitives(case: Case) -> Iterator[tuple[str, Callable[[], object]]]:
+    """Each primitive's name, and a function that runs it forward and backward for the case's engine."""
+    from benchmarks.calls import calls, table
+
+    size = Size.parse(case.size)
+    prepare = {"cpu": _pair, "gpu": _pair_on_gpu, "torch": _pair_of_torch}[case.engine]
+    for name, call in calls(size, numbers(size)).items():
+        yield name, prepare(table()[name], call)
+
+
+def _pair(primitive: Any, call: Any) -> Callable[[], object]:
+    from tinytensor.backend import array_module
+
+    def ones(y: Any) -> Any:
+        return tuple(map(ones, y)) if isinstance(y, tuple) else array_module(y).ones_like(y)
+
+    dy = ones(primitive.forward(*call.arrays, **call.static)[0])
+    return lambda: primitive.backward(dy, *primitive.forward(*call.arrays, **call.static)[1])
+
+
+def _pair_on_gpu(primitive: Any, call: Any) -> Callable[[], object]:
+    from tinytensor.cuda.fused import replacement
+
+    moved = replace(call, arrays=to_gpu(call.arrays), static=to_gpu(call.static))
+    return _pair(replacement(primitive, moved.arrays, moved.static), moved)
+
+
+def to_gpu(x: Any) -> Any:
+    """x, with every array in it on the GPU."""
+    import numpy as np
+
+    from tinytensor.backend import to_device
+
+    if isinstance(x, np.ndarray):
+        return to_device(x, "cuda")
+    if isinstance(x, dict):
+        return {key: to_gpu(value) for key, value in x.items()}
+    return type(x)(map(to_gpu, x)) if isinstance(x, (list, tuple)) else x
+
+
+def _pair_of_torch(primitive: Any, call: Any) -> Callable[[], object]:
+    import torch
+
+    module = OnGpu(torch)
+    xs = [None if a is None else module.from_numpy(a).requires_grad_() for a in call.arrays]
+    wanted = [x for x in xs if x is not None]
+    y = call.torch(module, *xs)
+    dy = [torch.ones_like(part) for part in y] if isinstance(y, tuple) else torch.ones_like(y)
+    return lambda: torch.autograd.grad(call.torch(module, *xs), wanted, dy)
+
+
+@contextmanager
+def training(case: Case) -> Iterator[Callable[[], object]]:
+    """The next step of the engine's training loop."""
+    step, device = {
+        "cpu": (tinytensor_step, "cpu"), "gpu": (tinytensor_step, "cuda"), "torch": (torch_step, "cuda"),
+    }[case.engine]  # fmt: skip
+    with step(Size.parse(case.size), case.threads if case.engine == "cpu" else 1, device) as call:
+        yield call
+
+
+def measure(case: Case) -> Results:
+    import numpy as np
+
+    def time_it(call: Callable[[], object], seconds: float) -> Any:
+        if case.engine == "cpu":
+            return timed(call, seconds)
+        return timed_on_gpu(call, import_module("torch" if case.engine == "torch" else "tinytensor").cuda, seconds)
+
+    with training(case) as step:
+        found: Results = {"time_step": {"ms": time_it(step, SECONDS["time_step"])}}
+    with np.errstate(all="ignore"):
+        for name, call in primitives(case):
+            found[f"time_{name}"] = {"ms": time_it(call, SECONDS["primitive"]), "primitive": name}
+    return found
+
+
+def crossover(points: Sequence[tuple[float, float, float]]) -> float:
+    """Of (size, CPU's time, GPU's time) by size: from where on the GPU wins; 0 if everywhere, inf if not at the largest.
+
+    Between a size where it loses and the next, where it wins: where the line through the logarithms of both ratios is 0.
+    """
+    ratios = [math.log(cpu / gpu) for _, cpu, gpu in points]
+    lost = [i for i, ratio in enumerate(ratios) if ratio <= 0]
+    if not lost:
+        return 0.0
+    last = lost[-1]
+    if last == len(points) - 1:
+        return math.inf
+    share = -ratios[last] / (ratios[last + 1] - ratios[last])
+    a, b = math.log(points[last][0]), math.log(points[last + 1][0])
+    return math.exp(a + share * (b - a))
+
+
+def crossovers(rows: Sequence[Row]) -> list[Row]:
+    """A row for the step and each primitive, against the width and the batch."""
+    found = []
+    for what in dict.fromkeys(row["name"].partition("(")[0] for row in rows):
+        mine = [row for row in rows if row["name"].startswith(what + "(")]
+        for number in GROWN:
+            cpu, gpu = (dict(along(mine, number, engine)) for engine in ("cpu", "gpu"))
+            points = [(n, cpu[n]["median_ms"], gpu[n]["median_ms"]) for n in sorted(cpu.keys() & gpu.keys())]
+            if len(points) > 1:
+                found.append({
+                    "what": what.partition("time_")[2], "number": number, "from": crossover(points), "largest": points[-1][0],
+                    "faster": points[-1][1] / points[-1][2],
+                })  # fmt: skip
+    return found
+
+
+def from_cell(row: Row) -> str:
+    if row["from"] == 0:
+        return "all"
+    return f"> {row['largest']}" if row["from"] == math.inf else f"{row['from']:.0f}"
+
+
+def draw(rows: Sequence[Row], path: Path) -> None:
+    """Above, the step's time against width and batch; below, each primitive's gain at the largest width."""
+    steps = [row for row in rows if row["name"].startswith("cpu_vs_gpu.time_step(")]
+    gains = [row for row in crossovers(rows) if row["number"] == "width" and row["what"] != "step"]
+    gains.sort(key=lambda row: float(row["faster"]))
+    made = figure(9, 4 + 0.17 * len(gains))
+    above, below = made.subfigures(2, 1, height_ratios=(4, 0.17 * len(gains) + 0.5))
+    for axes, number in zip(above.subplots(1, len(GROWN)), GROWN, strict=True):
+        for engine, colour in (("cpu", COLOURS["matmul"]), ("gpu", COLOURS["tinytensor"]), ("torch", COLOURS["torch"])):
+            points = [(n, row["median_ms"]) for n, row in along(steps, number, engine)]
+            if points:
+                axes.plot(*zip(*points, strict=True), "o-", color=colour, label=engine, markersize=4)
+                axes.set_xticks([n for n, _ in points], [str(n) for n, _ in points])
+        axes.set(xscale="log", yscale="log", xlabel=number, ylabel="milliseconds for a training step")
+        axes.minorticks_off()
+        axes.legend(frameon=False, fontsize=8)
+    axes = below.subplots()
+    for y, row in enumerate(gains):
+        axes.barh(y, row["faster"] - 1, left=1, color=COLOURS["tinytensor" if row["faster"] > 1 else "matmul"])
+    axes.set_yticks(range(len(gains)), [f"{row['what']} (from {from_cell(row)})" for row in gains], fontsize=7)
+    axes.set(xscale="log", xlabel="times as fast on the GPU, at the largest width; in brackets: from which width on")
+    axes.axvline(1, color="black", linewidth=0.8)
+    save(made, path)
+
+
+class CpuVsGpu(Benchmark):
+    """With --quick, without PyTorch where it has no CUDA, and with one line if there is no GPU at all."""
+
+    def add_flags(self, parser: Any) -> None:
+        parser.add_argument("--quick", action="store_true", help=f"three sizes alone: {' '.join(QUICK)}")
+
+    def _main(self, argv: list[str]) -> int:
+        from benchmarks.environment import gpu
+        from tinytensor import backend
+
+        options = parse(self, argv)
+        try:
+            backend.cupy()
+        except RuntimeError as error:
+            raise UserError(str(error)) from None
+        where = gpu() or {}
+        print(f"gpu: {', '.join(f'{key} {value}' for key, value in where.items())}")
+        if where["name"] == EMULATED and options.json is not None:
+            raise UserError("--json: these are times of the emulator, on the host; they say nothing of a GPU")
+        return super()._main(argv)
+
+    def run(self, options: Options, tick: Callable[[Case], None]) -> list[Row]:
+        if options.given["quick"]:
+            options = replace(options, sizes=QUICK)
+        if "torch" in options.engines and not torch_has_cuda():
+            print("torch: left out, since it is not installed or finds no GPU")
+            options = replace(options, engines=tuple(e for e in options.engines if e != "torch"))
+        return super().run(options, tick)
+
+    def tables(self, rows: Sequence[Row]) -> str:
+        lines = [super().tables(rows)]
+        for layers in dict.fromkeys(Size.parse(row["size"]).layers for row in rows):
+            launches = roofline.launches_of(layers)
+            counts = ", ".join(f"{n} with {kind} kernels" for kind, n in launches.items())
+            lines.append(f"launches and products of a step of {layers} layers: {counts}")
+        return "\n\n".join(lines)
+
+
+def torch_has_cuda() -> bool:
     try:
-        backend.cupy()
-    except RuntimeError as error:
-        raise UserError(str(error)) from None
-    print("benchmarks.cpu_vs_gpu: there is a GPU and CuPy, and nothing that is measured on them yet")
-    return 0
+        import torch
+    except ImportError:
+        return False
+    return bool(torch.cuda.is_available())
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """The command: 2, with one line that says what is missing, where there is no GPU."""
-    from gpt.cli import command
+CROSSOVERS = (
+    Column("what", lambda row: row["what"], left=True),
+    Column("against", lambda row: row["number"], left=True),
+    Column("from", from_cell),
+    Column("at the largest", lambda row: f"{row['faster']:.2f} times as fast"),
+)
 
-    return command("benchmarks.cpu_vs_gpu")(_main)(argv)
-
+BENCHMARK = CpuVsGpu(
+    name="cpu_vs_gpu",
+    text=__doc__,
+    engines=("cpu", "gpu", "torch"),
+    threads=(2,),
+    sizes=SIZES,
+    check_size=Size.parse,
+    repeats=1,
+    columns=(SIZE, ENGINE, MEDIAN, MIN, SPREAD, ratio_to("cpu"), TO_TORCH),
+    draw=draw,
+    shown=lambda row: row["name"].startswith("cpu_vs_gpu.time_step("),
+    more=lambda rows: (crossovers(rows), CROSSOVERS),
+)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(BENCHMARK.main())

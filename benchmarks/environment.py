@@ -31,9 +31,27 @@ def environment() -> dict[str, Any]:
         "torch": installed("torch"),
         "torch_blas": torch_blas(),
         "tinytensor": tinytensor.__version__,
+        "gpu": gpu(),
         "system": f"{platform.system()} {platform.machine()}",
         "commit": commit(),
     }
+
+
+def gpu() -> dict[str, Any] | None:
+    """The GPU that this process used, the CUDA that its driver and its library have, and CuPy's version; None without one."""
+    if "cupy" in sys.modules:
+        cupy = sys.modules["cupy"]
+        runtime = cupy.cuda.runtime
+        try:
+            name = runtime.getDeviceProperties(runtime.getDevice())["name"].decode()
+        except runtime.CUDARuntimeError:
+            return None
+        versions = {"driver_cuda": runtime.driverGetVersion(), "cuda": runtime.runtimeGetVersion()}
+        return {"name": name, **versions, "cupy": cupy.__version__}
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        return {"name": torch.cuda.get_device_name(), "cuda": torch.version.cuda}
+    return None
 
 
 def processor() -> str:

@@ -10,9 +10,10 @@ from benchmarks.harness import Row
 from gpt.errors import UserError
 
 
-def key(row: Row) -> tuple[str, str, str]:
-    """What a row replaces: the same measurement of the same commit on the same kind of CPU."""
-    return row["name"], str(row["environment"]["commit"]), row["environment"]["cpu"]
+def key(row: Row) -> tuple[str, str, str, str]:
+    """What a row replaces: the same measurement of the same commit on the same kind of CPU, and of GPU."""
+    where = row["environment"]
+    return row["name"], str(where["commit"]), where["cpu"], str((where.get("gpu") or {}).get("name"))
 
 
 def read(path: Path) -> list[Row]:

@@ -22,13 +22,14 @@ from benchmarks.plots import bars
 VOCABULARY = 65  # tiny Shakespeare's
 
 
-def config_of(size: Size, threads: int) -> Any:
+def config_of(size: Size, threads: int, device: str = "cpu") -> Any:
     """The size as gpt.train's configuration: learned positions, GELU by tanh, biases, a head of its own."""
     from gpt.config import TrainConfig
 
     return TrainConfig(
         vocab_size=VOCABULARY, layers=size.layers, heads=size.heads, width=size.width, context=size.context,
         batch_size=size.batch, positions="learned", gelu="tanh", threads=threads,
+        device=device,
     )  # fmt: skip
 
 
@@ -39,7 +40,7 @@ def random_ids() -> Any:
 
 
 @contextmanager
-def tinytensor_step(size: Size, threads: int) -> Iterator[Callable[[], object]]:
+def tinytensor_step(size: Size, threads: int, device: str = "cpu") -> Iterator[Callable[[], object]]:
     """The loop of gpt.train."""
     from gpt.model import build
     from gpt.optimizer import make_optimizer
@@ -47,8 +48,8 @@ def tinytensor_step(size: Size, threads: int) -> Iterator[Callable[[], object]]:
     from tinytensor.backend import keep_freed_memory
 
     keep_freed_memory()
-    config, ids = config_of(size, threads), random_ids()
-    model = build(config)
+    config, ids = config_of(size, threads, device), random_ids()
+    model = build(config).to(device)
     optimizer = make_optimizer(model, config)
     with Shards(model, config, optimizer) as shards:
         yield steps_of(shards, optimizer, ids)
@@ -57,23 +58,20 @@ def tinytensor_step(size: Size, threads: int) -> Iterator[Callable[[], object]]:
 def steps_of(shards: Any, optimizer: Any, ids: Any) -> Callable[[], object]:
     """A function that makes the next step of gpt.train's loop, and gives its loss."""
     from gpt import data
-    from tinytensor import nn
+    from gpt.step import Update
 
-    config, model = shards.config, shards.models[0]
+    update, rate = Update(shards, optimizer), optimizer.param_groups[0]["lr"]
     steps = iter(range(10**9))
 
     def step() -> object:
         n = next(steps)
-        loss = shards.gradient([data.batch(ids, config, n)], n)
-        nn.utils.clip_grad_norm_(model.parameters(), config.grad_clip).item()
-        optimizer.step()
-        return loss
+        return update([data.batch(ids, shards.config, n)], n, rate)[0]
 
     return step
 
 
 @contextmanager
-def torch_step(size: Size, threads: int) -> Iterator[Callable[[], object]]:
+def torch_step(size: Size, threads: int, device: str = "cpu") -> Iterator[Callable[[], object]]:
     """The loop of reference_torch.train: scaled_dot_product_attention, fused AdamW."""
     import torch
     from gpt import data
@@ -82,12 +80,12 @@ def torch_step(size: Size, threads: int) -> Iterator[Callable[[], object]]:
 
     torch.set_num_threads(threads)
     config, ids = config_of(size, threads), random_ids()
-    model = build(config)
+    model = build(config).to(device)
     optimizer = make_optimizer(model, config)
     steps = iter(range(10**9))
 
     def step() -> float:
-        x, y = map(torch.from_numpy, data.batch(ids, config, next(steps)))
+        x, y = (torch.from_numpy(part).to(device) for part in data.batch(ids, config, next(steps)))
         optimizer.zero_grad()
         _, loss = model(x, y)
         assert loss is not None

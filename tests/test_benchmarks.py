@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,7 @@ import pytest
 from benchmarks import (
     __main__,
     calls,
+    cards,
     cli,
     cpu_vs_gpu,
     environment,
@@ -28,6 +31,7 @@ from benchmarks import (
     overhead,
     plots,
     results,
+    roofline,
     scaling,
     time_to_loss,
     train_step,
@@ -42,7 +46,7 @@ SMALL, FIELDS = (
     "1,2,8,4,2",
     {"benchmark", "size", "engine", "threads", "dtype", "median_ms", "min_ms", "ratio_to_torch"},
 )
-ALL = [train_step, ladder, generate, memory, ops, overhead, scaling, time_to_loss]
+ALL = [train_step, ladder, generate, memory, ops, overhead, scaling, time_to_loss, cpu_vs_gpu]
 
 
 @pytest.fixture
@@ -255,7 +259,7 @@ def test_without_a_gpu_one_line_says_what_is_missing(
         raise RuntimeError("device 'cuda' needs CuPy")
 
     monkeypatch.setattr(backend, "cupy", missing)
-    assert cpu_vs_gpu.main([]) == 2
+    assert cpu_vs_gpu.BENCHMARK.main([]) == 2
     assert capsys.readouterr().err == "benchmarks.cpu_vs_gpu: device 'cuda' needs CuPy\n"
 
 
@@ -268,8 +272,9 @@ def test_rows_replace_the_same_measurement_of_the_same_commit_alone(tmp_path: Pa
     results.merge(file, first)
     results.merge(file, [{**first[0], "median_ms": 5.0}])
     other = {**first[0], "environment": {**first[0]["environment"], "commit": "def"}}
-    results.merge(file, [other])
-    assert results.read(file) == [{**first[0], "median_ms": 5.0}, first[1], other]
+    on_gpu = {**first[0], "environment": {**first[0]["environment"], "gpu": {"name": "T4"}}}
+    results.merge(file, [other, on_gpu])
+    assert results.read(file) == [{**first[0], "median_ms": 5.0}, first[1], other, on_gpu]
 
 
 @pytest.mark.parametrize("line", ["{", "[]", '{"name": "x"}'])
@@ -481,6 +486,173 @@ def test_the_pairs_are_as_they_were_after_a_step_was_recorded() -> None:
     before = {name: (p.forward, p.backward) for name, p in calls.table().items()}
     assert ops.recorded_step(Size.parse(SMALL), steps=1)["attention"][0] == 1
     assert {name: (p.forward, p.backward) for name, p in calls.table().items()} == before
+
+
+# ------------------------------------------------------------------------------------------------- the CPU and a GPU
+
+
+@pytest.mark.parametrize(
+    ("cpu", "gpu", "expected"),
+    [
+        ([1, 4, 16], [2, 2, 2], 2.0),  # ratios ½, 2, 8 at 1, 4, 16: equal half-way between 1 and 4
+        ([1, 1, 1], [8, 2, 0.5], 8.0),
+        ([4, 1, 4], [2, 2, 1], 4 ** (1 + 1 / 3)),  # wins, loses, wins: what counts is from where on it goes on winning
+        ([2, 2, 2], [1, 1, 1], 0.0),
+        ([2, 2, 1], [1, 1, 1], math.inf),  # as fast is not faster
+        ([1, 1, 1], [2, 2, 2], math.inf),
+    ],
+)
+def test_where_the_gpu_begins_to_win(cpu: list[float], gpu: list[float], expected: float) -> None:
+    assert cpu_vs_gpu.crossover(list(zip([1, 4, 16], cpu, gpu, strict=True))) == pytest.approx(expected)
+
+
+def gpu_rows(sizes: Sequence[Size]) -> list[Row]:
+    """Rows of the step and of GELU: the CPU's time grows with the width, the GPU's is 3 ms."""
+    rows = []
+    for size in sizes:
+        cases = [Case("cpu_vs_gpu", str(size), engine, 2) for engine in ("cpu", "gpu")]
+        for what, factor in (("time_step", 0.1), ("time_gelu", 0.001)):
+            answers = [answer([factor * size.width], what=what), answer([3.0], what=what)]
+            rows += harness.summarize(cases, [answers])
+    return rows
+
+
+def test_crossovers_are_found_along_one_number_and_drawn(tmp_path: Path) -> None:
+    base = Size(4, 4, 128, 64, 12)
+    sizes = [base, *(replace(base, width=width) for width in (8, 16, 32)), replace(base, batch=24)]
+    found = {(row["what"], row["number"]): row for row in cpu_vs_gpu.crossovers(gpu_rows(sizes))}
+    assert found["step", "width"]["from"] == pytest.approx(30)
+    assert found["step", "width"]["faster"] == pytest.approx(12.8 / 3)
+    assert [cpu_vs_gpu.from_cell(found[key]) for key in (("step", "width"), ("step", "batch"), ("gelu", "width"))] == [
+        "30", "all", "> 128",
+    ]  # fmt: skip
+    cpu_vs_gpu.draw(gpu_rows(sizes), tmp_path / "plot.svg")
+    assert "gelu (from &gt; 128)" in (tmp_path / "plot.svg").read_text("utf-8")
+    table = cpu_vs_gpu.BENCHMARK.tables(gpu_rows(sizes))
+    assert "gelu  width    > 128  0.04 times as fast" in table
+    assert "launches and products of a step of 4 layers" in table
+
+
+def test_a_gpu_is_timed_between_the_ends_of_calls() -> None:
+    clock = [0.0]
+
+    class Event:
+        def __init__(self, enable_timing: bool) -> None:
+            assert enable_timing
+
+        def record(self) -> None:
+            self.at = clock[0]
+
+        def elapsed_time(self, end: Event) -> float:
+            assert waited[-1] >= end.at, "read before the GPU had come so far"
+            return end.at - self.at
+
+    def step() -> None:
+        clock[0] += 5.0
+
+    waited: list[float] = []
+    cuda = SimpleNamespace(Event=Event, synchronize=lambda: waited.append(clock[0]))
+    samples = cpu_vs_gpu.timed_on_gpu(step, cuda, seconds=0.0, warmup=3)
+    assert samples == [5.0] * cpu_vs_gpu.GROUP
+    assert waited == [15.0, 15.0 + 5.0 * cpu_vs_gpu.GROUP]
+
+
+@pytest.mark.usefixtures("_one_call", "one_torch_thread")
+def test_the_cpu_of_a_comparison(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cpu_vs_gpu, "timed", lambda call, seconds: [call() and 1.0])
+    found = cpu_vs_gpu.measure(Case("cpu_vs_gpu", SMALL, "cpu", 1))
+    assert found.keys() == {"time_step", *(f"time_{name}" for name in calls.table())}
+    assert cpu_vs_gpu.numbers(Size(4, 4, 128, 64, 12)) == 312  # 312² is about 12 · 64 · 128
+
+
+def test_a_comparison_on_a_gpu(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    ran: list[tuple[str, str]] = []
+
+    def compare(cases: Sequence[Case], repeats: int, tick: Callable[[Case], None]) -> list[Row]:
+        ran.extend((case.size, case.engine) for case in cases)
+        return harness.summarize(cases, [[answer([1.0]) for _ in cases]])
+
+    monkeypatch.setattr(cli, "compare", compare)
+    monkeypatch.setattr(backend, "cupy", lambda: None)
+    monkeypatch.setattr(environment, "gpu", lambda: {"name": "T4", "cupy": "14"})
+    assert cpu_vs_gpu.BENCHMARK.main(["--quick"]) == 0
+    assert ran == [(size, engine) for size in cpu_vs_gpu.QUICK for engine in ("cpu", "gpu")]
+    out = capsys.readouterr().out
+    assert "gpu: name T4, cupy 14\n" in out
+    assert "torch: left out" in out
+    monkeypatch.setattr(environment, "gpu", lambda: {"name": cpu_vs_gpu.EMULATED})
+    assert cpu_vs_gpu.BENCHMARK.main(["--json=rows.jsonl"]) == 2
+    assert "they say nothing of a GPU" in capsys.readouterr().err
+
+
+# ------------------------------------------------------------------------------------------------------- roofline
+
+
+@pytest.mark.parametrize("text", ["2,2,8,4,3", "1,4,16,128,2"])  # attention whole, and in blocks
+def test_the_roofline_counts_the_products_of_a_step(text: str) -> None:
+    size = Size.parse(text)
+    L, C, T, B = size.layers, size.width, size.context, size.batch
+    works, optimizer = roofline.work_of(size)
+    flops = {name: sum(w.flops for w in works if w.name == name) for name in {w.name for w in works}}
+    assert flops["linear"] == 3 * 2 * B * T * (L * 12 * C * C + 65 * C)
+    attention = flops.get("attention", 0) + flops.get("blockwise_attention", 0)
+    assert attention == 3.5 * L * 2 * B * T * T * C  # half of the square; forward 1, backward 2.5
+    assert sum(flops.values()) == flops["linear"] + attention
+    parameters = L * (12 * C * C + 13 * C) + 65 * C * 2 + T * C + 2 * C
+    assert optimizer == 40 * parameters
+
+
+def test_the_roofline_counts_bytes_once() -> None:
+    from tinytensor import rand
+    from tinytensor.nn import functional as F
+
+    x = rand(4, 6, 8, requires_grad=True)
+    with roofline.counted() as works:
+        first, second = F.gelu(x, approximate="tanh").split(2)
+        (first.reshape(2, 48) + second.reshape(2, 48)).backward(rand(2, 48))
+    n = 4 * 6 * 8 * 4  # bytes of x
+    assert [(w.name, w.bytes) for w in works if w.bytes] == [
+        ("gelu_tanh", 2 * n),  # x, y; then views
+        ("add", 1.5 * n),
+        ("split", 1.5 * n),  # both gradients are the same dy; dx
+        ("gelu_tanh", 3 * n),  # dy, the derivative, dx
+    ]
+
+
+def test_a_step_takes_the_longer_of_work_and_launches(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    works = [roofline.Work("linear", 2e12, 1e9), roofline.Work("gelu", 0.0, 4e9)]
+    card = cards.card("a card", 1000, "a page", float32=10, float16=100)
+    assert roofline.work_seconds(card, "float32", works, 1e9) == pytest.approx(0.2 + 0.004 + 0.001)
+    assert roofline.work_seconds(card, "float16", works, 1e9) == pytest.approx(0.02 + 0.002 + 0.001)
+    assert roofline.work_seconds(card, "tf32", works, 0.0) is None
+    file = tmp_path / "launches.json"
+    file.write_text('{"plain": {"1": 50, "2": 90}, "fused": {"1": 30, "2": 50}}')
+    assert roofline.launches_of(4, file) == {"plain": 170, "fused": 90}
+    with pytest.raises(UserError, match=r"missing: python tests/cuda/launches.py --emulated --write makes it"):
+        roofline.launches_of(4, tmp_path / "none.json")
+    rows = roofline.estimates(Size.parse(SMALL))
+    assert {row["CuPy_bound"] for row in rows} == {"launches"}
+    assert rows[0]["CuPy_ms"] == pytest.approx(1e3 * rows[0]["launches"] * cards.LAUNCH["CuPy"])
+    monkeypatch.setattr(cards, "LAUNCH", {})
+    monkeypatch.setattr(roofline, "LAUNCH", {"CuPy": 0.0, "graph": 0.0})
+    assert {row["graph_bound"] for row in roofline.estimates(Size.parse(SMALL))} == {"work"}
+
+
+def test_the_roofline_from_the_command_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(roofline.draw, "__defaults__", (Size(1, 2, 8, 4, 2), (8, 16)))
+    assert roofline.main(["--sizes", SMALL, "--plot", str(tmp_path / "plot.png")]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("estimated, not measured")
+    assert "H100 SXM" in out
+    assert "1 layers: launches and products of a step" in out
+    assert (tmp_path / "plot.png").stat().st_size > 1000
+    assert roofline.main(["--plot", "a.gif"]) == 2
+    assert all(card.source.startswith("http") for card in cards.CARDS)
+    lines = roofline.measured(Size(4, 4, 128, 64, 12))
+    assert [label for _, label, _ in lines] == ["CPU, 1 core, tinytensor", "CPU, 1 core, torch"]
+    assert {64, 128, 256, 512} <= {width for width, _ in lines[0][0]}
 
 
 # ------------------------------------------------------------------------------------------------- time to a loss

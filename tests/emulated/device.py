@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import itertools
+import time
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -24,6 +25,7 @@ MEMORY = 40 << 30
 
 _memory: dict[int, Any] = {}
 _handles = itertools.count(1000)
+_recorded: dict[int, float] = {}  # events, by the host's clock
 _modules: dict[int, bytes] = {}
 _functions: dict[int, tuple[bytes, str]] = {}
 _captures: dict[int, list[Callable[[], Any]]] = {}  # what a stream was asked for since its capture began
@@ -119,6 +121,15 @@ def launch_graph(graph: int, stream: int) -> None:
         work()
 
 
+def record(event: int, *_: Any) -> None:
+    _recorded[event] = time.perf_counter()
+
+
+def elapsed(start: int, end: int) -> float:
+    """Milliseconds of the host, which say nothing of a GPU."""
+    return (_recorded[end] - _recorded[start]) * 1e3
+
+
 def properties(device: int = 0) -> dict[str, Any]:
     return {
         "name": b"emulated", "major": COMPUTE[0], "minor": COMPUTE[1], "warpSize": 32, "multiProcessorCount": 108,
@@ -168,8 +179,8 @@ RUNTIME: dict[str, Any] = {
     "streamIsCapturing": lambda stream: int(stream in _captures),
     "graphInstantiate": lambda graph: graph, "graphLaunch": launch_graph, "graphUpload": nothing,
     "graphDestroy": nothing, "graphExecDestroy": lambda graph: nothing(_graphs.pop(graph, None)),
-    "eventCreate": handle, "eventCreateWithFlags": handle, "eventDestroy": nothing, "eventRecord": nothing,
-    "eventQuery": nothing, "eventSynchronize": synchronize, "eventElapsedTime": lambda start, end: 0.0,
+    "eventCreate": handle, "eventCreateWithFlags": handle, "eventDestroy": nothing, "eventRecord": record,
+    "eventQuery": nothing, "eventSynchronize": synchronize, "eventElapsedTime": elapsed,
 }  # fmt: skip
 
 DRIVER: dict[str, Any] = {
