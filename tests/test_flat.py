@@ -231,6 +231,15 @@ def test_the_tape_offers_the_place_and_linear_takes_it(monkeypatch):
     assert offered[-1] == (None, None, None)  # there is a gradient to add to
 
 
+def test_a_second_gradient_is_added_where_the_first_was_left(monkeypatch):
+    layer, x = nn.Linear(3, 3, bias=False), tt.ones(4, 3)
+    flat, kept, written = Flat(list(layer.parameters())), np.add, []
+    monkeypatch.setattr(np, "add", lambda a, b, out=None: written.append(out) or kept(a, b, out))
+    layer(layer(x)).sum().backward()
+    assert written[-1] is flat.gradients[0]
+    assert layer.weight.grad.array is flat.gradients[0]
+
+
 def test_a_model_that_was_moved_has_gradients_of_its_new_kind():
     fused, plain = pair()
     for model, optimizer in (fused, plain):

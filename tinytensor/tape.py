@@ -3,7 +3,8 @@
 Its contract. Each rule answers a failure that was reproduced in well-known engines.
 
 1. The tape writes in place only into arrays that it allocated itself. The first gradient to reach a tensor is
-   borrowed; the second makes a new sum, which the tape owns; later ones are added in place.
+   borrowed; the second makes a new sum, which the tape owns; later ones are added in place. A first one that a
+   backward left in the leaf's own place is no loan.
 2. A leaf owns its `.grad` buffer: it shares memory with nothing (in a `nn.flat.Flat`, with that alone).
 3. A backward may overwrite what its own forward allocated and did not return, and nothing else: never dy, inputs
    or parameters.
@@ -230,12 +231,14 @@ def backward(
         if retain_graph:
             saved = tuple(np.copy(s) if isinstance(s, np.ndarray) else s for s in saved)
         if primitive.wishes:
-            dxs = primitive.backward(dy, *saved, **_granted(primitive.wishes, inputs, gradients, targets))
+            granted = _granted(primitive.wishes, inputs, gradients, targets)
+            dxs = primitive.backward(dy, *saved, **granted)
+            places = granted.get("places", _nowhere)
         else:
-            dxs = primitive.backward(dy, *saved)
+            dxs, places = primitive.backward(dy, *saved), _nowhere
         if len(dxs) != len(inputs):
             raise ValueError(f"the backward of {primitive.name} gave {len(dxs)} gradients for {len(inputs)} inputs")
-        for edge, dx in zip(inputs, dxs):
+        for edge, dx, place in zip(inputs, dxs, places):
             if edge is None or dx is None or (wanted is not None and edge not in wanted):
                 continue
             shape = edge.shape if edge.__class__ is Node else edge.array.shape  # type: ignore[union-attr]
@@ -244,6 +247,8 @@ def backward(
             old = gradients.get(edge)
             if old is None:
                 gradients[edge] = dx
+                if dx is place:  # it lies where the leaf keeps it: what comes is added there
+                    owned.add(edge)
             elif edge in owned:
                 np.add(old, dx, old)
             else:
@@ -256,6 +261,9 @@ def backward(
         else:
             found[leaf] = g if leaf in owned else g.copy()
     return found
+
+
+_nowhere = itertools.repeat(None)
 
 
 def _granted(wishes: set[str], inputs: Iterable[Edge | None], gradients: Any, targets: Any) -> dict[str, Any]:
