@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import sys
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any, TypeAlias
 
@@ -131,6 +132,18 @@ def to_device(x: Array, where: device | str | None) -> Array:
     xp = cupy()
     with xp.cuda.Device(where.index):
         return xp.asarray(x)
+
+
+def made_on(where: device | str | None, make: Callable[[Any], Array]) -> Array:
+    """What make(numpy or cupy) gives, made on that device: nothing has to be copied there. None is the CPU."""
+    if where is None:
+        return make(np)
+    where = where if isinstance(where, device) else device(where)
+    if where.type == "cpu":
+        return make(np)
+    xp = cupy()
+    with xp.cuda.Device(where.index):
+        return make(xp)
 
 
 def product(a: Array, b: Array, out: Array | None = None) -> Array:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tinytensor.backend import Array, as_array, device, is_array, to_device
+from tinytensor.backend import Array, as_array, device, is_array, made_on, to_device
 from tinytensor.dtypes import bool as bool_dtype
 from tinytensor.dtypes import dtype as DType
 from tinytensor.dtypes import (
@@ -117,7 +117,8 @@ def full(
     wanted = number_dtype(fill_value) if dtype is None else to_numpy_dtype(dtype)
     if wanted.kind == "i" and not math.isfinite(fill_value):
         raise RuntimeError(f"full: {fill_value} cannot be converted to {wanted}")
-    return place(np.full(checked(sizes((size,))), fill_value, wanted), device, requires_grad)
+    shape = checked(sizes((size,)))
+    return place(made_on(device, lambda xp: xp.full(shape, fill_value, wanted)), None, requires_grad)
 
 
 @one_by_one
@@ -128,7 +129,8 @@ def zeros(
     requires_grad: builtins.bool = False,
 ) -> Tensor:
     """Zeros, float32 without dtype."""
-    return place(np.zeros(checked(sizes(size)), to_numpy_dtype(dtype)), device, requires_grad)
+    shape, wanted = checked(sizes(size)), to_numpy_dtype(dtype)
+    return place(made_on(device, lambda xp: xp.zeros(shape, wanted)), None, requires_grad)
 
 
 @one_by_one
@@ -139,7 +141,8 @@ def ones(
     requires_grad: builtins.bool = False,
 ) -> Tensor:
     """Ones, float32 without dtype."""
-    return place(np.ones(checked(sizes(size)), to_numpy_dtype(dtype)), device, requires_grad)
+    shape, wanted = checked(sizes(size)), to_numpy_dtype(dtype)
+    return place(made_on(device, lambda xp: xp.ones(shape, wanted)), None, requires_grad)
 
 
 @one_by_one
@@ -178,7 +181,8 @@ def empty_like(input: Tensor, *, dtype: DType | None = None, device: device | st
 def eye(n: int, m: int | None = None, *, dtype: DType | None = None, device: device | str | None = None) -> Tensor:
     """The n × m matrix (n × n without m) with ones on the diagonal."""
     rows, columns = checked((n, n if m is None else m))
-    return place(np.eye(rows, columns, dtype=to_numpy_dtype(dtype)), device, False)
+    wanted = to_numpy_dtype(dtype)
+    return place(made_on(device, lambda xp: xp.eye(rows, columns, dtype=wanted)), None, False)
 
 
 def arange(
@@ -200,6 +204,10 @@ def arange(
     )
     wanted = to_numpy_dtype(dtype, int64 if whole else float32)
     count = math.ceil((last - first) / step)
+    if whole and wanted == np.int64:
+        return place(
+            made_on(device, lambda xp: xp.arange(first, first + count * step, step, wanted)), None, requires_grad
+        )
     return place((first + np.arange(count) * step).astype(wanted), device, requires_grad)
 
 
