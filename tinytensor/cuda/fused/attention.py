@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from tinytensor.backend import Array, array_module
+from tinytensor.backend import Array, array_module, product
 from tinytensor.cuda.fused import replace
 from tinytensor.cuda.fused.split import joined
 from tinytensor.cuda.kernel import NAMES, as_four, empty, launch, strides
@@ -311,11 +311,11 @@ def mask_gradient(
 ) -> Array:  # fmt: skip
     """da, summed to the shape of the mask."""
     q, k, v, dy = (x.astype(log_sum.dtype, copy=False) for x in (q, k, v, dy))
-    a = np.matmul(q * scale, k.swapaxes(-1, -2)) + mask
+    a = product(q * scale, k.swapaxes(-1, -2)) + mask
     if causal:
         a += causal_mask(a.shape[-2], a.shape[-1], a.dtype, array_module(a))
     w = np.exp(a - log_sum)
-    dw = np.matmul(dy, v.swapaxes(-1, -2))
+    dw = product(dy, v.swapaxes(-1, -2))
     if dropout is not None:
         dw *= dropout
     da = w * (dw - (dw * w).sum(-1, keepdims=True))
