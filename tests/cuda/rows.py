@@ -137,10 +137,26 @@ def wrong_wishes() -> str:
     return "; ".join(what for what, holds in checks.items() if not holds)
 
 
+def wrong_places() -> str:
+    """Integers on the host beside floats on the device: one alone could be taken for a pointer."""
+    x, missed = gpu.cupy.ones((1, 3), np.float32), []
+    for name, static in (
+        ("embedding", {"ids": ids(0)}),
+        ("cross_entropy", {"target": ids(0), "ignore_index": 1, "reduction": "sum"}),
+    ):
+        try:
+            replacement(PRIMITIVES[name], [x], static).forward(x, **static)
+        except RuntimeError as error:
+            missed += [] if "one device" in str(error) else [str(error)]
+        else:
+            missed.append(f"{name} takes integers on the host")
+    return "; ".join(missed)
+
+
 def main(names: list[str]) -> int:
     """Compare the cases of these names, or all; 0 if they agree and nothing was left undone."""
     ops.load_all()
-    wrong, calls = [wrong_wishes()], 0
+    wrong, calls = [wrong_wishes(), wrong_places()], 0
     for name in names or CASES:
         pair = replacement(PRIMITIVES[name], CASES[name][0].arrays, CASES[name][0].static)
         assert pair is not PRIMITIVES[name], f"{name} has no fused pair"
