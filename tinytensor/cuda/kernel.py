@@ -1,7 +1,7 @@
 """Kernels written in CUDA's C++, compiled once for every dtype that they are called with.
 
 In a source, T is the dtype of the arrays and A the type to compute and to add up in: double for double, else float.
-Arrays are contiguous, sizes are `long long`: `contiguous` and `size` see to both.
+Arrays are contiguous, sizes are `long long`: `contiguous` and `launch` see to both.
 """
 
 from __future__ import annotations
@@ -98,9 +98,9 @@ def launch_each(source: str, name: str, x: Array, *others: Any) -> None:
     launch(source, name, x.dtype, -(-x.size // THREADS), (x, *others, x.size))
 
 
-def row_threads(n: int) -> int:
-    """How many threads work on a row of n elements: about a quarter, a power of two, at least a warp."""
-    return min(THREADS, max(32, 1 << (n // 4).bit_length()))
+def row_threads(n: int, each: int = 4) -> int:
+    """How many threads work on a row of n elements, for about so many each: a power of two, at least a warp."""
+    return min(THREADS, max(32, 1 << ((n - 1) // each).bit_length()))
 
 
 def placed(place: Array | None, like: Array, shape: tuple[int, ...]) -> Array:
@@ -120,9 +120,14 @@ def contiguous(x: Array) -> Array:
     return x if x.flags.c_contiguous else x.copy(order="C")
 
 
-def integers(x: Array) -> Array:
-    """x, contiguous, and int64 unless it has 4 bytes an element already: what INTEGERS can read."""
-    return contiguous(x if x.dtype.char in "il" and x.itemsize in (4, 8) else x.astype(np.int64))
+def integers(name: str, x: Array) -> Array:
+    """x, contiguous, and int64 unless it has 4 bytes an element already: what INTEGERS can read.
+
+    RuntimeError for an array on the host: CuPy would hand one of a single element to a kernel by its value.
+    """
+    if isinstance(x, np.ndarray):
+        raise RuntimeError(f"{name}: expected all tensors on one device, found cuda and integers on cpu: .to(device)")
+    return contiguous(x if x.dtype.kind == "i" and x.itemsize in (4, 8) else x.astype(np.int64))
 
 
 def wide(x: Array) -> np.dtype[Any]:

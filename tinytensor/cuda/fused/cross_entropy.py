@@ -63,7 +63,7 @@ extern "C" __global__ void cross_entropy_backward(
 
 
 def forward(x: Array, *, target: Array, ignore_index: int, reduction: str) -> Any:
-    x, target = contiguous(x), integers(target)
+    x, target = contiguous(x), integers("cross_entropy", target)
     rows, n = x.shape
     classes = (target, target.itemsize, ignore_index)
     statistics = empty(x, (3, rows), wide(x))

@@ -68,7 +68,7 @@ extern "C" __global__ void embedding_backward_by_row(
 
 
 def forward(w: Array, *, ids: Array) -> Any:
-    w, shape, ids = contiguous(w), (*ids.shape, w.shape[1]), integers(ids)
+    w, shape, ids = contiguous(w), (*ids.shape, w.shape[1]), integers("embedding", ids)
     y = empty(w, shape)
     rows, n = w.shape
     launch(BY_ID, "embedding", w.dtype, ids.size, (w, ids, ids.itemsize, y, rows, n), row_threads(n))
@@ -80,7 +80,7 @@ def backward(dy: Array, ids: Array, rows: int, *, places: tuple[Array | None, ..
     if rows > MOST_ROWS:
         return (by_id(dy, ids, rows, n, places[0]),)
     dw = placed(places[0], dy, (rows, n))
-    width = row_threads(4 * n)
+    width = row_threads(n, 1)
     arguments = (dy, ids, ids.itemsize, dw, ids.size, rows, n, width)
     launch(BY_ROW, "embedding_backward_by_row", dy.dtype, rows * -(-n // width), arguments)
     return (dw,)
