@@ -6,6 +6,7 @@
 
 cpu    tinytensor on NumPy, with --threads threads
 gpu    the same on CuPy, with the fused kernels of tinytensor.cuda
+graph  the step again, replayed as a CUDA graph; no primitives
 torch  PyTorch on the same GPU, where it has CUDA
 
 The first size is where all begin; each other one differs from it in its width or its batch. Primitives run forward and
@@ -31,7 +32,7 @@ from typing import Any
 from benchmarks import roofline
 from benchmarks.cli import ENGINE, MEDIAN, MIN, SIZE, SPREAD, TO_TORCH, Benchmark, Column, Options, parse, ratio_to
 from benchmarks.harness import Case, Results, Row, Size, timed
-from benchmarks.plots import COLOURS, figure, save
+from benchmarks.plots import COLOURS, OTHERS, figure, save
 from benchmarks.scaling import along
 from benchmarks.train_step import tinytensor_step, torch_step
 from gpt.errors import UserError
@@ -42,6 +43,7 @@ SIZES = tuple(map(str, [BASE, *(replace(BASE, **{name: n}) for name, ns in GROWN
 QUICK = tuple(str(replace(BASE, width=width)) for width in (128, 32, 512))
 SECONDS = {"time_step": 2.0, "primitive": 0.1}
 GROUP = 20  # calls between two waits for the GPU
+ENGINE_COLOURS = {"cpu": COLOURS["matmul"], "gpu": COLOURS["tinytensor"], "graph": OTHERS[0], "torch": COLOURS["torch"]}
 EMULATED = "emulated"  # what the emulator of tests/emulated calls its device
 
 
@@ -136,11 +138,15 @@ def _pair_of_torch(primitive: Any, call: Any) -> Callable[[], object]:
 @contextmanager
 def training(case: Case) -> Iterator[Callable[[], object]]:
     """The next step of the engine's training loop."""
-    step, device = {
-        "cpu": (tinytensor_step, "cpu"), "gpu": (tinytensor_step, "cuda"), "torch": (torch_step, "cuda"),
-    }[case.engine]  # fmt: skip
-    with step(Size.parse(case.size), case.threads if case.engine == "cpu" else 1, device) as call:
-        yield call
+    size = Size.parse(case.size)
+    if case.engine == "torch":
+        engine = torch_step(size, 1, "cuda")
+    elif case.engine == "cpu":
+        engine = tinytensor_step(size, case.threads)
+    else:
+        engine = tinytensor_step(size, 1, "cuda", cuda_graph=case.engine == "graph")
+    with engine as step:
+        yield step
 
 
 def measure(case: Case) -> Results:
@@ -153,6 +159,8 @@ def measure(case: Case) -> Results:
 
     with training(case) as step:
         found: Results = {"time_step": {"ms": time_it(step, SECONDS["time_step"])}}
+    if case.engine == "graph":
+        return found
     with np.errstate(all="ignore"):
         for name, call in primitives(case):
             found[f"time_{name}"] = {"ms": time_it(call, SECONDS["primitive"]), "primitive": name}
@@ -206,10 +214,10 @@ def draw(rows: Sequence[Row], path: Path) -> None:
     made = figure(9, 4 + 0.17 * len(gains))
     above, below = made.subfigures(2, 1, height_ratios=(4, 0.17 * len(gains) + 0.5))
     for axes, number in zip(above.subplots(1, len(GROWN)), GROWN, strict=True):
-        for engine, colour in (("cpu", COLOURS["matmul"]), ("gpu", COLOURS["tinytensor"]), ("torch", COLOURS["torch"])):
+        for engine in dict.fromkeys(row["engine"] for row in steps):
             points = [(n, row["median_ms"]) for n, row in along(steps, number, engine)]
             if points:
-                axes.plot(*zip(*points, strict=True), "o-", color=colour, label=engine, markersize=4)
+                axes.plot(*zip(*points, strict=True), "o-", color=ENGINE_COLOURS[engine], label=engine, markersize=4)
                 axes.set_xticks([n for n, _ in points], [str(n) for n, _ in points])
         axes.set(xscale="log", yscale="log", xlabel=number, ylabel="milliseconds for a training step")
         axes.minorticks_off()
@@ -279,7 +287,7 @@ CROSSOVERS = (
 BENCHMARK = CpuVsGpu(
     name="cpu_vs_gpu",
     text=__doc__,
-    engines=("cpu", "gpu", "torch"),
+    engines=("cpu", "gpu", "graph", "torch"),
     threads=(2,),
     sizes=SIZES,
     check_size=Size.parse,

@@ -22,14 +22,14 @@ from benchmarks.plots import bars
 VOCABULARY = 65  # tiny Shakespeare's
 
 
-def config_of(size: Size, threads: int, device: str = "cpu") -> Any:
+def config_of(size: Size, threads: int, device: str = "cpu", cuda_graph: bool = False) -> Any:
     """The size as gpt.train's configuration: learned positions, GELU by tanh, biases, a head of its own."""
     from gpt.config import TrainConfig
 
     return TrainConfig(
         vocab_size=VOCABULARY, layers=size.layers, heads=size.heads, width=size.width, context=size.context,
         batch_size=size.batch, positions="learned", gelu="tanh", threads=threads,
-        device=device,
+        device=device, cuda_graph=cuda_graph,
     )  # fmt: skip
 
 
@@ -40,7 +40,9 @@ def random_ids() -> Any:
 
 
 @contextmanager
-def tinytensor_step(size: Size, threads: int, device: str = "cpu") -> Iterator[Callable[[], object]]:
+def tinytensor_step(
+    size: Size, threads: int, device: str = "cpu", cuda_graph: bool = False
+) -> Iterator[Callable[[], object]]:
     """The loop of gpt.train."""
     from gpt.model import build
     from gpt.optimizer import make_optimizer
@@ -48,7 +50,7 @@ def tinytensor_step(size: Size, threads: int, device: str = "cpu") -> Iterator[C
     from tinytensor.backend import keep_freed_memory
 
     keep_freed_memory()
-    config, ids = config_of(size, threads, device), random_ids()
+    config, ids = config_of(size, threads, device, cuda_graph), random_ids()
     model = build(config).to(device)
     optimizer = make_optimizer(model, config)
     with Shards(model, config, optimizer) as shards:
@@ -58,9 +60,9 @@ def tinytensor_step(size: Size, threads: int, device: str = "cpu") -> Iterator[C
 def steps_of(shards: Any, optimizer: Any, ids: Any) -> Callable[[], object]:
     """A function that makes the next step of gpt.train's loop, and gives its loss."""
     from gpt import data
-    from gpt.step import Update
+    from gpt.step import make_update
 
-    update, rate = Update(shards, optimizer), optimizer.param_groups[0]["lr"]
+    rate, update = optimizer.param_groups[0]["lr"], make_update(shards, optimizer)
     steps = iter(range(10**9))
 
     def step() -> object:

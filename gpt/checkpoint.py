@@ -17,7 +17,7 @@ import math
 import os
 import platform
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -190,16 +190,17 @@ def read_corpus(saved: Checkpoint, run: Path) -> Corpus:
     return corpus
 
 
-def load(run: str | Path) -> tuple[GPT | Bigram, CharTokenizer]:
-    """The model of a run folder, ready to evaluate, and its tokenizer."""
+def load(run: str | Path, device: str | None = None) -> tuple[GPT | Bigram, CharTokenizer]:
+    """The model of a run folder, ready to evaluate, on that device or the run's, and its tokenizer."""
     checkpoint = read(Path(run))
-    return restore_model(checkpoint, Path(run)).eval(), checkpoint.tokenizer
+    return restore_model(checkpoint, Path(run), device).eval(), checkpoint.tokenizer
 
 
-def restore_model(checkpoint: Checkpoint, run: Path) -> GPT | Bigram:
-    """The checkpoint's model on its configuration's device."""
-    check_device(checkpoint.config.device)
-    model = fresh_model(checkpoint.config)
+def restore_model(checkpoint: Checkpoint, run: Path, device: str | None = None) -> GPT | Bigram:
+    """The checkpoint's model on that device, or its configuration's."""
+    device = device or checkpoint.config.device
+    check_device(device)
+    model = fresh_model(replace(checkpoint.config, device=device, cuda_graph=False))
     try:
         model.load_state_dict({name: from_numpy(a) for name, a in checkpoint.weights.items()})
     except RuntimeError as error:  # names that are missing, unexpected or of another shape

@@ -13,11 +13,12 @@ import sys
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, NoReturn
 
-from gpt.config import RECIPES, TYPES, TrainConfig, check, flag
+from gpt.config import DEVICES, RECIPES, TYPES, TrainConfig, check, flag
 from gpt.errors import UserError
 from tinytensor import backend
+from tinytensor.cuda import OutOfMemoryError
 
-RESUMABLE = ("steps", "eval_every", "cuda_graph", "threads")  # what may change when a run goes on
+RESUMABLE = ("steps", "eval_every", "device", "cuda_graph", "threads")  # what may change when a run goes on
 
 
 def command(name: str) -> Callable[[Callable[[list[str]], int]], Callable[..., int]]:
@@ -32,7 +33,7 @@ def command(name: str) -> Callable[[Callable[[list[str]], int]], Callable[..., i
                 return body(list(sys.argv[1:] if argv is None else argv))
             except UserError as error:
                 return fail(name, str(error), 2)
-            except MemoryError as error:
+            except (MemoryError, OutOfMemoryError) as error:
                 sizes = "--batch-size, --context, --width or --layers"
                 return fail(name, f"out of memory; lower {sizes}. {error}", 2)
             except KeyboardInterrupt:
@@ -149,6 +150,11 @@ def resumed_config(saved: TrainConfig, step: int, given: dict[str, Any]) -> Trai
     if config.steps < step:
         raise UserError(f"--steps {config.steps}: the run is at step {step} already; give more")
     return config
+
+
+def add_device_argument(parser: argparse.ArgumentParser) -> None:
+    """A flag for another device than the run was trained on."""
+    parser.add_argument("--device", choices=DEVICES, help="where the arrays live (default: where the run was trained)")
 
 
 def check_device(device: str) -> None:

@@ -36,6 +36,7 @@ NOT_NEGATIVE = Rule("a number of at least 0", lambda x: x >= 0)
 SHARE = Rule("a number of at least 0 and below 1", lambda x: 0 <= x < 1)
 FRACTION = Rule("a number from 0 to 1", lambda x: 0 <= x <= 1)
 ANY = Rule("text", lambda _: True)
+DEVICES = ("cpu", "cuda")
 
 
 def one_of(*choices: str) -> Rule:
@@ -122,7 +123,7 @@ class TrainConfig(GPTConfig):
         160, "evenly spaced windows of the validation split that these take", SIZE, "windows"
     )
     dtype: str = machine("float32", "precision of all numbers", one_of("float32", "float64"))
-    device: str = machine("cpu", "where the arrays live", one_of("cpu", "cuda"))
+    device: str = machine("cpu", "where the arrays live", one_of(*DEVICES))
     cuda_graph: bool = machine(
         False, "record an update as a CUDA graph, one launch from then on; same numbers, --device cuda alone", ANY
     )
@@ -139,7 +140,7 @@ class TrainConfig(GPTConfig):
                 f"use at most as many threads as the batch has windows"
             )
         if self.cuda_graph and self.device == "cpu":
-            raise UserError("--cuda-graph records what a GPU does: take --device cuda, or leave it out")
+            raise UserError("--cuda-graph records what a GPU does: take --device cuda, or --no-cuda-graph")
         if self.cuda_graph and self.threads > 1:
             raise UserError(f"--cuda-graph records one thread, not --threads {self.threads}; leave that out")
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from gpt import baselines, checkpoint, data
-from gpt.cli import Parser, command
+from gpt.cli import Parser, add_device_argument, command
 from gpt.data import Ids
 from gpt.model import GPT, Bigram
 from gpt.parallel import ordered_map, usable_cores
@@ -75,12 +75,13 @@ def main(argv: list[str]) -> int:
         help="another text, whose own last 10 %% is the validation split "
         "(default: the text that the run was trained on)",
     )
+    add_device_argument(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args(argv)
     keep_freed_memory()
 
     saved = checkpoint.read(options.run)
-    model = checkpoint.restore_model(saved, options.run)
+    model = checkpoint.restore_model(saved, options.run, options.device)
     if options.data is None:
         corpus = checkpoint.read_corpus(saved, options.run)
     else:

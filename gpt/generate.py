@@ -18,7 +18,7 @@ import numpy as np
 
 from gpt.cache import Cache
 from gpt.checkpoint import load
-from gpt.cli import Parser, command
+from gpt.cli import Parser, add_device_argument, command
 from gpt.config import COUNT, FRACTION, NOT_NEGATIVE, SEED, SIZE, Rule
 from gpt.decode import Reader
 from gpt.errors import UserError
@@ -150,10 +150,11 @@ def main(argv: list[str]) -> int:
     add("--no-cache", action="store_true",
         help="compute the whole context for each character: many times slower, and once the text is longer, each sees "
         "all of its context, not a half to the whole")  # fmt: skip
+    add_device_argument(parser)
     options = parser.parse_args(argv)
     keep_freed_memory()
 
-    model, tokenizer = load(options.run)
+    model, tokenizer = load(options.run, options.device)
     ids = encode_prompt(tokenizer, options.prompt)
     seed = random.randrange(2**63) if options.seed is None else options.seed
     generator = Generator().manual_seed(seed)

@@ -1,4 +1,4 @@
-"""Whether a model fits into the memory, found out before it is built."""
+"""Whether a model fits into the memory, found out before it is built; and how much it takes on a GPU."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import os
 
 from gpt.config import GPTConfig, TrainConfig
 from gpt.errors import UserError
+from gpt.metrics import Row
+from tinytensor import cuda
 
 
 def parameter_count(config: GPTConfig) -> int:
@@ -35,3 +37,17 @@ def check_memory(config: TrainConfig) -> None:
             f"a model of {count:,} parameters takes {needed / 2**30:,.0f} GiB to train, "
             f"and this computer has {memory / 2**30:,.0f}; lower {sizes}"
         )
+
+
+def add_gpu_memory(row: Row, config: TrainConfig) -> None:
+    """Note how much of the GPU's memory tensors use, and the most until now; nothing on the CPU."""
+    if config.device != "cpu":
+        row["gpu_memory"], row["gpu_memory_peak"] = cuda.memory_allocated(), cuda.max_memory_allocated()
+
+
+def in_words(row: Row) -> str:
+    """The same for people; "" for a row of the CPU's."""
+    if "gpu_memory" not in row:
+        return ""
+    used, peak = (row[key] / 2**20 for key in ("gpu_memory", "gpu_memory_peak"))
+    return f", GPU memory {used:,.0f} MiB (peak {peak:,.0f})"

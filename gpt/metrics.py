@@ -10,7 +10,7 @@ from typing import TypedDict, cast
 from gpt.errors import UserError
 
 
-class Row(TypedDict):
+class Measured(TypedDict):
     """One step. val_loss is None where the step was not evaluated; losses are in nats."""
 
     step: int
@@ -20,6 +20,13 @@ class Row(TypedDict):
     grad_norm: float
     seconds: float
     tokens_per_second: float
+
+
+class Row(Measured, total=False):
+    """One step, with what not every run has: bytes that tensors use on a GPU after the step, and the most until then."""
+
+    gpu_memory: int
+    gpu_memory_peak: int
 
 
 def read(run: Path) -> list[Row]:
@@ -43,8 +50,8 @@ def scan(path: Path) -> Iterator[tuple[Row, int]]:
 def parse(line: str) -> Row:
     """The row that a line spells; ValueError if it spells something else."""
     row = json.loads(line)
-    if not isinstance(row, dict) or row.keys() != Row.__annotations__.keys():
-        raise ValueError(f"it must have the keys {', '.join(Row.__annotations__)}")
+    if not isinstance(row, dict) or not Row.__required_keys__ <= row.keys() <= Row.__annotations__.keys():
+        raise ValueError(f"it must have the keys {', '.join(Measured.__annotations__)}")
     for name, value in row.items():
         if not (isinstance(value, (int, float)) or (name == "val_loss" and value is None)):
             raise ValueError(f"{name} must be a number")

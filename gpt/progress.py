@@ -7,6 +7,7 @@ import time
 
 from gpt.cli import say, silence
 from gpt.config import TrainConfig
+from gpt.memory import in_words
 from gpt.metrics import Row
 
 SECONDS_BETWEEN_LINES = 5.0
@@ -45,7 +46,7 @@ class Progress:
 
     def _text(self, row: Row) -> str:
         speed = row["tokens_per_second"] / 1000
-        return f"loss {row['train_loss']:.3f}{self._val}, {speed:.0f}k tokens/s, {self._beside}"
+        return f"loss {row['train_loss']:.3f}{self._val}, {speed:.0f}k tokens/s{in_words(row)}, {self._beside}"
 
     def _line(self, row: Row) -> None:
         now = time.perf_counter()

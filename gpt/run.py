@@ -93,7 +93,7 @@ def begin(folder: Path, config: TrainConfig, corpus: Corpus, saved: Checkpoint |
     train_ids, validation_ids = data.split(tokenizer.encode(corpus.text), config.context)
     base = baselines.measure(train_ids, validation_ids, tokenizer.vocab_size)
     manual_seed(config.seed)
-    model = checkpoint.restore_model(saved, folder) if saved else checkpoint.fresh_model(config)
+    model = checkpoint.restore_model(saved, folder, config.device) if saved else checkpoint.fresh_model(config)
     optimizer = make_optimizer(model, config)
     run = Run(folder, config, corpus, tokenizer, train_ids, validation_ids, base, model, optimizer)
     if saved:

@@ -23,6 +23,7 @@ from gpt.errors import UserError
 from gpt.evaluate import mean_loss
 from gpt.interrupt import Interrupt
 from gpt.lock import LOCK, locked
+from gpt.memory import add_gpu_memory
 from gpt.metrics import Metrics, Row
 from gpt.optimizer import learning_rate
 from gpt.parallel import Shards, usable_cores
@@ -69,6 +70,7 @@ def train(run: Run, quiet: bool) -> int | None:
                 step=run.step, train_loss=loss, val_loss=val_loss, learning_rate=rate,
                 grad_norm=norm, seconds=run.seconds, tokens_per_second=speed,
             )  # fmt: skip
+            add_gpu_memory(row, config)
             metrics.write(row)
             progress.update(row)
             if val_loss is not None:
@@ -139,11 +141,14 @@ def open_again(folder: Path, given: dict[str, object], quiet: bool) -> Run:
         given["data"] = data.name_of(str(given["data"]))
     config = cli.resumed_config(saved.config, saved.step, given)
     config = dataclasses.replace(config, threads=threads_of(config))
+    cli.check_device(config.device)
     corpus = checkpoint.read_corpus(saved, folder)
     if not quiet and config.steps != saved.config.steps:
         cli.say(f"note: the learning rate's schedule now ends at step {config.steps}")
     if not quiet and config.threads != saved.config.threads:
         cli.say("note: another number of threads sums in another order: the last bits will differ")
+    if not quiet and config.device != saved.config.device:
+        cli.say("note: another device sums in another order: the last bits will differ")
     return begin(folder, config, corpus, saved)
 
 
@@ -173,6 +178,8 @@ def main(argv: list[str]) -> int:
         what = "--out" if out else "--recipe"
         raise UserError(f"{what} and --resume: a resumed run keeps its own; leave {what} out")
     run = open_again(resume, given, quiet) if resume else open_new(out, recipe or "default", given, quiet)
+    if profile and run.config.cuda_graph:
+        raise UserError("--profile: a recorded update has no parts to be timed; take --no-cuda-graph with it")
     with locked(run.folder):
         return work(run, plot, quiet, profile)
 

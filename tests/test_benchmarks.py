@@ -576,7 +576,7 @@ def test_a_comparison_on_a_gpu(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     monkeypatch.setattr(backend, "cupy", lambda: None)
     monkeypatch.setattr(environment, "gpu", lambda: {"name": "T4", "cupy": "14"})
     assert cpu_vs_gpu.BENCHMARK.main(["--quick"]) == 0
-    assert ran == [(size, engine) for size in cpu_vs_gpu.QUICK for engine in ("cpu", "gpu")]
+    assert ran == [(size, engine) for size in cpu_vs_gpu.QUICK for engine in ("cpu", "gpu", "graph")]
     out = capsys.readouterr().out
     assert "gpu: name T4, cupy 14\n" in out
     assert "torch: left out" in out

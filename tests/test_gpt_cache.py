@@ -261,7 +261,7 @@ def test_no_cache_is_a_flag(monkeypatch, capsys):
         yield from ()
 
     monkeypatch.setattr(generate, "sample", witness)
-    monkeypatch.setattr(generate, "load", lambda _: (model, generate.CharTokenizer("abcdefghijk")))
+    monkeypatch.setattr(generate, "load", lambda *_: (model, generate.CharTokenizer("abcdefghijk")))
     for flags in ([], ["--no-cache"]):
         assert generate.main(["run", *flags]) == 0
     assert seen == [True, False]

@@ -70,6 +70,13 @@ def test_a_device_that_is_not_there_says_what_is_missing(monkeypatch, capsys):
     assert error.count("\n") == 1
 
 
+@pytest.mark.parametrize("line", ["--cuda-graph", "--cuda-graph --device cuda --threads 2"])
+def test_a_graph_that_cannot_be_recorded_is_refused(line, capsys):
+    assert train(line.split()) == 2
+    error = capsys.readouterr().err
+    assert "--cuda-graph records" in error and error.count("\n") == 1
+
+
 def test_help_has_every_field_with_its_default_and_unit():
     text = " ".join(make_parser().format_help().split())
     for each in dataclasses.fields(TrainConfig):

@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gpt import checkpoint, metrics
+from gpt import checkpoint, evaluate, generate, metrics
 from gpt.baselines import Baselines
+from gpt.config import NEWER
 from gpt.evaluate import mean_loss
 from gpt.interrupt import Interrupt
 from gpt.lock import locked
@@ -24,6 +25,7 @@ from gpt.plots import plot_loss
 from gpt.progress import Progress
 from gpt.train import main, make_parser
 from tinytensor import tensor
+from tinytensor.cuda import OutOfMemoryError
 from tinytensor.optim import AdamW
 
 TEXT = "It was the best of times, it was the worst of times. " * 40
@@ -455,6 +457,81 @@ def test_out_of_memory_names_the_sizes(text, monkeypatch, capsys):
     monkeypatch.setattr("gpt.checkpoint.build", too_large)
     assert main([*TINY, *text, "--out", "run"]) == 2
     one_line(capsys, "out of memory; lower --batch-size, --context, --width or --layers", "9 TiB")
+
+
+def test_out_of_a_gpus_memory_is_one_line_and_the_checkpoint_survives(text, monkeypatch, capsys):
+    def exhausted():
+        raise OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 has 16.00 GiB.")
+
+    at_step(monkeypatch, 6, exhausted)
+    assert main([*TINY, *text, "--out", "run", "--quiet"]) == 2
+    one_line(capsys, "out of memory; lower --batch-size, --context, --width or --layers", "allocate 20.00 MiB")
+    assert checkpoint.read(Path("run")).step == 4
+
+
+def on_another_machine(run, **changes):
+    """Let the run folder say that it was made elsewhere."""
+    for name in ("config.json", "checkpoint/metadata.json"):
+        content = json.loads(Path(run, name).read_text())
+        config = content.get("config", content)
+        config.update(changes)
+        Path(run, name).write_text(json.dumps(content))
+
+
+def test_a_run_of_a_gpu_goes_on_without_one(text, monkeypatch, capsys):
+    assert main([*TINY, *text, "--out", "run", "--threads=1", "--quiet"]) == 0
+    on_another_machine("run", device="cuda", cuda_graph=True)
+    monkeypatch.setattr("tinytensor.backend.cupy", no_cupy)
+    for line in (["--resume", "run", "--steps=10"], ["--resume", "run", "--steps=10", "--device=cpu"]):
+        assert main(line) == 2
+    error = capsys.readouterr().err.splitlines()
+    assert "--device cuda: no GPU; or take --device cpu" in error[0]
+    assert "--cuda-graph records what a GPU does: take --device cuda, or --no-cuda-graph" in error[1]
+    assert main(["--resume", "run", "--steps=10", "--device=cpu", "--no-cuda-graph", "--no-plot"]) == 0
+    assert "another device sums in another order" in capsys.readouterr().out
+    assert checkpoint.read(Path("run")).config.device == "cpu"
+
+
+def test_a_model_of_a_gpus_is_read_without_one(text, monkeypatch, capsys):
+    assert main([*BIGRAM, *text, "--out", "run", "--quiet"]) == 0
+    on_another_machine("run", device="cuda")
+    monkeypatch.setattr("tinytensor.backend.cupy", no_cupy)
+    for command in (generate.main, evaluate.main):
+        assert command(["run"]) == 2
+        one_line(capsys, "--device cuda: no GPU")
+        assert command(["run", "--device", "cpu"]) == 0
+        capsys.readouterr()
+    assert str(next(checkpoint.load("run", "cpu")[0].parameters()).device) == "cpu"
+
+
+def no_cupy():
+    raise RuntimeError("no GPU")
+
+
+def test_a_run_of_an_older_version_goes_on(text):
+    assert main([*TINY, *text, "--out", "run", "--quiet"]) == 0
+    for name in ("config.json", "checkpoint/metadata.json"):
+        content = json.loads(Path("run", name).read_text())
+        for new in NEWER:
+            del content.get("config", content)[new]
+        Path("run", name).write_text(json.dumps(content))
+    assert main(["--resume", "run", "--steps", "10", "--no-plot", "--quiet"]) == 0
+    assert json.loads(Path("run/config.json").read_text())["cuda_graph"] is False
+
+
+def test_memory_of_a_gpu_is_in_metrics_and_progress(text, monkeypatch, capsys):
+    """The numbers of a GPU that is not there, in a run on the CPU."""
+
+    def add(row, config):
+        row["gpu_memory"], row["gpu_memory_peak"] = 2**21, 3 * 2**20
+
+    with monkeypatch.context() as patch:
+        patch.setattr("gpt.train.add_gpu_memory", add)
+        assert main([*TINY, *text, "--out", "run"]) == 0
+    assert "k tokens/s, GPU memory 2 MiB (peak 3), bigram" in capsys.readouterr().out
+    assert {row["gpu_memory_peak"] for row in metrics.read(Path("run"))} == {3 * 2**20}
+    assert main(["--resume", "run", "--steps", "11", "--quiet"]) == 0  # on a CPU; the plot is of both
+    assert ["gpu_memory" in row for row in metrics.read(Path("run"))] == [True] * 9 + [False] * 2
 
 
 def test_a_reader_that_leaves_is_no_traceback(text, tmp_path):

@@ -20,7 +20,7 @@ from benchmarks import cpu_vs_gpu, harness
 from benchmarks.calls import table
 from benchmarks.child import answer
 
-FLAGS = ["--sizes", "1,2,8,4,2", "1,2,16,4,2", "1,2,8,4,4", "--engines", "cpu", "gpu", "--threads", "1"]
+FLAGS = ["--sizes", "1,2,8,4,2", "1,2,16,4,2", "1,2,8,4,4", "--engines", "cpu", "gpu", "graph", "--threads", "1"]
 
 
 def main() -> int:
@@ -36,7 +36,7 @@ def main() -> int:
             refused = cpu_vs_gpu.BENCHMARK.main([*FLAGS, "--json", str(rows)]) == 2 and not rows.exists()
         done = status == 0 and plot.stat().st_size > 1000 and refused == gpu.EMULATED and not gpu.troubles()
     print(said.getvalue().splitlines()[-1] if done else said.getvalue())
-    print(f"{'measured' if done else 'FAILED'}: a step and {len(table())} primitives, 2 engines, 3 sizes")
+    print(f"{'measured' if done else 'FAILED'}: a step and {len(table())} primitives, 3 engines, 3 sizes")
     return int(not done)
 
 

@@ -37,7 +37,7 @@ SMALL = {
     "warmup": 3,
 }
 CONFIGS = {
-    # "nanogpt": dataclasses.replace(RECIPES["nanogpt"], **SMALL, device="cuda"),
+    "nanogpt": dataclasses.replace(RECIPES["nanogpt"], **SMALL, device="cuda"),
     "default": dataclasses.replace(RECIPES["default"], **SMALL, device="cuda"),
     "dropout, two batches a step": dataclasses.replace(
         RECIPES["default"], **SMALL, device="cuda", dropout=0.2, grad_accumulation=2

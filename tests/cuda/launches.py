@@ -1,8 +1,8 @@
 """How many launches and products a training step makes: python tests/cuda/launches.py --emulated [--write]
 
-Forward, backward, clipping and AdamW of the model that the benchmarks train, with one layer and with two, by the table's own
-pairs and by the fused kernels. The counts are kept in benchmarks/results/launches.json; the exit status is 1 where a step
-makes more than that. --write keeps the new ones. Only the emulator counts, so on a GPU there is nothing to compare.
+The step is gpt.train's, of the model that the benchmarks train, with one layer and with two, by the table's own pairs and by
+the fused kernels. The counts are kept in benchmarks/results/launches.json; the exit status is 1 where a step makes more than
+that. --write keeps the new ones. Only the emulator counts, so on a GPU there is nothing to compare.
 """
 
 from __future__ import annotations
@@ -12,18 +12,13 @@ import sys
 from unittest import mock
 
 import gpu  # first: before cupy is imported
-import numpy as np
 
 sys.path.insert(1, str(gpu.TESTS.parent))
 
-import tinytensor as tt
 from benchmarks.harness import Size
 from benchmarks.roofline import LAUNCHES
-from benchmarks.train_step import config_of
-from gpt.model import GPT
-from gpt.optimizer import make_optimizer
+from benchmarks.train_step import tinytensor_step
 from tinytensor import tape
-from tinytensor.nn.utils import clip_grad_norm_
 
 LAYERS = (1, 2)
 WARM = 3  # steps that may make what is made once
@@ -31,21 +26,16 @@ WARM = 3  # steps that may make what is made once
 
 def count(layers: int) -> int:
     """Launches and products of one step."""
-    size = Size(layers, 2, 16, 8, 2)
-    config = config_of(size, 1)
-    model = GPT(config).to("cuda")
-    optimizer = make_optimizer(model, config)
-    ids = tt.tensor(np.zeros((size.batch, size.context), np.int64)).to("cuda")
-    asked = [0, 0]
-    for _ in range(WARM + 1):
-        asked = [asked[1], 0]
-        _, loss = model(ids, ids)
-        optimizer.zero_grad()
-        loss.backward()
-        clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        asked[1] = gpu.count["launches"] + gpu.products()
-    return asked[1] - asked[0]
+    with tinytensor_step(Size(layers, 2, 16, 8, 2), 1, "cuda") as step:
+        for _ in range(WARM):
+            step()
+        before = asked()
+        step()
+        return asked() - before
+
+
+def asked() -> int:
+    return gpu.count["launches"] + gpu.products()
 
 
 def main(write: bool) -> int:
@@ -59,9 +49,7 @@ def main(write: bool) -> int:
         LAUNCHES.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
     kept = json.loads(LAUNCHES.read_text("utf-8"))
     for kind, counts in found.items():
-        print(
-            f"{kind} kernels: {', '.join(f'{n} launches and products with {layers} layers' for layers, n in counts.items())}"
-        )
+        print(f"{kind} kernels: launches and products by layers: {counts}")
     more = any(n > kept[kind][layers] for kind, counts in found.items() for layers, n in counts.items())
     if found != kept:
         print(f"{'MORE' if more else 'not as many'} as in {LAUNCHES.name}: {kept}; --write keeps what was counted now")

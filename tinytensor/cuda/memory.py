@@ -154,7 +154,10 @@ def mem_get_info(device: Where = None) -> tuple[int, int]:
 
 
 def set_per_process_memory_fraction(fraction: float, device: Where = None) -> None:
-    """Take no more than this share of the GPU's memory from it: beyond, OutOfMemoryError. ValueError outside of 0 … 1."""
+    """Take no more than this share of the GPU's memory from it: beyond, OutOfMemoryError. ValueError outside of 0 … 1.
+
+    A MemPool made later may take as much again.
+    """
     if not 0 <= fraction <= 1:
         raise ValueError(f"Invalid fraction value: {fraction}. Allowed range: 0~1")
     with on(device):
@@ -188,6 +191,7 @@ class MemPool:
     def __init__(self) -> None:
         found = pools(backend.cupy())
         self._pools, self._pool = found, found.cp.cuda.MemoryPool()
+        self._pool.set_limit(size=found.default.get_limit())
         found.all.append(self._pool)
         self.allocate = found.counted(self._pool)
 
