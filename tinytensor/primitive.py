@@ -7,10 +7,13 @@ A primitive is a pair of plain array functions:
 
 Positional arguments are arrays, keyword arguments are static. The backward's signature is the memory contract:
 what it takes is what stays alive between the passes. A gradient may be None where an input has none (integers, an
-absent bias). A backward may declare a keyword `needs`: a tuple with a bool per input, so that it can leave out
-work for inputs that want no gradient; and `places`: an array per input, or None, in which it may leave the gradient
-instead of a new one. A forward may declare `recorded`: False where no backward will follow. A forward may return a
-tuple of outputs; its backward then gets a tuple dy.
+absent bias). A forward may return a tuple of outputs; its backward then gets a tuple dy. Both may ask for more, by
+declaring a keyword:
+
+    recorded   forward    False where no backward will follow
+    needs      backward   a bool per input, so that it can leave out work for inputs that want no gradient
+    places     backward   an array per input, or None, in which it may leave the gradient instead of a new one
+    onto       backward   the gradient that the first input has from elsewhere, or None, to which it adds its own
 
 Tests, the gradient check, benchmarks and GPU overrides enumerate the table. docs: CONTRIBUTING.md, "A new primitive".
 """
@@ -44,7 +47,7 @@ class Primitive:
     ) -> None:
         self.name, self.forward, self.backward = name, forward, backward
         self.formula, self.fits, self.composed = formula, fits, composed
-        self.wishes = {"needs", "places"}.intersection(inspect.signature(backward).parameters)
+        self.wishes = {"needs", "onto", "places"}.intersection(inspect.signature(backward).parameters)
         self.takes_recorded = "recorded" in inspect.signature(forward).parameters
 
     def __repr__(self) -> str:

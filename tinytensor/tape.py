@@ -231,11 +231,11 @@ def backward(
         if retain_graph:
             saved = tuple(np.copy(s) if isinstance(s, np.ndarray) else s for s in saved)
         if primitive.wishes:
-            granted = _granted(primitive.wishes, inputs, gradients, targets)
+            granted: Any = _granted(primitive.wishes, inputs, gradients, targets)
             dxs = primitive.backward(dy, *saved, **granted)
-            places = granted.get("places", _nowhere)
+            places, onto = granted.get("places", _nowhere), granted.get("onto")
         else:
-            dxs, places = primitive.backward(dy, *saved), _nowhere
+            dxs, places, onto = primitive.backward(dy, *saved), _nowhere, None
         if len(dxs) != len(inputs):
             raise ValueError(f"the backward of {primitive.name} gave {len(dxs)} gradients for {len(inputs)} inputs")
         for edge, dx, place in zip(inputs, dxs, places):
@@ -249,12 +249,16 @@ def backward(
                 gradients[edge] = dx
                 if dx is place:  # it lies where the leaf keeps it: what comes is added there
                     owned.add(edge)
+            elif old is onto:  # dx has it already
+                gradients[edge], onto = dx, None
+                owned.discard(edge)
             elif edge in owned:
                 np.add(old, dx, old)
             else:
                 gradients[edge] = as_array(np.add(old, dx))
                 owned.add(edge)
         del dy, dxs, dx, saved
+        granted = onto = None
     for leaf, g in gradients.items():
         if targets is None:
             _leave(leaf, g, leaf in owned)  # type: ignore[arg-type]
@@ -266,11 +270,13 @@ def backward(
 _nowhere = itertools.repeat(None)
 
 
-def _granted(wishes: set[str], inputs: Iterable[Edge | None], gradients: Any, targets: Any) -> dict[str, Any]:
-    """The keywords of a backward: `needs`, and `places` for leaves whose first gradient this is."""
+def _granted(wishes: set[str], inputs: tuple[Edge | None, ...], gradients: Any, targets: Any) -> dict[str, Any]:
+    """The keywords of a backward: `needs`, `onto`, and `places` for leaves whose first gradient this is."""
     granted: dict[str, Any] = {}
     if "needs" in wishes:
         granted["needs"] = tuple([edge is not None for edge in inputs])
+    if "onto" in wishes and inputs[0].__class__ is Node and not any(edge is inputs[0] for edge in inputs[1:]):
+        granted["onto"] = gradients.get(inputs[0])
     if "places" in wishes and targets is None:
         leaves = [None if edge is None or edge.__class__ is Node or edge in gradients else edge for edge in inputs]
         granted["places"] = tuple([None if leaf is None else _place(leaf) for leaf in leaves])  # type: ignore[arg-type]

@@ -119,6 +119,7 @@ def wrong_wishes() -> str:
     expected = norm.backward(dy, *saved)
     found = norm.backward(dy, *saved, needs=(True,) * 3, places=(None, place[0], place[1]))
     without = norm.backward(dy, *saved, needs=(True, False, False))
+    added = norm.backward(dy, *saved, onto=spread(x))[0]
     table = replacement(PRIMITIVES["embedding"], [dy], {"ids": None})
     weight, in_place = cupy.asarray(normal(2000, 40), np.float32), cupy.full((2000, 40), 5, np.float32)
     ids_ = cupy.asarray(ids(1, 3, 1, 0, 2, 2))
@@ -127,6 +128,7 @@ def wrong_wishes() -> str:
         "dw, db are not in their places": found[1].data.ptr == place.data.ptr
         and found[2].data.ptr == place[1].data.ptr,
         "gradients depend on needs or places": all((f == e).all() for f, e in zip(found, expected)),
+        "the earlier gradient is not added": abs(added - (x + expected[0])).max() < 1e-6,
         "dw, db are there unasked": without[1] is None and without[2] is None and (without[0] == expected[0]).all(),
     }
     for count in (5, 2000):  # by row, by id

@@ -44,7 +44,7 @@ extern "C" __global__ void layer_norm(
 
 // The first blocks have a warp for each row of dx; the others have COLUMNS of dw and db each, whose threads share the rows.
 extern "C" __global__ void layer_norm_backward(
-    const T* dy, const T* x, const A* mean, const T* w, T* dx, T* dw, T* db, long long rows, long long n) {
+    const T* dy, const T* x, const A* mean, const T* w, const T* onto, T* dx, T* dw, T* db, long long rows, long long n) {
   __shared__ Pair cells[THREADS / 32][COLUMNS];
   const A* rstd = mean + rows;
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
@@ -61,7 +61,8 @@ extern "C" __global__ void layer_norm_backward(
     for (int step = 16; step; step /= 2) sum += from_lane(sum, step);
     for (long long i = lane; i < n; i += 32) {
       const A slope = w ? (A)dy[i] * (A)w[i] : (A)dy[i], xhat = ((A)x[i] - mean[row]) * rstd[row];
-      dx[i] = (T)(rstd[row] * (slope - sum.b / n - xhat * (sum.a / n)));
+      const A own = rstd[row] * (slope - sum.b / n - xhat * (sum.a / n));
+      dx[i] = (T)(onto ? own + (A)onto[row * n + i] : own);
     }
     return;
   }
@@ -94,13 +95,14 @@ def forward(x: Array, w: Array | None, b: Array | None, *, n: int, eps: float, r
 
 def backward(
     dy: Array, x: Array, statistics: Array, w: Array | None, b_shape: tuple[int, ...] | None, n: int, *,
-    needs: tuple[bool, ...] = (True,) * 3, places: tuple[Array | None, ...] = (None,) * 3,
+    needs: tuple[bool, ...] = (True,) * 3, places: tuple[Array | None, ...] = (None,) * 3, onto: Array | None = None,
 ) -> Any:  # fmt: skip
     rows, dx = x.size // n, empty(x)
     dw = placed(places[1], x, w.shape) if needs[1] and w is not None else None
     db = placed(places[2], x, b_shape) if needs[2] and b_shape is not None else None
     blocks = -(-rows // (THREADS // 32)) + (0 if dw is None and db is None else -(-n // COLUMNS))
-    arguments = (contiguous(dy), x, statistics, w, dx, dw, db, rows, n)
+    onto = None if onto is None else contiguous(onto)
+    arguments = (contiguous(dy), x, statistics, w, onto, dx, dw, db, rows, n)
     launch(SOURCE, "layer_norm_backward", x.dtype, blocks, arguments)
     return dx, dw, db
 
