@@ -130,11 +130,10 @@ def test_a_backward_may_add_its_own_gradient_to_the_earlier_one(retain: bool) ->
     assert (x.grad.item(), w.grad.item()) == (1116, 1119)
 
 
-def test_no_gradient_is_offered_that_is_not_the_first_inputs_alone() -> None:
-    """Not of a leaf, which may have a place of its own; not of a tensor that is an input twice; nor where there is none."""
+def test_no_gradient_is_offered_but_the_first_inputs() -> None:
+    """Not of a leaf, which may have a place of its own; nor where there is none, or the second input alone has one."""
     for function, expected in (
         (lambda w, add: add(w, w * 1) + w * 10, 13),
-        (lambda w, add: (lambda x: add(x, x) + x * 10)(w * 1), 13),
         (lambda w, add: add(w * 1, w), 3),
         (lambda w, add: (lambda x: add(w * 1, x) + x * 10)(w * 1), 13),
     ):
@@ -152,6 +151,14 @@ def test_a_gradient_that_another_input_borrows_too_is_added_once() -> None:
     ((a + b) + out).sum().backward()  # a and b have one and the same dy then
     assert [o.tolist() for o in offered] == [[1]]
     assert w.grad.item() == 5
+
+
+def test_a_gradient_of_what_is_both_inputs_is_added_once() -> None:
+    w, offered = leaf(1.0), []
+    x = w * 1
+    (tape.apply(adding(offered), x, x) + x * 10).sum().backward()
+    assert [o.tolist() for o in offered] == [[10]]
+    assert w.grad.item() == 13
 
 
 def test_layer_norm_adds_to_the_residuals_gradient() -> None:

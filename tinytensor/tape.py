@@ -275,7 +275,7 @@ def _granted(wishes: set[str], inputs: tuple[Edge | None, ...], gradients: Any, 
     granted: dict[str, Any] = {}
     if "needs" in wishes:
         granted["needs"] = tuple([edge is not None for edge in inputs])
-    if "onto" in wishes and inputs[0].__class__ is Node and not any(edge is inputs[0] for edge in inputs[1:]):
+    if "onto" in wishes and inputs[0].__class__ is Node:
         granted["onto"] = gradients.get(inputs[0])
     if "places" in wishes and targets is None:
         leaves = [None if edge is None or edge.__class__ is Node or edge in gradients else edge for edge in inputs]
