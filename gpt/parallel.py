@@ -129,7 +129,8 @@ class Shards:
         for ids, targets in batches:
             x, y = (wrap(np.array_split(part, len(self.models))[shard]) for part in (ids, targets))  # (B / threads, T)
             _, loss = model(x.to(self.config.device), y.to(self.config.device))
-            loss = loss * (len(x) / len(ids) / len(batches))
+            share = len(x) / len(ids) / len(batches)
+            loss = loss if share == 1 else loss * share
             loss.backward()
             losses.append(loss.detach())
         return functools.reduce(operator.add, losses)  # where they lie: nobody waits for a GPU

@@ -106,6 +106,60 @@ def test_gradients_after_the_second_are_added_in_place(monkeypatch: pytest.Monke
 # ---------------------------------------------------------------------------- 2. a leaf owns its .grad
 
 
+def adding(seen: list[Any]) -> Primitive:
+    """y = 2 a + 3 b, whose backward adds to what a and b have so far, if it is told; `seen`: what it was told."""
+
+    def backward(dy: np.ndarray, *, onto: tuple[Any, ...]) -> tuple[Any, ...]:
+        seen.append([None if g is None else g.tolist() for g in onto])
+        for g in onto:
+            if g is not None:
+                g.flags.writeable = False  # the sum goes to a new array
+        return tuple(c * dy if g is None else g + c * dy for c, g in zip((2, 3), onto))
+
+    return Primitive("adding", lambda a, b: (2 * a + 3 * b, ()), backward, "", "")
+
+
+def test_a_backward_may_add_its_gradient_to_the_one_before() -> None:
+    a, b, seen = leaf(1, 2), leaf(3, 4), []
+    y = tape.apply(adding(seen), a, b)
+    z = a * 5  # newer: its gradient arrives first
+    (y.sum() + z.sum()).backward()
+    assert seen == [[[5, 5], None]]
+    assert a.grad is not None and a.grad.tolist() == [7, 7]
+    assert b.grad is not None and b.grad.tolist() == [3, 3]
+
+
+def test_of_an_input_given_twice_only_one_gradient_is_added_by_the_backward() -> None:
+    a, seen = leaf(1, 2), []
+    y, z, w = tape.apply(adding(seen), a, a), a * 5, a * 7
+    (y.sum() + z.sum() + w.sum()).backward()
+    assert seen == [[[12, 12], None]]
+    assert a.grad is not None and a.grad.tolist() == [17, 17]
+
+
+def test_a_sum_that_a_backward_made_is_not_written_to() -> None:
+    a, made = leaf(1, 2), []
+
+    def backward(dy: np.ndarray, *, onto: tuple[Any, ...]) -> tuple[Any, ...]:
+        made.append(onto[0] + dy)
+        made[0].flags.writeable = False
+        return (made[0],)
+
+    once = Primitive("once", lambda x: (x, ()), backward, "", "")
+    x = a * 1
+    early, middle, late, later = x * 3, tape.apply(once, x), x * 5, x * 7
+    (early.sum() + middle.sum() + late.sum() + later.sum()).backward()
+    assert made[0].tolist() == [13, 13]
+    assert a.grad is not None and a.grad.tolist() == [16, 16]
+
+
+def test_asked_for_some_gradients_a_backward_adds_as_well() -> None:
+    a, b, seen = leaf(1, 2), leaf(3, 4), []
+    y, z = tape.apply(adding(seen), a, b), a * 5
+    (da,) = tt.autograd.grad(y.sum() + z.sum(), [a])
+    assert (da.tolist(), seen) == ([7, 7], [[[5, 5], None]])
+
+
 def test_a_leaf_owns_its_grad() -> None:
     x, y = leaf(1.0, 2.0), leaf(3.0, 4.0)
     seed = tt.tensor([1.0, 1.0], dtype=tt.float64)

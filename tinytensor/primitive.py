@@ -7,10 +7,12 @@ A primitive is a pair of plain array functions:
 
 Positional arguments are arrays, keyword arguments are static. The backward's signature is the memory contract:
 what it takes is what stays alive between the passes. A gradient may be None where an input has none (integers, an
-absent bias). A backward may declare a keyword `needs`: a tuple with a bool per input, so that it can leave out
-work for inputs that want no gradient; and `places`: an array per input, or None, in which it may leave the gradient
-instead of a new one. A forward may declare `recorded`: False where no backward will follow. A forward may return a
-tuple of outputs; its backward then gets a tuple dy.
+absent bias). A forward may return a tuple of outputs; its backward then gets a tuple dy. A forward may declare a
+keyword `recorded`: False where no backward will follow. A backward may declare
+
+    needs     a bool per input, so that it can leave out work for those that want no gradient
+    places    an array per input, or None, in which it may leave the gradient instead of a new one
+    onto      the gradient that an input has so far, or None: it gives their sum, in an array of its own
 
 Tests, the gradient check, benchmarks and GPU overrides enumerate the table. docs: CONTRIBUTING.md, "A new primitive".
 """
@@ -44,7 +46,7 @@ class Primitive:
     ) -> None:
         self.name, self.forward, self.backward = name, forward, backward
         self.formula, self.fits, self.composed = formula, fits, composed
-        self.wishes = {"needs", "places"}.intersection(inspect.signature(backward).parameters)
+        self.wishes = {"needs", "onto", "places"}.intersection(inspect.signature(backward).parameters)
         self.takes_recorded = "recorded" in inspect.signature(forward).parameters
 
     def __repr__(self) -> str:

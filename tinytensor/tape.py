@@ -233,12 +233,12 @@ def backward(
         if primitive.wishes:
             granted = _granted(primitive.wishes, inputs, gradients, targets)
             dxs = primitive.backward(dy, *saved, **granted)
-            places = granted.get("places", _nowhere)
+            places, onto = granted.get("places", _nothing), granted.get("onto", _nothing)
         else:
-            dxs, places = primitive.backward(dy, *saved), _nowhere
+            dxs, places, onto = primitive.backward(dy, *saved), _nothing, _nothing
         if len(dxs) != len(inputs):
             raise ValueError(f"the backward of {primitive.name} gave {len(dxs)} gradients for {len(inputs)} inputs")
-        for edge, dx, place in zip(inputs, dxs, places):
+        for edge, dx, place, before in zip(inputs, dxs, places, onto):
             if edge is None or dx is None or (wanted is not None and edge not in wanted):
                 continue
             shape = edge.shape if edge.__class__ is Node else edge.array.shape  # type: ignore[union-attr]
@@ -249,6 +249,9 @@ def backward(
                 gradients[edge] = dx
                 if dx is place:  # it lies where the leaf keeps it: what comes is added there
                     owned.add(edge)
+            elif before is not None:
+                gradients[edge] = dx  # the sum already
+                owned.discard(edge)
             elif edge in owned:
                 np.add(old, dx, old)
             else:
@@ -263,17 +266,20 @@ def backward(
     return found
 
 
-_nowhere = itertools.repeat(None)
+_nothing = itertools.repeat(None)
 
 
-def _granted(wishes: set[str], inputs: Iterable[Edge | None], gradients: Any, targets: Any) -> dict[str, Any]:
-    """The keywords of a backward: `needs`, and `places` for leaves whose first gradient this is."""
+def _granted(wishes: set[str], inputs: tuple[Edge | None, ...], gradients: Any, targets: Any) -> dict[str, Any]:
+    """The keywords of a backward: `needs`, `places` for leaves whose first gradient this is, `onto` for all others."""
     granted: dict[str, Any] = {}
     if "needs" in wishes:
         granted["needs"] = tuple([edge is not None for edge in inputs])
     if "places" in wishes and targets is None:
         leaves = [None if edge is None or edge.__class__ is Node or edge in gradients else edge for edge in inputs]
         granted["places"] = tuple([None if leaf is None else _place(leaf) for leaf in leaves])  # type: ignore[arg-type]
+    if "onto" in wishes:  # where an input is given twice, for the first of both
+        so_far = {edge: gradients.get(edge) for edge in inputs if edge is not None}
+        granted["onto"] = tuple([None if edge is None else so_far.pop(edge, None) for edge in inputs])
     return granted
 
 

@@ -139,17 +139,21 @@ def wrong_wishes() -> str:
 
 
 def wrong_blocks() -> str:
-    """Layer norm's backward with one row in a block, and with as many as one takes, the last block having fewer."""
+    """Layer norm's backward, with the shares added up by the last block and by a second launch, by many rows in a block
+    and by few, the last block having fewer; twice, since it counts blocks; and added to a gradient that is there."""
     cupy = gpu.cupy
-    x, w, b, dy = (cupy.asarray(normal(*s)) for s in [(150, 5), (5,), (5,), (150, 5)])
+    x, w, b, dy, before = (cupy.asarray(normal(*s)) for s in [(150, 5), (5,), (5,), (150, 5), (150, 5)])
     norm = replacement(PRIMITIVES["layer_norm"], [x, w, b], {"n": 5, "eps": 1e-5})
     saved = norm.forward(x, w, b, n=5, eps=1e-5)[1]
-    each = norm.backward(dy, *saved)
-    with mock.patch("tinytensor.cuda.fused.layer_norm.BLOCKS", 2):
-        many = norm.backward(dy, *saved)
-    return (
-        "" if all(abs(m - e).max() < 1e-12 for m, e in zip(many, each)) else "layer norm's rows depend on their blocks"
-    )
+    expected, found = norm.backward(dy, *saved), {}
+    for few, blocks in ((150, 150), (7, 7), (3, 3), (1, 1), (0, 150), (0, 2)):
+        with mock.patch.multiple("tinytensor.cuda.fused.layer_norm", FEW=few, BLOCKS=blocks, NARROW=5 if few else 0):
+            found[f"depend on {few}, {blocks} blocks"] = norm.backward(dy, *saved)
+            found[f"are others the second time by {few}, {blocks} blocks"] = norm.backward(dy, *saved)
+    dx, *rest = norm.backward(dy, *saved, onto=(before, None, None))
+    found["differ where dx is added to another"] = dx - before, *rest
+    wrong = [what for what, ours in found.items() if any(abs(o - e).max() > 1e-12 for o, e in zip(ours, expected))]
+    return "".join(f"layer norm's gradients {what}; " for what in wrong)
 
 
 def wrong_places() -> str:
