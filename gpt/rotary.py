@@ -15,11 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from gpt.rotary_kernel import turned
 from tinytensor import Tensor, stack, tensor
 from tinytensor.backend import Array, array_module
-from tinytensor.cuda import fused
-from tinytensor.primitive import primitive
+from tinytensor.primitive import KERNELS, primitive
 from tinytensor.tape import apply
 
 
@@ -30,15 +28,6 @@ def rotary_forward(x: Array, *, start: int = 0) -> Any:
 
 def rotary_backward(dy: Array, turn: Array) -> Any:
     return (as_real(as_complex(dy) * turn.conj(), dy.dtype),)
-
-
-def rotary_on_gpu(x: Array, *, start: int = 0) -> Any:
-    turn = turns(start, x.shape[-2], x.shape[-1], complex_of(x.dtype), array_module(x))
-    return turned(x, turn, 1), (turn,)
-
-
-def rotary_on_gpu_backward(dy: Array, turn: Array) -> Any:
-    return (turned(dy, turn, -1),)
 
 
 def as_complex(x: Array) -> Array:
@@ -84,9 +73,7 @@ ROTARY = primitive(
     "rotary", rotary_forward, rotary_backward, composed=rotary_composed,
     formula="y = x·e^(iθ), pairs as complex numbers",
 )  # fmt: skip
-fused.replace(
-    "rotary", rotary_on_gpu, rotary_on_gpu_backward, when=lambda x, **_: x.dtype.kind == "f" and x.shape[-1] % 2 == 0
-)
+KERNELS.append("gpt.rotary_kernel")
 
 
 def rotary(x: Tensor, start: int = 0) -> Tensor:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from tinytensor.backend import Array
+from gpt.rotary import complex_of, turns
+from tinytensor.backend import Array, array_module
+from tinytensor.cuda.fused import replace
 from tinytensor.cuda.kernel import THREADS, as_four, launch, strides
 
 SOURCE = """
@@ -26,6 +30,15 @@ extern "C" __global__ void rotary(const T* x, const A* turn, T* y, Sizes n, doub
 """
 
 
+def forward(x: Array, *, start: int = 0) -> Any:
+    turn = turns(start, x.shape[-2], x.shape[-1], complex_of(x.dtype), array_module(x))
+    return turned(x, turn, 1), (turn,)
+
+
+def backward(dy: Array, turn: Array) -> Any:
+    return (turned(dy, turn, -1),)
+
+
 def turned(x: Array, turn: Array, sign: int) -> Array:
     """x (…, T, D) with its pairs turned by turn (T, D/2), complex, or for sign −1 turned back; laid out like x."""
     xs = as_four(x)
@@ -34,3 +47,6 @@ def turned(x: Array, turn: Array, sign: int) -> Array:
     sizes = np.array([heads, rows, columns // 2, x.size // 2, *strides(xs), *strides(y)], np.int64)
     launch(SOURCE, "rotary", x.dtype, -(-x.size // (2 * THREADS)), (xs, turn, y, sizes.view("V96"), sign * 1.0))
     return y.reshape(x.shape)
+
+
+replace("rotary", forward, backward, when=lambda x, **_: x.dtype.kind == "f" and x.shape[-1] % 2 == 0)

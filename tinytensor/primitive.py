@@ -54,6 +54,7 @@ class Primitive:
 
 
 PRIMITIVES: dict[str, Primitive] = {}
+KERNELS: list[str] = []  # modules outside of tinytensor.cuda.fused that have pairs for a GPU, read when data is on one
 
 
 def primitive(

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tinytensor import ops
-from tinytensor.primitive import PRIMITIVES, Function, Primitive
+from tinytensor.primitive import KERNELS, PRIMITIVES, Function, Primitive
 
 FILES = (
     "attention",
@@ -40,13 +40,13 @@ def replace(
 
 def replacement(primitive: Primitive, arrays: Any, static: dict[str, Any]) -> Primitive:
     """The pair that runs this call on a GPU: a fused one where there is one for it, else the primitive's own."""
-    found = _load().get(primitive.name)
+    found = _load(len(KERNELS)).get(primitive.name)
     return found[0] if found is not None and found[1](*arrays, **static) else primitive
 
 
 @functools.cache
-def _load() -> dict[str, tuple[Primitive, Callable[..., bool]]]:
+def _load(_: int = 0) -> dict[str, tuple[Primitive, Callable[..., bool]]]:
     ops.load_all()  # a pair takes the place of one that is in the table
-    for file in FILES:
-        importlib.import_module(f"{__name__}.{file}")
+    for module in (*(f"{__name__}.{file}" for file in FILES), *KERNELS):
+        importlib.import_module(module)
     return _pairs
