@@ -18,7 +18,7 @@ from gpt.errors import UserError
 from tinytensor import backend
 from tinytensor.cuda import OutOfMemoryError
 
-RESUMABLE = ("steps", "eval_every", "device", "cuda_graph", "threads")  # what may change when a run goes on
+RESUMABLE = ("steps", "eval_every", "device", "cuda_graph", "tf32", "threads")  # what may change when a run goes on
 
 
 def command(name: str) -> Callable[[Callable[[list[str]], int]], Callable[..., int]]:
