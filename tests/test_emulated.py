@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib.util
 
 import pytest
-from programs import PROGRAMS, passes
+from programs import FOLDER, PROGRAMS, passes
 
 pytestmark = [
     pytest.mark.emulated,
@@ -24,3 +24,8 @@ def test_without_a_gpu(program: str, capsys: pytest.CaptureFixture[str]) -> None
     printed = passes(program, "--emulated").strip()
     with capsys.disabled():
         print("", f"{program}:", *printed.rpartition("\n\n")[2].splitlines(), sep="\n  ")  # its summary
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_as_on_a_gpu(program: str) -> None:
+    passes("../emulated/as_on_a_gpu.py", str(FOLDER / program))
