@@ -197,7 +197,7 @@ def draw(path: Path, base: Size = BASE, widths: Sequence[int] = WIDTHS) -> None:
     axes = made.add_subplot()
     for width_ms, label, colour in measured(base):
         axes.plot(*zip(*width_ms, strict=True), "o-", color=colour, label=label, linewidth=2)
-    for card, colour in zip(CARDS, plots.OTHERS, strict=True):
+    for card, colour in zip(CARDS, (*plots.OTHERS[:4], "black"), strict=True):
         work = [work_seconds(card, "float32", *works[width]) or 0.0 for width in widths]
         times = [1e3 * max(seconds, launches * LAUNCH["graph"]) for seconds in work]
         axes.plot(widths, times, "--", color=colour, label=f"{card.name}, CUDA graph: at least", linewidth=1.5)
