@@ -134,10 +134,10 @@ def scaled(i, factor=1.001):
     return change
 
 
-def without_mean_term(right, dy, xhat, rstd, w, has_bias):
+def without_mean_term(right, dy, xhat, rstd, w, has_bias, **static):
     rows = dy.reshape(xhat.shape) * w
     mean = rows.mean(1, keepdims=True) * rstd[:, None]
-    dx, dw, db = right(dy, xhat, rstd, w, has_bias)
+    dx, dw, db = right(dy, xhat, rstd, w, has_bias, **static)
     return dx + mean.reshape(*dy.shape[:-1], 1), dw, db
 
 

@@ -7,12 +7,13 @@ A primitive is a pair of plain array functions:
 
 Positional arguments are arrays, keyword arguments are static. The backward's signature is the memory contract:
 what it takes is what stays alive between the passes. A gradient may be None where an input has none (integers, an
-absent bias). A forward may return a tuple of outputs; its backward then gets a tuple dy. A forward may declare a
-keyword `recorded`: False where no backward will follow. A backward may declare
+absent bias). A forward may return a tuple of outputs; its backward then gets a tuple dy. Both may ask for more, by
+declaring a keyword:
 
-    needs     a bool per input, so that it can leave out work for those that want no gradient
-    places    an array per input, or None, in which it may leave the gradient instead of a new one
-    onto      the gradient that an input has so far, or None: it gives their sum, in an array of its own
+    recorded   forward    False where no backward will follow
+    needs      backward   a bool per input, so that it can leave out work for inputs that want no gradient
+    places     backward   an array per input, or None, in which it may leave the gradient instead of a new one
+    onto       backward   the gradient that the first input has from elsewhere, or None, to which it adds its own
 
 Tests, the gradient check, benchmarks and GPU overrides enumerate the table. docs: CONTRIBUTING.md, "A new primitive".
 """

@@ -231,14 +231,14 @@ def backward(
         if retain_graph:
             saved = tuple(np.copy(s) if isinstance(s, np.ndarray) else s for s in saved)
         if primitive.wishes:
-            granted = _granted(primitive.wishes, inputs, gradients, targets)
+            granted: Any = _granted(primitive.wishes, inputs, gradients, targets)
             dxs = primitive.backward(dy, *saved, **granted)
-            places, onto = granted.get("places", _nothing), granted.get("onto", _nothing)
+            places, onto = granted.get("places", _nowhere), granted.get("onto")
         else:
-            dxs, places, onto = primitive.backward(dy, *saved), _nothing, _nothing
+            dxs, places, onto = primitive.backward(dy, *saved), _nowhere, None
         if len(dxs) != len(inputs):
             raise ValueError(f"the backward of {primitive.name} gave {len(dxs)} gradients for {len(inputs)} inputs")
-        for edge, dx, place, before in zip(inputs, dxs, places, onto):
+        for edge, dx, place in zip(inputs, dxs, places):
             if edge is None or dx is None or (wanted is not None and edge not in wanted):
                 continue
             shape = edge.shape if edge.__class__ is Node else edge.array.shape  # type: ignore[union-attr]
@@ -249,8 +249,8 @@ def backward(
                 gradients[edge] = dx
                 if dx is place:  # it lies where the leaf keeps it: what comes is added there
                     owned.add(edge)
-            elif before is not None:
-                gradients[edge] = dx  # the sum already
+            elif old is onto:  # dx has it already
+                gradients[edge], onto = dx, None
                 owned.discard(edge)
             elif edge in owned:
                 np.add(old, dx, old)
@@ -258,6 +258,7 @@ def backward(
                 gradients[edge] = as_array(np.add(old, dx))
                 owned.add(edge)
         del dy, dxs, dx, saved
+        granted = onto = None
     for leaf, g in gradients.items():
         if targets is None:
             _leave(leaf, g, leaf in owned)  # type: ignore[arg-type]
@@ -266,20 +267,19 @@ def backward(
     return found
 
 
-_nothing = itertools.repeat(None)
+_nowhere = itertools.repeat(None)
 
 
 def _granted(wishes: set[str], inputs: tuple[Edge | None, ...], gradients: Any, targets: Any) -> dict[str, Any]:
-    """The keywords of a backward: `needs`, `places` for leaves whose first gradient this is, `onto` for all others."""
+    """The keywords of a backward: `needs`, `onto`, and `places` for leaves whose first gradient this is."""
     granted: dict[str, Any] = {}
     if "needs" in wishes:
         granted["needs"] = tuple([edge is not None for edge in inputs])
+    if "onto" in wishes and inputs[0].__class__ is Node and not any(edge is inputs[0] for edge in inputs[1:]):
+        granted["onto"] = gradients.get(inputs[0])
     if "places" in wishes and targets is None:
         leaves = [None if edge is None or edge.__class__ is Node or edge in gradients else edge for edge in inputs]
         granted["places"] = tuple([None if leaf is None else _place(leaf) for leaf in leaves])  # type: ignore[arg-type]
-    if "onto" in wishes:  # where an input is given twice, for the first of both
-        so_far = {edge: gradients.get(edge) for edge in inputs if edge is not None}
-        granted["onto"] = tuple([None if edge is None else so_far.pop(edge, None) for edge in inputs])
     return granted
 
 

@@ -109,9 +109,9 @@ def flat(played: Any) -> list[Any]:
 
 
 def wrong_wishes() -> str:
-    """What layer norm and embedding do with `needs`, `places`, `onto` and `recorded`."""
+    """What layer norm and embedding do with `needs`, `places` and `recorded`."""
     cupy = gpu.cupy
-    x, w, b, dy, before = (cupy.asarray(normal(*s), np.float32) for s in [(6, 40), (40,), (40,), (6, 40), (6, 40)])
+    x, w, b, dy = (cupy.asarray(normal(*s), np.float32) for s in [(6, 40), (40,), (40,), (6, 40)])
     norm = replacement(PRIMITIVES["layer_norm"], [x, w, b], {"n": 40, "eps": 1e-5})
     place = cupy.zeros((2, 40), np.float32)
     y, saved = norm.forward(x, w, b, n=40, eps=1e-5, recorded=True)
@@ -119,7 +119,7 @@ def wrong_wishes() -> str:
     expected = norm.backward(dy, *saved)
     found = norm.backward(dy, *saved, needs=(True,) * 3, places=(None, place[0], place[1]))
     without = norm.backward(dy, *saved, needs=(True, False, False))
-    added = norm.backward(dy, *saved, onto=(before, None, None))
+    added = norm.backward(dy, *saved, onto=spread(x))[0]
     table = replacement(PRIMITIVES["embedding"], [dy], {"ids": None})
     weight, in_place = cupy.asarray(normal(2000, 40), np.float32), cupy.full((2000, 40), 5, np.float32)
     ids_ = cupy.asarray(ids(1, 3, 1, 0, 2, 2))
@@ -128,8 +128,7 @@ def wrong_wishes() -> str:
         "dw, db are not in their places": found[1].data.ptr == place.data.ptr
         and found[2].data.ptr == place[1].data.ptr,
         "gradients depend on needs or places": all((f == e).all() for f, e in zip(found, expected)),
-        "dx is not added to the one before": abs(added[0] - expected[0] - before).max() < 1e-6
-        and all((a == e).all() for a, e in zip(added[1:], expected[1:])),
+        "the earlier gradient is not added": abs(added - (x + expected[0])).max() < 1e-6,
         "dw, db are there unasked": without[1] is None and without[2] is None and (without[0] == expected[0]).all(),
     }
     for count in (5, 2000):  # by row, by id

@@ -35,7 +35,9 @@ def layer_norm_forward(x: Array, w: Array | None, b: Array | None, *, n: int, ep
     return y.reshape(x.shape), (xhat, rstd, w, b is not None)
 
 
-def layer_norm_backward(dy: Array, xhat: Array, rstd: Array, w: Array | None, has_bias: bool) -> Any:
+def layer_norm_backward(
+    dy: Array, xhat: Array, rstd: Array, w: Array | None, has_bias: bool, *, onto: Array | None = None
+) -> Any:
     shape, n = dy.shape, xhat.shape[1]
     dy = dy.reshape(-1, n)
     each_row, weight = ones(len(dy), dy), ones(n, dy) if w is None else w.reshape(n)
@@ -49,7 +51,10 @@ def layer_norm_backward(dy: Array, xhat: Array, rstd: Array, w: Array | None, ha
     xhat *= along[:, None]
     dx -= xhat
     dx *= rstd[:, None]
-    return dx.reshape(shape), dw, db
+    dx = dx.reshape(shape)
+    if onto is not None:
+        dx += onto
+    return dx, dw, db
 
 
 def layer_norm_composed(x: Any, w: Any, b: Any, *, n: int, eps: float) -> Any:

@@ -3,7 +3,6 @@
 x is saved rather than x̂, with each row's mean and 1/σ: x is there already, x̂ would be another array of its size.
 These two are all that a sum over rows needs to know of a row, so dw and db do not wait for dx: other blocks of the same
 launch add them up, always in the same order. Sums by atomics would differ in their last bits from run to run.
-In a transformer x has a gradient already, the residual's: dx is added to it on the way.
 """
 
 from __future__ import annotations
@@ -44,9 +43,8 @@ extern "C" __global__ void layer_norm(
 }
 
 // The first blocks have a warp for each row of dx; the others have COLUMNS of dw and db each, whose threads share the rows.
-// before: what dx is added to.
 extern "C" __global__ void layer_norm_backward(
-    const T* dy, const T* x, const A* mean, const T* w, const T* before, T* dx, T* dw, T* db, long long rows, long long n) {
+    const T* dy, const T* x, const A* mean, const T* w, const T* onto, T* dx, T* dw, T* db, long long rows, long long n) {
   __shared__ Pair cells[THREADS / 32][COLUMNS];
   const A* rstd = mean + rows;
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
@@ -55,7 +53,7 @@ extern "C" __global__ void layer_norm_backward(
   if (blockIdx.x < of_rows) {
     const long long row = blockIdx.x * (THREADS / 32LL) + warp;
     if (row >= rows) return;
-    dy += row * n, x += row * n, dx += row * n, before = before ? before + row * n : before;
+    dy += row * n, x += row * n, dx += row * n;
     for (long long i = lane; i < n; i += 32) {
       const A slope = w ? (A)dy[i] * (A)w[i] : (A)dy[i];  // dŷ
       sum += Pair{slope * ((A)x[i] - mean[row]) * rstd[row], slope};
@@ -63,8 +61,8 @@ extern "C" __global__ void layer_norm_backward(
     for (int step = 16; step; step /= 2) sum += from_lane(sum, step);
     for (long long i = lane; i < n; i += 32) {
       const A slope = w ? (A)dy[i] * (A)w[i] : (A)dy[i], xhat = ((A)x[i] - mean[row]) * rstd[row];
-      const A change = rstd[row] * (slope - sum.b / n - xhat * (sum.a / n));
-      dx[i] = (T)(before ? (A)before[i] + change : change);
+      const A own = rstd[row] * (slope - sum.b / n - xhat * (sum.a / n));
+      dx[i] = (T)(onto ? own + (A)onto[row * n + i] : own);
     }
     return;
   }
@@ -97,15 +95,14 @@ def forward(x: Array, w: Array | None, b: Array | None, *, n: int, eps: float, r
 
 def backward(
     dy: Array, x: Array, statistics: Array, w: Array | None, b_shape: tuple[int, ...] | None, n: int, *,
-    needs: tuple[bool, ...] = (True,) * 3, places: tuple[Array | None, ...] = (None,) * 3,
-    onto: tuple[Array | None, ...] = (None,) * 3,
+    needs: tuple[bool, ...] = (True,) * 3, places: tuple[Array | None, ...] = (None,) * 3, onto: Array | None = None,
 ) -> Any:  # fmt: skip
     rows, dx = x.size // n, empty(x)
     dw = placed(places[1], x, w.shape) if needs[1] and w is not None else None
     db = placed(places[2], x, b_shape) if needs[2] and b_shape is not None else None
     blocks = -(-rows // (THREADS // 32)) + (0 if dw is None and db is None else -(-n // COLUMNS))
-    before = None if onto[0] is None else contiguous(onto[0])
-    arguments = (contiguous(dy), x, statistics, w, before, dx, dw, db, rows, n)
+    onto = None if onto is None else contiguous(onto)
+    arguments = (contiguous(dy), x, statistics, w, onto, dx, dw, db, rows, n)
     launch(SOURCE, "layer_norm_backward", x.dtype, blocks, arguments)
     return dx, dw, db
 
