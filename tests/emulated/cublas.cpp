@@ -141,8 +141,8 @@ OF_TYPE(S, float, (h->math_mode == TF32_TENSOR_OP_MATH ? strided<Tf32> : strided
 OF_TYPE(D, double, strided<Exact<double>>, pointers<Exact<double>>)
 
 #define BY_TYPE(CALL, A, B, C)                                                                                               \
-  if (at != ct || bt != ct) return NOT_SUPPORTED;                                         \
-  bool tf32 = compute == COMPUTE_32F_FAST_TF32 || h->math_mode == TF32_TENSOR_OP_MATH;       \
+  if (at != ct || bt != ct) return NOT_SUPPORTED;                                                                            \
+  bool tf32 = compute == COMPUTE_32F_FAST_TF32 || h->math_mode == TF32_TENSOR_OP_MATH;                                       \
   double x = ct == DOUBLE ? *(double*)alpha : *(float*)alpha, y = ct == DOUBLE ? *(double*)beta : *(float*)beta;             \
   if (ct == FLOAT && tf32) return CALL(Tf32, float A, float B, float C);                                                     \
   if (ct == FLOAT) return CALL(Exact<float>, float A, float B, float C);                                                     \
@@ -154,13 +154,13 @@ OF_TYPE(D, double, strided<Exact<double>>, pointers<Exact<double>>)
 #define POINTERS(R, A, B, C) pointers<R>(ta, tb, m, n, k, x, (A)a, lda, (B)b, ldb, y, (C)c, ldc, count)
 
 int cublasGemmStridedBatchedEx(Handle* h, int ta, int tb, int m, int n, int k, const void* alpha, const void* a, int at,
-                               int lda, long long sa, const void* b, int bt, int ldb, long long sb, const void* beta, void* c, int ct,
-                               int ldc, long long sc, int count, int compute, int) {
+                               int lda, long long sa, const void* b, int bt, int ldb, long long sb, const void* beta, void* c,
+                               int ct, int ldc, long long sc, int count, int compute, int) {
   BY_TYPE(STRIDED, *, *, *)
 }
 int cublasGemmBatchedEx(Handle* h, int ta, int tb, int m, int n, int k, const void* alpha, const void* const* a, int at,
-                        int lda, const void* const* b, int bt, int ldb, const void* beta, void* const* c, int ct, int ldc, int count,
-                        int compute, int) {
+                        int lda, const void* const* b, int bt, int ldb, const void* beta, void* const* c, int ct, int ldc,
+                        int count, int compute, int) {
   BY_TYPE(POINTERS, const**, const**, **)
 }
 int cublasGemmEx(Handle* h, int ta, int tb, int m, int n, int k, const void* alpha, const void* a, int at, int lda,
