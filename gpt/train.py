@@ -132,7 +132,7 @@ def open_new(out: Path | None, recipe: str, given: dict[str, object], quiet: boo
 def prepare(recipe: str, given: dict[str, object], quiet: bool) -> Run:
     """A run from scratch in memory: text, first weights, optimizer; no folder."""
     config = cli.new_config(recipe, given)
-    cli.check_device(config.device)
+    cli.check_device(config.device, config.tf32)
     if "data" in given:
         corpus = data.read(config.data)
     else:
@@ -150,7 +150,7 @@ def open_again(folder: Path, given: dict[str, object], quiet: bool) -> Run:
         given["data"] = data.name_of(str(given["data"]))
     config = cli.resumed_config(saved.config, saved.step, given)
     config = dataclasses.replace(config, threads=threads_of(config))
-    cli.check_device(config.device)
+    cli.check_device(config.device, config.tf32)
     corpus = checkpoint.read_corpus(saved, folder)
     if not quiet and config.steps != saved.config.steps:
         cli.say(f"note: the learning rate's schedule now ends at step {config.steps}")
