@@ -565,7 +565,9 @@ def test_the_cpu_of_a_comparison(monkeypatch: pytest.MonkeyPatch) -> None:
     assert cpu_vs_gpu.numbers(Size(4, 4, 128, 64, 12)) == 312  # 312² is about 12 · 64 · 128
 
 
-def test_a_comparison_on_a_gpu(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_comparison_on_a_gpu(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     ran: list[tuple[str, str]] = []
 
     def compare(cases: Sequence[Case], repeats: int, tick: Callable[[Case], None]) -> list[Row]:
@@ -581,7 +583,7 @@ def test_a_comparison_on_a_gpu(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     assert "gpu: name T4, cupy 14\n" in out
     assert "torch: left out" in out
     monkeypatch.setattr(environment, "gpu", lambda: {"name": cpu_vs_gpu.EMULATED})
-    assert cpu_vs_gpu.BENCHMARK.main(["--json=rows.jsonl"]) == 2
+    assert cpu_vs_gpu.BENCHMARK.main([f"--json={tmp_path / 'rows.jsonl'}"]) == 2
     assert "they say nothing of a GPU" in capsys.readouterr().err
 
 
@@ -617,6 +619,16 @@ def test_the_roofline_counts_bytes_once() -> None:
         ("split", 1.5 * n),  # both gradients are the same dy; dx
         ("gelu_tanh", 3 * n),  # dy, the derivative, dx
     ]
+
+
+def test_a_backward_belongs_to_its_own_forward() -> None:
+    from tinytensor import rand
+
+    x, v, w = (rand(*shape, requires_grad=True) for shape in ((3, 8), (16, 8), (4, 16)))
+    with roofline.counted() as works:
+        functional.linear(functional.linear(x, v), w).sum().backward()
+    flops = [w.flops for w in works if w.name == "linear"]
+    assert flops == [2 * 3 * 8 * 16, 2 * 3 * 16 * 4, 2 * 2 * 3 * 16 * 4, 2 * 2 * 3 * 8 * 16]
 
 
 def test_a_step_takes_the_longer_of_work_and_launches(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
