@@ -661,6 +661,12 @@ def test_the_roofline_from_the_command_line(
     assert "1 layers: launches and products of a step" in out
     assert (tmp_path / "plot.png").stat().st_size > 1000
     assert roofline.main(["--plot", "a.gif"]) == 2
+    assert roofline.main(["--sizes", SMALL, "--markdown"]) == 0
+    launches, estimates = capsys.readouterr().out.split("\n\n")
+    assert "| 1, 2, 8, 4, 2 | T4 | 0.00 | – | 0.00 |" in estimates
+    assert launches in (environment.ROOT / "docs/gpu.md").read_text("utf-8"), (
+        "python -m benchmarks.roofline --markdown has new tables"
+    )
     assert all(card.source.startswith("http") for card in cards.CARDS)
     lines = roofline.measured(Size(4, 4, 128, 64, 12))
     assert [label for _, label, _ in lines] == ["CPU, 1 core, tinytensor", "CPU, 1 core, torch"]
