@@ -4,7 +4,7 @@
     python -m benchmarks --repeats 5 --threads 2 --json benchmarks/results/quick.jsonl --plots benchmarks/results
 
 Alone, with more flags: python -m benchmarks.NAME for train_step, generate, memory, ops, overhead; and for what takes
-longer or needs more: ladder, scaling, time_to_loss, cpu_vs_gpu.
+longer or needs more: ladder, scaling, time_to_loss, cpu_vs_gpu; roofline estimates what GPUs would take.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""What some GPUs can do at most, by NVIDIA's data sheets: dense products, without sparsity; what no page says is not here.
-
-A step reaches part of these figures: bandwidth to 80 or 90 %, small products to a few percent of a peak.
-"""
+"""What some GPUs can do at most, by NVIDIA's figures and pages that quote them; what a launch costs. None was measured here."""
 
 from __future__ import annotations
 
@@ -22,8 +19,8 @@ def card(name: str, gigabytes: float, source: str, **teraflops: float) -> Card:
     return Card(name, 1e9 * gigabytes, {precision: 1e12 * peak for precision, peak in teraflops.items()}, source)
 
 
-# float16 adds up in float32, which halves GeForce's tensor cores. T4 has no TF32. NVIDIA prints TF32 and float16 of L4 and
-# H100 with sparsity; half of that is what dense products get.
+# Of dense products; float16 adds up in float32, which halves the peak of a GeForce. A T4 has no TF32. TF32 and float16 of L4 and
+# H100 are half of what NVIDIA prints, which is with sparsity.
 CARDS = (
     card("T4", 320, "https://sysrqmts.com/en/gpus/nvidia/tesla/t4", float32=8.1, float16=65),
     card("L4", 300, "https://hmc-tech.com/gpu/nvidia-l4-vs-nvidia-a100-40gb; "
@@ -36,6 +33,6 @@ CARDS = (
 )  # fmt: skip
 
 # Seconds that a launch takes at least, however small the kernel.
-#   CuPy  the host's part of an elementwise function on 100 numbers: https://github.com/cupy/cupy/pull/3298
+#   CuPy  the host's part of an elementwise function on 100 × 100 numbers: https://github.com/cupy/cupy/pull/3298
 #   graph 80 kernels of a CUDA graph in 70 µs: https://cuda.juliagpu.org/dev/usage/graphs/
 LAUNCH = {"CuPy": 11e-6, "graph": 70e-6 / 80}

@@ -189,6 +189,29 @@ COLUMNS = (
 )
 
 
+def markdown(sizes: Sequence[Size]) -> str:
+    """The tables of docs/gpu.md: launches by layers, and each card's work in every precision and step in float32."""
+    counts = {layers: launches_of(layers) for layers in (1, 2, 4, 6)}
+    lines = ["| layers | plain pairs | fused |", "|--:|--:|--:|"]
+    lines += [f"| {layers} | {n['plain']} | {n['fused']} |" for layers, n in counts.items()]
+    lines += [
+        "",
+        "| | | work, float32 | TF32 | float16 | step through CuPy | as a graph |",
+        "|---|---|--:|--:|--:|--:|--:|",
+    ]
+    for size in sizes:
+        rows = {(row["card"], row["precision"]): row for row in estimates(size)}
+        for card in CARDS:
+            works = [
+                rows.get((card.name, precision), {}).get("work_ms") for precision in ("float32", "tf32", "float16")
+            ]
+            row = rows[card.name, "float32"]
+            times = [*works, row["CuPy_ms"], row["graph_ms"]]
+            cells = ["–" if ms is None else f"{ms:.2f}" for ms in times]
+            lines.append(f"| {str(size).replace(',', ', ')} | {card.name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def draw(path: Path, base: Size = BASE, widths: Sequence[int] = WIDTHS) -> None:
     """A step's time against the model's width: measured on a core of a CPU, and the least that cards can need."""
     launches = launches_of(base.layers)["fused"]
@@ -197,7 +220,7 @@ def draw(path: Path, base: Size = BASE, widths: Sequence[int] = WIDTHS) -> None:
     axes = made.add_subplot()
     for width_ms, label, colour in measured(base):
         axes.plot(*zip(*width_ms, strict=True), "o-", color=colour, label=label, linewidth=2)
-    for card, colour in zip(CARDS, plots.OTHERS, strict=True):
+    for card, colour in zip(CARDS, (*plots.OTHERS[:4], "black"), strict=True):
         work = [work_seconds(card, "float32", *works[width]) or 0.0 for width in widths]
         times = [1e3 * max(seconds, launches * LAUNCH["graph"]) for seconds in work]
         axes.plot(widths, times, "--", color=colour, label=f"{card.name}, CUDA graph: at least", linewidth=1.5)
@@ -243,17 +266,20 @@ def _main(argv: list[str]) -> int:
     parser.add_argument("--sizes", nargs="+", metavar="SIZE", default=SIZES,
                         help=f"layers,heads,width,context,batch (default: {' '.join(SIZES)})")  # fmt: skip
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw time against width: a .png or .svg")
+    parser.add_argument("--markdown", action="store_true", help="print the tables of docs/gpu.md instead")
     given = parser.parse_args(argv)
     if given.plot is not None:
         plots.check(given.plot)
+        draw(given.plot)
+    if given.markdown:
+        print(markdown(list(map(Size.parse, given.sizes))))
+        return 0
     rows = [row for size in map(Size.parse, given.sizes) for row in estimates(size)]
     print("estimated, not measured: the least that a step can take\n")
     print(table(rows, COLUMNS))
     for layers in dict.fromkeys(Size.parse(size).layers for size in given.sizes):
         counts = ", ".join(f"{n} with {kind} kernels" for kind, n in launches_of(layers).items())
         print(f"\n{layers} layers: launches and products of a step: {counts}")
-    if given.plot is not None:
-        draw(given.plot)
     return 0
 
 

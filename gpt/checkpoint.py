@@ -3,7 +3,7 @@
     RUN/config.json                          the configuration
     RUN/checkpoint/weights.safetensors       every parameter by its name
     RUN/checkpoint/optimizer.safetensors     AdamW's state of each parameter: `name.exp_avg`, ...
-    RUN/checkpoint/metadata.json             step, configuration, tokenizer, checksums, versions
+    RUN/checkpoint/metadata.json             step, configuration, tokenizer, loss scale, checksums, versions
 
 A save writes `checkpoint.new` completely, then renames `checkpoint` to `checkpoint.old` and
 `checkpoint.new` to `checkpoint`. Between the two renames `checkpoint.old` is the complete one.
@@ -17,7 +17,7 @@ import math
 import os
 import platform
 import shutil
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ from gpt.config import GPTConfig, TrainConfig, from_dict
 from gpt.data import Corpus
 from gpt.errors import UserError
 from gpt.model import GPT, Bigram, build
+from gpt.optimizer import make_scaler
 from gpt.tokenizer import CharTokenizer
 from tinytensor import Tensor, from_numpy
 from tinytensor.optim import AdamW
@@ -54,6 +55,7 @@ class Checkpoint:
     corpus_sha256: str
     weights: Arrays
     optimizer: Arrays
+    loss_scale: dict[str, float] = field(default_factory=dict)  # GradScaler's state; {} where it is switched off
 
 
 def save(run: Path, checkpoint: Checkpoint) -> None:
@@ -65,6 +67,7 @@ def save(run: Path, checkpoint: Checkpoint) -> None:
         "config": asdict(checkpoint.config),
         "tokenizer": checkpoint.tokenizer.to_json(),
         "corpus_sha256": checkpoint.corpus_sha256,
+        "loss_scale": checkpoint.loss_scale,
         "sha256": {name: sha256(content) for name, content in zip(FILES, files, strict=True)},
         "versions": {
             "python": platform.python_version(),
@@ -137,14 +140,22 @@ def read(run: Path) -> Checkpoint:
         step, seconds, corpus = (metadata[key] for key in ("step", "seconds", "corpus_sha256"))
         if not (isinstance(step, int) and step >= 0 and 0 <= seconds < math.inf):
             raise UserError(f"{folder / 'metadata.json'} is damaged: step {step}, seconds {seconds}")
-        arrays = [read_arrays(folder / name, metadata["sha256"][name]) for name in FILES]
-        checkpoint = Checkpoint(step, float(seconds), config, tokenizer, str(corpus), *arrays)
+        weights, optimizer = (read_arrays(folder / name, metadata["sha256"][name]) for name in FILES)
+        scale = metadata.get("loss_scale", {})  # runs made by older versions have none
+        if not isinstance(scale, dict) or set(scale) != set(make_scaler(config).state_dict()) or not is_finite(scale):
+            raise UserError(f"{folder / 'metadata.json'} is damaged: loss_scale {scale}")
+        checkpoint = Checkpoint(step, float(seconds), config, tokenizer, str(corpus), weights, optimizer, scale)
     except OSError as error:
         raise UserError(f"{folder} is incomplete: {error.filename}: {error.strerror}") from None
     except (KeyError, TypeError, OverflowError) as error:
         raise UserError(f"{folder / 'metadata.json'} is damaged: {error!r}") from None
     compare(run, written, checkpoint)
     return checkpoint
+
+
+def is_finite(numbers: dict[str, Any]) -> bool:
+    """Whether all values are numbers, and none is infinite or nan."""
+    return all(isinstance(x, (int, float)) and math.isfinite(x) for x in numbers.values())
 
 
 def read_json(path: Path) -> Any:
@@ -200,7 +211,7 @@ def restore_model(checkpoint: Checkpoint, run: Path, device: str | None = None) 
     """The checkpoint's model on that device, or its configuration's."""
     device = device or checkpoint.config.device
     check_device(device)
-    model = fresh_model(replace(checkpoint.config, device=device, cuda_graph=False))
+    model = fresh_model(replace(checkpoint.config, device=device, cuda_graph=False, tf32=False))
     try:
         model.load_state_dict({name: from_numpy(a) for name, a in checkpoint.weights.items()})
     except RuntimeError as error:  # names that are missing, unexpected or of another shape

@@ -18,7 +18,7 @@ from gpt.errors import UserError
 from tinytensor import backend
 from tinytensor.cuda import OutOfMemoryError
 
-RESUMABLE = ("steps", "eval_every", "device", "cuda_graph", "threads")  # what may change when a run goes on
+RESUMABLE = ("steps", "eval_every", "device", "cuda_graph", "tf32", "threads")  # what may change when a run goes on
 
 
 def command(name: str) -> Callable[[Callable[[list[str]], int]], Callable[..., int]]:
@@ -157,10 +157,15 @@ def add_device_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", choices=DEVICES, help="where the arrays live (default: where the run was trained)")
 
 
-def check_device(device: str) -> None:
-    """UserError if `device` is cuda and there is none: what is missing, and how to get it."""
+def check_device(device: str, tf32: bool = False) -> None:
+    """UserError if `device` is cuda and there is none: what is missing, and how to get it; or if it has no TF32."""
     if device == "cuda":
         try:
-            backend.cupy()
+            cupy = backend.cupy()
         except RuntimeError as error:
             raise UserError(f"--device cuda: {error}; or take --device cpu") from None
+        capability = int(cupy.cuda.Device().compute_capability)
+        if tf32 and capability < 80:
+            raise UserError(
+                f"--tf32: this GPU has compute capability {capability / 10}, TF32 needs 8.0; take --no-tf32"
+            )

@@ -122,7 +122,15 @@ class TrainConfig(GPTConfig):
     eval_windows: int = evaluation(
         160, "evenly spaced windows of the validation split that these take", SIZE, "windows"
     )
-    dtype: str = machine("float32", "precision of all numbers", one_of("float32", "float64"))
+    dtype: str = machine(
+        "float32",
+        "precision of all numbers; float16: with a loss scale, and masters of the weights in float32; for a GPU, since NumPy "
+        "multiplies such matrices slowly",
+        one_of("float16", "float32", "float64"),
+    )
+    tf32: bool = machine(
+        False, "multiply float32 matrices in TF32, 10 bits of mantissa: faster from Ampere on, --device cuda alone", ANY
+    )
     device: str = machine("cpu", "where the arrays live", one_of(*DEVICES))
     cuda_graph: bool = machine(
         False, "record an update as a CUDA graph, one launch from then on; same numbers, --device cuda alone", ANY
@@ -138,6 +146,11 @@ class TrainConfig(GPTConfig):
             raise UserError(
                 f"--threads {self.threads} cannot share --batch-size {self.batch_size}: "
                 f"use at most as many threads as the batch has windows"
+            )
+        if self.tf32 and (self.device == "cpu" or self.dtype != "float32"):
+            raise UserError(
+                f"--tf32 rounds a GPU's products of float32, not those of --device {self.device} --dtype {self.dtype}; "
+                f"take --no-tf32"
             )
         if self.cuda_graph and self.device == "cpu":
             raise UserError("--cuda-graph records what a GPU does: take --device cuda, or --no-cuda-graph")
@@ -161,7 +174,7 @@ def flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-NEWER = {"cuda_graph"}  # what runs made by older versions do not have: the default is what they did
+NEWER = {"cuda_graph", "tf32"}  # what runs made by older versions do not have: the default is what they did
 
 
 def from_dict(values: object, source: str) -> TrainConfig:

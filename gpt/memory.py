@@ -30,7 +30,7 @@ def check_memory(config: TrainConfig) -> None:
         return
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     count = parameter_count(config)
-    needed = count * 4 * (4 if config.dtype == "float32" else 8)
+    needed = count * (32 if config.dtype == "float64" else 16)  # float16: two in it, and three in float32
     if needed > memory:
         sizes = "--width" if config.model == "bigram" else "--width, --layers or --context"
         raise UserError(

@@ -11,22 +11,27 @@ from gpt.errors import UserError
 
 
 class Measured(TypedDict):
-    """One step. val_loss is None where the step was not evaluated; losses are in nats."""
+    """One step. val_loss is None where the step was not evaluated, grad_norm where the gradient overflowed float16.
+
+    Losses are in nats.
+    """
 
     step: int
     train_loss: float
     val_loss: float | None
     learning_rate: float
-    grad_norm: float
+    grad_norm: float | None
     seconds: float
     tokens_per_second: float
 
 
 class Row(Measured, total=False):
-    """One step, with what not every run has: bytes that tensors use on a GPU after the step, and the most until then."""
+    """One step, with what not every run has: bytes that tensors use on a GPU after the step, and the most until then; the
+    loss scale of float16."""
 
     gpu_memory: int
     gpu_memory_peak: int
+    loss_scale: float
 
 
 def read(run: Path) -> list[Row]:
@@ -53,7 +58,7 @@ def parse(line: str) -> Row:
     if not isinstance(row, dict) or not Row.__required_keys__ <= row.keys() <= Row.__annotations__.keys():
         raise ValueError(f"it must have the keys {', '.join(Measured.__annotations__)}")
     for name, value in row.items():
-        if not (isinstance(value, (int, float)) or (name == "val_loss" and value is None)):
+        if not (isinstance(value, (int, float)) or (name in ("val_loss", "grad_norm") and value is None)):
             raise ValueError(f"{name} must be a number")
     return cast(Row, row)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from gpt.cache import Cache
 from gpt.config import GPTConfig
 from gpt.rotary import rotary
-from tinytensor import Tensor, arange, nn
+from tinytensor import Tensor, arange, float16, nn
 from tinytensor.nn import functional as F
 
 
@@ -153,9 +153,10 @@ class GPT(nn.Module):
 
 
 def cross_entropy(logits: Tensor, targets: Tensor | None) -> Tensor | None:
-    """Mean of -ln p(target) over all B T predictions, in nats."""
+    """Mean of -ln p(target) over all B T predictions, in nats; in float32 where the logits are float16."""
     if targets is None:
         return None
+    logits = logits.float() if logits.dtype == float16 else logits
     return F.cross_entropy(logits.flatten(0, 1), targets.flatten())  # (B T, V), (B T,) -> ()
 
 

@@ -1,4 +1,4 @@
-"""How the weights are updated: AdamW's parameter groups, and the learning rate's schedule."""
+"""How the weights are updated: AdamW's parameter groups, the learning rate's schedule, the loss scale."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 from gpt.config import TrainConfig
 from gpt.model import GPT, Bigram
+from tinytensor.amp import GradScaler
 from tinytensor.optim import AdamW
 
 
@@ -38,6 +39,12 @@ def parameter_groups(model: Any, config: TrainConfig) -> list[dict[str, Any]]:
 
 
 def make_optimizer(model: GPT | Bigram, config: TrainConfig) -> AdamW:
-    """AdamW with these groups."""
+    """AdamW with these groups; weights in float16 have masters in float32, which small steps are not lost in."""
     groups, betas = parameter_groups(model, config), (config.beta1, config.beta2)
-    return AdamW(groups, lr=config.learning_rate, betas=betas, fused=True)
+    masters = config.dtype == "float16"
+    return AdamW(groups, lr=config.learning_rate, betas=betas, fused=True, master_weights=masters)
+
+
+def make_scaler(config: TrainConfig) -> GradScaler:
+    """What keeps float16 gradients from vanishing; switched off in any other precision."""
+    return GradScaler("cpu", enabled=config.dtype == "float16")  # its scale lies where the loss does, on a GPU as well

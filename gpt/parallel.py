@@ -21,7 +21,9 @@ from threadpoolctl import threadpool_limits
 from gpt.config import TrainConfig
 from gpt.data import Ids
 from gpt.model import GPT, Bigram
+from gpt.optimizer import make_scaler
 from tinytensor import Tensor, manual_seed
+from tinytensor.amp import GradScaler
 from tinytensor.backend import Array
 from tinytensor.nn import Parameter
 from tinytensor.nn.flat import Flat, gradients
@@ -59,11 +61,18 @@ class Shards:
     """`threads` copies of a model with the same parameters, not the same gradients.
 
     Within the context BLAS is held to one thread, and the optimizer, if given, shares its work among the same threads.
-    The first copy is the model itself.
+    The first copy is the model itself. Gradients are those of the loss times the scaler's scale.
     """
 
-    def __init__(self, model: GPT | Bigram, config: TrainConfig, optimizer: Optimizer | None = None) -> None:
+    def __init__(
+        self,
+        model: GPT | Bigram,
+        config: TrainConfig,
+        optimizer: Optimizer | None = None,
+        scaler: GradScaler | None = None,
+    ) -> None:
         self.config, self.optimizer = config, optimizer
+        self.scaler = scaler or make_scaler(config)
         self.models = [model] + [copy.deepcopy(model) for _ in range(config.threads - 1)]
         self.parameters = [list(each.parameters()) for each in self.models]
 
@@ -127,10 +136,11 @@ class Shards:
         if step is not None:
             self.seed(step, shard)
         for ids, targets in batches:
-            x, y = (wrap(np.array_split(part, len(self.models))[shard]) for part in (ids, targets))  # (B / threads, T)
+            x, y = (wrap(np.array_split(each, len(self.models))[shard]) for each in (ids, targets))  # (B / threads, T)
             _, loss = model(x.to(self.config.device), y.to(self.config.device))
-            loss = loss * (len(x) / len(ids) / len(batches))
-            loss.backward()
+            part = len(x) / len(ids) / len(batches)
+            loss = loss if part == 1 else loss * part
+            self.scaler.scale(loss).backward()
             losses.append(loss.detach())
         return functools.reduce(operator.add, losses)  # where they lie: nobody waits for a GPU
 

@@ -46,7 +46,8 @@ class Progress:
 
     def _text(self, row: Row) -> str:
         speed = row["tokens_per_second"] / 1000
-        return f"loss {row['train_loss']:.3f}{self._val}, {speed:.0f}k tokens/s{in_words(row)}, {self._beside}"
+        scale = f", loss scale {row['loss_scale']:g}" if "loss_scale" in row else ""
+        return f"loss {row['train_loss']:.3f}{self._val}, {speed:.0f}k tokens/s{scale}{in_words(row)}, {self._beside}"
 
     def _line(self, row: Row) -> None:
         now = time.perf_counter()

@@ -20,10 +20,12 @@ from gpt.evaluate import mean_loss
 from gpt.generate import encode_prompt, sample
 from gpt.memory import check_memory
 from gpt.model import GPT, Bigram
-from gpt.optimizer import make_optimizer
+from gpt.optimizer import make_optimizer, make_scaler
 from gpt.parallel import one_blas_thread
+from gpt.step import Outcome
 from gpt.tokenizer import CharTokenizer
-from tinytensor import Generator, isfinite, manual_seed
+from tinytensor import Generator, isfinite, manual_seed, set_float32_matmul_precision
+from tinytensor.amp import GradScaler
 from tinytensor.optim import AdamW
 
 SAMPLE_TOKENS, SAMPLE_TEMPERATURE = 500, 0.8
@@ -42,6 +44,7 @@ class Run:
     baselines: Baselines
     model: GPT | Bigram
     optimizer: AdamW
+    scaler: GradScaler
     step: int = 0
     seconds: float = 0.0
 
@@ -58,8 +61,20 @@ class Run:
         self.require_finite(self.step, largest_weight=largest)
         state = checkpoint.optimizer_arrays(self.model, self.optimizer)
         corpus = self.corpus.sha256
-        now = Checkpoint(self.step, self.seconds, self.config, self.tokenizer, corpus, weights, state)
+        scale = self.scaler.state_dict()
+        now = Checkpoint(self.step, self.seconds, self.config, self.tokenizer, corpus, weights, state, scale)
         checkpoint.save(self.folder, now)
+
+    def require_sound(self, now: Outcome) -> None:
+        """UserError unless the update went well. A loss scale may have been too large, until it is below 1."""
+        if not self.scaler.is_enabled():
+            self.require_finite(self.step, loss=now.loss, gradient_norm=now.norm)
+        self.require_finite(self.step, loss=now.loss)
+        if now.scale < 1:
+            raise UserError(
+                f"step {self.step}: the gradient overflows float16 at any loss scale; {first_not_finite(self.model)}; "
+                f"stopped, the last checkpoint is intact; try a lower --learning-rate, or --dtype float32"
+            )
 
     def require_finite(self, step: int, **numbers: float) -> None:
         """UserError unless all numbers are finite, with the first parameter to look at."""
@@ -94,9 +109,11 @@ def begin(folder: Path, config: TrainConfig, corpus: Corpus, saved: Checkpoint |
     base = baselines.measure(train_ids, validation_ids, tokenizer.vocab_size)
     manual_seed(config.seed)
     model = checkpoint.restore_model(saved, folder, config.device) if saved else checkpoint.fresh_model(config)
-    optimizer = make_optimizer(model, config)
-    run = Run(folder, config, corpus, tokenizer, train_ids, validation_ids, base, model, optimizer)
+    set_float32_matmul_precision("high" if config.tf32 else "highest")
+    optimizer, scaler = make_optimizer(model, config), make_scaler(config)
+    run = Run(folder, config, corpus, tokenizer, train_ids, validation_ids, base, model, optimizer, scaler)
     if saved:
+        scaler.load_state_dict(saved.loss_scale)
         checkpoint.restore_optimizer(model, optimizer, saved.optimizer)
         run.step, run.seconds = saved.step, saved.seconds
     return run

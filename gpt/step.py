@@ -4,40 +4,60 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from gpt.parallel import Batch, Shards
-from tinytensor import Tensor, cuda, int64, nn, stack, zeros
+from tinytensor import Tensor, cuda, full, int64, nn, stack, zeros
 from tinytensor.optim import AdamW
 
 
-class Update:
-    """update(batches, step, rate) -> the batches' mean loss, and the norm of its gradient before clipping.
+class Outcome(NamedTuple):
+    """What an update tells: the batches' mean loss, the norm of its gradient before clipping, the loss scale or 1."""
 
-    Where the norm is not finite the weights stay what they were, so that the run can say what is wrong with them.
+    loss: float
+    norm: float
+    scale: float
+
+
+class Update:
+    """update(batches, step, rate) -> Outcome.
+
+    Where the norm is not finite the weights stay what they were: the run can say what is wrong with them, or go on where
+    a loss scale was too large, which is halved then.
     """
 
     def __init__(self, shards: Shards, optimizer: AdamW) -> None:
-        self.shards, self.optimizer = shards, optimizer
+        self.shards, self.optimizer, self.scaler = shards, optimizer, shards.scaler
         self.limit = shards.config.grad_clip or math.inf
+        self.one, self.bound = (full((), number, device=shards.config.device) for number in (1.0, self.limit))
+        self.scaler.scale(self.one)  # the first makes the scale, where it is given; threads could make two
 
-    def __call__(self, batches: Sequence[Batch], step: int, rate: float) -> tuple[float, float]:
+    def __call__(self, batches: Sequence[Batch], step: int, rate: float) -> Outcome:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         loss = self.shards.gradient(batches, step)
-        norm = self.clip().item()
-        if math.isfinite(norm):
-            self.optimizer.step()
-        return loss.item(), norm
+        norm, scale = self.clip()
+        if self.scaler.is_enabled() or math.isfinite(norm.item()):
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
+        return Outcome(loss.item(), norm.item(), scale.item())
 
-    def clip(self) -> Tensor:
-        """Bound the norm of the gradient; gives what it was."""
-        return nn.utils.clip_grad_norm_(self.shards.parameters[0], self.limit)
+    def clip(self) -> tuple[Tensor, Tensor]:
+        """Bound the norm of the gradient; gives what it was, and the loss scale.
+
+        A scaled gradient has a scaled bound: in float16 it cannot be divided before, or it would vanish.
+        """
+        parameters = self.shards.parameters[0]
+        if not self.scaler.is_enabled():
+            return nn.utils.clip_grad_norm_(parameters, self.limit), self.one
+        scale = self.scaler.scale(self.one)
+        return nn.utils.clip_grad_norm_(parameters, self.scaler.scale(self.bound)) / scale, scale
 
 
 class UpdateOnGPU(Update):
-    """The same, asked for as a whole before anything is read: nothing waits in between, and both numbers come in one copy.
+    """The same, asked for as a whole before anything is read: nothing waits in between, and all numbers come in one copy.
 
     What differs from step to step lies on the GPU: the batches in one buffer, the learning rate, AdamW's count of steps.
     """
@@ -50,23 +70,23 @@ class UpdateOnGPU(Update):
         for group in optimizer.param_groups:
             group.update(lr=self.rate, capturable=True)
 
-    def __call__(self, batches: Sequence[Batch], step: int, rate: float) -> tuple[float, float]:
+    def __call__(self, batches: Sequence[Batch], step: int, rate: float) -> Outcome:
         self.rate.fill_(rate)
         self.batches.array.set(np.stack(batches))
-        loss, norm = self.run(step).tolist()
-        return loss, norm
+        return Outcome(*self.run(step).tolist())
 
     def run(self, step: int) -> Tensor:
-        """Ask for the update; gives the loss and the norm, (2,)."""
+        """Ask for the update; gives what it tells, (3,)."""
         return self.launch(step)
 
     def launch(self, step: int | None) -> Tensor:
         loss = self.shards.gradient([(ids, targets) for ids, targets in self.batches.array], step)
-        norm = self.clip()
-        # Not zero where the norm is not finite: then the kernel changes nothing.
-        self.optimizer.found_inf = norm * 0  # type: ignore[attr-defined]
-        self.optimizer.step()
-        return stack([loss, norm])
+        norm, scale = self.clip()
+        if not self.scaler.is_enabled():  # the scaler would look through the gradients again
+            self.optimizer.found_inf = norm * 0  # type: ignore[attr-defined]  # not 0: the kernel changes nothing
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        return stack([loss, norm, scale])
 
 
 class GraphedUpdate(UpdateOnGPU):

@@ -8,6 +8,7 @@ python -m gpt.train --resume RUN           # goes on to bit-identical weights
 from __future__ import annotations
 
 import dataclasses
+import math
 import shlex
 import sys
 import time
@@ -30,7 +31,7 @@ from gpt.parallel import Shards, usable_cores
 from gpt.profiling import profiled
 from gpt.progress import Progress
 from gpt.run import Run, begin, finish
-from gpt.step import make_update
+from gpt.step import Outcome, make_update
 from tinytensor.backend import keep_freed_memory
 
 # What a run that was killed before its first checkpoint leaves: the next one may begin in its place.
@@ -44,7 +45,7 @@ def train(run: Run, quiet: bool) -> int | None:
     with (
         np.errstate(all="ignore"),  # what is not finite is reported by name
         Interrupt() as interrupt,
-        Shards(run.model, config, run.optimizer) as shards,
+        Shards(run.model, config, run.optimizer, run.scaler) as shards,
         Metrics(run.folder, run.step) as metrics,
         Progress(config, run.step, run.baselines, quiet) as progress,
     ):
@@ -56,9 +57,9 @@ def train(run: Run, quiet: bool) -> int | None:
                 for micro_step in range(config.grad_accumulation)
             ]
             rate = learning_rate(run.step, config)
-            loss, norm = update(batches, run.step, rate)
+            now = update(batches, run.step, rate)
             run.step += 1
-            run.require_finite(run.step, loss=loss, gradient_norm=norm)
+            run.require_sound(now)
             speed = sum(ids.size for ids, _ in batches) / (time.perf_counter() - started)
 
             val_loss = None
@@ -66,11 +67,7 @@ def train(run: Run, quiet: bool) -> int | None:
                 val_loss, _ = mean_loss(run.model, run.validation_ids, config.eval_windows)
                 run.require_finite(run.step, validation_loss=val_loss)
             run.seconds = time.perf_counter() - began
-            row = Row(
-                step=run.step, train_loss=loss, val_loss=val_loss, learning_rate=rate,
-                grad_norm=norm, seconds=run.seconds, tokens_per_second=speed,
-            )  # fmt: skip
-            add_gpu_memory(row, config)
+            row = row_of(run, now, rate, speed, val_loss)
             metrics.write(row)
             progress.update(row)
             if val_loss is not None:
@@ -78,6 +75,18 @@ def train(run: Run, quiet: bool) -> int | None:
     if interrupt.signal is not None:
         run.save()
     return interrupt.signal
+
+
+def row_of(run: Run, now: Outcome, rate: float, speed: float, val_loss: float | None) -> Row:
+    """What metrics.jsonl keeps of the update that was made just now."""
+    row = Row(
+        step=run.step, train_loss=now.loss, val_loss=val_loss, learning_rate=rate,
+        grad_norm=now.norm if math.isfinite(now.norm) else None, seconds=run.seconds, tokens_per_second=speed,
+    )  # fmt: skip
+    if run.scaler.is_enabled():
+        row["loss_scale"] = now.scale
+    add_gpu_memory(row, run.config)
+    return row
 
 
 def new_folder(out: Path | None) -> Path:
@@ -123,7 +132,7 @@ def open_new(out: Path | None, recipe: str, given: dict[str, object], quiet: boo
 def prepare(recipe: str, given: dict[str, object], quiet: bool) -> Run:
     """A run from scratch in memory: text, first weights, optimizer; no folder."""
     config = cli.new_config(recipe, given)
-    cli.check_device(config.device)
+    cli.check_device(config.device, config.tf32)
     if "data" in given:
         corpus = data.read(config.data)
     else:
@@ -141,7 +150,7 @@ def open_again(folder: Path, given: dict[str, object], quiet: bool) -> Run:
         given["data"] = data.name_of(str(given["data"]))
     config = cli.resumed_config(saved.config, saved.step, given)
     config = dataclasses.replace(config, threads=threads_of(config))
-    cli.check_device(config.device)
+    cli.check_device(config.device, config.tf32)
     corpus = checkpoint.read_corpus(saved, folder)
     if not quiet and config.steps != saved.config.steps:
         cli.say(f"note: the learning rate's schedule now ends at step {config.steps}")

@@ -36,7 +36,7 @@ from gpt.progress import Progress
 from gpt.run import Run
 from gpt.train import describe, prepare
 from reference_torch.sides import NORM, Pair, Side, step
-from reference_torch.train import fresh_model, make_optimizer
+from reference_torch.train import fresh_model, make_optimizer, refuse_half
 
 DEFAULTS = {"steps": 200, "data": "python-docs", "dtype": "float64"}
 WITHOUT = ("device", "eval_every", "eval_windows")  # the comparison is made on the CPU, and nothing is evaluated
@@ -188,6 +188,7 @@ def main(argv: list[str]) -> int:
     recipe, quiet = given.pop("recipe"), given.pop("quiet")
     if given.get("dropout"):
         raise UserError(f"--dropout {given['dropout']}: the two engines draw other random numbers; leave it out")
+    refuse_half(given)
     run = prepare(recipe, {**DEFAULTS, **given}, quiet)
     torch.set_num_threads(run.config.threads)
     if not quiet:

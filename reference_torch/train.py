@@ -101,6 +101,12 @@ def mean_loss(model: GPT | Bigram, ids: Ids, limit: int = 0) -> tuple[float, int
     return total / count, count
 
 
+def refuse_half(given: dict[str, object]) -> None:
+    """UserError for float16, in which gpt.train has a loss scale and masters of the weights."""
+    if given.get("dtype") == "float16":
+        raise UserError("--dtype float16: PyTorch's side has no loss scale; take float32 or float64")
+
+
 def make_parser() -> cli.Parser:
     parser = cli.Parser("reference_torch.train", "The main job by PyTorch: the same weights, batches and flags.")
     run = parser.add_argument_group("run")
@@ -118,6 +124,7 @@ def main(argv: list[str]) -> int:
     recipe, quiet, device = given.pop("recipe"), given.pop("quiet"), given.pop("device", "cpu")
     if device == "cuda" and not torch.cuda.is_available():
         raise UserError("--device cuda: PyTorch finds no GPU; take --device cpu")
+    refuse_half(given)
     run = prepare(recipe, given, quiet)  # tinytensor draws the weights, on the CPU
     torch.set_num_threads(run.config.threads)
     model = fresh_model(run).to(device)

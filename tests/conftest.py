@@ -52,10 +52,12 @@ def one_torch_thread() -> Iterator[None]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print the worst errors of the primitives that the tests have recorded, which their limits alone would not tell."""
+    """Print the worst errors of the primitives that the tests have recorded, and what programs said of what they counted."""
     reports = [r for outcome in ("passed", "failed") for r in terminalreporter.getreports(outcome)]
     for name, limit in LIMITS.items():
         errors = [(value, r.nodeid) for r in reports for key, value in getattr(r, "user_properties", ()) if key == name]
         if errors:
             error, where = max(errors)
             terminalreporter.write_line(f"worst {name} {error:.1e} of {len(errors)}, limit {limit:.0e}: {where}")
+    for said in [value for r in reports for key, value in getattr(r, "user_properties", ()) if key == "said"]:
+        terminalreporter.write_line("\n  ".join(said.splitlines()))

@@ -565,7 +565,9 @@ def test_the_cpu_of_a_comparison(monkeypatch: pytest.MonkeyPatch) -> None:
     assert cpu_vs_gpu.numbers(Size(4, 4, 128, 64, 12)) == 312  # 312² is about 12 · 64 · 128
 
 
-def test_a_comparison_on_a_gpu(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_comparison_on_a_gpu(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     ran: list[tuple[str, str]] = []
 
     def compare(cases: Sequence[Case], repeats: int, tick: Callable[[Case], None]) -> list[Row]:
@@ -581,7 +583,7 @@ def test_a_comparison_on_a_gpu(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     assert "gpu: name T4, cupy 14\n" in out
     assert "torch: left out" in out
     monkeypatch.setattr(environment, "gpu", lambda: {"name": cpu_vs_gpu.EMULATED})
-    assert cpu_vs_gpu.BENCHMARK.main(["--json=rows.jsonl"]) == 2
+    assert cpu_vs_gpu.BENCHMARK.main([f"--json={tmp_path / 'rows.jsonl'}"]) == 2
     assert "they say nothing of a GPU" in capsys.readouterr().err
 
 
@@ -619,6 +621,16 @@ def test_the_roofline_counts_bytes_once() -> None:
     ]
 
 
+def test_a_backward_belongs_to_its_own_forward() -> None:
+    from tinytensor import rand
+
+    x, v, w = (rand(*shape, requires_grad=True) for shape in ((3, 8), (16, 8), (4, 16)))
+    with roofline.counted() as works:
+        functional.linear(functional.linear(x, v), w).sum().backward()
+    flops = [w.flops for w in works if w.name == "linear"]
+    assert flops == [2 * 3 * 8 * 16, 2 * 3 * 16 * 4, 2 * 2 * 3 * 16 * 4, 2 * 2 * 3 * 8 * 16]
+
+
 def test_a_step_takes_the_longer_of_work_and_launches(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     works = [roofline.Work("linear", 2e12, 1e9), roofline.Work("gelu", 0.0, 4e9)]
     card = cards.card("a card", 1000, "a page", float32=10, float16=100)
@@ -649,6 +661,12 @@ def test_the_roofline_from_the_command_line(
     assert "1 layers: launches and products of a step" in out
     assert (tmp_path / "plot.png").stat().st_size > 1000
     assert roofline.main(["--plot", "a.gif"]) == 2
+    assert roofline.main(["--sizes", SMALL, "--markdown"]) == 0
+    launches, estimates = capsys.readouterr().out.split("\n\n")
+    assert "| 1, 2, 8, 4, 2 | T4 | 0.00 | – | 0.00 |" in estimates
+    assert launches in (environment.ROOT / "docs/gpu.md").read_text("utf-8"), (
+        "python -m benchmarks.roofline --markdown has new tables"
+    )
     assert all(card.source.startswith("http") for card in cards.CARDS)
     lines = roofline.measured(Size(4, 4, 128, 64, 12))
     assert [label for _, label, _ in lines] == ["CPU, 1 core, tinytensor", "CPU, 1 core, torch"]

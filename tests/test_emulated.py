@@ -1,14 +1,17 @@
 """CuPy without a GPU: every program of tests/cuda under the emulator. tests/emulated/emulator.py says what is real there.
 
-python -m pytest -m emulated tests/test_emulated.py
+python -m pytest -m emulated -n auto tests/test_emulated.py
 """
 
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Callable
 
 import pytest
-from programs import PROGRAMS, passes
+from programs import FOLDER, PROGRAMS, passes
+
+BLANK = "\n\n"
 
 pytestmark = [
     pytest.mark.emulated,
@@ -20,7 +23,11 @@ pytestmark = [
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_without_a_gpu(program: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_gpu(program: str, record_property: Callable[[str, object], None]) -> None:
     printed = passes(program, "--emulated").strip()
-    with capsys.disabled():
-        print("", f"{program}:", *printed.rpartition("\n\n")[2].splitlines(), sep="\n  ")  # its summary
+    record_property("said", f"{program}\n{printed.rpartition(BLANK)[2]}")  # its summary, which conftest.py prints
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_as_on_a_gpu(program: str) -> None:
+    passes("../emulated/as_on_a_gpu.py", str(FOLDER / program))

@@ -17,7 +17,7 @@ from gpt.checkpoint import Checkpoint, fresh_model, load, read, save
 from gpt.config import TrainConfig
 from gpt.data import batch
 from gpt.errors import UserError
-from gpt.optimizer import make_optimizer
+from gpt.optimizer import make_optimizer, make_scaler
 from gpt.tokenizer import CharTokenizer
 
 CONFIG = TrainConfig(vocab_size=3, context=4, width=8, layers=1, heads=2, batch_size=2, threads=1)
@@ -33,7 +33,8 @@ def make(step, config=CONFIG):
     optimizer.step()
     weights = checkpoint.weight_arrays(model)
     state = checkpoint.optimizer_arrays(model, optimizer)
-    return Checkpoint(step, 1.5, config, CharTokenizer("abc"), "0" * 64, weights, state)
+    scale = make_scaler(config).state_dict()
+    return Checkpoint(step, 1.5, config, CharTokenizer("abc"), "0" * 64, weights, state, scale)
 
 
 @pytest.fixture
@@ -50,7 +51,7 @@ def same(ours, theirs):
         assert np.array_equal(array, theirs[name]), name
 
 
-@pytest.mark.parametrize("changes", [{}, {"tied": True, "bias": False}, {"dtype": "float64"}])
+@pytest.mark.parametrize("changes", [{}, {"tied": True, "bias": False}, {"dtype": "float64"}, {"dtype": "float16"}])
 def test_round_trip(tmp_path, changes):
     config = dataclasses.replace(CONFIG, **changes)
     (tmp_path / "config.json").write_text(json.dumps(dataclasses.asdict(config)))

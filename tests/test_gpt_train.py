@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import itertools
 import json
+import math
 import os
 import re
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +28,7 @@ from gpt.plots import plot_loss
 from gpt.progress import Progress
 from gpt.train import main, make_parser
 from tinytensor import tensor
+from tinytensor.amp import GradScaler
 from tinytensor.cuda import OutOfMemoryError
 from tinytensor.optim import AdamW
 
@@ -47,6 +51,12 @@ def text(tmp_path, monkeypatch):
 
 def weights(run):
     return hashlib.sha256(Path(run, "checkpoint/weights.safetensors").read_bytes()).hexdigest()
+
+
+def state(run):
+    """Moments and masters, and the loss scale."""
+    optimizer = Path(run, "checkpoint/optimizer.safetensors").read_bytes()
+    return hashlib.sha256(optimizer).hexdigest(), checkpoint.read(Path(run)).loss_scale
 
 
 @pytest.fixture
@@ -146,18 +156,21 @@ def test_no_data_falls_back_to_python_docs(text, monkeypatch, capsys):
 # --------------------------------------------------------------------------- stopping and going on
 
 
-def test_stopped_and_resumed_equals_uninterrupted(text, monkeypatch, capsys):
-    assert main([*TINY, *text, "--out", "whole", "--quiet"]) == 0
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_stopped_and_resumed_equals_uninterrupted(text, dtype, monkeypatch, capsys):
+    line = [*TINY, *text, "--dtype", dtype, "--quiet"]
+    assert main([*line, "--out", "whole"]) == 0
     with monkeypatch.context() as patch:
         at_step(patch, 5, lambda: os.kill(os.getpid(), signal.SIGTERM))
-        assert main([*TINY, *text, "--out", "parts", "--quiet"]) == 143
+        assert main([*line, "--out", "parts"]) == 143
     one_line(capsys, "step 5 saved", "python -m gpt.train --resume parts")
     assert checkpoint.read(Path("parts")).step == 5
     assert len(metrics.read(Path("parts"))) == 5
     assert main(["--resume", "parts", "--no-plot", "--quiet"]) == 0
     assert weights("parts") == weights("whole")
+    assert state("parts") == state("whole")
     for whole, parts in zip(*(metrics.read(Path(p)) for p in ("whole", "parts")), strict=True):
-        for name in ("step", "train_loss", "val_loss", "learning_rate", "grad_norm"):
+        for name in whole.keys() - {"seconds", "tokens_per_second"}:
             assert whole[name] == parts[name]
 
 
@@ -442,6 +455,61 @@ def test_a_gradient_that_is_not_finite_stops_before_the_update(text, broken, mon
     assert all(np.isfinite(array).all() for array in saved.weights.values())
 
 
+def half(text, monkeypatch, scale=2.0**16, interval=2000, steps=9):
+    """Train in float16 with a loss scale that begins there and is doubled after so many steps; the exit status."""
+    made = partial(GradScaler, init_scale=scale, growth_interval=interval)
+    monkeypatch.setattr("gpt.optimizer.GradScaler", made)
+    return main([*TINY, *text, "--dtype", "float16", f"--steps={steps}", "--out", "run", "--quiet"])
+
+
+def test_an_overflow_of_float16_skips_the_step_and_halves_the_scale(text, monkeypatch):
+    assert half(text, monkeypatch, scale=2.0**22, interval=3, steps=25) == 0
+    rows = metrics.read(Path("run"))
+    skipped = [row["grad_norm"] is None for row in rows]
+    assert skipped[0] and not all(skipped) and any(skipped[10:])  # too large at first, and again after it grew
+    for row, following in itertools.pairwise(rows):
+        ratio = following["loss_scale"] / row["loss_scale"]
+        assert ratio == 0.5 if row["grad_norm"] is None else ratio in (1, 2)
+    saved = checkpoint.read(Path("run"))
+    assert saved.weights["head.weight"].dtype == np.float16
+    assert saved.optimizer["head.weight.master"].dtype == np.float32
+    assert saved.optimizer["head.weight.step"] == skipped.count(False)
+    assert saved.loss_scale["growth_interval"] == 3
+
+
+def test_a_gradient_that_overflows_float16_at_any_scale_stops(text, monkeypatch, capsys):
+    from gpt.parallel import Shards
+
+    gradient = Shards.gradient
+
+    def spoilt(self, batches, step):
+        loss = gradient(self, batches, step)
+        dict(self.models[0].named_parameters())["head.weight"].grad[0] = float("inf")
+        return loss
+
+    monkeypatch.setattr(Shards, "gradient", spoilt)
+    assert half(text, monkeypatch, scale=4.0) == 2
+    one_line(capsys, "step 4: the gradient overflows float16 at any loss scale", "is head.weight", "--dtype float32")
+    assert checkpoint.read(Path("run")).step == 0
+
+
+def test_the_loss_scale_is_shown(text, capsys):
+    assert main([*TINY, *text, "--dtype", "float16", "--steps=1", "--out", "run"]) == 0
+    assert "k tokens/s, loss scale 65536, bigram" in capsys.readouterr().out
+    assert "loss_scale" in metrics.read(Path("run"))[0]
+    assert generate.main(["run", "--tokens", "5", "--prompt", "It"]) == 0
+
+
+def test_a_loss_scale_that_is_damaged_is_named(text, capsys):
+    assert main([*TINY, *text, "--dtype", "float16", "--steps=1", "--out", "run", "--quiet"]) == 0
+    path = Path("run/checkpoint/metadata.json")
+    whole = json.loads(path.read_text())
+    for damaged in ({}, {**whole["loss_scale"], "scale": "x"}, {**whole["loss_scale"], "scale": math.nan}, 3):
+        path.write_text(json.dumps({**whole, "loss_scale": damaged}))
+        assert main(["--resume", "run"]) == 2
+        one_line(capsys, "metadata.json is damaged: loss_scale")
+
+
 def test_a_diverging_run_stops_and_keeps_good_weights(text, capsys):
     line = [*TINY, *text, "--learning-rate", "1e30", "--warmup", "0", "--out", "run", "--quiet"]
     assert main(line) == 2
@@ -514,6 +582,7 @@ def test_a_run_of_an_older_version_goes_on(text):
         content = json.loads(Path("run", name).read_text())
         for new in NEWER:
             del content.get("config", content)[new]
+        content.pop("loss_scale", None)
         Path("run", name).write_text(json.dumps(content))
     assert main(["--resume", "run", "--steps", "10", "--no-plot", "--quiet"]) == 0
     assert json.loads(Path("run/config.json").read_text())["cuda_graph"] is False

@@ -351,6 +351,7 @@ def test_quiet_says_nothing(text, capsys):
 @pytest.mark.parametrize(
     "flags, message",
     [
+        (["--dtype=float16"], "--dtype float16: PyTorch's side has no loss scale; take float32 or float64"),
         (["--dropout=0.1"], "--dropout 0.1: the two engines draw other random numbers; leave it out"),
         (["--device=cuda"], "unrecognized arguments: --device=cuda"),
         (["--data=nowhere"], "cannot read"),

@@ -3,7 +3,19 @@
 from __future__ import annotations
 
 from tinytensor.backend import device
-from tinytensor.cuda import device_count, is_available, synchronize
+from tinytensor.cuda import (
+    current_device,
+    current_stream,
+    device_count,
+    empty_cache,
+    is_available,
+    max_memory_allocated,
+    memory_allocated,
+    memory_reserved,
+    reset_peak_memory_stats,
+    set_device,
+    synchronize,
+)
 from tinytensor.subset import outside
 
 
@@ -12,6 +24,12 @@ def current_accelerator() -> device | None:
     return device("cuda") if is_available() else None
 
 
-__all__ = ["current_accelerator", "device_count", "is_available", "synchronize"]
+current_device_index, set_device_index = current_device, set_device
+
+__all__ = [
+    "current_accelerator", "current_device_index", "current_stream", "device_count", "empty_cache", "is_available",
+    "max_memory_allocated", "memory_allocated", "memory_reserved", "reset_peak_memory_stats", "set_device_index",
+    "synchronize",
+]  # fmt: skip
 
 __getattr__ = outside("tinytensor.accelerator")

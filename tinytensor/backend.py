@@ -155,6 +155,15 @@ def product(a: Array, b: Array, out: Array | None = None) -> Array:
     return matmul(a, b, out)
 
 
+def contraction(equation: str, *xs: Array, optimize: bool) -> Array:
+    """np.einsum, and on a GPU in the precision that is permitted."""
+    if type(xs[0]) is np.ndarray:
+        return np.einsum(equation, *xs, optimize=optimize)
+    from tinytensor.cuda.products import einsum  # for CuPy: not to be read where there is none
+
+    return einsum(equation, *xs, optimize=optimize)
+
+
 def scatter_add(rows: int, index: Array, updates: Array) -> Array:
     """out[index[n]] += updates[n] over n; out (rows, C), index (N,), updates (N, C).
 

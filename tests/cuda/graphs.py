@@ -42,9 +42,12 @@ CONFIGS = {
     "dropout, two batches a step": dataclasses.replace(
         RECIPES["default"], **SMALL, device="cuda", dropout=0.2, grad_accumulation=2
     ),
+    "float16": dataclasses.replace(RECIPES["default"], **SMALL, device="cuda", dtype="float16"),
+    "tf32": dataclasses.replace(RECIPES["nanogpt"], **SMALL, device="cuda", tf32=True),
 }
 COUNTED = ("launches", "products", "memsets", "device to device")
 FORBIDDEN = ("device to host", "host to device", "synchronizations", "allocations")
+CAPTURE = "allocations while a stream is captured"
 
 
 def asked(work: Callable[[], object]) -> Counter[str]:
@@ -59,7 +62,8 @@ def asked(work: Callable[[], object]) -> Counter[str]:
 def train(config: TrainConfig) -> tuple[list[Any], Update]:
     """Everything that the steps leave: loss and norm of each, weights and moments after the last; and who made them."""
     tt.manual_seed(0)
-    model = GPT(config).to("cuda")
+    tt.set_float32_matmul_precision("high" if config.tf32 else "highest")
+    model = GPT(config).to(device="cuda", dtype=getattr(tt, config.dtype))
     optimizer = make_optimizer(model, config)
     ids = np.random.default_rng(0).integers(0, config.vocab_size, 500)
     left: list[Any] = []
@@ -79,14 +83,19 @@ def compare(name: str, config: TrainConfig) -> list[str]:
     assert isinstance(recorded, GraphedUpdate)
     apart = sum(not np.array_equal(x, y) for x, y in zip(plain, graphed, strict=True))
     wrong = [f"{name}: {apart} of {len(plain)} results differ"] if apart else []
+    if config.tf32 and graphed[:STEPS] == train(dataclasses.replace(config, tf32=False))[0][:STEPS]:
+        wrong.append(f"{name}: TF32 makes no difference")
     once = asked(lambda: update.launch(None))
     replay = asked(recorded.graph.replay)
-    replay["launches"] -= config.dropout > 0  # by which the graph is told where its random numbers begin
+    replay["launches"] -= gpu.EMULATED and config.dropout > 0  # it tells the graph where its random numbers begin
     for what in COUNTED:
         if replay[what] != once[what]:
             wrong.append(f"{name}: a replay asks for {replay[what]} {what}, a step for {once[what]}")
     wrong += [f"{name}: a replay asks for {replay[what]} {what}" for what in FORBIDDEN if replay[what]]
     counts = ", ".join(f"{replay[what]} {what}" for what in (*COUNTED, *FORBIDDEN))
+    counts += (
+        f"; {gpu.count.pop(CAPTURE, 0)} {CAPTURE}"  # which CUDA permits in CuPy's mode of capture, the relaxed one
+    )
     print(f"{name}: {STEPS} steps, {len(plain)} results, {apart} differ; a replay: {counts}")
     return wrong
 

@@ -1,9 +1,9 @@
 """Every primitive on the real CuPy, forward and backward, against NumPy: python tests/cuda/primitives.py [--emulated] [NAME …]
 
-One line for each row of the table with what its samples (tests/samples.py) cost in float32, and for the fused kernels that
-take its place, in every precision; and a summary. The exit status is 1 where a value, a dtype or a shape differs, something
-raises, a result lies on the host, and under the emulator where data comes back from the device unasked, or where it could not
-do what CuPy wanted.
+One line for each row of the table with what its samples (tests/samples.py) cost in float32 and float16, and for the fused
+kernels that take its place, in every precision; and a summary. The exit status is 1 where a value, a dtype or a shape
+differs, something raises, a result lies on the host, and under the emulator where data comes back from the device unasked, or
+where it could not do what CuPy wanted.
 """
 
 from __future__ import annotations
@@ -49,9 +49,12 @@ def main(names: list[str]) -> int:
 
 
 def rows_of(name: str) -> list[tuple[str, Primitive, list[Sample]]]:
-    """What a primitive is compared in: its own pair in float32, and the fused one in every precision that it can."""
+    """What a primitive is compared in: its own pair in float32 and float16, the fused one in every precision that it can."""
     plain, samples = PRIMITIVES[name], SAMPLES[name]
     rows = [(name, plain, [s.cast(np.float32) for s in samples if "float32" in s.dtypes])]
+    half = [s.cast(np.float16) for s in samples if "float16" in s.dtypes]
+    if half:
+        rows.append((f"{name} float16", plain, half))
     for dtype in LIMITS:
         fused = [
             (s, replacement(plain, s.arrays, s.static)) for s in (s.cast(dtype) for s in samples if dtype in s.dtypes)

@@ -135,6 +135,8 @@ def others() -> Iterator[tuple[str, bool]]:
     texts = {run(generate.main, *flags, *more)[1] for more in ([], ["--no-cache"], ["--device=cpu"])}
     yield "gpt.generate with a cache, without, and on the CPU", len(texts) == 1 and len(texts.pop()) == 47
     status, _, _ = run(train.main, "--resume", "graph", "--steps=10", "--device=cpu", "--no-cuda-graph", "--no-plot")
+    _, _, error = run(train.main, *RUN, "--cuda-graph", "--profile", "--out=profiled")
+    yield "--cuda-graph has no profile", "--profile: a recorded update has no parts" in error
     yield "a run goes on on the CPU", status == 0 and len(metrics.read(Path("graph"))) == 10
 
 

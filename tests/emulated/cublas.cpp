@@ -12,7 +12,7 @@ enum Status { SUCCESS = 0, NOT_SUPPORTED = 15 };
 enum Type { FLOAT = 0, DOUBLE = 1, HALF = 2 };
 enum Compute { COMPUTE_32F = 68, COMPUTE_32F_FAST_TF32 = 77 };
 enum MathMode { TF32_TENSOR_OP_MATH = 3 };
-static int math_mode = 0;
+struct Handle { int math_mode; };
 
 extern "C" long products;
 long products = 0;
@@ -107,27 +107,27 @@ static int gemv(int trans, int m, int n, T alpha, const T* a, int lda, const T* 
 }
 
 extern "C" {
-int cublasCreate_v2(void** handle) { *handle = &products; return SUCCESS; }
-int cublasDestroy_v2(void*) { return SUCCESS; }
+int cublasCreate_v2(Handle** handle) { *handle = new Handle{0}; return SUCCESS; }
+int cublasDestroy_v2(Handle* handle) { delete handle; return SUCCESS; }
 int cublasSetStream_v2(void*, void* s) { stream = s; return SUCCESS; }
 int cublasGetStream_v2(void*, void** stream) { *stream = nullptr; return SUCCESS; }
-int cublasSetMathMode(void*, int mode) { math_mode = mode; return SUCCESS; }
-int cublasGetMathMode(void*, int* mode) { *mode = math_mode; return SUCCESS; }
+int cublasSetMathMode(Handle* handle, int mode) { handle->math_mode = mode; return SUCCESS; }
+int cublasGetMathMode(Handle* handle, int* mode) { *mode = handle->math_mode; return SUCCESS; }
 int cublasSetPointerMode_v2(void*, int) { return SUCCESS; }
 int cublasGetPointerMode_v2(void*, int* mode) { *mode = 0; return SUCCESS; }
 int cublasGetVersion_v2(void*, int* version) { *version = 120900; return SUCCESS; }
 
 #define OF_TYPE(L, T, STRIDED, POINTERS)                                                                                     \
-  int cublas##L##gemm_v2(void*, int ta, int tb, int m, int n, int k, const T* alpha, const T* a, int lda, const T* b,        \
+  int cublas##L##gemm_v2(Handle* h, int ta, int tb, int m, int n, int k, const T* alpha, const T* a, int lda, const T* b,    \
                          int ldb, const T* beta, T* c, int ldc) {                                                            \
     return STRIDED(ta, tb, m, n, k, *alpha, a, lda, 0, b, ldb, 0, *beta, c, ldc, 0, 1);                                      \
   }                                                                                                                          \
-  int cublas##L##gemmStridedBatched(void*, int ta, int tb, int m, int n, int k, const T* alpha, const T* a, int lda,         \
+  int cublas##L##gemmStridedBatched(Handle* h, int ta, int tb, int m, int n, int k, const T* alpha, const T* a, int lda,     \
                                     long long sa, const T* b, int ldb, long long sb, const T* beta, T* c, int ldc,           \
                                     long long sc, int count) {                                                               \
     return STRIDED(ta, tb, m, n, k, *alpha, a, lda, sa, b, ldb, sb, *beta, c, ldc, sc, count);                               \
   }                                                                                                                          \
-  int cublas##L##gemmBatched(void*, int ta, int tb, int m, int n, int k, const T* alpha, const T** a, int lda,               \
+  int cublas##L##gemmBatched(Handle* h, int ta, int tb, int m, int n, int k, const T* alpha, const T** a, int lda,           \
                              const T** b, int ldb, const T* beta, T** c, int ldc, int count) {                               \
     return POINTERS(ta, tb, m, n, k, *alpha, a, lda, b, ldb, *beta, c, ldc, count);                                          \
   }                                                                                                                          \
@@ -136,39 +136,39 @@ int cublasGetVersion_v2(void*, int* version) { *version = 120900; return SUCCESS
     return gemv<T>(trans, m, n, *alpha, a, lda, x, dx, *beta, y, dy);                                                        \
   }                                                                                                                          \
   int cublas##L##dot_v2(void*, int n, const T* x, int dx, const T* y, int dy, T* out) { return dot<T>(n, x, dx, y, dy, out); }
-OF_TYPE(S, float, (math_mode == TF32_TENSOR_OP_MATH ? strided<Tf32> : strided<Exact<float>>),
-        (math_mode == TF32_TENSOR_OP_MATH ? pointers<Tf32> : pointers<Exact<float>>))
+OF_TYPE(S, float, (h->math_mode == TF32_TENSOR_OP_MATH ? strided<Tf32> : strided<Exact<float>>),
+        (h->math_mode == TF32_TENSOR_OP_MATH ? pointers<Tf32> : pointers<Exact<float>>))
 OF_TYPE(D, double, strided<Exact<double>>, pointers<Exact<double>>)
 
-#define BY_TYPE(CALL, A, B, C)                                                            \
-  if (at != ct || bt != ct) return NOT_SUPPORTED;                                         \
-  bool tf32 = compute == COMPUTE_32F_FAST_TF32 || math_mode == TF32_TENSOR_OP_MATH;       \
-  double x = ct == DOUBLE ? *(double*)alpha : *(float*)alpha, y = ct == DOUBLE ? *(double*)beta : *(float*)beta; \
-  if (ct == FLOAT && tf32) return CALL(Tf32, float A, float B, float C);                  \
-  if (ct == FLOAT) return CALL(Exact<float>, float A, float B, float C);                  \
-  if (ct == DOUBLE) return CALL(Exact<double>, double A, double B, double C);             \
-  if (ct == HALF && compute == COMPUTE_32F) return CALL(Half, _Float16 A, _Float16 B, _Float16 C); \
+#define BY_TYPE(CALL, A, B, C)                                                                                               \
+  if (at != ct || bt != ct) return NOT_SUPPORTED;                                                                            \
+  bool tf32 = compute == COMPUTE_32F_FAST_TF32 || h->math_mode == TF32_TENSOR_OP_MATH;                                       \
+  double x = ct == DOUBLE ? *(double*)alpha : *(float*)alpha, y = ct == DOUBLE ? *(double*)beta : *(float*)beta;             \
+  if (ct == FLOAT && tf32) return CALL(Tf32, float A, float B, float C);                                                     \
+  if (ct == FLOAT) return CALL(Exact<float>, float A, float B, float C);                                                     \
+  if (ct == DOUBLE) return CALL(Exact<double>, double A, double B, double C);                                                \
+  if (ct == HALF && compute == COMPUTE_32F) return CALL(Half, _Float16 A, _Float16 B, _Float16 C);                           \
   return NOT_SUPPORTED;
-#define STRIDED(R, A, B, C) \
+#define STRIDED(R, A, B, C)                                                                                                  \
   make_or_keep([=] { return strided<R>(ta, tb, m, n, k, x, (A)a, lda, sa, (B)b, ldb, sb, y, (C)c, ldc, sc, count); })
 #define POINTERS(R, A, B, C) pointers<R>(ta, tb, m, n, k, x, (A)a, lda, (B)b, ldb, y, (C)c, ldc, count)
 
-int cublasGemmStridedBatchedEx(void*, int ta, int tb, int m, int n, int k, const void* alpha, const void* a, int at, int lda,
-                               long long sa, const void* b, int bt, int ldb, long long sb, const void* beta, void* c, int ct,
-                               int ldc, long long sc, int count, int compute, int) {
+int cublasGemmStridedBatchedEx(Handle* h, int ta, int tb, int m, int n, int k, const void* alpha, const void* a, int at,
+                               int lda, long long sa, const void* b, int bt, int ldb, long long sb, const void* beta, void* c,
+                               int ct, int ldc, long long sc, int count, int compute, int) {
   BY_TYPE(STRIDED, *, *, *)
 }
-int cublasGemmBatchedEx(void*, int ta, int tb, int m, int n, int k, const void* alpha, const void* const* a, int at, int lda,
-                        const void* const* b, int bt, int ldb, const void* beta, void* const* c, int ct, int ldc, int count,
-                        int compute, int) {
+int cublasGemmBatchedEx(Handle* h, int ta, int tb, int m, int n, int k, const void* alpha, const void* const* a, int at,
+                        int lda, const void* const* b, int bt, int ldb, const void* beta, void* const* c, int ct, int ldc,
+                        int count, int compute, int) {
   BY_TYPE(POINTERS, const**, const**, **)
 }
-int cublasGemmEx(void* h, int ta, int tb, int m, int n, int k, const void* alpha, const void* a, int at, int lda, const void* b,
-                 int bt, int ldb, const void* beta, void* c, int ct, int ldc, int compute, int algorithm) {
+int cublasGemmEx(Handle* h, int ta, int tb, int m, int n, int k, const void* alpha, const void* a, int at, int lda,
+                 const void* b, int bt, int ldb, const void* beta, void* c, int ct, int ldc, int compute, int algorithm) {
   return cublasGemmStridedBatchedEx(h, ta, tb, m, n, k, alpha, a, at, lda, 0, b, bt, ldb, 0, beta, c, ct, ldc, 0, 1, compute,
                                     algorithm);
 }
-int cublasSgemmEx(void* h, int ta, int tb, int m, int n, int k, const float* alpha, const void* a, int at, int lda,
+int cublasSgemmEx(Handle* h, int ta, int tb, int m, int n, int k, const float* alpha, const void* a, int at, int lda,
                   const void* b, int bt, int ldb, const float* beta, void* c, int ct, int ldc) {
   return cublasGemmEx(h, ta, tb, m, n, k, alpha, a, at, lda, b, bt, ldb, beta, c, ct, ldc, COMPUTE_32F, 0);
 }

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import cupy_backends
 import device
+from made import made
 
 SOURCE = Path(__file__).with_name("cublas.cpp")
 NAME = "libcublas.so.12"
@@ -29,15 +30,16 @@ def load(cache: Path) -> Callable[[], int]:
     defined |= {n for n in names for kind in ("gemm_v2", "gemmStridedBatched", "gemmBatched", "gemv_v2", "dot_v2")
                 if n in (f"cublasS{kind}", f"cublasD{kind}")}  # fmt: skip
     source += "".join(f'extern "C" int {n}() {{ return NOT_SUPPORTED; }}\n' for n in names if n not in defined)
-    folder = cache / f"cublas-{sha1(source.encode()).hexdigest()}"
-    if not (folder / NAME).exists():
-        folder.mkdir(exist_ok=True)
-        (folder / "cublas.cpp").write_text(source)
-        (folder / "versions").write_text(f"{NAME} {{ global: *; }};\n")  # the symbols' version is the library's name
-        options = ["-O2", "-shared", "-fPIC", f"-Wl,-soname,{NAME}", f"-Wl,--version-script={folder / 'versions'}"]
-        subprocess.run(["g++", *options, "-o", folder / NAME, folder / "cublas.cpp"], check=True)
+    folder = made(cache / f"cublas-{sha1(source.encode()).hexdigest()}", lambda folder: _build(source, folder))
     library = ctypes.CDLL(str(folder / NAME), mode=ctypes.RTLD_GLOBAL)
     importlib.import_module("cupy_backends.cuda.libs.cublas")  # by CuPy's own way it would want cuBLASLt as well
     _kept.append(IsCaptured(lambda stream, number: device.keeps(stream or 0, lambda: library.make_product(number))))
     ctypes.c_void_p.in_dll(library, "is_captured").value = ctypes.cast(_kept[0], ctypes.c_void_p).value  # type: ignore[arg-type]
     return lambda: ctypes.c_long.in_dll(library, "products").value
+
+
+def _build(source: str, folder: Path) -> None:
+    (folder / "cublas.cpp").write_text(source)
+    (folder / "versions").write_text(f"{NAME} {{ global: *; }};\n")  # the symbols' version is the library's name
+    options = ["-O2", "-shared", "-fPIC", f"-Wl,-soname,{NAME}", f"-Wl,--version-script={folder / 'versions'}"]
+    subprocess.run(["g++", *options, "-o", folder / NAME, folder / "cublas.cpp"], check=True)

@@ -52,11 +52,17 @@ def nothing(*_: Any) -> None:
     """For what takes effect at once on a host, or has no effect."""
 
 
+def done(*_: Any) -> int:
+    """cudaSuccess: there is nothing that was asked for and is not done yet."""
+    return 0
+
+
 def malloc(size: int, *_: Any) -> int:
     buffer = ctypes.create_string_buffer(max(size, 1) + ALIGNMENT)
     address = -(-ctypes.addressof(buffer) // ALIGNMENT) * ALIGNMENT
     _memory[address] = buffer
     count["allocations"] += 1
+    count["allocations while a stream is captured"] += bool(_captures)
     return address
 
 
@@ -174,13 +180,13 @@ RUNTIME: dict[str, Any] = {
     "free": free, "freeAsync": free, "freeHost": free, "memGetInfo": lambda: (MEMORY, MEMORY),
     "memcpy": memcpy, "memcpyAsync": memcpy, "memset": memset, "memsetAsync": memset,
     "streamCreate": handle, "streamCreateWithFlags": handle, "streamCreateWithPriority": handle, "streamDestroy": nothing,
-    "streamSynchronize": synchronize, "streamQuery": nothing, "streamWaitEvent": nothing,
+    "streamSynchronize": synchronize, "streamQuery": done, "streamWaitEvent": nothing,
     "streamBeginCapture": begin_capture, "streamEndCapture": end_capture,
     "streamIsCapturing": lambda stream: int(stream in _captures),
     "graphInstantiate": lambda graph: graph, "graphLaunch": launch_graph, "graphUpload": nothing,
     "graphDestroy": nothing, "graphExecDestroy": lambda graph: nothing(_graphs.pop(graph, None)),
     "eventCreate": handle, "eventCreateWithFlags": handle, "eventDestroy": nothing, "eventRecord": record,
-    "eventQuery": nothing, "eventSynchronize": synchronize, "eventElapsedTime": elapsed,
+    "eventQuery": done, "eventSynchronize": synchronize, "eventElapsedTime": elapsed,
 }  # fmt: skip
 
 DRIVER: dict[str, Any] = {

@@ -19,6 +19,7 @@ import cupy
 import device
 from cupy.cuda import compiler
 from device import count
+from made import made
 
 HERE = Path(__file__).parent
 INCLUDE = Path(cupy.__file__).parent / "_core" / "include"
@@ -42,7 +43,7 @@ def install(cache: Path, architectures: Sequence[str]) -> None:
     nvrtc = compiler._compile_using_nvrtc_no_warning
     state = "".join(p.read_text() for p in (HERE / "kernel.h", HERE / "shim" / "cuda_fp16.h", Path(__file__)))
     state += f"{cupy.__version__} {cupy.cuda.nvrtc.getVersion()} {architectures}"
-    headers = _precompiled(cache / f"headers-{sha1(state.encode()).hexdigest()}")
+    headers = made(cache / f"headers-{sha1(state.encode()).hexdigest()}", _precompile)
 
     def compile_both(source: str, options: tuple[str, ...] = (), arch: Any = None, *rest: Any, **named: Any) -> Any:
         if rest[1:2] not in ((), (None,)):
@@ -67,22 +68,17 @@ def _start_building(source: str, path: Path, headers: Path) -> subprocess.Popen[
     text = DYNAMIC_SHARED.sub(r"static \1 \2[49152 / sizeof(\1)];", source)
     barriers = str("__sync" in source or "_sync(" in source).lower()  # __syncthreads, __syncwarp, shuffles
     launchers = "".join(f"LAUNCHER({name}, {barriers})\n" for name in ENTRY.findall(source))
-    path.with_suffix(".cpp").write_text(f'#include "kernel.h"\n{text}\n{launchers}')
+    _unfinished(path, ".cpp").write_text(f'#include "kernel.h"\n{text}\n{launchers}')
     first = [f"-I{headers}"] if SHARED[1] in source else []
-    command = ["g++", *OPTIONS, "-shared", *first, *INCLUDES, "-o", _unfinished(path), path.with_suffix(".cpp")]
+    command = ["g++", *OPTIONS, "-shared", *first, *INCLUDES, "-o", _unfinished(path, ".so"), _unfinished(path, ".cpp")]
     return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
 
 
-def _precompiled(folder: Path) -> Path:
-    """The folder, where g++ now finds kernel.h and what CuPy's own kernels include after it, already read."""
-    made = folder / "kernel.h.gch"
-    if not made.exists():
-        folder.mkdir(exist_ok=True)
-        (folder / "all.h").write_text("".join(f"#include <{name}>\n" for name in ("kernel.h", *SHARED)))
-        command = ["g++", *OPTIONS, *INCLUDES, "-x", "c++-header", "-o", _unfinished(made), folder / "all.h"]
-        subprocess.run(command, check=True)
-        _unfinished(made).rename(made)
-    return folder
+def _precompile(folder: Path) -> None:
+    """Let g++ find kernel.h in the folder, and what CuPy's own kernels include after it, already read."""
+    (folder / "all.h").write_text("".join(f"#include <{name}>\n" for name in ("kernel.h", *SHARED)))
+    command = ["g++", *OPTIONS, *INCLUDES, "-x", "c++-header", "-o", folder / "kernel.h.gch", folder / "all.h"]
+    subprocess.run(command, check=True)
 
 
 def _finish_building(building: subprocess.Popen[str] | None, path: Path) -> ctypes.CDLL | None:
@@ -91,13 +87,14 @@ def _finish_building(building: subprocess.Popen[str] | None, path: Path) -> ctyp
         if building.returncode:
             print(next((line for line in errors.splitlines() if "error:" in line), errors[:300]))
             return None
-        _unfinished(path).rename(path.with_suffix(".so"))
+        for kind in (".cpp", ".so"):
+            _unfinished(path, kind).rename(path.with_suffix(kind))
     return ctypes.CDLL(str(path.with_suffix(".so")))
 
 
-def _unfinished(path: Path) -> Path:
-    """Where a library is while it is written, so that a process beside this one never loads half of it."""
-    return path.with_suffix(f".{os.getpid()}")
+def _unfinished(path: Path, kind: str) -> Path:
+    """Where a file is while it is written, so that a process beside this one never reads half of it."""
+    return path.with_suffix(f".{os.getpid()}{kind}")
 
 
 def run(key: bytes, name: str, arguments: int, size: tuple[int, ...]) -> bool:

@@ -6,8 +6,8 @@ cuBLAS is asked here, for what CuPy would ask it: the same function of the same 
 cuBLAS counts columns first: what is C = A B to us is Cᵀ = Bᵀ Aᵀ to it, and our rows are its columns. So the operands change
 places, and none is copied that is contiguous itself or transposed.
 
-TF32 is a mode of cuBLAS's handle, of which each thread has one: it holds for single products, stacks of them and those that
-are recorded, where CuPy's own switch (CUPY_TF32) holds for single ones alone.
+TF32 is a mode of cuBLAS's handle, of which each thread has one. Set for a product, it holds for a single one, for a stack and for
+one that is recorded, where CuPy's own switch (CUPY_TF32) holds for single ones alone.
 """
 
 from __future__ import annotations
@@ -15,18 +15,19 @@ from __future__ import annotations
 import ctypes
 import functools
 import math
-import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
 
-from tinytensor.backend import Array, array_module, cupy
+from tinytensor.backend import Array, cupy
 from tinytensor.cuda.streams import is_recording
 from tinytensor.settings import get_float32_matmul_precision
 
 REAL = {"float32": 0, "float64": 1, "float16": 2}  # cudaDataType_t
 COMPUTE = {"float32": 68, "float64": 70, "float16": 68}  # cublasComputeType_t
-MODES = {"highest": 0, "high": 3, "medium": 3}  # cublasMath_t: default, and TF32 for float32
+TF32 = 3  # cublasMath_t's CUBLAS_TF32_TENSOR_OP_MATH
 TENSOR_OP, DEFAULT = 99, -1  # cublasGemmAlgo_t; CuPy takes the one for a single product and the other for a stack
 NUMBERS = {68: (ctypes.c_float(1), ctypes.c_float(0)), 70: (ctypes.c_double(1), ctypes.c_double(0))}
 
@@ -38,23 +39,39 @@ STACKED = (*OPERAND, ctypes.c_longlong)
 GEMMS = (*HEAD, *STACKED, *STACKED, ctypes.c_void_p, *STACKED, *(ctypes.c_int,) * 3)
 
 
-class _Thread(threading.local):
-    def __init__(self) -> None:
-        self.precision: dict[int, str] = {}  # of its handles, where it was set
-
-
-_thread = _Thread()
-
-
 def matmul(a: Array, b: Array, out: Array | None = None) -> Array:
     """a @ b, in out if it is given."""
-    permit(array_module(a))
+    if a.dtype != np.float32 or get_float32_matmul_precision() == "highest":
+        return exact(a, b, out)
+    with tf32():
+        return exact(a, b, out)
+
+
+def einsum(equation: str, *xs: Array, optimize: bool) -> Array:
+    """np.einsum."""
+    with nullcontext() if get_float32_matmul_precision() == "highest" else tf32():
+        return np.einsum(equation, *xs, optimize=optimize)
+
+
+@contextmanager
+def tf32() -> Iterator[None]:
+    """Products of float32 that this thread asks for inside may be rounded to TF32."""
+    handle, library = cupy().cuda.device.get_cublas_handle(), cupy().cuda.cublas
+    library.setMathMode(handle, TF32)
+    try:
+        yield
+    finally:
+        library.setMathMode(handle, library.CUBLAS_DEFAULT_MATH)
+
+
+def exact(a: Array, b: Array, out: Array | None = None) -> Array:
+    """a @ b, in out if it is given, in the mode that cuBLAS is in."""
     if not is_recording():
         return a @ b if out is None else np.matmul(a, b, out=out)
     if a.ndim == 1:
-        return matmul(a[None], b, None if out is None else out[..., None, :])[..., 0, :]
+        return exact(a[None], b, None if out is None else out[..., None, :])[..., 0, :]
     if b.ndim == 1:
-        return matmul(a, b[:, None], None if out is None else out[..., None])[..., 0]
+        return exact(a, b[:, None], None if out is None else out[..., None])[..., 0]
     if a.ndim == b.ndim and a.shape[:-2] == b.shape[:-2] and a.shape[-1] == b.shape[-2]:
         kinds = {x.dtype.name for x in (a, b, *(() if out is None else (out,)))}
         if len(kinds) == 1 and kinds <= REAL.keys() and (out is None or out.flags.c_contiguous):
@@ -65,14 +82,6 @@ def matmul(a: Array, b: Array, out: Array | None = None) -> Array:
         f"matmul: {a.dtype}{list(a.shape)} @ {b.dtype}{list(b.shape)} cannot be recorded in a CUDA graph:"
         " give floats of one dtype with the same leading dimensions"
     )
-
-
-def permit(xp: Any) -> None:
-    """Let the products of this thread, on the device that is current, be as rough as was said."""
-    precision, handle = get_float32_matmul_precision(), xp.cuda.device.get_cublas_handle()
-    if _thread.precision.get(handle, "highest") != precision:
-        xp.cuda.cublas.setMathMode(handle, MODES[precision])
-        _thread.precision[handle] = precision
 
 
 def multiply(a: Array, b: Array, y: Array) -> None:

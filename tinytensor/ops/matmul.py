@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tinytensor.backend import Array, product
+from tinytensor.backend import Array, contraction, product
 from tinytensor.ops.elementwise import unbroadcast
 from tinytensor.primitive import primitive
 
@@ -41,7 +41,7 @@ def matmul_backward(dy: Array, a: Array, b: Array, *, needs: tuple[bool, bool] =
 
 def einsum_forward(*xs: Array, inputs: list[str], output: str) -> Any:
     """inputs and output: one letter per dimension, no letter twice in one operand."""
-    return np.einsum(f"{','.join(inputs)}->{output}", *xs, optimize=len(xs) > 1), (xs, inputs, output)
+    return contraction(f"{','.join(inputs)}->{output}", *xs, optimize=len(xs) > 1), (xs, inputs, output)
 
 
 def einsum_backward(dy: Array, xs: tuple[Array, ...], inputs: list[str], output: str) -> Any:
@@ -53,7 +53,7 @@ def einsum_backward(dy: Array, xs: tuple[Array, ...], inputs: list[str], output:
         others = [x for j, x in enumerate(xs) if j != i]
         names = [s for j, s in enumerate(inputs) if j != i]
         known = "".join(c for c in letters if c in output or any(c in s for s in names))
-        dx = np.einsum(f"{','.join([output, *names])}->{known}", dy, *others, optimize=len(others) > 0)
+        dx = contraction(f"{','.join([output, *names])}->{known}", dy, *others, optimize=len(others) > 0)
         there = dict(zip(known, dx.shape))
         dx = dx.reshape([there.get(c, 1) for c in letters])  # a letter of its own was summed away
         dxs.append(unbroadcast(np.broadcast_to(dx, [sizes[c] for c in letters]), xs[i].shape))

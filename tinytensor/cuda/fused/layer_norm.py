@@ -86,7 +86,7 @@ extern "C" __global__ void layer_norm_backward(
 
 
 def forward(x: Array, w: Array | None, b: Array | None, *, n: int, eps: float, recorded: bool = True) -> Any:
-    x, w, b = contiguous(x), None if w is None else contiguous(w), None if b is None else contiguous(b)
+    x, w, b = (None if a is None else contiguous(a) for a in (x, w, b))
     rows, y = x.size // n, empty(x)
     statistics = empty(x, (2, rows), wide(x)) if recorded else None  # each row's mean, each row's 1/σ
     launch(SOURCE, "layer_norm", x.dtype, rows, (x, w, b, y, statistics, n, float(eps)), row_threads(n))
