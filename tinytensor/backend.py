@@ -104,7 +104,7 @@ def cupy() -> ModuleType:
     try:
         import cupy
     except ImportError:
-        raise RuntimeError("device 'cuda' needs CuPy, which is not installed: pip install 'tinytensor[gpu]'") from None
+        raise RuntimeError("device 'cuda' needs CuPy, which is not installed: pip install 'cupy-cuda12x>=14'") from None
     try:
         count = cupy.cuda.runtime.getDeviceCount()
     except cupy.cuda.runtime.CUDARuntimeError as error:
