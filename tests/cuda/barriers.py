@@ -62,7 +62,7 @@ def unnoticed_barriers() -> tuple[int, list[int]]:
     for i, barrier in enumerate(barriers):
         broken = source[: barrier.start()] + source[barrier.end() :]
         with mock.patch.object(attention, "kernel_for", lambda *_, broken=broken: (broken, own)):
-            if primitives.compare(pair, sample, Counter()) <= LIMIT:
+            if primitives.compare(pair, sample, Counter())[0] <= LIMIT:
                 unnoticed.append(i)
     return len(barriers), unnoticed
 
