@@ -14,11 +14,11 @@ from tinytensor.optim import AdamW
 
 
 class Outcome(NamedTuple):
-    """What an update tells: the batches' mean loss, the norm of its gradient before clipping, the loss scale or 1."""
+    """What an update tells: the batches' mean loss, the norm of its gradient before clipping, the loss scale if there is one."""
 
     loss: float
     norm: float
-    scale: float
+    scale: float = 1.0
 
 
 class Update:
@@ -76,14 +76,17 @@ class UpdateOnGPU(Update):
         return Outcome(*self.run(step).tolist())
 
     def run(self, step: int) -> Tensor:
-        """Ask for the update; gives what it tells, (3,)."""
+        """Ask for the update; gives what it tells, (2,) or (3,)."""
         return self.launch(step)
 
     def launch(self, step: int | None) -> Tensor:
         loss = self.shards.gradient([(ids, targets) for ids, targets in self.batches.array], step)
         norm, scale = self.clip()
-        if not self.scaler.is_enabled():  # the scaler would look through the gradients again
-            self.optimizer.found_inf = norm * 0  # type: ignore[attr-defined]  # not 0: the kernel changes nothing
+        if not self.scaler.is_enabled():
+            # Not zero where the norm is not finite: then the kernel changes nothing.
+            self.optimizer.found_inf = norm * 0  # type: ignore[attr-defined]
+            self.optimizer.step()
+            return stack([loss, norm])
         self.scaler.step(self.optimizer)
         self.scaler.update()
         return stack([loss, norm, scale])

@@ -1,14 +1,16 @@
 """Training in float16 on the real CuPy, beside float32: python tests/cuda/half.py [--emulated]
 
-The GPT by gpt.step from the same weights on the same batches in both precisions, then with a loss scale that is too large,
-then recorded as a CUDA graph; and amp.GradScaler beside the host's over steps that overflow. The exit status is 1 where
-losses or masters are further apart than LIMITS, an overflow changes a weight or is not recovered from, a graph's bits
-differ, the scalers do, and under the emulator where a step copies back, waits or allocates, or what CuPy wanted was not done.
+The GPT by gpt.step from the same weights on the same batches in both precisions, then with a loss scale that is too large, then
+recorded as a CUDA graph, then stopped and resumed; and amp.GradScaler beside the host's over steps that overflow. The exit
+status is 1 where losses or masters are further apart than LIMITS, an overflow changes a weight or is not recovered from, the bits
+of a graph or of the resumed differ, the scalers do, and under the emulator where a step copies back, waits or allocates, or where
+it could not do what CuPy wanted.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from collections import Counter
 from typing import Any
@@ -17,7 +19,7 @@ import gpu  # first: before cupy is imported
 import numpy as np
 
 import tinytensor as tt
-from gpt import data
+from gpt import checkpoint, data
 from gpt.config import RECIPES, TrainConfig
 from gpt.model import GPT
 from gpt.optimizer import learning_rate, make_optimizer
@@ -136,7 +138,9 @@ def an_overflow() -> list[str]:
     print(f"an overflow: {skipped} steps skipped, the scale fell from {scales[0]:g} to {scales[-1]:g}; "
           f"then the loss from {told[skipped].loss:.4f} to {told[-1].loss:.4f}")  # fmt: skip
     halved = scales == [max(scales[0] / 2**i, scales[-1]) for i in range(len(scales))]
-    right = skipped > 0 and halved and changed and told[-1].loss < told[skipped].loss and len(counts) == 1
+    right = (
+        skipped > 0 and halved and changed and told[-1].loss < told[skipped].loss and counts == {len(told) - skipped}
+    )
     return [] if right else [f"an overflow: {skipped} skipped, scales {scales}, steps {counts}"]
 
 
@@ -150,6 +154,29 @@ def recorded() -> list[str]:
     differ = [np.array_equal(x, y, equal_nan=True) for x, y in zip(*results, strict=True)].count(False)
     print(f"recorded as a CUDA graph: {differ} results differ; scale {told[0].scale:g} to {told[-1].scale:g}")
     return [] if not differ and told[0].scale > told[-1].scale else ["a graph in float16 gives other bits"]
+
+
+def resumed() -> list[str]:
+    """Stopped half way, saved, and gone on with: the same bits. The scale falls before and grows after."""
+    config = half(CONFIGS["default"])
+    whole, first, then = (Training(config, 2.0**20) for _ in range(3))
+    for training in (whole, first):
+        training.scaler.set_growth_interval(STEPS // 2)
+    told = whole.steps(0, STEPS)
+    first.steps(0, STEPS // 2)
+    weights = checkpoint.weight_arrays(first.model)
+    then.model.load_state_dict({name: tt.from_numpy(array) for name, array in weights.items()})
+    checkpoint.restore_optimizer(then.model, then.optimizer, checkpoint.optimizer_arrays(first.model, first.optimizer))
+    then.scaler.load_state_dict(first.scaler.state_dict())
+    rest = then.steps(STEPS // 2, STEPS)
+    differ = [
+        np.array_equal(x, y) for x, y in zip(whole.weights().values(), then.weights().values(), strict=True)
+    ].count(False)
+    grown = max(after.scale / before.scale for before, after in itertools.pairwise(rest))
+    print(
+        f"stopped and resumed: {differ} masters differ; the scale fell to {min(t.scale for t in told):g} and grew by {grown:g}"
+    )
+    return [] if not differ and rest == told[STEPS // 2 :] and grown == 2 else ["resumed, float16 gives other bits"]
 
 
 def scalers() -> list[str]:
@@ -194,7 +221,7 @@ def scaled(where: str, kind: str, settings: dict[str, Any], unscale: bool) -> tu
 
 def memory() -> list[str]:
     """What training holds and needs in both precisions, of a model whose activations are the most of it."""
-    config = dataclasses.replace(CONFIGS["default"], width=32, context=64, batch_size=8)
+    config = dataclasses.replace(CONFIGS["default"], layers=2, width=32, context=64, batch_size=4)
     used = {}
     for dtype in ("float32", "float16"):
         tt.cuda.empty_cache()
@@ -212,7 +239,7 @@ def memory() -> list[str]:
 def main() -> int:
     """All of it; 0 if nothing is wrong and nothing was left undone."""
     wrong = [problem for name, config in CONFIGS.items() for problem in beside_float32(name, config)]
-    wrong += [problem for check in (an_overflow, recorded, scalers, memory) for problem in check()]
+    wrong += [problem for check in (an_overflow, recorded, resumed, scalers, memory) for problem in check()]
     wrong += [f"emulator: {what}: {n}" for what, n in gpu.troubles().items()]
     print("\n".join(["", *wrong, f"{len(wrong)} problems"]))
     return int(bool(wrong))

@@ -212,6 +212,20 @@ def a_transposed_parameter() -> list[str]:
     return ["a transposed parameter"] if apart > LIMITS["float32"] else []
 
 
+def a_weight_set_anew() -> list[str]:
+    """A float16 weight that somebody wrote to is what goes on, not its master from before."""
+    p = nn.Parameter(tt.ones(3, dtype=tt.float16).to("cuda"))
+    optimizer = optim.AdamW([p], lr=1e-4, weight_decay=0, master_weights=True)
+    found = []
+    for value in (1.0, 2.0):
+        p.data.fill_(value)
+        p.grad = tt.ones(3, dtype=tt.float16).to("cuda")
+        optimizer.step()
+        found.append(optimizer.state[p]["master"][0].item())
+    print(f"a weight set anew: masters {found[0]:.6f} and {found[1]:.6f}")
+    return [] if np.allclose(found, [0.9999, 1.9999], rtol=1e-6) else [f"a weight set anew: masters {found}"]
+
+
 def clipping() -> list[str]:
     """Norms and clipped gradients, of one to nine arrays; nothing is read back."""
     problems: list[str] = []
@@ -266,8 +280,10 @@ def what_is_not_finite() -> list[str]:
     return problems
 
 
-CHECKS = (settings_agree, a_missing_gradient, a_rate_on_the_device, states_cross, a_transposed_parameter, clipping,
-          what_is_not_finite)  # fmt: skip
+CHECKS = (
+    settings_agree, a_missing_gradient, a_rate_on_the_device, states_cross, a_transposed_parameter, a_weight_set_anew, clipping,
+    what_is_not_finite,
+)  # fmt: skip
 
 if __name__ == "__main__":
     gpu.finish(main())
