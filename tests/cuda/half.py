@@ -28,7 +28,7 @@ from gpt.step import Outcome, make_update
 from tinytensor import nn, optim
 from tinytensor.amp import GradScaler
 
-STEPS = 20
+STEPS, FEW = 20, 12
 # Of each loss, and of the largest element of each master. A float16 rounds to 5e-4 of itself at most, and AdamW divides what
 # it is given by its size, so that 20 steps of rounded gradients leave the masters further apart than one rounding.
 LIMITS = {"losses": 5e-4, "masters": 1e-2}
@@ -149,7 +149,7 @@ def recorded() -> list[str]:
     results = []
     for graph in (False, True):
         training = Training(half(CONFIGS["default"], cuda_graph=graph), 2.0**26)
-        told = training.steps(0, STEPS)
+        told = training.steps(0, FEW)
         results.append([np.array(told), *training.weights().values()])
     differ = [np.array_equal(x, y, equal_nan=True) for x, y in zip(*results, strict=True)].count(False)
     print(f"recorded as a CUDA graph: {differ} results differ; scale {told[0].scale:g} to {told[-1].scale:g}")
@@ -161,14 +161,14 @@ def resumed() -> list[str]:
     config = half(CONFIGS["default"])
     whole, first, then = (Training(config, 2.0**20) for _ in range(3))
     for training in (whole, first):
-        training.scaler.set_growth_interval(STEPS // 2)
-    told = whole.steps(0, STEPS)
-    first.steps(0, STEPS // 2)
+        training.scaler.set_growth_interval(FEW // 2)
+    told = whole.steps(0, FEW)
+    first.steps(0, FEW // 2)
     weights = checkpoint.weight_arrays(first.model)
     then.model.load_state_dict({name: tt.from_numpy(array) for name, array in weights.items()})
     checkpoint.restore_optimizer(then.model, then.optimizer, checkpoint.optimizer_arrays(first.model, first.optimizer))
     then.scaler.load_state_dict(first.scaler.state_dict())
-    rest = then.steps(STEPS // 2, STEPS)
+    rest = then.steps(FEW // 2, FEW)
     differ = [
         np.array_equal(x, y) for x, y in zip(whole.weights().values(), then.weights().values(), strict=True)
     ].count(False)
@@ -176,7 +176,7 @@ def resumed() -> list[str]:
     print(
         f"stopped and resumed: {differ} masters differ; the scale fell to {min(t.scale for t in told):g} and grew by {grown:g}"
     )
-    return [] if not differ and rest == told[STEPS // 2 :] and grown == 2 else ["resumed, float16 gives other bits"]
+    return [] if not differ and rest == told[FEW // 2 :] and grown == 2 else ["resumed, float16 gives other bits"]
 
 
 def scalers() -> list[str]:
