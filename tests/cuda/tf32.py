@@ -87,7 +87,7 @@ def training() -> list[str]:
         print(
             f"{name}: {half.STEPS} steps, loss {losses[0][-1]:.6f}, by TF32 {losses[1][-1]:.6f}: {apart:.1e} apart at most"
         )
-        problems += [f"{name}: losses {apart:.1e} apart"] if apart > LIMIT or (gpu.EMULATED and not apart) else []
+        problems += [f"{name}: losses {apart:.1e} apart"] if not apart <= LIMIT or (gpu.EMULATED and not apart) else []
         problems += [f"{name}: recorded, TF32 gives other numbers"] if losses[1] != losses[2] else []
     return problems
 
