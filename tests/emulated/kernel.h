@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <math.h>
+#include <setjmp.h>
 #include <stddef.h>
 #include <cstdint>
 #include <cstdio>
@@ -66,9 +67,9 @@ template <class T> static T atomicCAS(T* p, Same<T> was, Same<T> v) { T old = *p
 // ---------------------------------------------------------------------------------------------------- launch
 
 enum State { RUNS, AT_WARP, AT_BLOCK, ENDED };  // what a thread waits for: the others of its warp, of its block
-struct Thread { ucontext_t context; std::vector<char> stack; State state; unsigned shuffles; char handed[2][8]; };
+struct Thread { ucontext_t context; jmp_buf at; bool begun; char* stack; State state; unsigned shuffles; char handed[2][8]; };
 static const size_t STACK = 1 << 16, WARP = 32;
-static ucontext_t scheduler;
+static jmp_buf scheduler;
 static std::vector<Thread> threads;
 static size_t running, thread_count;
 static void (*body)(void**);
@@ -76,7 +77,14 @@ static void** arguments;
 
 static void wait_as(State state) {
   threads[running].state = state;
-  swapcontext(&threads[running].context, &scheduler);
+  if (!_setjmp(threads[running].at)) _longjmp(scheduler, 1);
+}
+// Run the thread until it waits. A context begins it; from then on jumps do, which ask nothing of the system.
+__attribute__((noinline)) static void resume(Thread& thread) {
+  if (_setjmp(scheduler)) return;
+  if (thread.begun) _longjmp(thread.at, 1);
+  thread.begun = true;
+  setcontext(&thread.context);
 }
 #define __syncthreads() wait_as(AT_BLOCK)
 #define __syncwarp(...) wait_as(AT_WARP)
@@ -109,11 +117,12 @@ static void set_thread(unsigned t) {
 }
 
 static void prepare(Thread& thread) {
-  thread.stack.resize(STACK);
+  if (!thread.stack) thread.stack = new char[STACK];  // kept, and not written to: most threads need a page of it
   thread.state = RUNS;
+  thread.begun = false;
   thread.shuffles = 0;
   getcontext(&thread.context);
-  thread.context.uc_stack.ss_sp = thread.stack.data();
+  thread.context.uc_stack.ss_sp = thread.stack;
   thread.context.uc_stack.ss_size = STACK;
   thread.context.uc_link = nullptr;
   makecontext(&thread.context, in_context, 0);
@@ -139,7 +148,7 @@ static void run_warp(size_t first, size_t end, bool downwards) {
       running = downwards ? first + end - 1 - i : i;
       if (threads[running].state != RUNS) continue;
       set_thread(running);
-      swapcontext(&scheduler, &threads[running].context);
+      resume(threads[running]);
     }
     downwards = !downwards;
   } while (release(first, end, AT_WARP));

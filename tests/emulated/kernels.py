@@ -31,7 +31,14 @@ FOLDERS = [
     INCLUDE,
     *(INCLUDE / "cupy" / "_cccl" / part for part in ("libcudacxx", "thrust", "cub")),
 ]
-OPTIONS = ["-std=c++17", "-O1", "-w", "-fpermissive", "-fPIC"]
+OPTIONS = [
+    "-std=c++17",
+    "-O1",
+    "-w",
+    "-fpermissive",
+    "-fPIC",
+    "-U_FORTIFY_SOURCE",
+]  # which refuses jumps from stack to stack
 INCLUDES = [f"-I{folder}" for folder in FOLDERS]
 SHARED = ("cupy/complex.cuh", "cupy/carray.cuh", "cupy/atomics.cuh", "cupy/math_constants.h")
 
