@@ -164,8 +164,11 @@ def difference(x: Any, kind: Any, expected: Any) -> tuple[float, float]:
     if type(x) is not gpu.cupy.ndarray or (x.dtype, x.shape) != (kind.dtype, kind.shape):
         found = f"{type(x).__module__}.{type(x).__name__} {x.dtype}{list(x.shape)}"
         raise TypeError(f"a result is {found}, NumPy's is {kind.dtype}{list(kind.shape)}")
-    error, theirs = (distance(y.astype(np.float64), expected.astype(np.float64)) for y in (x.get(), kind))
-    return error, max(LIMITS.get(kind.dtype.name, LIMITS["float64"]), theirs if np.isfinite(theirs) else 0)
+    ours, theirs, exact = (y.astype(np.float64) for y in (x.get(), kind, expected))
+    limit, lost = LIMITS.get(kind.dtype.name, LIMITS["float64"]), distance(theirs, exact)
+    if not np.isfinite(lost):  # the precision has an infinity, or a nan, where there is a number: as NumPy, then
+        return distance(ours, theirs), limit
+    return distance(ours, exact), max(limit, lost)
 
 
 def distance(y: Any, expected: Any) -> float:
