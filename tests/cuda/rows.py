@@ -61,7 +61,7 @@ def losses() -> list[Sample]:
         (40 * normal(5, 9), ids(0, 8, 3, 3, 1)),
     ]  # fmt: skip
     return [rows(x, target=t, ignore_index=-100, reduction=r) for r in ("mean", "sum", "none") for x, t in cases] + [
-        rows(normal(3, 4), target=ids(2, 0, 1), ignore_index=0, reduction="mean")
+        rows(normal(3, 4), target=ids(2, 0, 1), ignore_index=i, reduction="mean") for i in (0, np.int32(0), np.int64(0))
     ]
 
 
