@@ -10,7 +10,7 @@ Source: Su et al., "RoFormer", 2021, arXiv:2104.09864, section 3.2.
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -54,7 +54,7 @@ def turns(start: int, length: int, width: int, dtype: Any, xp: Any) -> Array:
     return table(1 << (end - 1).bit_length(), width, dtype, xp)[start:end]  # a power of two: a few tables serve all
 
 
-@lru_cache(maxsize=16)
+@cache  # for good: a recorded CUDA graph goes on reading it
 def table(length: int, width: int, dtype: Any, xp: Any) -> Array:
     """e^(i θ) for positions 0 … length − 1."""
     angles = np.arange(length)[:, None] * 10_000.0 ** (-np.arange(0, width, 2) / width)

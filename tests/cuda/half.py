@@ -202,7 +202,7 @@ def scaled(where: str, kind: str, settings: dict[str, Any], unscale: bool) -> tu
     """The parameter and the scale after each step, and what the last one read back."""
     p = nn.Parameter(tt.tensor([1.0, -2.0, 0.5]).to(where))
     optimizer = getattr(optim, kind)([p], lr=0.1, **settings)
-    scaler = GradScaler("cpu", 2.0**10, growth_interval=3)
+    scaler = GradScaler("cpu", 2**10, growth_factor=2, growth_interval=3)  # ints will do
     values, scales, copies = [], [], 0
     for slope in SLOPES:
         optimizer.zero_grad()

@@ -61,7 +61,7 @@ def losses() -> list[Sample]:
         (40 * normal(5, 9), ids(0, 8, 3, 3, 1)),
     ]  # fmt: skip
     return [rows(x, target=t, ignore_index=-100, reduction=r) for r in ("mean", "sum", "none") for x, t in cases] + [
-        rows(normal(3, 4), target=ids(2, 0, 1), ignore_index=0, reduction="mean")
+        rows(normal(3, 4), target=ids(2, 0, 1), ignore_index=i, reduction="mean") for i in (0, np.int32(0), np.int64(0))
     ]
 
 
@@ -155,10 +155,28 @@ def wrong_places() -> str:
     return "; ".join(missed)
 
 
+def wrong_pieces() -> str:
+    """Gradients that lie side by side are the whole one; the same one twice is not, nor are others."""
+    cupy, split = gpu.cupy, replacement(PRIMITIVES["split"], [], {})
+    x = cupy.asarray(normal(6, 4), np.float32)
+    saved = split.forward(x, sizes=[2, 2, 2], axis=0)[1]
+    a, b, c = x[:2], x[2:4], x[4:]
+    cases = {
+        "side by side": [a, b, c],
+        "one alone": [a, a, a],
+        "the first twice": [a, a, b],
+        "the other way": [c, b, a],
+    }
+    found = {what: split.backward(dys, *saved)[0] for what, dys in cases.items()}
+    wrong = [what for what, dys in cases.items() if not (found[what] == cupy.concatenate(dys)).all()]
+    wrong += ["a copy"] if found["side by side"].data.ptr != x.data.ptr else []
+    return f"split's gradient: {', '.join(wrong)}" if wrong else ""
+
+
 def main(names: list[str]) -> int:
     """Compare the cases of these names, or all; 0 if they agree and nothing was left undone."""
     ops.load_all()
-    wrong, calls = [wrong_wishes(), wrong_places()], 0
+    wrong, calls = [wrong_wishes(), wrong_places(), wrong_pieces()], 0
     for name in names or CASES:
         pair = replacement(PRIMITIVES[name], CASES[name][0].arrays, CASES[name][0].static)
         assert pair is not PRIMITIVES[name], f"{name} has no fused pair"

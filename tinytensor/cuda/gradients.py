@@ -114,7 +114,8 @@ def look_through(gradients: Sequence[Array], scale: Array | None, found: Array) 
 
 def update_scale(scale: Array, tracker: Array, found: Array, growth: float, backoff: float, interval: int) -> None:
     """What `amp.GradScaler.update` does to the scale and to its count of steps, by what was found."""
-    launch(SOURCE, "update_scale", scale.dtype, 1, (scale, tracker, found, growth, backoff, interval), threads=1)
+    arguments = scale, tracker, found, float(growth), float(backoff), int(interval)  # a factor may be the int 2
+    launch(SOURCE, "update_scale", scale.dtype, 1, arguments, threads=1)
 
 
 def _packed(gradients: Sequence[Array]) -> tuple[list[Array], list[tuple[int, list[Any]]]]:

@@ -62,6 +62,7 @@ class CUDAGraph:
 
         self._pool = MemPool() if pool is None else pool
         self._numbers = Captured(backend.cupy().cuda.runtime.getDevice())
+        backend.cupy().cuda.device.get_cublas_handle()  # to make this thread's allocates and waits
         stream.begin_capture()
         self._numbers.__enter__()
         self._allocator = backend.cupy().cuda.using_allocator(self._pool.allocate)

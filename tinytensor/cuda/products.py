@@ -4,7 +4,7 @@ CuPy's own refuse to run on a stream that is captured (cupy/cupy, issue 6290), t
 cuBLAS is asked here, for what CuPy would ask it: the same function of the same library by the same handle, so the same bits.
 
 cuBLAS counts columns first: what is C = A B to us is Cᵀ = Bᵀ Aᵀ to it, and our rows are its columns. So the operands change
-places, and none is copied that is contiguous itself or transposed.
+places. What lies transposed is taken as it is or copied where CuPy does so: another layout is another kernel, with other bits.
 
 TF32 is a mode of cuBLAS's handle, of which each thread has one. Set for a product, it holds for a single one, for a stack and for
 one that is recorded, where CuPy's own switch (CUPY_TF32) holds for single ones alone.
@@ -92,7 +92,10 @@ def multiply(a: Array, b: Array, y: Array) -> None:
     n, m, k = y.shape[-2], y.shape[-1], a.shape[-1]
     kind, compute = REAL[y.dtype.name], COMPUTE[y.dtype.name]
     one, zero = (ctypes.addressof(number) for number in NUMBERS[compute])
-    (a, turned_a, row_a), (b, turned_b, row_b) = laid_out(a), laid_out(b)
+    (a, turned_a, row_a), (b, turned_b, row_b) = (
+        laid_out(a, not a.flags.c_contiguous),
+        laid_out(b, b.flags.f_contiguous),
+    )
     library, handle = cublas(), cupy().cuda.device.get_cublas_handle()
     library.cublasSetStream_v2(handle, cupy().cuda.get_current_stream().ptr)
     head = handle, turned_b, turned_a, m, n, k, one
@@ -106,14 +109,14 @@ def multiply(a: Array, b: Array, y: Array) -> None:
         raise RuntimeError(f"matmul: cuBLAS refuses a product of {y.dtype} {a.shape} and {b.shape}: status {status}")
 
 
-def laid_out(x: Array) -> tuple[Array, int, int]:
-    """x, or a copy of it, whose matrices lie one after the other; whether each is transposed; the length of its rows."""
-    if x.flags.c_contiguous:
-        return x, 0, x.shape[-1]
-    turned = x.swapaxes(-1, -2)
-    if turned.flags.c_contiguous:
-        return x, 1, x.shape[-2]
-    return x.copy(order="C"), 0, x.shape[-1]
+def laid_out(x: Array, turned: bool) -> tuple[Array, int, int]:
+    """x, or a copy of it, whose matrices lie one after the other; whether each is transposed; the length of its rows.
+
+    turned: whether CuPy wants a single matrix transposed; those of a stack it never does.
+    """
+    turned = turned and x.ndim == 2
+    lies = x.flags.f_contiguous if turned else x.flags.c_contiguous
+    return x if lies else x.copy(order="F" if turned else "C"), int(turned), x.shape[-2 if turned else -1]
 
 
 @functools.cache

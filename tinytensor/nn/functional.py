@@ -80,7 +80,7 @@ def layer_norm(
     _same_dtype("layer_norm", input, weight, bias)
     if weight is None and bias is not None:
         return layer_norm(input, shape, None, None, eps) + bias
-    return apply(LAYER_NORM, input, weight, bias, n=math.prod(shape), eps=float(eps))
+    return apply(LAYER_NORM, input, weight, bias, n=int(math.prod(shape)), eps=float(eps))
 
 
 def rms_norm(

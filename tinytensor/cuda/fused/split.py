@@ -17,11 +17,11 @@ def backward(dys: list[Array | None], *saved: Any) -> Any:
 
 def joined(parts: Sequence[Array | None], axis: int) -> Array | None:
     """The array whose pieces along axis these are, one after the other in one memory; None if they are not."""
-    first, end, size = parts[0], 0, 0
+    first, end, size = parts[0], None, 0
     for x in parts:
         if x is None or first is None or (x.dtype, x.strides) != (first.dtype, first.strides):
             return None
-        if x.data.mem is not first.data.mem or (x is not first and x.data.ptr != end):
+        if x.data.mem is not first.data.mem or end not in (None, x.data.ptr):  # one array may come twice
             return None
         if x.shape[:axis] != first.shape[:axis] or x.shape[axis + 1 :] != first.shape[axis + 1 :]:
             return None
