@@ -76,6 +76,13 @@ def _ones(count: int, dtype: np.dtype[Any]) -> Array:
     return ones
 
 
+def total(x: Array, axis: Any, keepdims: bool = False) -> Array:
+    """Σ x over axis, of x's dtype. float16 is added up in float32, as NumPy does unasked, and CuPy by way of CUB does not."""
+    if isinstance(x, np.ndarray) or x.dtype != np.float16:
+        return x.sum(axis=axis, dtype=x.dtype, keepdims=keepdims)
+    return x.sum(axis=axis, dtype=np.float32, keepdims=keepdims).astype(x.dtype)
+
+
 def vector(count: int, like: Array) -> Array:
     """A vector of zeros of like's dtype and device, for `part_of`."""
     if isinstance(like, np.ndarray):

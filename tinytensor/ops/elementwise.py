@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tinytensor.backend import Array
+from tinytensor.backend import Array, total
 from tinytensor.ops.erf import erf
 from tinytensor.primitive import primitive
 
@@ -23,7 +23,7 @@ def unbroadcast(dy: Array, shape: tuple[int, ...]) -> Array:
         return dy
     extra = dy.ndim - len(shape)
     axes = tuple(range(extra)) + tuple(extra + i for i, n in enumerate(shape) if n == 1 and dy.shape[extra + i] != 1)
-    return dy.sum(axis=axes).reshape(shape)
+    return total(dy, axes).reshape(shape)
 
 
 # ------------------------------------------------------------------------------------------- two arrays
