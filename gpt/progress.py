@@ -47,7 +47,8 @@ class Progress:
     def _text(self, row: Row) -> str:
         speed = row["tokens_per_second"] / 1000
         scale = f", loss scale {row['loss_scale']:g}" if "loss_scale" in row else ""
-        return f"loss {row['train_loss']:.3f}{self._val}, {speed:.0f}k tokens/s{scale}{in_words(row)}, {self._beside}"
+        digits = 0 if speed >= 10 else 1
+        return f"loss {row['train_loss']:.3f}{self._val}, {speed:.{digits}f}k tokens/s{scale}{in_words(row)}, {self._beside}"
 
     def _line(self, row: Row) -> None:
         now = time.perf_counter()

@@ -20,7 +20,7 @@ import pytest
 
 from gpt import checkpoint, evaluate, generate, metrics
 from gpt.baselines import Baselines
-from gpt.config import NEWER
+from gpt.config import NEWER, TrainConfig
 from gpt.evaluate import mean_loss
 from gpt.interrupt import Interrupt
 from gpt.lock import locked
@@ -105,7 +105,7 @@ def test_a_run_leaves_its_folder(text, capsys):
     assert Path("run/loss.png").read_bytes().startswith(b"\x89PNG")
     assert len(Path("run/sample.txt").read_text()) == 501
     out = capsys.readouterr().out
-    loss = r"loss \d\.\d{3} val \d\.\d{3}, \d+k tokens/s, bigram .*, unigram .*, uniform .*"
+    loss = r"loss \d\.\d{3} val \d\.\d{3}, [\d.]+k tokens/s, bigram .*, unigram .*, uniform .*"
     assert re.search(rf"step 4/9 0:00 left, {loss}", out)
     assert "over the whole split, 211 predictions" in out
     assert "python -m gpt.generate run" in out
@@ -493,9 +493,17 @@ def test_a_gradient_that_overflows_float16_at_any_scale_stops(text, monkeypatch,
     assert checkpoint.read(Path("run")).step == 0
 
 
+@pytest.mark.parametrize("speed, shown", [(37_400.0, "37k"), (10_000.0, "10k"), (9_960.0, "10.0k"), (350.4, "0.4k")])
+def test_few_tokens_a_second_are_not_shown_as_none(speed, shown, capsys):
+    row = {"step": 1, "train_loss": 2.0, "val_loss": None, "tokens_per_second": speed}
+    with Progress(TrainConfig(steps=9), 0, "baselines", False) as progress:
+        progress.update(row)
+    assert f"loss 2.000, {shown} tokens/s, baselines" in capsys.readouterr().out
+
+
 def test_the_loss_scale_is_shown(text, capsys):
     assert main([*TINY, *text, "--dtype", "float16", "--steps=1", "--out", "run"]) == 0
-    assert "k tokens/s, loss scale 65536, bigram" in capsys.readouterr().out
+    assert re.search(r" [\d.]+k tokens/s, loss scale 65536, bigram", capsys.readouterr().out)
     assert "loss_scale" in metrics.read(Path("run"))[0]
     assert generate.main(["run", "--tokens", "5", "--prompt", "It"]) == 0
 
