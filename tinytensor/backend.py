@@ -118,15 +118,10 @@ def cupy() -> ModuleType:
         raise RuntimeError(f"device 'cuda' needs an NVIDIA GPU and its driver; CUDA says: {error}") from None
     if count == 0:
         raise RuntimeError("device 'cuda' needs an NVIDIA GPU; CUDA finds none")
-    if cupy not in _counted:
-        from tinytensor.cuda.memory import pools  # for CuPy: not to be read where there is none
+    from tinytensor.cuda.memory import pools  # for CuPy: not to be read where there is none
 
-        _counted.add(cupy)
-        pools(cupy)
+    pools(cupy)  # from the first time on, allocations are counted
     return cupy  # type: ignore[no-any-return]
-
-
-_counted: set[ModuleType] = set()  # CuPy, once its allocations are counted
 
 
 def to_device(x: Array, where: device | str | None) -> Array:

@@ -11,13 +11,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from tinytensor.backend import Array, array_module
-from tinytensor.cuda.kernel import THREADS, launch
+from tinytensor.cuda.kernel import ROWS, THREADS, launch
 
 AT_ONCE = 4  # arrays in a launch
 MOST = 256  # blocks for an array
 EACH = 4 * THREADS  # elements that a block has at least, where there are so many
 
-SOURCE = """
+SOURCE = (
+    ROWS
+    + """
 // Up to four arrays and their sizes; `share` blocks work on each. here() picks this block's.
 #define ARRAYS T* a, long long na, T* b, long long nb, T* c, long long nc, T* d, long long nd, long long share
 #define here() pick(a, na, b, nb, c, nc, d, nd, share)
@@ -28,31 +30,21 @@ __device__ Part pick(T* a, long long na, T* b, long long nb, T* c, long long nc,
   return {x[which], size[which], blockIdx.x % share * blockDim.x + threadIdx.x, share * blockDim.x};
 }
 
-// Σ of a value of each thread, in every thread of the block, which has 256 of them.
-__device__ A sum_in_block(A value) {
-  __shared__ A sums[256];
-  sums[threadIdx.x] = value;
-  __syncthreads();
-  for (int half = 128; half; half /= 2) {
-    if (threadIdx.x < half) sums[threadIdx.x] += sums[threadIdx.x + half];
-    __syncthreads();
-  }
-  return sums[0];
-}
-
 extern "C" __global__ void sum_of_squares(ARRAYS, A* sums) {
+  __shared__ A cells[THREADS];
   Part part = here();
   A sum = 0;
   for (long long i = part.start; i < part.size; i += part.stride) sum += (A)part.x[i] * (A)part.x[i];
-  sum = sum_in_block(sum);
+  sum = block_sum(sum, cells);
   if (threadIdx.x == 0) sums[blockIdx.x] = sum;
 }
 
 // All elements times min(1, limit / (norm + 1e-6)), which may be nan; norm = √Σ sums is kept.
 extern "C" __global__ void clip(ARRAYS, const A* sums, long long count, double limit, const float* limit_value, A* norm) {
+  __shared__ A cells[THREADS];
   A total = 0;
   for (long long i = threadIdx.x; i < count; i += blockDim.x) total += sums[i];
-  total = sqrt(sum_in_block(total));
+  total = sqrt(block_sum(total, cells));
   if (blockIdx.x == 0 && threadIdx.x == 0) *norm = total;
   A factor = (A)((limit_value ? (double)*limit_value : limit) / ((double)total + 1e-6));
   if (factor >= 1) return;
@@ -80,6 +72,7 @@ extern "C" __global__ void update_scale(float* scale, int* tracker, const float*
   if (grows && isfinite(grown)) *scale = grown;
 }
 """
+)
 
 
 def clip_norm(gradients: Sequence[Array], limit: Any) -> Array:

@@ -23,21 +23,18 @@ __device__ void by_tanh(A x, A& y, A& dy) {
   y = x * s;
   dy = s + y * (1 - s) * 2 * root * (1 + 3 * cubic * x * x);
 }
-extern "C" __global__ void gelu(const T* x, T* y, T* derivative, long long size) {
+template <void (*function)(A, A&, A&)>
+__device__ void forward(const T* x, T* y, T* derivative, long long size) {
   long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x;
   if (i >= size) return;
   A value, slope;
-  exact((A)x[i], value, slope);
+  function((A)x[i], value, slope);
   y[i] = (T)value;
   if (derivative) derivative[i] = (T)slope;
 }
+extern "C" __global__ void gelu(const T* x, T* y, T* derivative, long long size) { forward<exact>(x, y, derivative, size); }
 extern "C" __global__ void gelu_tanh(const T* x, T* y, T* derivative, long long size) {
-  long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x;
-  if (i >= size) return;
-  A value, slope;
-  by_tanh((A)x[i], value, slope);
-  y[i] = (T)value;
-  if (derivative) derivative[i] = (T)slope;
+  forward<by_tanh>(x, y, derivative, size);
 }
 """
 
