@@ -67,9 +67,8 @@ class Run:
 
     def require_sound(self, now: Outcome) -> None:
         """UserError unless the update went well. A loss scale may have been too large, until it is below 1."""
-        if not self.scaler.is_enabled():
-            self.require_finite(self.step, loss=now.loss, gradient_norm=now.norm)
-        self.require_finite(self.step, loss=now.loss)
+        norm = {} if self.scaler.is_enabled() else {"gradient_norm": now.norm}
+        self.require_finite(self.step, loss=now.loss, **norm)
         if now.scale < 1:
             raise UserError(
                 f"step {self.step}: the gradient overflows float16 at any loss scale; {first_not_finite(self.model)}; "

@@ -112,7 +112,12 @@ def same(argument: Any) -> Any:
     return argument
 
 
-CONVERT: dict[type, Any] = {int: np.int64, float: np.float64, type(None): lambda _: np.int64(0)}
+# A number of NumPy's with fewer bytes would leave the kernel to read some that are not its own.
+CONVERT: dict[type, Any] = {
+    **dict.fromkeys((int, np.int8, np.int16, np.int32), np.int64),
+    **dict.fromkeys((float, np.float16, np.float32), np.float64),
+    type(None): lambda _: np.int64(0),
+}
 
 
 def contiguous(x: Array) -> Array:
