@@ -21,7 +21,8 @@ from gpt.rotary import complex_of, turns
 from tinytensor import Tensor, from_numpy, tensor
 from tinytensor.backend import Array
 from tinytensor.ops.attention import attention_forward
-from tinytensor.ops.gelu import gelu_forward, gelu_tanh_forward
+from tinytensor.ops.gelu import gelu_tanh_forward
+from tinytensor.ops.gelu_exact import gelu_forward
 
 
 class Reader:
@@ -88,7 +89,7 @@ class Step:
             raise LookupError(f"weights without a place in a step: {', '.join(weights)}")
         C = self.config.width
         self.average = np.full(C, 1 / C, self.embedding.dtype)
-        self.gelu = partial(gelu_tanh_forward, recorded=False) if self.config.gelu == "tanh" else gelu_forward
+        self.gelu = partial(gelu_tanh_forward, save=False) if self.config.gelu == "tanh" else gelu_forward
 
     def __call__(self, token: int) -> Array:
         position = self.cache.length

@@ -14,7 +14,8 @@ from tinytensor.gradcheck import table
 from tinytensor.gradcheck.table import LIMITS, Sample, play
 from tinytensor.nn import functional as F
 from tinytensor.nn.functional import CAUSAL_IN_BLOCKS, IN_BLOCKS
-from tinytensor.ops.attention import ATTENTION, weights
+from tinytensor.ops.attention import ATTENTION
+from tinytensor.ops.attention_speed import softmax_rows
 from tinytensor.ops.blockwise_attention import BLOCKWISE_ATTENTION
 from tinytensor.primitive import Primitive
 
@@ -176,8 +177,10 @@ def test_weights_stand_scores_of_any_size(dtype: str, size: float) -> None:
     wanted = np.exp(wide - wide.max(-1, keepdims=True))
     wanted /= wanted.sum(-1, keepdims=True)
     with np.errstate(all="ignore"):
-        found = weights(a.copy(), False)
-        beside = weights(np.concatenate([0 * a[:1], a[1:-1], a[-1:] + 2 * largest * np.eye(1, 7, 3, a.dtype)]), False)
+        found = softmax_rows(a.copy(), False)
+        beside = softmax_rows(
+            np.concatenate([0 * a[:1], a[1:-1], a[-1:] + 2 * largest * np.eye(1, 7, 3, a.dtype)]), False
+        )
     assert found.dtype == beside.dtype == dtype
     rounding = float(np.finfo(dtype).eps) * largest  # of a score that is just in range, when the first is taken off
     np.testing.assert_allclose(found, wanted, rtol=0, atol=rounding)
@@ -197,7 +200,7 @@ def test_weights_of_what_is_not_finite_are_pytorchs() -> None:
     inf, nan = np.inf, np.nan
     a = np.array([[inf, 1, 2], [nan, 1, 2], [-inf, 1, 2], [-inf, -inf, 800], [0.0, 1, 2]])
     with np.errstate(all="ignore"):
-        np.testing.assert_allclose(weights(a.copy(), False), torch.from_numpy(a).softmax(-1), rtol=1e-15)
+        np.testing.assert_allclose(softmax_rows(a.copy(), False), torch.from_numpy(a).softmax(-1), rtol=1e-15)
 
 
 # -------------------------------------------------------------------------------------------------- layout
@@ -217,4 +220,4 @@ def test_rows_that_overflow_are_found_in_any_batch() -> None:
     wanted = np.exp(a.astype("float64") - a.max(-1, keepdims=True))
     wanted /= wanted.sum(-1, keepdims=True)
     with np.errstate(over="ignore"):
-        np.testing.assert_allclose(weights(a, masked=False), wanted, rtol=1e-5, atol=1e-30)
+        np.testing.assert_allclose(softmax_rows(a, masked=False), wanted, rtol=1e-5, atol=1e-30)

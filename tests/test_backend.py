@@ -17,7 +17,7 @@ import pytest
 import tinytensor as tt
 from tinytensor import backend, cuda
 from tinytensor.backend import array_module, device_of, is_array, scatter_add, to_device
-from tinytensor.ops import elementwise
+from tinytensor.ops import arithmetic
 from tinytensor.primitive import PRIMITIVES, primitive
 
 
@@ -245,6 +245,6 @@ def test_another_c_library_has_nothing_to_tune(monkeypatch: pytest.MonkeyPatch) 
 def test_a_name_stands_once_in_the_table() -> None:
     size = len(PRIMITIVES)
     with pytest.raises(ValueError, match="'add' is already in the table"):
-        primitive("add", elementwise.add_forward, elementwise.add_backward, formula="")
+        primitive("add", arithmetic.add_forward, arithmetic.add_backward, formula="")
     assert len(PRIMITIVES) == size
     assert repr(PRIMITIVES["add"]) == "<primitive add: y = a + b>"

@@ -217,16 +217,16 @@ def test_the_tape_offers_the_place_and_linear_takes_it(monkeypatch):
     flat = Flat(list(layer.parameters()))
     kept, offered = LINEAR.backward, []
 
-    def backward(dy, *saved, needs, places):
-        offered.append(places)
-        gradients = kept(dy, *saved, needs=needs, places=places)
-        assert gradients[1] is places[1] or places[1] is None
+    def backward(dy, *saved, needs, out):
+        offered.append(out)
+        gradients = kept(dy, *saved, needs=needs, out=out)
+        assert gradients[1] is out[1] or out[1] is None
         return gradients
 
     monkeypatch.setattr(LINEAR, "backward", backward)
     x = tt.ones(4, 3)
     layer(layer(x)[:, :1] * x).sum().backward()
-    assert [places[1] is flat.gradients[0] for places in offered] == [True, False]  # the first use played
+    assert [out[1] is flat.gradients[0] for out in offered] == [True, False]  # the first use played
     layer(x).sum().backward()
     assert offered[-1] == (None, None, None)  # there is a gradient to add to
 
@@ -290,13 +290,13 @@ def test_a_parameter_of_another_size_has_a_gradient_of_that_size():
     assert p.grad.shape == (5,)
 
 
-def test_a_forward_that_asks_is_told_whether_it_is_recorded(monkeypatch):
+def test_a_forward_that_asks_is_told_whether_to_save(monkeypatch):
     told, kept = [], GELU_TANH.forward
 
-    def forward(x, *, recorded):
-        told.append(recorded)
-        y, saved = kept(x, recorded=recorded)
-        assert (saved[0] is None) is not recorded
+    def forward(x, *, save):
+        told.append(save)
+        y, saved = kept(x, save=save)
+        assert (saved[0] is None) is not save
         return y, saved
 
     monkeypatch.setattr(GELU_TANH, "forward", forward)

@@ -106,9 +106,9 @@ def test_gradients_after_the_second_are_added_in_place(monkeypatch: pytest.Monke
 def adding(offered: list[Any], given: list[Any] | None = None) -> Primitive:
     """y = 2 a + b, whose backward adds its gradient of a to the one that it is offered."""
 
-    def backward(dy: Any, *, onto: Any = None) -> Any:
-        offered.append(onto if onto is None else onto.copy())
-        da = dy * 2 if onto is None else onto + dy * 2
+    def backward(dy: Any, *, add_to: Any = None) -> Any:
+        offered.append(add_to if add_to is None else add_to.copy())
+        da = dy * 2 if add_to is None else add_to + dy * 2
         if given is not None:
             given.append(da)
         return da, dy

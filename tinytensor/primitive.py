@@ -1,21 +1,16 @@
-"""The table of primitives: every operation that has a derivative of its own, by name.
+"""The table of primitives: every operation that has a derivative of its own, by name. Each is a pair of functions:
 
-A primitive is a pair of plain array functions:
+    forward(*arrays, **static) -> (output, saved)      saved: a tuple of what the backward needs
+    backward(dy, *saved)       -> (dx, dw, …)          one gradient for each positional argument of the forward
 
-    forward(*arrays, **static) -> (output, saved)      saved: a tuple of what backward will need
-    backward(dy, *saved)       -> (dx, dw, …)          one gradient per positional input of forward
+Positional arguments are arrays, keyword arguments are constants. What the backward takes is what stays in memory
+between the two passes. A gradient is None where an input has none (integers, an absent bias). A forward may return a
+tuple of outputs; its backward then takes the list of their gradients as dy. A pair may declare more keywords:
 
-Positional arguments are arrays, keyword arguments are static. The backward's signature is the memory contract:
-what it takes is what stays alive between the passes. A gradient may be None where an input has none (integers, an
-absent bias). A forward may return a tuple of outputs; its backward then gets a tuple dy. Both may ask for more, by
-declaring a keyword:
-
-    recorded   forward    False where no backward will follow
-    needs      backward   a bool per input, so that it can leave out work for inputs that want no gradient
-    places     backward   an array per input, or None, in which it may leave the gradient instead of a new one
-    onto       backward   the gradient that the first input has from elsewhere, or None, to which it adds its own
-
-Tests, the gradient check, benchmarks and GPU overrides enumerate the table. docs: CONTRIBUTING.md, "A new primitive".
+    save     forward    False if no backward follows, so that nothing has to be saved
+    needs    backward   a bool for each input: whether anyone wants its gradient
+    out      backward   for each input an array, or None: the backward may write the gradient of that input there
+    add_to   backward   the gradient that the first input already has, or None: the backward returns the sum of both
 """
 
 from __future__ import annotations
@@ -24,38 +19,35 @@ import inspect
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-Function: TypeAlias = Callable[..., Any]
+Function: TypeAlias = Callable[..., Any]  # a forward, a backward, a composed form
+Output: TypeAlias = tuple[Any, tuple[Any, ...]]  # what a forward returns: output (or a tuple of outputs), saved
+Gradients: TypeAlias = tuple[Any, ...]  # what a backward returns: for each input an array, or None
 
 
 class Primitive:
-    """One row of the table: a name, a pair, the formula for people, and the shapes that fit for error messages.
+    """One row of the table: name, pair, formula for readers, and for error messages which shapes fit.
 
-    A fused pair has its composed form beside it: the same function of Tensors, called like forward (arrays among the
-    static arguments come as Tensors), written out in smaller operations.
+    A fused pair has a composed form as well: the same function of Tensors, written out in smaller operations.
     """
 
-    __slots__ = ("backward", "composed", "fits", "formula", "forward", "name", "takes_recorded", "wishes")
+    __slots__ = ("backward", "composed", "fits", "formula", "forward", "name", "options", "takes_save")
 
     def __init__(
-        self,
-        name: str,
-        forward: Function,
-        backward: Function,
-        formula: str,
-        fits: str,
-        composed: Function | None = None,
-    ) -> None:
-        self.name, self.forward, self.backward = name, forward, backward
-        self.formula, self.fits, self.composed = formula, fits, composed
-        self.wishes = {"needs", "onto", "places"}.intersection(inspect.signature(backward).parameters)
-        self.takes_recorded = "recorded" in inspect.signature(forward).parameters
+        self, name: str, forward: Function, backward: Function, formula: str, fits: str, composed: Function | None = None
+    ) -> None:  # fmt: skip
+        self.name, self.forward, self.backward = name, forward, backward  # benchmarks replace them, to count
+        self.formula, self.fits, self.composed = formula, fits, composed  # for readers, error messages, tests
+        # what the tape has to pass: read from the signatures once, here, and not at each call
+        self.options = frozenset({"needs", "out", "add_to"}).intersection(inspect.signature(backward).parameters)
+        self.takes_save = "save" in inspect.signature(forward).parameters
 
     def __repr__(self) -> str:
         return f"<primitive {self.name}: {self.formula}>"
 
 
-PRIMITIVES: dict[str, Primitive] = {}
-KERNELS: list[str] = []  # modules outside of tinytensor.cuda.fused that have pairs for a GPU, read when data is on one
+# Two registers. A module adds to them once, at its import.
+PRIMITIVES: dict[str, Primitive] = {}  # by name: tests, benchmarks and the kernels for a GPU go through them
+KERNELS: list[str] = []  # names of further modules with kernels for a GPU: the first call on a GPU imports them
 
 
 def primitive(

@@ -102,8 +102,8 @@ def apply(primitive: Primitive, *inputs: Tensor | None, **static: Any) -> Tensor
         primitive = _replacement(primitive, inputs, static)
     mode = _thread.mode
     edges = edges_of(inputs) if mode.enabled else None
-    if primitive.takes_recorded:
-        static["recorded"] = edges is not None
+    if primitive.takes_save:
+        static["save"] = edges is not None
     try:
         output, saved = mode.run(primitive.forward, *[None if t is None else t.array for t in inputs], **static)
     except RuntimeError as error:
@@ -230,10 +230,10 @@ def backward(
             continue
         if retain_graph:
             saved = tuple(np.copy(s) if isinstance(s, np.ndarray) else s for s in saved)
-        if primitive.wishes:
-            granted: Any = _granted(primitive.wishes, inputs, gradients, targets)
+        if primitive.options:
+            granted: Any = _granted(primitive.options, inputs, gradients, targets)
             dxs = primitive.backward(dy, *saved, **granted)
-            places, onto = granted.get("places", _nowhere), granted.get("onto")
+            places, onto = granted.get("out", _nowhere), granted.get("add_to")
         else:
             dxs, places, onto = primitive.backward(dy, *saved), _nowhere, None
         if len(dxs) != len(inputs):
@@ -270,16 +270,16 @@ def backward(
 _nowhere = itertools.repeat(None)
 
 
-def _granted(wishes: set[str], inputs: tuple[Edge | None, ...], gradients: Any, targets: Any) -> dict[str, Any]:
-    """The keywords of a backward: `needs`, `onto`, and `places` for leaves whose first gradient this is."""
+def _granted(wishes: frozenset[str], inputs: tuple[Edge | None, ...], gradients: Any, targets: Any) -> dict[str, Any]:
+    """The keywords of a backward: `needs`, `add_to`, and `out` for leaves whose first gradient this is."""
     granted: dict[str, Any] = {}
     if "needs" in wishes:
         granted["needs"] = tuple([edge is not None for edge in inputs])
-    if "onto" in wishes and inputs[0].__class__ is Node:
-        granted["onto"] = gradients.get(inputs[0])
-    if "places" in wishes and targets is None:
+    if "add_to" in wishes and inputs[0].__class__ is Node:
+        granted["add_to"] = gradients.get(inputs[0])
+    if "out" in wishes and targets is None:
         leaves = [None if edge is None or edge.__class__ is Node or edge in gradients else edge for edge in inputs]
-        granted["places"] = tuple([None if leaf is None else _place(leaf) for leaf in leaves])  # type: ignore[arg-type]
+        granted["out"] = tuple([None if leaf is None else _place(leaf) for leaf in leaves])  # type: ignore[arg-type]
     return granted
 
 

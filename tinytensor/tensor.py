@@ -22,7 +22,7 @@ from tinytensor.dtypes import dtype as DType
 from tinytensor.dtypes import float16, float32, float64, from_numpy_dtype, int32, int64, uint8
 from tinytensor.functions import indexing, pointwise
 from tinytensor.functions.dims import checked, one_dim, sizes
-from tinytensor.ops import elementwise as ops
+from tinytensor.ops.copies import COPY
 from tinytensor.ops.indexing import SETITEM
 from tinytensor.printing import show
 
@@ -389,7 +389,7 @@ class Tensor:
 
     def clone(self) -> Tensor:
         """A copy, through which gradients pass."""
-        return tape.apply(ops.COPY, self)
+        return tape.apply(COPY, self)
 
     # ----------------------------------------------------------------------------------- in place
 

@@ -13,7 +13,7 @@ import numpy as np
 import primitives
 from primitives import Primitive, Sample
 
-from tinytensor.ops import elementwise, indexing
+from tinytensor.ops import arithmetic, indexing, unary
 
 
 def tanh_with_a_host_array(dy: Any, y: Any) -> Any:
@@ -35,9 +35,9 @@ def getitem_with_a_repeated_index(dy: Any, shape: tuple[int, ...], dtype: Any, i
 HIDDEN = "a hidden float()"
 MISTAKES = {  # what has to be said of it, and where it is planted
     "a host array in a kernel": (
-        "Unsupported type <class 'numpy.ndarray'>", "tanh", elementwise.tanh_forward, tanh_with_a_host_array,
+        "Unsupported type <class 'numpy.ndarray'>", "tanh", unary.tanh_forward, tanh_with_a_host_array,
     ),
-    HIDDEN: ("copies from the device to the host", "neg", neg_with_a_hidden_float, elementwise.neg_backward),
+    HIDDEN: ("copies from the device to the host", "neg", neg_with_a_hidden_float, arithmetic.neg_backward),
     "a repeated index and +=": ("an error of", "getitem", indexing.getitem_forward, getitem_with_a_repeated_index),
 }  # fmt: skip
 

@@ -108,33 +108,33 @@ def flat(played: Any) -> list[Any]:
     return [*outputs, *gradients]
 
 
-def wrong_wishes() -> str:
-    """What layer norm and embedding do with `needs`, `places` and `recorded`."""
+def wrong_options() -> str:
+    """What layer norm and embedding do with `needs`, `out`, `add_to` and `save`."""
     cupy = gpu.cupy
     x, w, b, dy = (cupy.asarray(normal(*s), np.float32) for s in [(6, 40), (40,), (40,), (6, 40)])
     norm = replacement(PRIMITIVES["layer_norm"], [x, w, b], {"n": 40, "eps": 1e-5})
     place = cupy.zeros((2, 40), np.float32)
-    y, saved = norm.forward(x, w, b, n=40, eps=1e-5, recorded=True)
-    unrecorded, nothing = norm.forward(x, w, b, n=40, eps=1e-5, recorded=False)
+    y, saved = norm.forward(x, w, b, n=40, eps=1e-5, save=True)
+    unsaved, nothing = norm.forward(x, w, b, n=40, eps=1e-5, save=False)
     expected = norm.backward(dy, *saved)
-    found = norm.backward(dy, *saved, needs=(True,) * 3, places=(None, place[0], place[1]))
+    found = norm.backward(dy, *saved, needs=(True,) * 3, out=(None, place[0], place[1]))
     without = norm.backward(dy, *saved, needs=(True, False, False))
-    added = norm.backward(dy, *saved, onto=spread(x))[0]
+    added = norm.backward(dy, *saved, add_to=spread(x))[0]
     table = replacement(PRIMITIVES["embedding"], [dy], {"ids": None})
     weight, in_place = cupy.asarray(normal(2000, 40), np.float32), cupy.full((2000, 40), 5, np.float32)
     ids_ = cupy.asarray(ids(1, 3, 1, 0, 2, 2))
     checks = {
-        "y depends on recorded": (unrecorded == y).all() and nothing[1] is None,
+        "y depends on save": (unsaved == y).all() and nothing[1] is None,
         "dw, db are not in their places": found[1].data.ptr == place.data.ptr
         and found[2].data.ptr == place[1].data.ptr,
-        "gradients depend on needs or places": all((f == e).all() for f, e in zip(found, expected)),
+        "gradients depend on needs or out": all((f == e).all() for f, e in zip(found, expected)),
         "the earlier gradient is not added": abs(added - (x + expected[0])).max() < 1e-6,
         "dw, db are there unasked": without[1] is None and without[2] is None and (without[0] == expected[0]).all(),
     }
     for count in (5, 2000):  # by row, by id
         saved = table.forward(weight[:count], ids=ids_)[1]
         wanted = table.backward(dy, *saved)[0]
-        got = table.backward(dy, *saved, places=(in_place[:count],))[0]
+        got = table.backward(dy, *saved, out=(in_place[:count],))[0]
         checks[f"dW of {count} rows is not in its place"] = got.data.ptr == in_place.data.ptr and (got == wanted).all()
     return "; ".join(what for what, holds in checks.items() if not holds)
 
@@ -176,7 +176,7 @@ def wrong_pieces() -> str:
 def main(names: list[str]) -> int:
     """Compare the cases of these names, or all; 0 if they agree and nothing was left undone."""
     ops.load_all()
-    wrong, calls = [wrong_wishes(), wrong_places(), wrong_pieces()], 0
+    wrong, calls = [wrong_options(), wrong_places(), wrong_pieces()], 0
     for name in names or CASES:
         pair = replacement(PRIMITIVES[name], CASES[name][0].arrays, CASES[name][0].static)
         assert pair is not PRIMITIVES[name], f"{name} has no fused pair"

@@ -16,7 +16,8 @@ from tinytensor import tensor as core
 from tinytensor.backend import Array, array_module, is_array
 from tinytensor.dtypes import bool as bool_dtype
 from tinytensor.dtypes import float32, number_dtype, result_type
-from tinytensor.ops import elementwise as ops
+from tinytensor.ops import arithmetic, choice, copies, powers, scalars, unary
+from tinytensor.ops.erf import ERF
 from tinytensor.primitive import Primitive
 from tinytensor.tape import apply, is_grad_enabled
 
@@ -34,7 +35,7 @@ def cast(x: Tensor, dtype: np.dtype[Any]) -> Tensor:
     """x in a NumPy dtype; x itself if it has it. The gradient is cast back; none passes through integers and bools."""
     if x.array.dtype == dtype:
         return x
-    return apply(ops.CAST, x if dtype.kind == "f" else x.detach(), to=dtype)
+    return apply(copies.CAST, x if dtype.kind == "f" else x.detach(), to=dtype)
 
 
 def floating(x: Tensor) -> Tensor:
@@ -98,8 +99,8 @@ def add(input: Tensor, other: Tensor | Number, *, alpha: Number = 1) -> Tensor:
     """input + alpha·other."""
     other = scaled(input, other, alpha)
     if isinstance(other, core.Tensor):
-        return _pair(ops.ADD, input, other)
-    return _with_number(ops.ADD_SCALAR, input, other)
+        return _pair(arithmetic.ADD, input, other)
+    return _with_number(scalars.ADD_SCALAR, input, other)
 
 
 def scaled(input: Tensor, other: Tensor | Number, alpha: Number) -> Tensor | Number:
@@ -119,8 +120,8 @@ def sub(input: Tensor, other: Tensor | Number, *, alpha: Number = 1) -> Tensor:
     no_bools(input, other)
     other = scaled(input, other, alpha)
     if isinstance(other, core.Tensor):
-        return _pair(ops.SUB, input, other)
-    return _with_number(ops.ADD_SCALAR, input, -plain(other))
+        return _pair(arithmetic.SUB, input, other)
+    return _with_number(scalars.ADD_SCALAR, input, -plain(other))
 
 
 def no_bools(*xs: Tensor | Number) -> None:
@@ -135,14 +136,14 @@ def rsub(input: Tensor, other: Number) -> Tensor:
     x = cast(
         input, result_type(input.array, plain(other))
     )  # before the sign changes: −x has no room in integers for −2⁶³
-    return _with_number(ops.ADD_SCALAR, neg(x), other)
+    return _with_number(scalars.ADD_SCALAR, neg(x), other)
 
 
 def mul(input: Tensor, other: Tensor | Number) -> Tensor:
     """input · other."""
     if isinstance(other, core.Tensor):
-        return _pair(ops.MUL, input, other)
-    return _with_number(ops.MUL_SCALAR, input, other)
+        return _pair(arithmetic.MUL, input, other)
+    return _with_number(arithmetic.MUL_SCALAR, input, other)
 
 
 def div(input: Tensor, other: Tensor | Number) -> Tensor:
@@ -150,21 +151,21 @@ def div(input: Tensor, other: Tensor | Number) -> Tensor:
     if isinstance(other, core.Tensor):
         if result_type(input.array, other.array).kind != "f":
             input, other = floating(input), floating(other)
-        return _pair(ops.DIV, input, other)
-    return _with_number(ops.DIV_SCALAR, floating(input), other)
+        return _pair(arithmetic.DIV, input, other)
+    return _with_number(scalars.DIV_SCALAR, floating(input), other)
 
 
 def rdiv(input: Tensor, other: Number) -> Tensor:
     """other / input, for a number."""
     x = floating(input)
-    return _pair(ops.DIV, as_tensor_like(other, x), x)
+    return _pair(arithmetic.DIV, as_tensor_like(other, x), x)
 
 
 def neg(input: Tensor) -> Tensor:
     """−input; RuntimeError for bools."""
     if input.array.dtype == bool:
         raise RuntimeError("negation of a bool tensor is not supported: use ~ or logical_not")
-    return apply(ops.NEG, input)
+    return apply(arithmetic.NEG, input)
 
 
 def pow(input: Tensor | Number, exponent: Tensor | Number) -> Tensor:
@@ -172,10 +173,10 @@ def pow(input: Tensor | Number, exponent: Tensor | Number) -> Tensor:
     if isinstance(exponent, core.Tensor):
         base = input if isinstance(input, core.Tensor) else as_tensor_like(input, exponent)
         _check_integer_power(result_type(base.array, exponent.array), exponent.array)
-        return _pair(ops.POW, base, exponent)
+        return _pair(powers.POW, base, exponent)
     assert isinstance(input, core.Tensor)
     _check_integer_power(result_type(input.array, exponent), np.asarray(exponent))
-    return _with_number(ops.POW_SCALAR, input, exponent)
+    return _with_number(powers.POW_SCALAR, input, exponent)
 
 
 def _check_integer_power(dtype: np.dtype[Any], exponent: Array) -> None:
@@ -215,7 +216,7 @@ def _no_gradient(ufunc: np.ufunc, a: Tensor, b: Tensor | Number) -> Tensor:
         with np.errstate(all="ignore"):
             return core.wrap(ufunc(a.array.astype(dtype), b.array.astype(dtype)))
     except ValueError as error:
-        raise RuntimeError(f"{ufunc.__name__}: {error}; what fits: {ops.BROADCAST}") from None
+        raise RuntimeError(f"{ufunc.__name__}: {error}; what fits: {arithmetic.BROADCAST}") from None
 
 
 # -------------------------------------------------------------------------------- functions of one input
@@ -223,12 +224,12 @@ def _no_gradient(ufunc: np.ufunc, a: Tensor, b: Tensor | Number) -> Tensor:
 
 def exp(input: Tensor) -> Tensor:
     """eˣ."""
-    return apply(ops.EXP, floating(input))
+    return apply(unary.EXP, floating(input))
 
 
 def log(input: Tensor) -> Tensor:
     """ln x; −∞ at 0, nan below."""
-    return apply(ops.LOG, floating(input))
+    return apply(unary.LOG, floating(input))
 
 
 def log2(input: Tensor) -> Tensor:
@@ -243,7 +244,7 @@ def log10(input: Tensor) -> Tensor:
 
 def sqrt(input: Tensor) -> Tensor:
     """√x; nan below 0."""
-    return apply(ops.SQRT, floating(input))
+    return apply(unary.SQRT, floating(input))
 
 
 def rsqrt(input: Tensor) -> Tensor:
@@ -259,49 +260,49 @@ def square(input: Tensor) -> Tensor:
 def abs(input: Tensor) -> Tensor:
     """|x|; the derivative at 0 is 0. NotImplementedError for bools."""
     implemented("abs", "fi", input)
-    return apply(ops.ABS, input)
+    return apply(unary.ABS, input)
 
 
 def sin(input: Tensor) -> Tensor:
     """sin x, x in radians."""
-    return apply(ops.SIN, floating(input))
+    return apply(unary.SIN, floating(input))
 
 
 def cos(input: Tensor) -> Tensor:
     """cos x, x in radians."""
-    return apply(ops.COS, floating(input))
+    return apply(unary.COS, floating(input))
 
 
 def tanh(input: Tensor) -> Tensor:
     """tanh x = (eˣ − e⁻ˣ) / (eˣ + e⁻ˣ)."""
-    return apply(ops.TANH, floating(input))
+    return apply(unary.TANH, floating(input))
 
 
 def sigmoid(input: Tensor) -> Tensor:
     """σ(x) = 1 / (1 + e⁻ˣ)."""
-    return apply(ops.SIGMOID, floating(input))
+    return apply(unary.SIGMOID, floating(input))
 
 
 def relu(input: Tensor) -> Tensor:
     """max(x, 0); the derivative at 0 is 0. RuntimeError for bools."""
     if input.array.dtype == bool:
         raise RuntimeError("relu: bool tensors are not supported; call .int() first")
-    return apply(ops.RELU, input)
+    return apply(unary.RELU, input)
 
 
 def log1p(input: Tensor) -> Tensor:
     """ln(1 + x), exact for small x."""
-    return apply(ops.LOG1P, floating(input))
+    return apply(unary.LOG1P, floating(input))
 
 
 def expm1(input: Tensor) -> Tensor:
     """eˣ − 1, exact for small x."""
-    return apply(ops.EXPM1, floating(input))
+    return apply(unary.EXPM1, floating(input))
 
 
 def erf(input: Tensor) -> Tensor:
     """The error function 2/√π ∫₀ˣ e⁻ᵗ² dt."""
-    return apply(ops.ERF, floating(input))
+    return apply(ERF, floating(input))
 
 
 def reciprocal(input: Tensor) -> Tensor:
@@ -311,7 +312,7 @@ def reciprocal(input: Tensor) -> Tensor:
 
 def sign(input: Tensor) -> Tensor:
     """−1, 0 or 1, as x is below, at or above 0 (nan counts as 0), in the dtype of x; the derivative is 0."""
-    return input.clone() if input.array.dtype == bool else apply(ops.STEPS, input, ufunc=_sign)
+    return input.clone() if input.array.dtype == bool else apply(unary.STEPS, input, ufunc=_sign)
 
 
 def _sign(x: Array) -> Array:
@@ -321,7 +322,7 @@ def _sign(x: Array) -> Array:
 def _steps(ufunc: np.ufunc, symbol: str) -> Callable[[Tensor], Tensor]:
     def step(input: Tensor) -> Tensor:
         implemented(ufunc.__name__, "fiu", input)
-        return apply(ops.STEPS, input, ufunc=ufunc)
+        return apply(unary.STEPS, input, ufunc=ufunc)
 
     step.__name__ = step.__qualname__ = ufunc.__name__
     step.__doc__ = f"{symbol}, in the dtype of x; the derivative is 0."
@@ -340,7 +341,9 @@ def round(input: Tensor, *, decimals: int = 0) -> Tensor:
         return input.clone()
     scale = 10.0**decimals
     return (
-        apply(ops.STEPS, input * scale, ufunc=np.rint) / scale if decimals else apply(ops.STEPS, input, ufunc=np.rint)
+        apply(unary.STEPS, input * scale, ufunc=np.rint) / scale
+        if decimals
+        else apply(unary.STEPS, input, ufunc=np.rint)
     )
 
 
@@ -378,12 +381,12 @@ def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Number = 
 
 def maximum(input: Tensor, other: Tensor) -> Tensor:
     """The larger of two Tensors, element by element; ties share the gradient."""
-    return _pair(ops.MAXIMUM, input, other)
+    return _pair(choice.MAXIMUM, input, other)
 
 
 def minimum(input: Tensor, other: Tensor) -> Tensor:
     """The smaller of two Tensors, element by element; ties share the gradient."""
-    return _pair(ops.MINIMUM, input, other)
+    return _pair(choice.MINIMUM, input, other)
 
 
 def clamp(input: Tensor, min: Tensor | Number | None = None, max: Tensor | Number | None = None) -> Tensor:
@@ -401,7 +404,7 @@ def clamp(input: Tensor, min: Tensor | Number | None = None, max: Tensor | Numbe
         return x
     low, high = (None if limit is None else plain(limit) for limit in (min, max))
     dtype = result_type(input.array, *(limit for limit in (low, high) if limit is not None))
-    return apply(ops.CLAMP, cast(input, dtype), low=low, high=high)
+    return apply(choice.CLAMP, cast(input, dtype), low=low, high=high)
 
 
 clip: Callable[..., Tensor] = clamp
@@ -419,7 +422,7 @@ def where(condition: Tensor, input: Tensor | Number, other: Tensor | Number) -> 
         dtype = result_type(a.array, b.array)
     else:  # a number gives way to a Tensor of its kind
         dtype = result_type(*(x.array if isinstance(x, core.Tensor) else x for x in (input, other)))
-    return apply(ops.WHERE, cast(a, dtype), cast(b, dtype), condition=condition.array)
+    return apply(choice.WHERE, cast(a, dtype), cast(b, dtype), condition=condition.array)
 
 
 def masked_fill(input: Tensor, mask: Tensor, value: Tensor | Number) -> Tensor:
@@ -427,7 +430,7 @@ def masked_fill(input: Tensor, mask: Tensor, value: Tensor | Number) -> Tensor:
     if mask.array.dtype != bool:
         raise RuntimeError(f"masked_fill only supports boolean masks, but got mask with dtype {mask.dtype}")
     value = filling("masked_fill", value, input)
-    return apply(ops.WHERE, cast(value, input.array.dtype), input, condition=mask.array)
+    return apply(choice.WHERE, cast(value, input.array.dtype), input, condition=mask.array)
 
 
 def filling(name: str, value: Tensor | Number, like: Tensor) -> Tensor:
@@ -463,7 +466,7 @@ def _comparison(ufunc: np.ufunc, symbol: str) -> Comparison:
         try:
             return core.wrap(ufunc(a, b))
         except ValueError as error:
-            raise RuntimeError(f"{ufunc.__name__}: {error}; what fits: {ops.BROADCAST}") from None
+            raise RuntimeError(f"{ufunc.__name__}: {error}; what fits: {arithmetic.BROADCAST}") from None
 
     compare.__name__ = compare.__qualname__ = ufunc.__name__
     compare.__doc__ = f"input {symbol} other, as a bool Tensor; no gradient."

@@ -21,7 +21,8 @@ from tinytensor.functions.dims import Dims, all_dims, numpy_names, one_dim, some
 from tinytensor.functions.indexing import ValuesIndices, gather
 from tinytensor.functions.pointwise import cast, exp, floating
 from tinytensor.ops import reduction as ops
-from tinytensor.ops import softmax as softmax_ops
+from tinytensor.ops.log_softmax import LOG_SOFTMAX
+from tinytensor.ops.softmax import SOFTMAX
 from tinytensor.tape import apply
 
 if TYPE_CHECKING:
@@ -216,12 +217,12 @@ def softmax(input: Tensor, dim: int | None = None, *, dtype: DType | None = None
     TypeError without dim, IndexError for one that is not there, NotImplementedError for integers.
     Source: Bridle, "Probabilistic Interpretation of Feedforward Classification Network Outputs", 1990.
     """
-    return _normalised(softmax_ops.SOFTMAX, input, dim, dtype)
+    return _normalised(SOFTMAX, input, dim, dtype)
 
 
 def log_softmax(input: Tensor, dim: int | None = None, *, dtype: DType | None = None) -> Tensor:
     """x − ln Σ eˣ along dim, in the shape of x: the logarithm of softmax, without its rounding. Raises as softmax."""
-    return _normalised(softmax_ops.LOG_SOFTMAX, input, dim, dtype)
+    return _normalised(LOG_SOFTMAX, input, dim, dtype)
 
 
 def _normalised(primitive: Any, input: Tensor, dim: int | None, dtype: DType | None) -> Tensor:

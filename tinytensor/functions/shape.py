@@ -13,7 +13,8 @@ from tinytensor.dtypes import result_type
 from tinytensor.functions.dims import all_dims, checked, infer, one_by_one, one_dim, sizes, some_dims
 from tinytensor.functions.pointwise import cast
 from tinytensor.ops import shape as ops
-from tinytensor.ops.elementwise import COPY
+from tinytensor.ops.copies import COPY
+from tinytensor.ops.moves import CAT, EXPAND, FLIP, ROLL, TRIL, TRIU
 from tinytensor.tape import apply
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ def expand(input: Tensor, *size: Any) -> Tensor:
     if extra < 0 or any(n == -1 for n in shape[:extra]):
         raise RuntimeError(f"expand: {shape} does not fit a {tuple(own)} tensor: it needs at least as many sizes")
     target = (*shape[:extra], *(n if m == -1 else m for n, m in zip(own, shape[extra:], strict=True)))
-    return apply(ops.EXPAND, input, shape=target)
+    return apply(EXPAND, input, shape=target)
 
 
 def expand_as(input: Tensor, other: Tensor) -> Tensor:
@@ -167,7 +168,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     shape = next((x.array.shape for x in xs if x.array.shape != (0,)), (0,))
     nothing = (*shape[:axis], 0, *shape[axis + 1 :])  # an empty vector fits anything, as in PyTorch
     xs = [reshape(x, nothing) if x.array.shape == (0,) else x for x in xs]
-    return apply(ops.CAT, *(cast(x, dtype) for x in xs), axis=axis)
+    return apply(CAT, *(cast(x, dtype) for x in xs), axis=axis)
 
 
 concat = cat
@@ -269,30 +270,30 @@ def roll(input: Tensor, shifts: int | Sequence[int], dims: int | Sequence[int] |
     if not moves:
         raise RuntimeError("roll: `shifts` required")
     if dims in (None, (), []) and len(moves) == 1:
-        return reshape(apply(ops.ROLL, reshape(input, -1), shifts=moves, axis=(0,)), input.array.shape)
+        return reshape(apply(ROLL, reshape(input, -1), shifts=moves, axis=(0,)), input.array.shape)
     over = (dims,) if isinstance(dims, int) else tuple(dims or ())
     if len(over) != len(moves):
         raise RuntimeError(f"roll: shifts and dims must align, but there are {len(moves)} shifts and {len(over)} dims")
     if input.ndim == 0:
         raise IndexError(f"roll: dimension specified as {dims} but tensor has no dimensions")
-    return apply(ops.ROLL, input, shifts=moves, axis=tuple(one_dim(d, input.ndim) for d in over))
+    return apply(ROLL, input, shifts=moves, axis=tuple(one_dim(d, input.ndim) for d in over))
 
 
 @one_by_one
 def flip(input: Tensor, *dims: Any) -> Tensor:
     """The elements in reverse order along dims, in new memory."""
     axes = some_dims(sizes(dims), input.ndim) if dims else ()
-    return apply(ops.FLIP, input, axis=axes)
+    return apply(FLIP, input, axis=axes)
 
 
 def tril(input: Tensor, diagonal: int = 0) -> Tensor:
     """The lower triangle of each matrix, zeros above the diagonal (moved up by `diagonal`)."""
-    return apply(ops.TRIL, _matrices("tril", input), diagonal=diagonal)
+    return apply(TRIL, _matrices("tril", input), diagonal=diagonal)
 
 
 def triu(input: Tensor, diagonal: int = 0) -> Tensor:
     """The upper triangle of each matrix, zeros below the diagonal (moved up by `diagonal`)."""
-    return apply(ops.TRIU, _matrices("triu", input), diagonal=diagonal)
+    return apply(TRIU, _matrices("triu", input), diagonal=diagonal)
 
 
 def _matrices(name: str, x: Tensor) -> Tensor:

@@ -18,13 +18,15 @@ from tinytensor.functions import expm1, log_softmax, sigmoid, softmax, tanh, whe
 from tinytensor.functions.pointwise import cast, implemented
 from tinytensor.ops.attention import ATTENTION
 from tinytensor.ops.blockwise_attention import BLOCKWISE_ATTENTION
-from tinytensor.ops.cross_entropy import BINARY_CROSS_ENTROPY, CROSS_ENTROPY
+from tinytensor.ops.cross_entropy import CROSS_ENTROPY
 from tinytensor.ops.dropout import DROPOUT
-from tinytensor.ops.elementwise import SILU, SOFTPLUS
 from tinytensor.ops.embedding import EMBEDDING
-from tinytensor.ops.gelu import GELU, GELU_TANH
+from tinytensor.ops.gelu import GELU_TANH
+from tinytensor.ops.gelu_exact import GELU
 from tinytensor.ops.layer_norm import LAYER_NORM
 from tinytensor.ops.linear import LINEAR
+from tinytensor.ops.losses import BINARY_CROSS_ENTROPY
+from tinytensor.ops.unary import SILU, SOFTPLUS
 from tinytensor.random import numpy_generator
 from tinytensor.subset import outside
 from tinytensor.tape import apply

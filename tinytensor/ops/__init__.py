@@ -1,7 +1,7 @@
-"""The kernels: pairs of array functions, forward and backward side by side. No Tensor in sight.
+"""The pairs: functions of arrays, forward, backward and row of the table together. They know nothing of Tensors.
 
-Each module enters its pairs into the table (`tinytensor.primitive.PRIMITIVES`) and, for a fused pair, keeps the
-composed form beside it: the same function written out in smaller operations, for readers and as a second oracle.
+Each module enters its pairs into the table (`tinytensor.primitive.PRIMITIVES`). A fused pair has its composed form as
+well: the same function of Tensors, written out in smaller operations, to read and to test the pair with.
 """
 
 from __future__ import annotations
@@ -11,6 +11,6 @@ import pkgutil
 
 
 def load_all() -> None:
-    """Complete the table. `import tinytensor` enters what Tensors need; the rest comes with `nn`, or here."""
+    """Import all modules of this folder, so that the table is complete: `import tinytensor` imports those that it uses."""
     for module in pkgutil.iter_modules(__path__, f"{__name__}."):
         importlib.import_module(module.name)

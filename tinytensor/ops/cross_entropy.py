@@ -1,9 +1,9 @@
-"""Cross entropy of logits x (N, C) against classes t (N,): the mean, the sum, or each row's.
+"""Cross entropy of logits x (N, C) with classes t (N,): loss[n] = −ln softmax(x[n])[t[n]]; or their mean or sum.
 
-    loss[n] = ln Σ_c e^x[n,c] − x[n, t[n]]              dx[n] = dloss[n] (softmax(x[n]) − onehot(t[n]))
+    loss[n] = ln Σ_c e^x[n,c] − x[n, t[n]]              dx[n] = dloss[n] · (softmax(x[n]) − onehot(t[n]))
 
-A row whose class is `ignore_index` has no loss and no gradient, and does not count in the mean.
-Fused, because the gradient is shorter than the function: the softmax that the forward computed, less one at the class.
+A row whose class is `ignore_index` has loss 0 and gradient 0, and does not count in the mean.
+Fused, because the softmax of the forward is almost the gradient: the backward subtracts 1 at the class.
 Source: Goodfellow, Bengio and Courville, "Deep Learning", 2016, section 6.2.2.3.
 """
 
@@ -14,60 +14,42 @@ from typing import Any
 import numpy as np
 
 from tinytensor.backend import Array, array_module, ones
-from tinytensor.primitive import primitive
+from tinytensor.primitive import Gradients, Output, primitive
 
 
-def cross_entropy_forward(x: Array, *, target: Array, ignore_index: int, reduction: str) -> Any:
+def cross_entropy_forward(x: Array, *, target: Array, ignore_index: int, reduction: str) -> Output:
     xp = array_module(x)
     kept = target != ignore_index
-    rows, classes = xp.arange(len(x)), xp.where(kept, target, 0)
-    p = x - x.max(1, keepdims=True)
+    rows, classes = xp.arange(len(x)), xp.where(kept, target, 0)  # p[rows, classes] is p[n, t[n]] for each n
+    p = x - x.max(1, keepdims=True)  # shifted, so that no exponential overflows: the loss stays the same
     at_target = p[rows, classes]
     np.exp(p, out=p)
-    total = p @ ones(x.shape[1], x)
-    p /= total[:, None]
-    loss = np.log(total)
-    loss -= at_target
+    total = p @ ones(x.shape[1], x)  # Σ eˣ of each row, (N, C) @ (C,) -> (N,)
+    p /= total[:, None]  # now softmax(x), which the backward needs
+    loss = np.log(total) - at_target  # ln Σ eˣ − x[target]
     loss = np.where(kept, loss, np.zeros_like(loss))
     count = kept.sum().astype(x.dtype) if reduction == "mean" else None
-    if reduction != "none":
-        loss = loss.sum()
+    loss = loss if reduction == "none" else loss.sum()
     return (loss / count if reduction == "mean" else loss), (p, rows, classes, kept, count)
 
 
-def cross_entropy_backward(dy: Array, p: Array, rows: Array, classes: Array, kept: Array, count: Any) -> Any:
-    p[rows, classes] -= 1
-    scale = np.where(kept, dy if count is None else dy / count, np.zeros_like(dy))  # 0 also where count is 0
-    p *= scale[:, None]
+def cross_entropy_backward(dy: Array, p: Array, rows: Array, classes: Array, kept: Array, count: Any) -> Gradients:
+    p[rows, classes] -= 1  # softmax − onehot, in place: the forward made p and returned it to nobody
+    dloss = np.where(kept, dy if count is None else dy / count, np.zeros_like(dy))  # through the mean; 0 where ignored
+    p *= dloss[:, None]  # (N, C) · (N, 1)
     return (p,)
 
 
 def cross_entropy_composed(x: Any, *, target: Any, ignore_index: int, reduction: str) -> Any:
     """The same, written out in smaller operations: the negative log-softmax at the target."""
     ignored = target == ignore_index
-    classes = target.masked_fill(ignored, 0).unsqueeze(1)
+    classes = target.masked_fill(ignored, 0).unsqueeze(1)  # (N,) -> (N, 1), for gather
     loss = -x.log_softmax(1).gather(1, classes).squeeze(1).masked_fill(ignored, 0.0)
     total = loss if reduction == "none" else loss.sum()
     return total / (~ignored).sum() if reduction == "mean" else total
 
 
-SMALLEST = float(np.float32(1e-12))  # of x (1 − x): what PyTorch takes at both ends, in every precision
-
-
-def binary_cross_entropy_forward(x: Array, y: Array) -> Any:
-    p, q = np.maximum(np.log(x), -100), np.maximum(np.log1p(-x), -100)  # as PyTorch, instead of −∞
-    return (y - 1) * q - y * p, (x, y)
-
-
-def binary_cross_entropy_backward(dy: Array, x: Array, y: Array) -> Any:
-    return dy * (x - y) / np.maximum((1 - x) * x, SMALLEST), dy * (np.log1p(-x) - np.log(x))
-
-
 CROSS_ENTROPY = primitive(
     "cross_entropy", cross_entropy_forward, cross_entropy_backward, composed=cross_entropy_composed,
     formula="y = ln Σ eˣ − x[target]", fits="logits (N, C), target (N,)",
-)  # fmt: skip
-BINARY_CROSS_ENTROPY = primitive(
-    "binary_cross_entropy", binary_cross_entropy_forward, binary_cross_entropy_backward,
-    formula="loss = −y ln x − (1 − y) ln(1 − x)",
 )  # fmt: skip

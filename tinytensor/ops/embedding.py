@@ -1,8 +1,8 @@
 """Embedding: y[n] = W[ids[n]].  ids (…) integers below V, W (V, C) → y (…, C).
 
-    dW[v] = Σ over the n with ids[n] = v of dy[n]
+    dW[v] = Σ dy[n] over all n with ids[n] = v
 
-It is a product with one-hot rows, y = onehot(ids) W, that nobody multiplies out; so the backward is onehotᵀ dy.
+It is the product y = onehot(ids) W, without the multiplications by 0 and 1. So its backward is dW = onehot(ids)ᵀ dy.
 """
 
 from __future__ import annotations
@@ -10,20 +10,22 @@ from __future__ import annotations
 from typing import Any
 
 from tinytensor.backend import Array, scatter_add
-from tinytensor.primitive import primitive
+from tinytensor.primitive import Gradients, Output, primitive
 
 
-def embedding_forward(w: Array, *, ids: Array) -> Any:
-    return w[ids], (ids, len(w))
+def embedding_forward(w: Array, *, ids: Array) -> Output:
+    return w[ids], (ids, len(w))  # (…) -> (…, C): row ids[n] of W for each n
 
 
-def embedding_backward(dy: Array, ids: Array, rows: int) -> Any:
-    return (scatter_add(rows, ids.reshape(-1), dy.reshape(ids.size, dy.shape[-1])),)
+def embedding_backward(dy: Array, ids: Array, rows: int) -> Gradients:
+    flat_ids = ids.reshape(-1)  # (…) -> (N,)
+    dy = dy.reshape(ids.size, dy.shape[-1])  # (…, C) -> (N, C)
+    return (scatter_add(rows, flat_ids, dy),)  # dW[flat_ids[n]] += dy[n]: an id that occurs twice receives both
 
 
 def embedding_composed(w: Any, *, ids: Any) -> Any:
-    """The same as reading by position, whose backward adds row by row."""
-    return w[ids]
+    """The same as indexing, whose backward adds row by row."""
+    return w[ids]  # of Tensors: the primitive getitem
 
 
 EMBEDDING = primitive(

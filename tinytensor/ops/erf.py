@@ -13,6 +13,7 @@ import math
 import numpy as np
 
 from tinytensor.backend import Array, as_array
+from tinytensor.primitive import Gradients, Output, primitive
 
 # each list runs from the highest power to the constant
 SINGLE_P = (2.05009920e-6, 2.84882934e-4, 3.76559769e-3, 5.27486635e-2, 1.90405927e-1, 1.12837915e0)
@@ -66,7 +67,7 @@ LARGE_Q = (
 
 
 def erf(x: Array) -> Array:
-    """erf x in the type of x, always an array."""
+    """erf x in the dtype of x; a 0-d array for a 0-d x."""
     return _erf_single(x) if x.dtype == np.float32 else _erf_double(x)
 
 
@@ -97,10 +98,21 @@ def _ratio(x: Array, p: tuple[float, ...], q: tuple[float, ...]) -> Array:
 
 
 def _horner(x: Array, coefficients: tuple[float, ...]) -> Array:
-    """c₀xⁿ + … + cₙ, one product and one sum at a time."""
+    """c₀xⁿ + … + cₙ = (…(c₀x + c₁)x + …)x + cₙ."""
     y = as_array(x * coefficients[0])
     for c in coefficients[1:-1]:
         y += c
         y *= x
     y += coefficients[-1]
     return y
+
+
+def erf_forward(x: Array) -> Output:
+    return erf(x), (x,)
+
+
+def erf_backward(dy: Array, x: Array) -> Gradients:
+    return (dy * (np.exp(-x * x) * (2 / math.sqrt(math.pi))),)  # the integrand
+
+
+ERF = primitive("erf", erf_forward, erf_backward, formula="y = 2/√π ∫₀ˣ e⁻ᵗ² dt")

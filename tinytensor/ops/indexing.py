@@ -1,89 +1,96 @@
-"""Reading by position. The backward puts every gradient where its value came from; repeated positions add up."""
+"""Indexing: y = x[index] and its relatives.
+
+The backward adds the gradient of each element at the position that the element came from. A position that was read twice
+receives two gradients.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 from tinytensor.backend import Array, array_module
-from tinytensor.ops.elementwise import unbroadcast
-from tinytensor.primitive import primitive
+from tinytensor.ops.arithmetic import unbroadcast
+from tinytensor.primitive import Gradients, Output, primitive
 
 
-def getitem_forward(x: Array, *, index: Any) -> Any:
+def is_basic(index: Any) -> bool:
+    """Whether x[index] is a view, which selects each element at most once: slices, numbers, None, `...`."""
+    parts = index if isinstance(index, tuple) else (index,)
+    return all(i is None or i is Ellipsis or isinstance(i, (int, slice)) for i in parts)
+
+
+def getitem_forward(x: Array, *, index: Any) -> Output:
     return x[index], (x.shape, x.dtype, index)
 
 
-def getitem_backward(dy: Array, shape: tuple[int, ...], dtype: Any, index: Any) -> Any:
+def getitem_backward(dy: Array, shape: tuple[int, ...], dtype: Any, index: Any) -> Gradients:
     xp = array_module(dy)
     dx = xp.zeros(shape, dtype)
     if is_basic(index):
         dx[index] = dy
     else:
-        xp.add.at(dx, index, dy)  # dx[index] += dy would lose all but one of a repeated position
+        xp.add.at(dx, index, dy)  # dx[index] += dy would keep one gradient of a position that was read twice
     return (dx,)
 
 
-def is_basic(index: Any) -> bool:
-    """Whether an index selects every element at most once, and gives a view: slices, numbers, None, `...`."""
-    parts = index if isinstance(index, tuple) else (index,)
-    return all(i is None or i is Ellipsis or isinstance(i, (int, slice)) for i in parts)
+GETITEM = primitive("getitem", getitem_forward, getitem_backward, formula="y = x[index]")
 
 
-def setitem_forward(x: Array, value: Array, *, index: Any) -> Any:
+def setitem_forward(x: Array, value: Array, *, index: Any) -> Output:
     y = x.copy()
     try:
         y[index] = value
-    except TypeError as error:  # NumPy's word for a misfit under a mask
+    except TypeError as error:  # NumPy raises it where the value does not fit a mask
         raise ValueError(str(error)) from None
     return y, (value.shape, index)
 
 
-def setitem_backward(dy: Array, shape: tuple[int, ...], index: Any) -> Any:
+def setitem_backward(dy: Array, shape: tuple[int, ...], index: Any) -> Gradients:
     dx = array_module(dy).array(dy)
-    dx[index] = 0  # what was overwritten counts no more
+    dx[index] = 0  # the forward overwrote these elements of x
     dv = dy[index]
-    return dx, unbroadcast(
-        dv.reshape((1,) * len(shape) + dv.shape), shape
-    )  # a value may have more leading ones than dv
+    dv = dv.reshape((1,) * len(shape) + dv.shape)  # the value may have more leading dimensions of size 1 than x[index]
+    return dx, unbroadcast(dv, shape)
 
 
-def gather_forward(x: Array, *, index: Array, axis: int) -> Any:
+SETITEM = primitive(
+    "setitem", setitem_forward, setitem_backward, formula="y = x, but y[index] = value",
+    fits="value broadcasts to x[index]",
+)  # fmt: skip
+
+
+def along(index: Array, axis: int) -> tuple[Array, ...]:
+    """The positions (i, j, index[i, j, k]) for all i, j, k: index along axis (here 2), i and j along the other axes."""
+    grid = array_module(index).ogrid[tuple(slice(n) for n in index.shape)]
+    return (*grid[:axis], index, *grid[axis + 1 :])
+
+
+def gather_forward(x: Array, *, index: Array, axis: int) -> Output:
     at = along(index, axis)
     return x[at], (x.shape, x.dtype, at)
 
 
-def gather_backward(dy: Array, shape: tuple[int, ...], dtype: Any, at: tuple[Array, ...]) -> Any:
+def gather_backward(dy: Array, shape: tuple[int, ...], dtype: Any, at: tuple[Array, ...]) -> Gradients:
     xp = array_module(dy)
     dx = xp.zeros(shape, dtype)
     xp.add.at(dx, at, dy)
     return (dx,)
 
 
-def scatter_add_forward(x: Array, src: Array, *, at: tuple[Array, ...]) -> Any:
+GATHER = primitive("gather", gather_forward, gather_backward, formula="y[i, j] = x[i, index[i, j]]  (dim 1)")
+
+
+def scatter_add_forward(x: Array, src: Array, *, at: tuple[Array, ...]) -> Output:
     y = x.copy()
     array_module(x).add.at(y, at, src)
     return y, (at,)
 
 
-def scatter_add_backward(dy: Array, at: tuple[Array, ...]) -> Any:
+def scatter_add_backward(dy: Array, at: tuple[Array, ...]) -> Gradients:
     return dy, dy[at]
 
 
-def along(index: Array, axis: int) -> tuple[Array, ...]:
-    """The positions (i, j, index[i, j, k]) for all i, j, k: index along one axis, itself along the others."""
-    grid = array_module(index).ogrid[tuple(slice(n) for n in index.shape)]
-    return (*grid[:axis], index, *grid[axis + 1 :])
-
-
-GETITEM = primitive("getitem", getitem_forward, getitem_backward, formula="y = x[index]")
-SETITEM = primitive(
-    "setitem", setitem_forward, setitem_backward, formula="y = x, but y[index] = value",
-    fits="value broadcasts to x[index]",
-)  # fmt: skip
-GATHER = primitive("gather", gather_forward, gather_backward, formula="y[i, j] = x[i, index[i, j]]  (dim 1)")
 SCATTER_ADD = primitive(
-    "scatter_add",
-    scatter_add_forward,
-    scatter_add_backward,
+    "scatter_add", scatter_add_forward, scatter_add_backward,
     formula="y = x, and y[i, index[i, j]] += src[i, j]  (dim 1)",
-)
+)  # fmt: skip

@@ -1,11 +1,10 @@
 """Layer norm over the last n elements: x (…, n), weight and bias (n,) or absent → y (…, n).
 
-    x̂ = (x − mean) · rstd,   rstd = 1 / √(variance + ε),   y = w·x̂ + b
+    x̂ = (x − mean(x)) · rstd        rstd = 1 / √(variance(x) + ε)        y = w·x̂ + b
 
-    dŷ = dy·w
-    dx = rstd · (dŷ − mean(dŷ) − x̂ · mean(dŷ·x̂))        dw = Σ dy·x̂        db = Σ dy
+    dx̂ = dy·w        dx = rstd · (dx̂ − mean(dx̂) − x̂ · mean(dx̂·x̂))        dw = Σ dy·x̂        db = Σ dy
 
-The two means in dx are what a row loses because its own mean and variance move with every element.
+The mean and the variance of a row depend on each element of it: dx loses one term for the mean, one for the variance.
 Source: Ba, Kiros and Hinton, "Layer Normalization", 2016, arXiv:1607.06450, equation 4.
 """
 
@@ -17,17 +16,17 @@ from typing import Any
 import numpy as np
 
 from tinytensor.backend import Array, ones
-from tinytensor.primitive import primitive
+from tinytensor.primitive import Gradients, Output, primitive
 
 
-def layer_norm_forward(x: Array, w: Array | None, b: Array | None, *, n: int, eps: float) -> Any:
-    rows = x.reshape(-1, n)
-    total = rows @ ones(n, x)  # by BLAS, several times as fast as .sum(-1)
-    xhat = rows - (total / n)[:, None]
-    rstd = np.einsum("ij,ij->i", xhat, xhat)
-    rstd += n * eps
-    np.sqrt(rstd, rstd)
-    np.divide(math.sqrt(n), rstd, rstd)
+def layer_norm_forward(x: Array, w: Array | None, b: Array | None, *, n: int, eps: float) -> Output:
+    rows = x.reshape(-1, n)  # (…, n) -> (N, n)
+    mean = rows @ ones(n, x) / n  # (N,): the sum by BLAS is several times as fast as .sum(-1)
+    xhat = rows - mean[:, None]  # divided by the standard deviation below
+    rstd = np.einsum("ij,ij->i", xhat, xhat)  # (N,): Σ (x − mean)² = n · variance
+    rstd += n * eps  # n (variance + ε)
+    np.sqrt(rstd, out=rstd)
+    np.divide(math.sqrt(n), rstd, out=rstd)  # √n / √(n (variance + ε)) = 1 / √(variance + ε)
     xhat *= rstd[:, None]
     y = xhat.copy() if w is None else xhat * w.reshape(n)
     if b is not None:
@@ -36,24 +35,24 @@ def layer_norm_forward(x: Array, w: Array | None, b: Array | None, *, n: int, ep
 
 
 def layer_norm_backward(
-    dy: Array, xhat: Array, rstd: Array, w: Array | None, has_bias: bool, *, onto: Array | None = None
-) -> Any:
+    dy: Array, xhat: Array, rstd: Array, w: Array | None, has_bias: bool, *, add_to: Array | None = None
+) -> Gradients:
     shape, n = dy.shape, xhat.shape[1]
-    dy = dy.reshape(-1, n)
+    dy = dy.reshape(-1, n)  # (…, n) -> (N, n)
     each_row, weight = ones(len(dy), dy), ones(n, dy) if w is None else w.reshape(n)
     product = dy * xhat
-    dw = None if w is None else (each_row @ product).reshape(w.shape)
-    db = (each_row @ dy).reshape(w.shape if w is not None else (n,)) if has_bias else None
-    share = weight / n
-    along, mean = product @ share, dy @ share  # along: how far dŷ points along x̂
-    dx = dy.copy() if w is None else np.multiply(dy, weight, product)
-    dx -= mean[:, None]
-    xhat *= along[:, None]
-    dx -= xhat
-    dx *= rstd[:, None]
-    dx = dx.reshape(shape)
-    if onto is not None:
-        dx += onto
+    dw = None if w is None else (each_row @ product).reshape(w.shape)  # y = w·x̂: dw = Σ dy·x̂ over the rows
+    db = (each_row @ dy).reshape(w.shape if w is not None else (n,)) if has_bias else None  # + b: db = Σ dy
+    w_over_n = weight / n  # so that one product with a vector is a weighted mean: z @ (w / n) = mean(z·w)
+    mean_dxhat, mean_dxhat_xhat = dy @ w_over_n, product @ w_over_n  # (N,): mean(dx̂) and mean(dx̂·x̂)
+    dx = dy.copy() if w is None else np.multiply(dy, weight, out=product)  # dx̂ = dy·w; product is not read again
+    dx -= mean_dxhat[:, None]  # through the mean
+    xhat *= mean_dxhat_xhat[:, None]  # in place: the forward made x̂ and returned it to nobody (rule 3 of tape.py)
+    dx -= xhat  # through the variance
+    dx *= rstd[:, None]  # through the division by the standard deviation
+    dx = dx.reshape(shape)  # (N, n) -> (…, n)
+    if add_to is not None:
+        dx += add_to  # the gradient that x has from elsewhere: x + f(layer_norm(x)) uses x twice
     return dx, dw, db
 
 

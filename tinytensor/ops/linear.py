@@ -1,8 +1,8 @@
 """Linear: y = x Wᵀ + b.  x (…, I), W (O, I), b (O,) → y (…, O).
 
-    dx = dy W        dW = dyᵀ x        db = Σ dy
+    dx = dy W        dW = dyᵀ x        db = Σ dy over all rows
 
-All leading dimensions are folded into one, so that each line is one product of two matrices.
+The leading dimensions of x become one, of N rows. So each line of these is one product of two matrices.
 """
 
 from __future__ import annotations
@@ -13,43 +13,38 @@ from typing import Any
 import numpy as np
 
 from tinytensor.backend import Array, ones, product
-from tinytensor.ops.elementwise import unbroadcast
-from tinytensor.primitive import primitive
+from tinytensor.ops.arithmetic import unbroadcast
+from tinytensor.primitive import Gradients, Output, primitive
 
 
-def linear_forward(x: Array, w: Array, b: Array | None) -> Any:
+def linear_forward(x: Array, w: Array, b: Array | None) -> Output:
     if x.ndim == 0 or w.ndim not in (1, 2) or x.shape[-1] != w.shape[-1]:
         raise ValueError("the last dimension of x is the last of the weight's two")
     if b is not None and b.ndim > 1:
         raise ValueError("the bias has one dimension")
-    rows = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
-    y = product(rows, w.T)
+    rows = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])  # (…, I) -> (N, I)
+    y = product(rows, w.T)  # (N, I) @ (I, O) -> (N, O); a weight (I,) makes it (N,)
     if b is not None:
-        y += b
-    return y.reshape(*x.shape[:-1], *w.shape[:-1]), (rows, x.shape, w, None if b is None else b.shape)
+        y += b  # the same b for each of the N rows
+    y = y.reshape(*x.shape[:-1], *w.shape[:-1])  # (N, O) -> (…, O)
+    return y, (rows, x.shape, w, None if b is None else b.shape)
 
 
 def linear_backward(
-    dy: Array,
-    rows: Array,
-    x_shape: tuple[int, ...],
-    w: Array,
-    b_shape: tuple[int, ...] | None,
-    *,
-    needs: tuple[bool, ...] = (True, True, True),
-    places: tuple[Array | None, ...] = (None, None, None),
-) -> Any:
-    dy = dy.reshape(len(rows), math.prod(w.shape[:-1]))
-    matrix = dy.shape[1], w.shape[-1]
+    dy: Array, rows: Array, x_shape: tuple[int, ...], w: Array, b_shape: tuple[int, ...] | None, *,
+    needs: tuple[bool, ...] = (True,) * 3, out: tuple[Array | None, ...] = (None,) * 3,
+) -> Gradients:  # fmt: skip
+    dy = dy.reshape(len(rows), math.prod(w.shape[:-1]))  # (…, O) -> (N, O), as the forward's rows
+    matrix = dy.shape[1], w.shape[-1]  # (O, I), also for a weight (I,): O = 1
     dx = dw = db = None
-    if needs[0]:
-        dx = product(dy, w.reshape(matrix)).reshape(x_shape)
+    if needs[0]:  # x of the first layer is data: nobody wants its gradient
+        dx = product(dy, w.reshape(matrix)).reshape(x_shape)  # (N, O) @ (O, I) -> (N, I) -> (…, I)
     if needs[1]:
-        dw = np.empty_like(w) if places[1] is None else places[1]
-        product(dy.T, rows, out=dw.reshape(matrix))
+        dw = np.empty_like(w) if out[1] is None else out[1]  # where offered, directly into the buffer of W.grad
+        product(dy.T, rows, out=dw.reshape(matrix))  # (O, N) @ (N, I) -> (O, I): the sum over the N rows
     if needs[2] and b_shape is not None:
-        # ones @ dy is dy.sum(0), four times as fast: it is a BLAS call
-        db = unbroadcast(product(ones(len(dy), dy), dy), b_shape)
+        # b is added to each row, so its gradient is the sum of rows: ones @ dy is dy.sum(0) by BLAS, four times as fast
+        db = unbroadcast(product(ones(len(dy), dy), dy), b_shape)  # (N,) @ (N, O) -> (O,)
     return dx, dw, db
 
 

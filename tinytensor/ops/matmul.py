@@ -8,22 +8,21 @@ Source: M. B. Giles, "Collected matrix derivative results for forward and revers
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
 from tinytensor.backend import Array, contraction, product
-from tinytensor.ops.elementwise import unbroadcast
-from tinytensor.primitive import primitive
+from tinytensor.ops.arithmetic import unbroadcast
+from tinytensor.primitive import Gradients, Output, primitive
 
 
-def matmul_forward(a: Array, b: Array) -> Any:
+def matmul_forward(a: Array, b: Array) -> Output:
     if a.ndim > 2 and b.ndim == 2 and a.shape[-1] == len(b):  # one large product instead of many small ones
         return product(a.reshape(math.prod(a.shape[:-1]), len(b)), b).reshape(*a.shape[:-1], b.shape[1]), (a, b)
     return product(a, b), (a, b)
 
 
-def matmul_backward(dy: Array, a: Array, b: Array, *, needs: tuple[bool, bool] = (True, True)) -> Any:
+def matmul_backward(dy: Array, a: Array, b: Array, *, needs: tuple[bool, bool] = (True, True)) -> Gradients:
     if a.ndim > 2 and b.ndim == 2:
         n = math.prod(a.shape[:-1])
         rows, dy = a.reshape(n, len(b)), dy.reshape(n, b.shape[1])
@@ -39,15 +38,20 @@ def matmul_backward(dy: Array, a: Array, b: Array, *, needs: tuple[bool, bool] =
     return da, db
 
 
-def einsum_forward(*xs: Array, inputs: list[str], output: str) -> Any:
+MATMUL = primitive(
+    "matmul", matmul_forward, matmul_backward, formula="y = a b", fits="(…, n, k) @ (…, k, m), the … broadcast"
+)
+
+
+def einsum_forward(*xs: Array, inputs: list[str], output: str) -> Output:
     """inputs and output: one letter per dimension, no letter twice in one operand."""
     return contraction(f"{','.join(inputs)}->{output}", *xs, optimize=len(xs) > 1), (xs, inputs, output)
 
 
-def einsum_backward(dy: Array, xs: tuple[Array, ...], inputs: list[str], output: str) -> Any:
-    """The gradient of one operand is the einsum of dy with all the others, onto its letters. A size of 1 broadcasts."""
+def einsum_backward(dy: Array, xs: tuple[Array, ...], inputs: list[str], output: str) -> Gradients:
+    """The gradient of an operand: the einsum of dy and all other operands, to the letters of this one. Sizes of 1 broadcast."""
     pairs = [pair for x, letters in zip(xs, inputs) for pair in zip(letters, x.shape)]
-    sizes = dict(sorted(pairs, key=lambda pair: pair[1] != 1))
+    sizes = dict(sorted(pairs, key=lambda pair: pair[1] != 1))  # the size of each letter; 1 only if it is 1 everywhere
     dxs = []
     for i, letters in enumerate(inputs):
         others = [x for j, x in enumerate(xs) if j != i]
@@ -55,14 +59,13 @@ def einsum_backward(dy: Array, xs: tuple[Array, ...], inputs: list[str], output:
         known = "".join(c for c in letters if c in output or any(c in s for s in names))
         dx = contraction(f"{','.join([output, *names])}->{known}", dy, *others, optimize=len(others) > 0)
         there = dict(zip(known, dx.shape))
-        dx = dx.reshape([there.get(c, 1) for c in letters])  # a letter of its own was summed away
+        dx = dx.reshape(
+            [there.get(c, 1) for c in letters]
+        )  # a letter that no other array has: the forward summed over it
         dxs.append(unbroadcast(np.broadcast_to(dx, [sizes[c] for c in letters]), xs[i].shape))
     return tuple(dxs)
 
 
-MATMUL = primitive(
-    "matmul", matmul_forward, matmul_backward, formula="y = a b", fits="(…, n, k) @ (…, k, m), the … broadcast"
-)
 EINSUM = primitive(
     "einsum", einsum_forward, einsum_backward, formula="y = Σ Π xᵢ over the letters that the output lacks",
     fits="one size per letter",

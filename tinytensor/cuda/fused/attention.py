@@ -20,9 +20,9 @@ from tinytensor.backend import Array, array_module, product
 from tinytensor.cuda.fused import replace
 from tinytensor.cuda.fused.split import joined
 from tinytensor.cuda.kernel import NAMES, as_four, empty, launch, strides
+from tinytensor.ops.arithmetic import unbroadcast
 from tinytensor.ops.attention import causal_mask
 from tinytensor.ops.blockwise_attention import check
-from tinytensor.ops.elementwise import unbroadcast
 from tinytensor.ops.shape import pieces
 
 LANES, GROUPS = 16, 8  # threads of a block: along a row of a tile, and rows at a time; half a warp shares a row
@@ -279,7 +279,7 @@ def attention_forward(
     batch, T, E = batch_of(q, k, v), q.shape[-2], v.shape[-1]
     arrays = as_heads(batch, T, k.shape[-2], q, k, v, mask, dropout)
     xq = arrays[0]
-    y = np.empty_like(xq, shape=(*xq.shape[:3], E))  # laid out like q, see matmul_like
+    y = np.empty_like(xq, shape=(*xq.shape[:3], E))  # with the memory layout of q
     log_sum = empty(q, xq.shape[:3], np.float64 if q.dtype == np.float64 else np.float32)
     source, own = kernel_for(max(q.shape[-1], E), log_sum.itemsize)
     blocks = xq.shape[0] * xq.shape[1] * -(-T // own)

@@ -75,11 +75,11 @@ def forward(w: Array, *, ids: Array) -> Any:
     return y, (ids, rows)
 
 
-def backward(dy: Array, ids: Array, rows: int, *, places: tuple[Array | None, ...] = (None,)) -> Any:
+def backward(dy: Array, ids: Array, rows: int, *, out: tuple[Array | None, ...] = (None,)) -> Any:
     dy, n = contiguous(dy), dy.shape[-1]
     if rows > MOST_ROWS:
-        return (by_id(dy, ids, rows, n, places[0]),)
-    dw = placed(places[0], dy, (rows, n))
+        return (by_id(dy, ids, rows, n, out[0]),)
+    dw = placed(out[0], dy, (rows, n))
     width = row_threads(n, 1)
     arguments = (dy, ids, ids.itemsize, dw, ids.size, rows, n, width)
     launch(BY_ROW, "embedding_backward_by_row", dy.dtype, rows * -(-n // width), arguments)

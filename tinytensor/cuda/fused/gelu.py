@@ -39,17 +39,17 @@ extern "C" __global__ void gelu_tanh(const T* x, T* y, T* derivative, long long 
 """
 
 
-def gelu_forward(x: Array, *, recorded: bool = True) -> Any:
-    return forward("gelu", x, recorded)
+def gelu_forward(x: Array, *, save: bool = True) -> Any:
+    return forward("gelu", x, save)
 
 
-def gelu_tanh_forward(x: Array, *, recorded: bool = True) -> Any:
-    return forward("gelu_tanh", x, recorded)
+def gelu_tanh_forward(x: Array, *, save: bool = True) -> Any:
+    return forward("gelu_tanh", x, save)
 
 
-def forward(kernel: str, x: Array, recorded: bool) -> Any:
+def forward(kernel: str, x: Array, save: bool) -> Any:
     x = contiguous(x)
-    y, derivative = empty(x), empty(x) if recorded else None
+    y, derivative = empty(x), empty(x) if save else None
     launch_each(SOURCE, kernel, x, y, derivative)
     return y, (derivative,)
 

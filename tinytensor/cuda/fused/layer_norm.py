@@ -44,7 +44,7 @@ extern "C" __global__ void layer_norm(
 
 // The first blocks have a warp for each row of dx; the others have COLUMNS of dw and db each, whose threads share the rows.
 extern "C" __global__ void layer_norm_backward(
-    const T* dy, const T* x, const A* mean, const T* w, const T* onto, T* dx, T* dw, T* db, long long rows, long long n) {
+    const T* dy, const T* x, const A* mean, const T* w, const T* add_to, T* dx, T* dw, T* db, long long rows, long long n) {
   __shared__ Pair cells[THREADS / 32][COLUMNS];
   const A* rstd = mean + rows;
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
@@ -62,7 +62,7 @@ extern "C" __global__ void layer_norm_backward(
     for (long long i = lane; i < n; i += 32) {
       const A slope = w ? (A)dy[i] * (A)w[i] : (A)dy[i], xhat = ((A)x[i] - mean[row]) * rstd[row];
       const A own = rstd[row] * (slope - sum.b / n - xhat * (sum.a / n));
-      dx[i] = (T)(onto ? own + (A)onto[row * n + i] : own);
+      dx[i] = (T)(add_to ? own + (A)add_to[row * n + i] : own);
     }
     return;
   }
@@ -85,24 +85,24 @@ extern "C" __global__ void layer_norm_backward(
 )
 
 
-def forward(x: Array, w: Array | None, b: Array | None, *, n: int, eps: float, recorded: bool = True) -> Any:
+def forward(x: Array, w: Array | None, b: Array | None, *, n: int, eps: float, save: bool = True) -> Any:
     x, w, b = (None if a is None else contiguous(a) for a in (x, w, b))
     rows, y = x.size // n, empty(x)
-    statistics = empty(x, (2, rows), wide(x)) if recorded else None  # each row's mean, each row's 1/σ
+    statistics = empty(x, (2, rows), wide(x)) if save else None  # each row's mean, each row's 1/σ
     launch(SOURCE, "layer_norm", x.dtype, rows, (x, w, b, y, statistics, n, float(eps)), row_threads(n))
     return y, (x, statistics, w, None if b is None else b.shape, n)
 
 
 def backward(
     dy: Array, x: Array, statistics: Array, w: Array | None, b_shape: tuple[int, ...] | None, n: int, *,
-    needs: tuple[bool, ...] = (True,) * 3, places: tuple[Array | None, ...] = (None,) * 3, onto: Array | None = None,
+    needs: tuple[bool, ...] = (True,) * 3, out: tuple[Array | None, ...] = (None,) * 3, add_to: Array | None = None,
 ) -> Any:  # fmt: skip
     rows, dx = x.size // n, empty(x)
-    dw = placed(places[1], x, w.shape) if needs[1] and w is not None else None
-    db = placed(places[2], x, b_shape) if needs[2] and b_shape is not None else None
+    dw = placed(out[1], x, w.shape) if needs[1] and w is not None else None
+    db = placed(out[2], x, b_shape) if needs[2] and b_shape is not None else None
     blocks = -(-rows // (THREADS // 32)) + (0 if dw is None and db is None else -(-n // COLUMNS))
-    onto = None if onto is None else contiguous(onto)
-    arguments = (contiguous(dy), x, statistics, w, onto, dx, dw, db, rows, n)
+    add_to = None if add_to is None else contiguous(add_to)
+    arguments = (contiguous(dy), x, statistics, w, add_to, dx, dw, db, rows, n)
     launch(SOURCE, "layer_norm_backward", x.dtype, blocks, arguments)
     return dx, dw, db
 

@@ -8,7 +8,7 @@ from typing import Any
 from tinytensor.backend import Array
 from tinytensor.cuda.fused import replace
 from tinytensor.cuda.kernel import NAMES, contiguous, empty, launch
-from tinytensor.ops.elementwise import unbroadcast
+from tinytensor.ops.arithmetic import unbroadcast
 from tinytensor.ops.linear import linear_backward, linear_forward
 
 COLUMNS = 32  # of a block, which are neighbours: a warp reads one row of them at a time
@@ -39,14 +39,14 @@ def backward(
     b_shape: tuple[int, ...] | None,
     *,
     needs: tuple[bool, ...] = (True, True, True),
-    places: tuple[Array | None, ...] = (None, None, None),
+    out: tuple[Array | None, ...] = (None, None, None),
 ) -> Any:
-    dx, dw, _ = linear_backward(dy, rows, x_shape, w, None, needs=needs, places=places)
+    dx, dw, _ = linear_backward(dy, rows, x_shape, w, None, needs=needs, out=out)
     if b_shape is None or not needs[2]:
         return dx, dw, None
     dy = contiguous(dy.reshape(len(rows), math.prod(w.shape[:-1])))
     whole = (dy.shape[1],)
-    db = places[2] if places[2] is not None and b_shape == whole else empty(dy, whole)
+    db = out[2] if out[2] is not None and b_shape == whole else empty(dy, whole)
     launch(SOURCE, "sum_rows", dy.dtype, -(-dy.shape[1] // COLUMNS), (dy, db, *dy.shape), COLUMNS * 32)
     return dx, dw, unbroadcast(db, b_shape)
 

@@ -1,0 +1,57 @@
+"""Each element of y is one element of an input: maximum, minimum, where, clamp. The gradient goes to the chosen input."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tinytensor.backend import Array
+from tinytensor.ops.arithmetic import BROADCAST, unbroadcast
+from tinytensor.primitive import Gradients, Output, primitive
+
+
+def maximum_forward(a: Array, b: Array) -> Output:
+    return np.maximum(a, b), (a, b)
+
+
+def maximum_backward(dy: Array, a: Array, b: Array) -> Gradients:
+    da = dy * (a > b) + dy * (a == b) * 0.5  # where a = b each receives half of dy, as in PyTorch
+    return unbroadcast(da, a.shape), unbroadcast(dy - da, b.shape)
+
+
+MAXIMUM = primitive("maximum", maximum_forward, maximum_backward, formula="y = max(a, b)", fits=BROADCAST)
+
+
+def minimum_forward(a: Array, b: Array) -> Output:
+    return np.minimum(a, b), (a, b)
+
+
+def minimum_backward(dy: Array, a: Array, b: Array) -> Gradients:
+    da = dy * (a < b) + dy * (a == b) * 0.5
+    return unbroadcast(da, a.shape), unbroadcast(dy - da, b.shape)
+
+
+MINIMUM = primitive("minimum", minimum_forward, minimum_backward, formula="y = min(a, b)", fits=BROADCAST)
+
+
+def where_forward(a: Array, b: Array, *, condition: Array) -> Output:
+    return np.where(condition, a, b), (condition, a.shape, b.shape)
+
+
+def where_backward(dy: Array, condition: Array, a_shape: tuple[int, ...], b_shape: tuple[int, ...]) -> Gradients:
+    zero = np.zeros_like(dy)
+    return unbroadcast(np.where(condition, dy, zero), a_shape), unbroadcast(np.where(condition, zero, dy), b_shape)
+
+
+WHERE = primitive("where", where_forward, where_backward, formula="y = a if condition else b", fits=BROADCAST)
+
+
+def clamp_forward(x: Array, *, low: float | None, high: float | None) -> Output:
+    return np.clip(x, low, high), (x, low, high)
+
+
+def clamp_backward(dy: Array, x: Array, low: float | None, high: float | None) -> Gradients:
+    inside = np.ones_like(x, dtype=bool) if low is None else x >= low
+    return (dy * (inside if high is None else inside & (x <= high)),)
+
+
+CLAMP = primitive("clamp", clamp_forward, clamp_backward, formula="y = min(max(x, low), high)")
