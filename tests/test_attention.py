@@ -74,7 +74,7 @@ def test_sizes_that_do_not_fit_are_refused_at_any_length() -> None:
         recorded((n, 2), (n, 3), (n, 3))
     with pytest.raises(ValueError, match="a span of 6 is not a multiple of a block of 4"):
         BLOCKWISE_ATTENTION.forward(*qkv(9), scale=1.0, causal=True, block=4, span=6)
-    with pytest.raises(ValueError, match="a batch or a length differs"):
+    with pytest.raises(ValueError, match="differ in their batches, or k and v in their lengths"):
         BLOCKWISE_ATTENTION.forward(*(np.ones((b, 9, 2)) for b in (2, 1, 1)), scale=1.0, causal=True)
 
 

@@ -28,7 +28,7 @@ import numpy as np
 
 from tinytensor.backend import Array, array_module
 from tinytensor.ops.arithmetic import unbroadcast
-from tinytensor.ops.attention_speed import matmul_like, softmax_rows, transposed
+from tinytensor.ops.attention_speed import matmul_like, softmax_rows, transposed  # faster forms of @, softmax, ᵀ
 from tinytensor.primitive import Gradients, Output, primitive
 
 
@@ -49,7 +49,7 @@ def attention_forward(
     if mask is not None:
         a += mask
     w = softmax_rows(a, mask is not None)  # softmax: each query has weights whose sum is 1
-    dropped = w if dropout is None else w * dropout  # dropout: given numbers, 0 or 1 / (1 − p)
+    dropped = w if dropout is None else w * dropout  # dropout: an array of 0 and 1 / (1 − p)
     y = matmul_like(dropped, v, q)  # mix: (…, T, S) @ (…, S, E) -> (…, T, E)
     return y, (q, k, v, w, scale, None if mask is None else mask.shape, dropout)
 
@@ -59,9 +59,9 @@ def attention_backward(
     mask_shape: tuple[int, ...] | None, dropout: Array | None, *, needs: tuple[bool, ...] = (True,) * 4,
 ) -> Gradients:  # fmt: skip
     dv = matmul_like((w if dropout is None else w * dropout).swapaxes(-1, -2), dy, v)  # mix, y = w v: dv = wᵀ dy
-    da = np.matmul(dy, transposed(v, dy.shape[-2]))  # and dw = dy vᵀ, in the array that becomes da
+    da = np.matmul(dy, transposed(v, dy.shape[-2]))  # and dw = dy vᵀ; below it becomes da, in place
     if dropout is not None:
-        da *= dropout
+        da *= dropout  # through the dropout
     da -= np.einsum("...ts,...ts->...t", da, w)[..., None]  # through the softmax: dw − Σ dw·w …
     da *= w  # … da = w (dw − Σ dw·w), which is 0 where the mask is −∞
     dmask = None if mask_shape is None or not needs[3] else unbroadcast(da, mask_shape)  # a + mask passes da on

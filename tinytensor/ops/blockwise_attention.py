@@ -38,7 +38,7 @@ BLOCK, SPAN = 32, 256  # near the fastest of 16 to 128 by 64 to 1024, for T from
 def check(q: Array, k: Array, v: Array, block: int, span: int) -> None:
     """ValueError unless batches are equal (attention.py broadcasts), keys and values are equally many, spans end with blocks."""
     if not q.shape[:-2] == k.shape[:-2] == v.shape[:-2] or k.shape[-2] != v.shape[-2]:
-        raise ValueError("a batch or a length differs")
+        raise ValueError("q, k and v differ in their batches, or k and v in their lengths")
     if span % block:
         raise ValueError(f"a span of {span} is not a multiple of a block of {block}")
 

@@ -34,7 +34,7 @@ def cross_entropy_forward(x: Array, *, target: Array, ignore_index: int, reducti
 
 
 def cross_entropy_backward(dy: Array, p: Array, rows: Array, classes: Array, kept: Array, count: Any) -> Gradients:
-    p[rows, classes] -= 1  # softmax − onehot, in place: the forward made p and returned it to nobody
+    p[rows, classes] -= 1  # softmax − onehot, in place: p belongs to this pair alone (rule 3 of tape.py)
     dloss = np.where(kept, dy if count is None else dy / count, np.zeros_like(dy))  # through the mean; 0 where ignored
     p *= dloss[:, None]  # (N, C) · (N, 1)
     return (p,)

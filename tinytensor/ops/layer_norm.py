@@ -23,7 +23,7 @@ def layer_norm_forward(x: Array, w: Array | None, b: Array | None, *, n: int, ep
     rows = x.reshape(-1, n)  # (…, n) -> (N, n)
     mean = rows @ ones(n, x) / n  # (N,): the sum by BLAS is several times as fast as .sum(-1)
     xhat = rows - mean[:, None]  # divided by the standard deviation below
-    rstd = np.einsum("ij,ij->i", xhat, xhat)  # (N,): Σ (x − mean)² = n · variance
+    rstd = np.einsum("ij,ij->i", xhat, xhat)  # (N,): Σ (x − mean)² = n · variance, of each row
     rstd += n * eps  # n (variance + ε)
     np.sqrt(rstd, out=rstd)
     np.divide(math.sqrt(n), rstd, out=rstd)  # √n / √(n (variance + ε)) = 1 / √(variance + ε)
@@ -43,11 +43,11 @@ def layer_norm_backward(
     product = dy * xhat
     dw = None if w is None else (each_row @ product).reshape(w.shape)  # y = w·x̂: dw = Σ dy·x̂ over the rows
     db = (each_row @ dy).reshape(w.shape if w is not None else (n,)) if has_bias else None  # + b: db = Σ dy
-    w_over_n = weight / n  # so that one product with a vector is a weighted mean: z @ (w / n) = mean(z·w)
+    w_over_n = weight / n  # turns a weighted mean into one product: z @ (w / n) = mean(z·w)
     mean_dxhat, mean_dxhat_xhat = dy @ w_over_n, product @ w_over_n  # (N,): mean(dx̂) and mean(dx̂·x̂)
-    dx = dy.copy() if w is None else np.multiply(dy, weight, out=product)  # dx̂ = dy·w; product is not read again
+    dx = dy.copy() if w is None else np.multiply(dy, weight, out=product)  # dx̂ = dy·w, in the memory of product
     dx -= mean_dxhat[:, None]  # through the mean
-    xhat *= mean_dxhat_xhat[:, None]  # in place: the forward made x̂ and returned it to nobody (rule 3 of tape.py)
+    xhat *= mean_dxhat_xhat[:, None]  # in place: x̂ belongs to this pair alone (rule 3 of the contract in tape.py)
     dx -= xhat  # through the variance
     dx *= rstd[:, None]  # through the division by the standard deviation
     dx = dx.reshape(shape)  # (N, n) -> (…, n)

@@ -19,7 +19,7 @@ from tinytensor.primitive import Gradients, Output, primitive
 
 def linear_forward(x: Array, w: Array, b: Array | None) -> Output:
     if x.ndim == 0 or w.ndim not in (1, 2) or x.shape[-1] != w.shape[-1]:
-        raise ValueError("the last dimension of x is the last of the weight's two")
+        raise ValueError("x and the weight need the same last dimension, and the weight has one or two")
     if b is not None and b.ndim > 1:
         raise ValueError("the bias has one dimension")
     rows = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])  # (…, I) -> (N, I)
@@ -34,7 +34,7 @@ def linear_backward(
     dy: Array, rows: Array, x_shape: tuple[int, ...], w: Array, b_shape: tuple[int, ...] | None, *,
     needs: tuple[bool, ...] = (True,) * 3, out: tuple[Array | None, ...] = (None,) * 3,
 ) -> Gradients:  # fmt: skip
-    dy = dy.reshape(len(rows), math.prod(w.shape[:-1]))  # (…, O) -> (N, O), as the forward's rows
+    dy = dy.reshape(len(rows), math.prod(w.shape[:-1]))  # (…, O) -> (N, O)
     matrix = dy.shape[1], w.shape[-1]  # (O, I), also for a weight (I,): O = 1
     dx = dw = db = None
     if needs[0]:  # x of the first layer is data: nobody wants its gradient
