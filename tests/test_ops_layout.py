@@ -24,7 +24,7 @@ def rows(body: list[ast.stmt]) -> dict[int, str]:
 
 
 def misplaced(source: str) -> list[str]:
-    """The primitives whose row does not directly follow their own forward, backward and composed form, in that order."""
+    """The primitives whose row does not directly follow its own forward, backward and composed form, in this order."""
     body = ast.parse(source).body
     wrong = []
     for i, name in rows(body).items():

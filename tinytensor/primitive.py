@@ -25,15 +25,15 @@ Gradients: TypeAlias = tuple[Any, ...]  # what a backward returns: for each inpu
 
 
 class Primitive:
-    """One row of the table: name, pair, formula for readers, and for error messages which shapes fit.
-
-    A fused pair has a composed form as well: the same function of Tensors, written out in smaller operations.
+    """One row of the table. fits: the shapes that fit, for error messages. composed: for a fused pair, the same function
+    of Tensors, written out in smaller operations.
     """
 
     __slots__ = ("backward", "composed", "fits", "formula", "forward", "name", "options", "takes_save")
 
     def __init__(
-        self, name: str, forward: Function, backward: Function, formula: str, fits: str, composed: Function | None = None
+        self, name: str, forward: Function, backward: Function, formula: str, fits: str,
+        composed: Function | None = None,
     ) -> None:  # fmt: skip
         self.name, self.forward, self.backward = name, forward, backward  # benchmarks replace them, to count
         self.formula, self.fits, self.composed = formula, fits, composed  # for readers, error messages, tests

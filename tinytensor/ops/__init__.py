@@ -11,6 +11,6 @@ import pkgutil
 
 
 def load_all() -> None:
-    """Import all modules of this folder, so that the table is complete: `import tinytensor` imports those that it uses."""
+    """Import all modules of this folder, so that the table is complete: `import tinytensor` imports some."""
     for module in pkgutil.iter_modules(__path__, f"{__name__}."):
         importlib.import_module(module.name)

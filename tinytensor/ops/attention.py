@@ -1,15 +1,14 @@
 """Scaled dot-product attention, the form to read: q (…, T, D), k (…, S, D), v (…, S, E) → y (…, T, E).
 
-A default training run executes its twin, blockwise_attention.py: the same function, computed block by block, for contexts
-from 128 on. This form runs for shorter ones, and with a mask or dropout (`_in_blocks` in nn/functional.py decides).
+A default training run executes its twin, blockwise_attention.py: the same function, block by block, for contexts from
+128 on. This form runs for shorter ones, and with a mask or dropout (`_in_blocks` in nn/functional.py decides).
 
     a = scale · q kᵀ + mask      w = softmax(a)      y = w v
     dv = wᵀ dy      dw = dy vᵀ      da = w (dw − Σ dw·w)      dq = scale · da k      dk = scale · daᵀ q
 
 Causal: query t sees the keys s ≤ t alone. The weights of 4 positions with equal scores (v is the identity, so y = w):
 
-    >>> zeros = np.zeros((4, 2))
-    >>> y, saved = attention_forward(zeros, zeros, np.eye(4), None, scale=1.0, causal=True)
+    >>> y, saved = attention_forward(np.zeros((4, 2)), np.zeros((4, 2)), np.eye(4), None, scale=1.0, causal=True)
     >>> print(y.round(2))
     [[1.   0.   0.   0.  ]
      [0.5  0.5  0.   0.  ]
@@ -86,5 +85,6 @@ def attention_composed(q: Any, k: Any, v: Any, mask: Any, *, scale: float, causa
 
 ATTENTION = primitive(
     "attention", attention_forward, attention_backward, composed=attention_composed,
-    formula="y = softmax(scale·q kᵀ + mask) v", fits="q (…, T, D), k (…, S, D), v (…, S, E), mask broadcast to (…, T, S)",
+    formula="y = softmax(scale·q kᵀ + mask) v",
+    fits="q (…, T, D), k (…, S, D), v (…, S, E), mask broadcast to (…, T, S)",
 )  # fmt: skip

@@ -30,12 +30,12 @@ def softmax_rows(a: Array, masked: bool) -> Array:
 
     masked: scores may be −∞. A row of −∞ alone then returns 0, not nan.
 
-    Any number may be subtracted from a row: the quotients stay the same, as long as no exponential overflows. NumPy takes
-    twice as long for the maximum as for the exponentials. So this subtracts the first score of each row, and the maximum
-    only in rows whose sum overflows without.
+    Any number may be subtracted from a row: the quotients stay the same, as long as no exponential overflows. NumPy
+    takes twice as long for the maximum as for the exponentials. So this subtracts the first score of each row, and the
+    maximum only in rows whose sum overflows without.
     """
     each = ones(a.shape[-1], a)
-    if masked or not isinstance(a, np.ndarray):  # the first score may be −∞; on a GPU the test for overflow would wait
+    if masked or not isinstance(a, np.ndarray):  # the first score may be −∞; a GPU waits for the test below
         top = a.max(-1, keepdims=True)
         if masked:
             top = np.where(np.isinf(top), np.zeros_like(top), top)

@@ -13,9 +13,9 @@ from them, with one matrix product:
 
     w = e^(a−L)      dv = wᵀ dy      da = w (dy vᵀ − Σ dy·y)      dq = scale · da k      dk = scale · daᵀ q
 
-In attention.py, da contains Σ dw·w, a sum over all keys. It equals Σ w (dy vᵀ) = dy (w v)ᵀ = Σ dy·y, a sum over the E
-numbers of a row, which needs no tile. The backward walks over blocks of keys and, for each, over spans of queries. So dk
-and dv of a block are complete while the block is in the cache of the processor.
+In attention.py, da contains Σ dw·w, a sum over all keys. It equals Σ w (dy vᵀ) = dy (w v)ᵀ = Σ dy·y, a sum over a row
+of y, which needs no tile. The backward walks over blocks of keys and, for each, over spans of queries. So dk and dv of
+a block are complete while the block is in the cache of the processor.
 
 Causal: tiles above the diagonal are not computed, which is half of the work.
 Sources: Milakov and Gimelshein, "Online normalizer calculation for softmax", 2018, arXiv:1805.02867, section 3;
@@ -36,7 +36,7 @@ BLOCK, SPAN = 32, 256  # near the fastest of 16 to 128 by 64 to 1024, for T from
 
 
 def check(q: Array, k: Array, v: Array, block: int, span: int) -> None:
-    """ValueError unless batches are equal (attention.py broadcasts), keys and values are equally many, spans end with blocks."""
+    """ValueError unless batches are equal (attention.py broadcasts), each key has a value, spans end with blocks."""
     if not q.shape[:-2] == k.shape[:-2] == v.shape[:-2] or k.shape[-2] != v.shape[-2]:
         raise ValueError("q, k and v differ in their batches, or k and v in their lengths")
     if span % block:
@@ -44,7 +44,7 @@ def check(q: Array, k: Array, v: Array, block: int, span: int) -> None:
 
 
 def scores(q: Array, kt: Array, rows: slice, columns: slice, causal: bool) -> Array:
-    """The tile q kᵀ of these rows and columns; causal: −∞ above the diagonal of all scores, which crosses some tiles."""
+    """The tile q kᵀ of these rows and columns; causal: −∞ above the diagonal, which crosses some of the tiles."""
     a = np.matmul(q, kt)
     if causal and columns.stop > rows.start:
         height, width = min(rows.stop, columns.stop) - rows.start, columns.stop - rows.start
@@ -134,6 +134,7 @@ def blockwise_attention_composed(q: Any, k: Any, v: Any, *, scale: float, causal
 
 
 BLOCKWISE_ATTENTION = primitive(
-    "blockwise_attention", blockwise_attention_forward, blockwise_attention_backward, composed=blockwise_attention_composed,
+    "blockwise_attention", blockwise_attention_forward, blockwise_attention_backward,
+    composed=blockwise_attention_composed,
     formula="y = softmax(scale·q kᵀ) v", fits="q (…, T, D), k (…, S, D), v (…, S, E), equal batches",
 )  # fmt: skip

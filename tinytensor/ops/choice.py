@@ -1,4 +1,4 @@
-"""Each element of y is one element of an input: maximum, minimum, where, clamp. The gradient goes to the chosen input."""
+"""Maximum, minimum, where, clamp: each element of y is chosen from an input, which receives its gradient."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """Indexing: y = x[index] and its relatives.
 
-The backward adds the gradient of each element at the position that the element came from. A position that was read twice
-receives two gradients.
+The backward adds the gradient of each element at the position that the element came from: twice, if it was read twice.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
     y = a b        da = dy bᵀ        db = aᵀ dy
 
-Source: M. B. Giles, "Collected matrix derivative results for forward and reverse mode algorithmic differentiation", 2008, 2.2.2.
+Source: M. B. Giles, "Collected matrix derivative results for forward and reverse mode algorithmic differentiation",
+2008, 2.2.2.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ def einsum_forward(*xs: Array, inputs: list[str], output: str) -> Output:
 
 
 def einsum_backward(dy: Array, xs: tuple[Array, ...], inputs: list[str], output: str) -> Gradients:
-    """The gradient of an operand: the einsum of dy and all other operands, to the letters of this one. Sizes of 1 broadcast."""
+    """The gradient of an operand: the einsum of dy and all others, to the letters of this one. Sizes of 1 broadcast."""
     pairs = [pair for x, letters in zip(xs, inputs) for pair in zip(letters, x.shape)]
     sizes = dict(sorted(pairs, key=lambda pair: pair[1] != 1))  # the size of each letter; 1 only if it is 1 everywhere
     dxs = []

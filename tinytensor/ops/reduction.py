@@ -1,4 +1,4 @@
-"""Reductions: sum, the largest and the smallest element, the running sum. `axis` is a tuple of non-negative dimensions."""
+"""Sum, largest and smallest element, running sum. `axis` is a tuple of non-negative dimensions (cumsum: one)."""
 
 from __future__ import annotations
 
