@@ -25,8 +25,8 @@ Gradients: TypeAlias = tuple[Any, ...]  # what a backward returns: for each inpu
 
 
 class Primitive:
-    """One row of the table. fits: the shapes that fit, for error messages. composed: for a fused pair, the same function
-    of Tensors, written out in smaller operations.
+    """One row of the table. fits: the shapes that fit, for error messages. composed: for a fused pair, the same
+    function of Tensors, written out in smaller operations.
     """
 
     __slots__ = ("backward", "composed", "fits", "formula", "forward", "name", "options", "takes_save")
