@@ -115,7 +115,7 @@ def to_gpu(x: Any) -> Any:
     """x, with every array in it on the GPU."""
     import numpy as np
 
-    from tinytensor.backend import to_device
+    from tinytensor.devices import to_device
 
     if isinstance(x, np.ndarray):
         return to_device(x, "cuda")
@@ -239,11 +239,11 @@ class CpuVsGpu(Benchmark):
 
     def _main(self, argv: list[str]) -> int:
         from benchmarks.environment import gpu
-        from tinytensor import backend
+        from tinytensor import devices
 
         options = parse(self, argv)
         try:
-            backend.cupy()
+            devices.cupy()
         except RuntimeError as error:
             raise UserError(str(error)) from None
         where = gpu() or {}

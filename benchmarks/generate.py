@@ -36,7 +36,7 @@ def tinytensor_text(size: Size, use_cache: bool) -> Callable[[], object]:
     from gpt.model import build
     from gpt.parallel import one_blas_thread
     from tinytensor import Generator
-    from tinytensor.backend import keep_freed_memory
+    from tinytensor.buffers import keep_freed_memory
 
     keep_freed_memory()
     model, generator = build(config_of(size, 1)), Generator().manual_seed(0)

@@ -5,7 +5,7 @@
 
 plain       operations one by one, in memory that is fresh each time, BLAS with all threads, AdamW for each parameter
 fused       attention, layer norm, GELU, cross entropy and linear as one primitive each
-memory      freed blocks are kept for the next step (backend.keep_freed_memory)
+memory      freed blocks are kept for the next step (buffers.keep_freed_memory)
 shards      the batch is shared by Python threads, each with one for BLAS (gpt.parallel.Shards)
 flat        parameters, gradients and moments as vectors (AdamW(fused=True)), updated by the same threads: as gpt.train does
 """
@@ -33,11 +33,11 @@ def rung_step(rung: str, size: Size, threads: int) -> Iterator[Callable[[], obje
     from gpt.model import build
     from gpt.optimizer import parameter_groups
     from gpt.parallel import Shards
-    from tinytensor import backend, optim
+    from tinytensor import buffers, optim
 
     has = RUNGS[: RUNGS.index(rung) + 1]
     if "memory" in has:
-        backend.keep_freed_memory()
+        buffers.keep_freed_memory()
     config, ids = config_of(size, threads if "shards" in has else 1), random_ids()
     model = build(config)
     optimizer = optim.AdamW(parameter_groups(model, config), fused="flat" in has)
@@ -54,8 +54,8 @@ def one_by_one() -> Iterator[None]:
     """Fused primitives are replaced by their composed forms: what they compute, in smaller operations."""
     from tinytensor import tape
     from tinytensor.backend import is_array
+    from tinytensor.base import wrap
     from tinytensor.nn import functional
-    from tinytensor.tensor import wrap
 
     def apply(primitive: Any, *inputs: Any, **static: Any) -> Any:
         if primitive.composed is None:

@@ -88,22 +88,22 @@ def tinytensor_pair(primitive: Any, call: Any) -> tuple[Pair, tuple[int, int]]:
     """The pair's times, and the bytes that both have to move: none for a view, or a gradient that is handed on."""
     import numpy as np
 
-    from tinytensor.tape import flat
+    from tinytensor.writes import arrays_in
 
     arrays, static = call.arrays, call.static
     y, saved = primitive.forward(*arrays, **static)
     dy = tuple(map(np.ones_like, y)) if isinstance(y, tuple) else np.ones_like(y)
-    out, into = list(flat((y,))), list(flat((dy,)))
+    out, into = list(arrays_in((y,))), list(arrays_in((dy,)))
     made = unique_bytes(out, without=arrays)
     gradients = unique_bytes(primitive.backward(dy, *saved), without=into)
-    moved = made and unique_bytes(arrays) + made, gradients and unique_bytes([*flat(saved), *into]) + gradients
+    moved = made and unique_bytes(arrays) + made, gradients and unique_bytes([*arrays_in(saved), *into]) + gradients
     times = timed_pair(lambda: primitive.forward(*arrays, **static), lambda made: primitive.backward(dy, *made[1]))
     return times, moved
 
 
 def unique_bytes(arrays: Any, without: Any = ()) -> int:
     """Bytes of the arrays' memory, each once; none of what is memory of others."""
-    from tinytensor.tape import owner
+    from tinytensor.writes import owner
 
     sizes = {id(owner(a)): a.nbytes for a in arrays if hasattr(a, "nbytes")}
     others = {id(owner(a)) for a in without if hasattr(a, "nbytes")}
@@ -138,7 +138,7 @@ def measure_tinytensor(size: Size, threads: int) -> Results:
     import numpy as np
 
     from benchmarks.calls import calls, table
-    from tinytensor.backend import keep_freed_memory
+    from tinytensor.buffers import keep_freed_memory
 
     keep_freed_memory()
     limits, step = measure_limits(), recorded_step(size)

@@ -64,7 +64,7 @@ def flops_of(name: str, arrays: Sequence[Any], static: dict[str, Any]) -> float:
 
 def bytes_of(arrays: Iterable[Any], without: Iterable[Any] = ()) -> float:
     """Of the arrays' memory, no part of it twice; none of what is memory of others."""
-    from tinytensor.tape import owner
+    from tinytensor.writes import owner
 
     others = {id(owner(a)) for a in without if hasattr(a, "nbytes")}
     sizes: dict[int, float] = defaultdict(float)
@@ -95,11 +95,11 @@ def counted() -> Iterator[list[Work]]:
 
 
 def _forward(name: str, forward: Function, works: list[Work], forwards: list[tuple[float, float]]) -> Function:
-    from tinytensor.tape import flat
+    from tinytensor.writes import arrays_in
 
     def call(*arrays: Any, **static: Any) -> Any:
         y, saved = forward(*arrays, **static)
-        flops, made = flops_of(name, arrays, static), bytes_of(flat((y,)), without=arrays)
+        flops, made = flops_of(name, arrays, static), bytes_of(arrays_in((y,)), without=arrays)
         moved = made + bytes_of([*arrays, *static.values()])
         works.append(Work(name, flops, moved if made else 0))  # a view moves nothing
         forwards.append((flops, moved))
@@ -109,12 +109,12 @@ def _forward(name: str, forward: Function, works: list[Work], forwards: list[tup
 
 
 def _backward(name: str, backward: Function, works: list[Work], forwards: list[tuple[float, float]]) -> Function:
-    from tinytensor.tape import flat
+    from tinytensor.writes import arrays_in
 
     def call(dy: Any, *saved: Any, **asked: Any) -> Any:
-        into = list(flat((dy,)))
+        into = list(arrays_in((dy,)))
         flops, moved = forwards.pop()  # the last forward has its backward first
-        needed = min(bytes_of(flat(saved)), moved)  # what was saved can be made again from inputs and outputs
+        needed = min(bytes_of(arrays_in(saved)), moved)  # what was saved can be made again from inputs and outputs
         gradients = backward(dy, *saved, **asked)
         made = bytes_of(gradients, without=into)
         again = 2.5 if name in ATTENTION else 2  # of attention's five products one is made again

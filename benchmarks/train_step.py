@@ -47,7 +47,7 @@ def tinytensor_step(
     from gpt.model import build
     from gpt.optimizer import make_optimizer
     from gpt.parallel import Shards
-    from tinytensor.backend import keep_freed_memory
+    from tinytensor.buffers import keep_freed_memory
 
     keep_freed_memory()
     config, ids = config_of(size, threads, device, cuda_graph), random_ids()

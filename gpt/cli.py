@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 from gpt.config import DEVICES, RECIPES, TYPES, TrainConfig, check, flag
 from gpt.errors import UserError
-from tinytensor import backend
+from tinytensor import devices
 from tinytensor.cuda import OutOfMemoryError
 
 RESUMABLE = ("steps", "eval_every", "device", "cuda_graph", "tf32", "threads")  # what may change when a run goes on
@@ -161,7 +161,7 @@ def check_device(device: str, tf32: bool = False) -> None:
     """UserError if `device` is cuda and there is none: what is missing, and how to get it; or if it has no TF32."""
     if device == "cuda":
         try:
-            cupy = backend.cupy()
+            cupy = devices.cupy()
         except RuntimeError as error:
             raise UserError(f"--device cuda: {error}; or take --device cpu") from None
         capability = int(cupy.cuda.Device().compute_capability)

@@ -22,7 +22,7 @@ from gpt.data import Ids
 from gpt.model import GPT, Bigram
 from gpt.parallel import ordered_map, usable_cores
 from tinytensor import from_numpy, no_grad
-from tinytensor.backend import keep_freed_memory
+from tinytensor.buffers import keep_freed_memory
 
 TOKENS_AT_ONCE = 1024  # how many predictions one forward pass makes
 

@@ -26,7 +26,8 @@ from gpt.model import GPT, Bigram
 from gpt.parallel import one_blas_thread
 from gpt.tokenizer import CharTokenizer
 from tinytensor import Generator, Tensor, float64, inference_mode, rand
-from tinytensor.backend import Array, keep_freed_memory
+from tinytensor.backend import Array
+from tinytensor.buffers import keep_freed_memory
 
 
 def candidates(

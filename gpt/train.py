@@ -32,7 +32,7 @@ from gpt.profiling import profiled
 from gpt.progress import Progress
 from gpt.run import Run, begin, finish
 from gpt.step import Outcome, make_update
-from tinytensor.backend import keep_freed_memory
+from tinytensor.buffers import keep_freed_memory
 
 # What a run that was killed before its first checkpoint leaves: the next one may begin in its place.
 BEGINNING = {LOCK, "config.json", "config.json.new", checkpoint.NEW}

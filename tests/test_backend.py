@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 
 import tinytensor as tt
-from tinytensor import backend, cuda
-from tinytensor.backend import array_module, device_of, is_array, scatter_add, to_device
+from tinytensor import backend, buffers, cuda
+from tinytensor.backend import array_module, is_array, scatter_add
+from tinytensor.devices import device_of, to_device
 from tinytensor.ops import arithmetic
 from tinytensor.primitive import PRIMITIVES, primitive
 
@@ -239,7 +240,7 @@ def test_another_c_library_has_nothing_to_tune(monkeypatch: pytest.MonkeyPatch) 
         raise OSError(f"{name}: cannot open shared object file")
 
     monkeypatch.setattr("ctypes.CDLL", missing)
-    assert backend.keep_freed_memory() is False
+    assert buffers.keep_freed_memory() is False
 
 
 def test_a_name_stands_once_in_the_table() -> None:

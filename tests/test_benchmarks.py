@@ -38,7 +38,7 @@ from benchmarks import (
 )
 from benchmarks.harness import Case, Row, Size
 from gpt.errors import UserError
-from tinytensor import backend, manual_seed, tape
+from tinytensor import buffers, devices, manual_seed, tape
 from tinytensor.nn import functional
 
 torch = pytest.importorskip("torch")
@@ -60,7 +60,7 @@ def _one_call(monkeypatch: pytest.MonkeyPatch, one_torch_thread: None) -> None:
     for module in (train_step, generate, scaling, overhead):
         monkeypatch.setattr(module, "timed", once)
     monkeypatch.setattr(ops, "SECONDS", 0.0)
-    monkeypatch.setattr(backend, "keep_freed_memory", lambda: False)
+    monkeypatch.setattr(buffers, "keep_freed_memory", lambda: False)
 
 
 def answer(ms: Sequence[float], peak: float = 100.0, what: str = "time_step", **more: Any) -> dict[str, Any]:
@@ -258,7 +258,7 @@ def test_without_a_gpu_one_line_says_what_is_missing(
     def missing() -> Any:
         raise RuntimeError("device 'cuda' needs CuPy")
 
-    monkeypatch.setattr(backend, "cupy", missing)
+    monkeypatch.setattr(devices, "cupy", missing)
     assert cpu_vs_gpu.BENCHMARK.main([]) == 2
     assert capsys.readouterr().err == "benchmarks.cpu_vs_gpu: device 'cuda' needs CuPy\n"
 
@@ -362,7 +362,7 @@ def test_generation(engine: str) -> None:
 
 def test_generation_without_a_cache_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
     cached = []
-    monkeypatch.setattr(backend, "keep_freed_memory", lambda: False)
+    monkeypatch.setattr(buffers, "keep_freed_memory", lambda: False)
     monkeypatch.setattr("gpt.generate.sample", lambda *_, use_cache, **__: [cached.append(use_cache)])
     for engine in ("tinytensor", "tinytensor-no-cache"):
         generate.ENGINES[engine](Size(1, 2, 8, 6, 1))()
@@ -575,7 +575,7 @@ def test_a_comparison_on_a_gpu(
         return harness.summarize(cases, [[answer([1.0]) for _ in cases]])
 
     monkeypatch.setattr(cli, "compare", compare)
-    monkeypatch.setattr(backend, "cupy", lambda: None)
+    monkeypatch.setattr(devices, "cupy", lambda: None)
     monkeypatch.setattr(environment, "gpu", lambda: {"name": "T4", "cupy": "14"})
     assert cpu_vs_gpu.BENCHMARK.main(["--quick"]) == 0
     assert ran == [(size, engine) for size in cpu_vs_gpu.QUICK for engine in ("cpu", "gpu", "graph")]

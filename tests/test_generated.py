@@ -7,6 +7,7 @@ there fails. `--hypothesis-profile=thorough` draws ten times the cases.
 from __future__ import annotations
 
 import copy
+import inspect
 import operator
 import warnings
 from collections.abc import Callable, Iterator
@@ -100,7 +101,8 @@ CALLS: dict[str, Callable[..., Any]] = {
 def public_names() -> set[str]:
     """All that a user may call: "torch.exp", "Tensor.exp", "Tensor.__add__", "F.gelu", "init.ones_", "nn.Linear" …"""
     names = {f"torch.{n}" for n in dir(tt) if n[0] != "_" and callable(getattr(tt, n))}
-    names |= {f"Tensor.{n}" for n in vars(tt.Tensor) if n[0] != "_" or (n[:2] == "__" and n not in STRUCTURE)}
+    own = {n for base in tt.Tensor.__mro__[:-1] for n in vars(base)}
+    names |= {f"Tensor.{n}" for n in own if n[0] != "_" or (n[:2] == "__" and n not in STRUCTURE)}
     names |= {f"F.{n}" for n in tt.nn.functional.__all__}
     names |= {f"nn.{n}" for n in tt.nn.__all__ if isinstance(getattr(tt.nn, n), type)}
     for short, module in (("init", tt.nn.init), ("utils", tt.nn.utils)):
@@ -138,7 +140,7 @@ def resolve(t: Any, path: str) -> Callable[..., Any]:
     if path == "Tensor.__init__":
         return t.Tensor  # type: ignore[no-any-return]
     if home == "Tensor":
-        if isinstance(vars(tt.Tensor).get(name), property):
+        if isinstance(inspect.getattr_static(tt.Tensor, name), property):
             return operator.attrgetter(name)
         return lambda x, *args, **kwargs: getattr(x, name)(*args, **kwargs)
     module = {"torch": t, "F": t.nn.functional, "nn": t.nn, "init": t.nn.init, "utils": t.nn.utils}[home]

@@ -557,7 +557,7 @@ def on_another_machine(run, **changes):
 def test_a_run_of_a_gpu_goes_on_without_one(text, monkeypatch, capsys):
     assert main([*TINY, *text, "--out", "run", "--threads=1", "--quiet"]) == 0
     on_another_machine("run", device="cuda", cuda_graph=True)
-    monkeypatch.setattr("tinytensor.backend.cupy", no_cupy)
+    monkeypatch.setattr("tinytensor.devices.cupy", no_cupy)
     for line in (["--resume", "run", "--steps=10"], ["--resume", "run", "--steps=10", "--device=cpu"]):
         assert main(line) == 2
     error = capsys.readouterr().err.splitlines()
@@ -571,7 +571,7 @@ def test_a_run_of_a_gpu_goes_on_without_one(text, monkeypatch, capsys):
 def test_a_model_of_a_gpus_is_read_without_one(text, monkeypatch, capsys):
     assert main([*BIGRAM, *text, "--out", "run", "--quiet"]) == 0
     on_another_machine("run", device="cuda")
-    monkeypatch.setattr("tinytensor.backend.cupy", no_cupy)
+    monkeypatch.setattr("tinytensor.devices.cupy", no_cupy)
     for command in (generate.main, evaluate.main):
         assert command(["run"]) == 2
         one_line(capsys, "--device cuda: no GPU")

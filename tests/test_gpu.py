@@ -19,7 +19,7 @@ from __future__ import annotations
 import pytest
 from programs import PROGRAMS, passes
 
-from tinytensor import backend
+from tinytensor import devices
 
 pytestmark = pytest.mark.gpu
 
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.gpu
 @pytest.fixture(scope="module", autouse=True)
 def _on_a_gpu() -> None:
     try:
-        backend.cupy()
+        devices.cupy()
     except RuntimeError as error:
         pytest.skip(str(error))
 

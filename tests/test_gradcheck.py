@@ -126,7 +126,7 @@ def test_a_tolerance_can_be_widened_to_pytorchs() -> None:
 def test_a_dropped_sum_over_a_broadcast_dimension_is_rejected(through: Callable[[Any], Any]) -> None:
     """The gradient then has another shape than its input, or than the output that is its input."""
     add_to = planted(add, lambda dy, a, b: (dy, dy))
-    with pytest.raises(GradcheckError, match=r"planted gave .* \(3, 2\) for an input of shape \(2,\)"):
+    with pytest.raises(GradcheckError, match=r"planted returned .* \(3, 2\) for an input of shape \(2,\)"):
         gradcheck(lambda a, b: add_to(a, through(b)), [normal(3, 2), normal(2)])
 
 

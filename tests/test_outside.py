@@ -195,7 +195,9 @@ def public() -> Iterator[tuple[str, Any]]:
         seen.add(id(value))
         if inspect.isclass(value):
             yield name, value
-            stack += [(f"{name}.{n}", v) for n, v in vars(value).items() if not n.startswith("_") or n == "__init__"]
+            bases = [base for base in value.__mro__ if base.__module__.startswith("tinytensor")]
+            own = {n: v for base in reversed(bases) for n, v in vars(base).items()}
+            stack += [(f"{name}.{n}", v) for n, v in own.items() if not n.startswith("_") or n == "__init__"]
         elif isinstance(value, FunctionType):
             yield name, value
 

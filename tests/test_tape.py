@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import tinytensor as tt
-from tinytensor import tape
+from tinytensor import devices, tape, writes
 from tinytensor.nn import functional as F
 from tinytensor.primitive import Primitive
 
@@ -610,7 +610,7 @@ def test_writing_to_a_mask_that_a_backward_needs_is_refused() -> None:
 
 
 def test_the_dates_of_writes_go_with_the_memory() -> None:
-    records = (tape._written, tape._rewritten, tape._orphans)
+    records = (writes._written, writes.rewritten, writes.orphans)
     gc.collect()
     before = [len(r) for r in records]
     x = leaf(1.0, 2.0)
@@ -1124,9 +1124,9 @@ def test_shapes_that_do_not_fit_are_named() -> None:
 
 def test_inputs_on_two_devices_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     a, b = tt.ones(1), tt.ones(1)
-    places = {id(a.array): "cuda:0", id(b.array): "cpu"}
+    out = {id(a.array): "cuda:0", id(b.array): "cpu"}
     monkeypatch.setitem(sys.modules, "cupy", np)
-    monkeypatch.setattr(tape, "device_of", lambda x: places[id(x)])
+    monkeypatch.setattr(devices, "device_of", lambda x: out[id(x)])
     row = passing(lambda a, b, c: (a, ()), lambda dy: (dy, None, None))
     with pytest.raises(RuntimeError) as caught:
         tape.apply(row, a, None, b)

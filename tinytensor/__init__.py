@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 # fmt: off
 # isort: off
 from tinytensor.tensor import Size, Tensor
+from tinytensor.base import is_tensor
 from tinytensor.creation import (
     BoolTensor, ByteTensor, DoubleTensor, FloatTensor, HalfTensor, IntTensor, LongTensor, arange, as_tensor, empty,
     empty_like, eye, from_numpy, full, full_like, linspace, ones, ones_like, tensor,
@@ -38,8 +39,8 @@ from tinytensor.functions import (
     scatter_add, select, sigmoid, sign, sin, softmax, sort, split, sqrt, square, squeeze, stack, std, sub, sum,
     t, tanh, topk, transpose, tril, triu, trunc, unbind, unique, unsqueeze, var, where,
 )
-from tinytensor.tape import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
-from tinytensor.backend import device
+from tinytensor.modes import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
+from tinytensor.devices import device
 from tinytensor.dtypes import (
     bfloat16, bool, double, dtype, float, float16, float32, float64, half, int, int32, int64, long, uint8,
 )
@@ -58,11 +59,6 @@ if TYPE_CHECKING:
 # fmt: on
 
 __version__ = "0.1.0"
-
-
-def is_tensor(obj: object) -> builtins.bool:
-    """Whether obj is a Tensor."""
-    return isinstance(obj, Tensor)
 
 
 def numel(input: Tensor) -> builtins.int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from tinytensor.backend import device
 from tinytensor.cuda import (
     current_device,
     current_stream,
@@ -16,6 +15,7 @@ from tinytensor.cuda import (
     set_device,
     synchronize,
 )
+from tinytensor.devices import device
 from tinytensor.subset import outside
 
 

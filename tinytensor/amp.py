@@ -16,13 +16,15 @@ from typing import Any
 import numpy as np
 
 from tinytensor import cuda
-from tinytensor.backend import Array, array_module, device_of
-from tinytensor.backend import device as Device
+from tinytensor.backend import Array, array_module
+from tinytensor.base import wrap
+from tinytensor.devices import device as Device
+from tinytensor.devices import device_of
 from tinytensor.dtypes import dtype as DType
 from tinytensor.dtypes import float32
 from tinytensor.nn import flat
 from tinytensor.subset import outside
-from tinytensor.tensor import Tensor, wrap
+from tinytensor.tensor import Tensor
 
 
 def _without_gpu(what: str, device_type: str) -> bool:

@@ -2,58 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from tinytensor import tape
+from tinytensor.base import wrap
+from tinytensor.functions.backward import backward, grad
 from tinytensor.gradcheck import GradcheckError, gradcheck
+from tinytensor.modes import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from tinytensor.primitive import Primitive
 from tinytensor.subset import outside
-from tinytensor.tape import enable_grad, inference_mode, no_grad, set_grad_enabled
-from tinytensor.tensor import Tensor, wrap
-
-
-def backward(
-    tensors: Sequence[Tensor] | Tensor,
-    grad_tensors: Sequence[Tensor | None] | Tensor | None = None,
-    retain_graph: bool | None = None,
-    create_graph: bool = False,
-) -> None:
-    """Add the gradient of Σ tensors·grad_tensors to the .grad of every leaf below."""
-    _play(_listed(tensors), _listed(grad_tensors), retain_graph, create_graph, None)
-
-
-def grad(
-    outputs: Sequence[Tensor] | Tensor,
-    inputs: Sequence[Tensor] | Tensor,
-    grad_outputs: Sequence[Tensor | None] | Tensor | None = None,
-    retain_graph: bool | None = None,
-    create_graph: bool = False,
-    allow_unused: bool = False,
-) -> tuple[Tensor | None, ...]:
-    """The gradients of Σ outputs·grad_outputs with respect to inputs, which may be results; no .grad is touched.
-
-    RuntimeError for an input that outputs do not depend on, unless allow_unused (then None).
-
-    >>> import tinytensor as tt
-    >>> x = tt.tensor(3.0, requires_grad=True)
-    >>> grad(x**2, x)
-    (tensor(6.),)
-    """
-    wanted = _listed(inputs)
-    for x in wanted:
-        if not x.requires_grad:
-            raise RuntimeError("One of the differentiated Tensors does not require grad")
-    edges = [x._node or x for x in wanted]
-    found = _play(_listed(outputs), _listed(grad_outputs), retain_graph, create_graph, frozenset(edges))
-    if not allow_unused and any(edge not in found for edge in edges):
-        raise RuntimeError(
-            "One of the differentiated Tensors appears to not have been used in the graph."
-            " Set allow_unused=True if this is the desired behavior."
-        )
-    return tuple(wrap(found[edge]) if edge in found else None for edge in edges)
+from tinytensor.tensor import Tensor
 
 
 class Function:
@@ -102,7 +62,7 @@ class Function:
         ctx.needs_input_grad = tuple(edge is not None for edge in edges) if edges else (False,) * len(args)
         with no_grad():
             output = cls.forward(ctx, *args)
-        if not tape.is_grad_enabled() or edges is None:
+        if not is_grad_enabled() or edges is None:
             return output
         several = isinstance(output, tuple)
         kinds = [(y.array.shape, y.array.dtype) for y in (output if several else (output,))]
@@ -117,12 +77,9 @@ class Function:
 
         primitive = Primitive(cls.__name__, cls.forward, backward, f"y = {cls.__name__}(x)", "")
         saved = (ctx, *(t.array for t in ctx.saved_tensors))  # the arrays so that writes to them show
-        node = tape.Node(primitive, edges, saved, () if several else output.array.shape)
-        if not several:
-            return wrap(output.array, node)
-        return tuple(
-            wrap(y.array, tape.Node(None, (node,), (i, len(kinds)), y.array.shape)) for i, y in enumerate(output)
-        )
+        if several:
+            return tape.outputs(primitive, edges, tuple(y.array for y in output), saved)
+        return wrap(output.array, tape.Node(primitive, edges, saved, output.array.shape))
 
 
 class _AnyTensor(type):
@@ -135,42 +92,6 @@ class Variable(metaclass=_AnyTensor):
 
     def __new__(cls, data: Tensor, requires_grad: bool = False) -> Any:
         return data.detach().requires_grad_(requires_grad)
-
-
-def _listed(x: Any) -> list[Any]:
-    return [] if x is None else [x] if isinstance(x, Tensor) else list(x)
-
-
-def _play(
-    outputs: list[Tensor],
-    seeds: list[Tensor | None],
-    retain_graph: bool | None,
-    create_graph: bool,
-    targets: frozenset[tape.Edge] | None,
-) -> dict[tape.Edge, Any]:
-    if create_graph:
-        raise NotImplementedError("create_graph=True (derivatives of derivatives) is outside tinytensor's subset")
-    if seeds and len(seeds) != len(outputs):
-        raise RuntimeError(f"got {len(outputs)} tensors and {len(seeds)} gradients")
-    roots: list[tuple[tape.Edge, Any]] = []
-    for i, y in enumerate(outputs):
-        if not y.requires_grad:
-            raise RuntimeError(f"element {i} of tensors does not require grad and does not have a grad_fn")
-        seed = seeds[i] if i < len(seeds) else None
-        if seed is None:
-            if y.array.size != 1:
-                raise RuntimeError(
-                    f"grad can be implicitly created only for scalar outputs, not for shape {tuple(y.shape)}:"
-                    " reduce it (.sum(), .mean()) or pass gradient="
-                )
-            seed = wrap(np.ones_like(y.array))
-        elif seed.array.shape != y.array.shape:
-            raise RuntimeError(
-                f"gradient has shape {tuple(seed.shape)}, the output {tuple(y.shape)}: they must be equal"
-            )
-        roots.append((tape.edge(y), seed.array.astype(y.array.dtype, copy=False)))
-    with np.errstate(all="ignore"):  # an infinite gradient is a result, not a warning
-        return tape.backward(roots, retain_graph=bool(retain_graph), targets=targets)
 
 
 __all__ = [

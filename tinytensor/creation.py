@@ -9,11 +9,13 @@ from __future__ import annotations
 import builtins
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinytensor.backend import Array, as_array, device, is_array, made_on, to_device
+from tinytensor.backend import Array, as_array, is_array
+from tinytensor.base import TensorBase, is_tensor, wrap
+from tinytensor.devices import device, made_on, to_device
 from tinytensor.dtypes import bool as bool_dtype
 from tinytensor.dtypes import dtype as DType
 from tinytensor.dtypes import (
@@ -28,7 +30,9 @@ from tinytensor.dtypes import (
     uint8,
 )  # fmt: skip
 from tinytensor.functions.dims import checked, one_by_one, sizes
-from tinytensor.tensor import Tensor, wrap
+
+if TYPE_CHECKING:
+    from tinytensor.tensor import Tensor
 
 
 def place(array: Array, where: device | str | None, requires_grad: builtins.bool) -> Tensor:
@@ -50,7 +54,7 @@ def tensor(
     Without dtype: arrays keep theirs; Python floats become float32, integers int64, bools bool.
     ValueError for lists of unequal lengths, TypeError for what is no number.
     """
-    if isinstance(data, Tensor):
+    if isinstance(data, TensorBase):
         array = data.array
     elif is_array(data) or isinstance(data, np.generic):
         array = data
@@ -90,7 +94,7 @@ BoolTensor = _of_type("BoolTensor", bool_dtype)
 
 def as_tensor(data: Any, *, dtype: DType | None = None, device: device | str | None = None) -> Tensor:
     """data as a Tensor, sharing memory where it can (a Tensor or an array of that dtype and device)."""
-    if isinstance(data, Tensor):
+    if is_tensor(data):
         return data.to(device=device, dtype=dtype)
     if isinstance(data, np.ndarray):
         return from_numpy(data).to(device=device, dtype=dtype)

@@ -27,7 +27,7 @@ def show(x: Tensor) -> str:
     if x.dtype not in (float32, int64, bool_dtype) or (array.size == 0 and x.dtype is not float32):
         notes.append(f"dtype={x.dtype}")
     if x.grad_fn is not None:
-        notes.append(f"grad_fn=<{x.grad_fn.primitive.name if x.grad_fn.primitive else 'split'}>")
+        notes.append(f"grad_fn=<{x.grad_fn.name()}>")
     elif x.requires_grad:
         notes.append("requires_grad=True")
     text = "tensor(" + ("[]" if array.size == 0 else numbers(array))

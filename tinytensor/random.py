@@ -10,17 +10,20 @@ from __future__ import annotations
 import os
 import threading
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinytensor.backend import device, to_device
+from tinytensor.base import is_tensor, wrap
 from tinytensor.creation import place
+from tinytensor.devices import device, to_device
 from tinytensor.dtypes import dtype as DType
 from tinytensor.dtypes import int64, to_numpy_dtype
 from tinytensor.functions.dims import checked, one_by_one, sizes
 from tinytensor.functions.pointwise import implemented
-from tinytensor.tensor import Tensor, wrap
+
+if TYPE_CHECKING:
+    from tinytensor.tensor import Tensor
 
 
 class Generator:
@@ -173,9 +176,9 @@ def randint(
 
 def normal(mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Generator | None = None) -> Tensor:
     """Normal numbers; mean and std are Tensors that broadcast, or numbers beside a size."""
-    if (std < 0).any() if isinstance(std, Tensor) else std < 0:
+    if (std < 0).any() if is_tensor(std) else std < 0:
         raise RuntimeError(f"normal expects std >= 0, but found {std}")
-    like = mean + std * 0 if isinstance(mean, Tensor) else std if isinstance(std, Tensor) else None
+    like = mean + std * 0 if is_tensor(mean) else std if is_tensor(std) else None
     noise = randn(size if like is None else like.shape, generator=generator)
     y: Tensor = (noise if like is None else noise.to(like)) * std + mean
     return y

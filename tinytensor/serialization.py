@@ -13,8 +13,8 @@ import uuid
 from pathlib import Path
 from typing import IO, Any
 
-from tinytensor.backend import device
 from tinytensor.creation import from_numpy
+from tinytensor.devices import device
 from tinytensor.tensor import Tensor
 
 _KEY = "tinytensor"  # in the file's metadata

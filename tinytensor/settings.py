@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tinytensor import printing
-from tinytensor.backend import device
+from tinytensor.devices import device
 from tinytensor.dtypes import dtype, float32
 
 

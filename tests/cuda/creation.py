@@ -13,8 +13,8 @@ import gpu  # first: before cupy is imported
 import numpy as np
 
 import tinytensor as tt
+from tinytensor.base import wrap
 from tinytensor.ops.attention import causal_mask
-from tinytensor.tensor import wrap
 
 CALLS: dict[str, Callable[[str], tt.Tensor]] = {
     "zeros": lambda where: tt.zeros(2, 3, device=where),

@@ -12,7 +12,7 @@ import gpu  # first: before cupy is imported
 from gpu import cupy
 
 import tinytensor as tt
-from tinytensor.tensor import wrap
+from tinytensor.base import wrap
 
 DTYPES = ("float64", "float32", "float16", "int64", "int32", "uint8", "bool")
 SHAPES = ((), (0,), (3,), (2, 3), (2, 0, 3))

@@ -22,10 +22,10 @@ if EMULATED:
     sys.argv.remove("--emulated")
     import emulator
 
-from tinytensor import backend  # noqa: E402
+from tinytensor import devices  # noqa: E402
 
 try:
-    cupy = backend.cupy()
+    cupy = devices.cupy()
 except RuntimeError as error:
     sys.exit(f"{error}; --emulated does without a GPU")
 

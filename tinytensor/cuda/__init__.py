@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
-from tinytensor import backend
+from tinytensor import devices
 from tinytensor.cuda.graphs import CUDAGraph, graph, graph_pool_handle, is_current_stream_capturing
 from tinytensor.cuda.memory import (
     MemPool,
@@ -29,7 +29,7 @@ from tinytensor.subset import outside
 def is_available() -> bool:
     """Whether CuPy is installed and finds a GPU."""
     try:
-        backend.cupy()
+        devices.cupy()
     except RuntimeError:
         return False
     return True
@@ -37,17 +37,17 @@ def is_available() -> bool:
 
 def device_count() -> int:
     """The number of GPUs; 0 without CuPy."""
-    return int(backend.cupy().cuda.runtime.getDeviceCount()) if is_available() else 0
+    return int(devices.cupy().cuda.runtime.getDeviceCount()) if is_available() else 0
 
 
 def set_device(device: Where) -> None:
     """Let that GPU be the current one, which new tensors on "cuda" lie on."""
-    backend.cupy().cuda.Device(index_of(device)).use()
+    devices.cupy().cuda.Device(index_of(device)).use()
 
 
 def get_device_properties(device: Where = None) -> SimpleNamespace:
     """What CUDA says of a GPU: name, major, minor (its compute capability), total_memory, multi_processor_count, warp_size."""
-    found = backend.cupy().cuda.runtime.getDeviceProperties(index_of(device))
+    found = devices.cupy().cuda.runtime.getDeviceProperties(index_of(device))
     return SimpleNamespace(
         name=found["name"].decode(), major=found["major"], minor=found["minor"], total_memory=found["totalGlobalMem"],
         multi_processor_count=found["multiProcessorCount"], warp_size=found["warpSize"],

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from tinytensor.backend import Array, cupy
+from tinytensor.backend import Array
 from tinytensor.cuda.kernel import THREADS, launch
+from tinytensor.devices import cupy
 
 EACH = 4 * THREADS  # elements that a block updates at least, where there are so many
 MOST = 2048  # blocks

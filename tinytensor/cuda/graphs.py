@@ -23,7 +23,7 @@ from types import TracebackType
 from typing import Any
 
 import tinytensor
-from tinytensor import backend
+from tinytensor import devices
 from tinytensor.cuda import streams
 from tinytensor.cuda.memory import MemPool
 from tinytensor.cuda.streams import Stream, synchronize
@@ -31,7 +31,7 @@ from tinytensor.cuda.streams import Stream, synchronize
 
 def is_current_stream_capturing() -> bool:
     """Whether what the current stream is asked for is recorded, not done."""
-    return bool(backend.cupy().cuda.get_current_stream().is_capturing())
+    return bool(devices.cupy().cuda.get_current_stream().is_capturing())
 
 
 def graph_pool_handle() -> MemPool:
@@ -55,17 +55,17 @@ class CUDAGraph:
         """
         if self._graph is not None:
             raise RuntimeError("this CUDA graph was recorded already: make another, or reset() it")
-        stream = backend.cupy().cuda.get_current_stream()
-        if stream == backend.cupy().cuda.Stream.null:
+        stream = devices.cupy().cuda.get_current_stream()
+        if stream == devices.cupy().cuda.Stream.null:
             raise RuntimeError("CUDA graphs must be captured on a non-default stream: with cuda.stream(cuda.Stream()):")
         from tinytensor.cuda.random import Captured  # kernels for CuPy: not to be read where there is none
 
         self._pool = MemPool() if pool is None else pool
-        self._numbers = Captured(backend.cupy().cuda.runtime.getDevice())
-        backend.cupy().cuda.device.get_cublas_handle()  # to make this thread's allocates and waits
+        self._numbers = Captured(devices.cupy().cuda.runtime.getDevice())
+        devices.cupy().cuda.device.get_cublas_handle()  # to make this thread's allocates and waits
         stream.begin_capture()
         self._numbers.__enter__()
-        self._allocator = backend.cupy().cuda.using_allocator(self._pool.allocate)
+        self._allocator = devices.cupy().cuda.using_allocator(self._pool.allocate)
         self._allocator.__enter__()
         streams.recording.add(threading.get_ident())
 
@@ -77,7 +77,7 @@ class CUDAGraph:
         self._allocator.__exit__(None, None, None)
         self._numbers.__exit__(None, None, None)
         self._allocator = None
-        self._graph = backend.cupy().cuda.get_current_stream().end_capture()
+        self._graph = devices.cupy().cuda.get_current_stream().end_capture()
 
     def replay(self) -> None:
         """Do all of it, on the current stream. RuntimeError if nothing was recorded."""
@@ -142,7 +142,7 @@ REFUSED = {  # words of CuPy's refusals, and what was asked for
 
 def refusal(message: str, at: TracebackType | None) -> str:
     """CuPy's refusal to go on with a capture, with what was done and the line that did it."""
-    engine, cupy = (str(Path(module.__file__ or "").parent) for module in (tinytensor, backend.cupy()))
+    engine, cupy = (str(Path(module.__file__ or "").parent) for module in (tinytensor, devices.cupy()))
     frames = [f for f in traceback.extract_tb(at) if f.line and not f.filename.startswith(cupy)]
     outside = [f for f in frames if not f.filename.startswith(engine)] or frames
     done = next(done for word, done in REFUSED.items() if word in message)

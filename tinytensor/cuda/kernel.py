@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from tinytensor.backend import Array, array_module, cupy
+from tinytensor.backend import Array, array_module
+from tinytensor.devices import cupy
 
 THREADS = 256  # in a block
 PRELUDE = """

@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
-from tinytensor import backend
-from tinytensor.backend import device as Device
+from tinytensor import devices
+from tinytensor.devices import device as Device
+from tinytensor.dispatch import on_gpu
 
 Where = Device | int | str | None
 
@@ -77,6 +78,7 @@ class Pools:
         ) from None
 
 
+@on_gpu("count_allocations")
 @functools.cache
 def pools(cp: ModuleType) -> Pools:
     """What is known of CuPy's pools. From the first call on allocations are counted, unless CuPy has another allocator."""
@@ -111,7 +113,7 @@ def index_of(device: Where) -> int:
 
 def on(device: Where) -> Any:
     """A context in which that GPU is the current one."""
-    return backend.cupy().cuda.Device(index_of(device))
+    return devices.cupy().cuda.Device(index_of(device))
 
 
 def memory_allocated(device: Where = None) -> int:
@@ -131,7 +133,7 @@ def memory_reserved(device: Where = None) -> int:
 
 def _statistic(device: Where, number: Callable[[Pools], int]) -> int:
     try:
-        cp = backend.cupy()
+        cp = devices.cupy()
     except RuntimeError:
         return 0
     with on(device):
@@ -141,7 +143,7 @@ def _statistic(device: Where, number: Callable[[Pools], int]) -> int:
 def reset_peak_memory_stats(device: Where = None) -> None:
     """From now on max_memory_allocated tells of what follows."""
     with on(device):
-        found = pools(backend.cupy())
+        found = pools(devices.cupy())
         found.peak[current_device()] = 0
         found.raise_peak(found.used())
 
@@ -149,7 +151,7 @@ def reset_peak_memory_stats(device: Where = None) -> None:
 def mem_get_info(device: Where = None) -> tuple[int, int]:
     """Bytes that are free on the GPU, for any program, and all that it has."""
     with on(device):
-        free, total = backend.cupy().cuda.runtime.memGetInfo()
+        free, total = devices.cupy().cuda.runtime.memGetInfo()
         return int(free), int(total)
 
 
@@ -162,13 +164,13 @@ def set_per_process_memory_fraction(fraction: float, device: Where = None) -> No
         raise ValueError(f"Invalid fraction value: {fraction}. Allowed range: 0~1")
     with on(device):
         size = int(fraction * mem_get_info()[1])
-        pools(backend.cupy()).default.set_limit(size=max(size, 1))  # 0 would mean any
+        pools(devices.cupy()).default.set_limit(size=max(size, 1))  # 0 would mean any
 
 
 def empty_cache() -> None:
     """Give the memory that is free now back to the GPU, but for that of MemPools and graphs; nothing without one."""
     try:
-        cp = backend.cupy()
+        cp = devices.cupy()
     except RuntimeError:
         return
     pools(cp).default.free_all_blocks()
@@ -176,7 +178,7 @@ def empty_cache() -> None:
 
 def current_device() -> int:
     """The number of the GPU that new tensors on "cuda" lie on."""
-    return int(backend.cupy().cuda.runtime.getDevice())
+    return int(devices.cupy().cuda.runtime.getDevice())
 
 
 # ------------------------------------------------------------------------------------------ private pools
@@ -189,7 +191,7 @@ class MemPool:
     """
 
     def __init__(self) -> None:
-        found = pools(backend.cupy())
+        found = pools(devices.cupy())
         self._pools, self._pool = found, found.cp.cuda.MemoryPool()
         self._pool.set_limit(size=found.default.get_limit())
         found.all.append(self._pool)
@@ -208,5 +210,5 @@ class MemPool:
 @contextmanager
 def use_mem_pool(pool: MemPool) -> Iterator[None]:
     """A context in which this thread allocates in the pool."""
-    with backend.cupy().cuda.using_allocator(pool.allocate):
+    with devices.cupy().cuda.using_allocator(pool.allocate):
         yield

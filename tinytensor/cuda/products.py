@@ -4,7 +4,7 @@ CuPy's own refuse to run on a stream that is captured (cupy/cupy, issue 6290), t
 cuBLAS is asked here, for what CuPy would ask it: the same function of the same library by the same handle, so the same bits.
 
 cuBLAS counts columns first: what is C = A B to us is Cᵀ = Bᵀ Aᵀ to it, and our rows are its columns. So the operands change
-places. What lies transposed is taken as it is or copied where CuPy does so: another layout is another kernel, with other bits.
+out. What lies transposed is taken as it is or copied where CuPy does so: another layout is another kernel, with other bits.
 
 TF32 is a mode of cuBLAS's handle, of which each thread has one. Set for a product, it holds for a single one, for a stack and for
 one that is recorded, where CuPy's own switch (CUPY_TF32) holds for single ones alone.
@@ -21,8 +21,10 @@ from typing import Any
 
 import numpy as np
 
-from tinytensor.backend import Array, cupy
+from tinytensor.backend import Array
 from tinytensor.cuda.streams import is_recording
+from tinytensor.devices import cupy
+from tinytensor.dispatch import on_gpu
 from tinytensor.settings import get_float32_matmul_precision
 
 REAL = {"float32": 0, "float64": 1, "float16": 2}  # cudaDataType_t
@@ -39,6 +41,7 @@ STACKED = (*OPERAND, ctypes.c_longlong)
 GEMMS = (*HEAD, *STACKED, *STACKED, ctypes.c_void_p, *STACKED, *(ctypes.c_int,) * 3)
 
 
+@on_gpu("matmul")
 def matmul(a: Array, b: Array, out: Array | None = None) -> Array:
     """a @ b, in out if it is given."""
     if a.dtype != np.float32 or get_float32_matmul_precision() == "highest":
@@ -47,6 +50,7 @@ def matmul(a: Array, b: Array, out: Array | None = None) -> Array:
         return exact(a, b, out)
 
 
+@on_gpu("einsum")
 def einsum(equation: str, *xs: Array, optimize: bool) -> Array:
     """np.einsum."""
     with nullcontext() if get_float32_matmul_precision() == "highest" else tf32():

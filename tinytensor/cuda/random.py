@@ -15,8 +15,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinytensor.backend import Array, cupy
+from tinytensor.backend import Array
 from tinytensor.cuda.kernel import FLOAT32, launch
+from tinytensor.devices import cupy
 from tinytensor.random import default_generator
 
 PHILOX = """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from tinytensor import backend
+from tinytensor import devices
 
 recording: set[int] = set()  # the threads whose work is being recorded as a CUDA graph (graphs.py)
 
@@ -30,7 +30,7 @@ class Stream:
     """
 
     def __init__(self, *, priority: int = 0) -> None:
-        self.cupy = backend.cupy().cuda.Stream(non_blocking=True, priority=priority)
+        self.cupy = devices.cupy().cuda.Stream(non_blocking=True, priority=priority)
 
     @property
     def cuda_stream(self) -> int:
@@ -79,12 +79,12 @@ def _known(cupy_stream: Any) -> Stream:
 
 def current_stream() -> Stream:
     """The stream that this thread asks now."""
-    return _known(backend.cupy().cuda.get_current_stream())
+    return _known(devices.cupy().cuda.get_current_stream())
 
 
 def default_stream() -> Stream:
     """The stream that is asked where no other is chosen."""
-    return _known(backend.cupy().cuda.Stream.null)
+    return _known(devices.cupy().cuda.Stream.null)
 
 
 class stream:
@@ -106,7 +106,7 @@ class Event:
     """A mark in a stream: `start.record(); …; end.record(); end.synchronize(); start.elapsed_time(end)`."""
 
     def __init__(self, enable_timing: bool = False, blocking: bool = False) -> None:
-        self.cupy = backend.cupy().cuda.Event(block=blocking, disable_timing=not enable_timing)
+        self.cupy = devices.cupy().cuda.Event(block=blocking, disable_timing=not enable_timing)
         self.timed = enable_timing
 
     def record(self, stream: Stream | None = None) -> None:
@@ -131,10 +131,10 @@ class Event:
         """Milliseconds from this event to the other. ValueError unless both were made with enable_timing=True."""
         if not (self.timed and end_event.timed):
             raise ValueError("Both events must be created with argument 'enable_timing=True'.")
-        return float(backend.cupy().cuda.get_elapsed_time(self.cupy, end_event.cupy))
+        return float(devices.cupy().cuda.get_elapsed_time(self.cupy, end_event.cupy))
 
 
 def synchronize() -> None:
     """Wait until the GPU has done all that was asked of it."""
     must_not_wait("cuda.synchronize")
-    backend.cupy().cuda.runtime.deviceSynchronize()
+    devices.cupy().cuda.runtime.deviceSynchronize()

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from tinytensor import tensor as core
 from tinytensor.backend import Array, is_array
+from tinytensor.base import TensorBase, is_tensor, wrap
 from tinytensor.functions.dims import one_dim
+from tinytensor.functions.inplace import become, needs_tape, no_overlap
 from tinytensor.functions.pointwise import as_tensor_like, cast, filling, implemented, scaled
 from tinytensor.ops import indexing as ops
-from tinytensor.tape import apply, note_return, note_write
+from tinytensor.tape import apply
+from tinytensor.writes import note_return, note_write
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
@@ -42,20 +44,20 @@ def setitem(input: Tensor, index: Any, value: Tensor | float) -> None:
     first, then = _index(index)
     mixed = first is not None and then is not None
     at = first if then is None else then
-    if then is not None and isinstance(value, core.Tensor):
+    if then is not None and isinstance(value, TensorBase):
         _check_dtype(input, then, value)
-    if input._needs_tape("x[…] = value", value):
+    if needs_tape(input, "x[…] = value", value):
         if mixed:
             raise RuntimeError(
                 "x[…] = value with numbers beside lists or Tensors as indices is outside tinytensor's subset where a"
                 " gradient is wanted: write every index as a list or a Tensor"
             )
-        if then is None and isinstance(value, core.Tensor) and _same_place(value.array, input.array[at]):
+        if then is None and isinstance(value, TensorBase) and _same_place(value.array, input.array[at]):
             note_return(input.array, value._node)
         new = cast(as_tensor_like(value, input), input.array.dtype)
-        input._become("x[…] = value", apply(ops.SETITEM, input, new, index=at))
+        become(input, "x[…] = value", apply(ops.SETITEM, input, new, index=at))
         return
-    if isinstance(value, core.Tensor):
+    if isinstance(value, TensorBase):
         value = value.array
     elif not isinstance(value, np.ndarray):
         value = filling("x[…] = value", value, input).array
@@ -63,7 +65,7 @@ def setitem(input: Tensor, index: Any, value: Tensor | float) -> None:
     try:
         place = target[first] if mixed else target  # numbers and slices: a view
         if then is None:
-            core.no_overlap("x[…] = value", place[at])
+            no_overlap("x[…] = value", place[at])
         with np.errstate(invalid="ignore"):  # nan as an integer
             place[at] = value
     except (ValueError, TypeError) as error:
@@ -112,7 +114,7 @@ def _index(index: Any) -> tuple[Any, Any]:
 
 
 def _part(i: Any) -> Any:
-    if isinstance(i, core.Tensor):
+    if isinstance(i, TensorBase):
         if i.array.dtype.kind not in "bi":  # PyTorch takes uint8 for a mask, and warns that it will not
             raise IndexError("tensors used as indices must be long, int or bool tensors")
         return i.array if i.array.ndim or i.array.dtype == bool else int(i.array)
@@ -174,7 +176,7 @@ def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: 
     """The slices along dim that index names, plus alpha·source; repeated ones add up."""
     at = _slices("index_add", input, dim, index, source)
     more = scaled(input, source, alpha)
-    assert isinstance(more, core.Tensor)
+    assert isinstance(more, TensorBase)
     return apply(ops.SCATTER_ADD, input, more, at=at)
 
 
@@ -197,7 +199,7 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
     if index.array.dtype != np.int64:
         raise IndexError(f"index_fill(): expected dtype int64 for index, not {index.dtype}")
     n = input.shape[one_dim(dim, input.ndim)] if input.ndim else 1
-    *before, at = _slices("index_fill", input, dim, core.wrap(np.where(index.array < 0, index.array + n, index.array)))
+    *before, at = _slices("index_fill", input, dim, wrap(np.where(index.array < 0, index.array + n, index.array)))
     return apply(ops.SETITEM, input, new, index=(*before, np.unique(at)))  # each once, also in the gradient of value
 
 
@@ -223,7 +225,7 @@ def _picks(name: str, input: Tensor, axis: int, index: Tensor) -> Array:
 
 
 def _source(name: str, input: Tensor, index: Tensor, src: Any) -> Tensor:
-    if not isinstance(src, core.Tensor):
+    if not is_tensor(src):
         return filling(name, src, input).expand(index.shape)
     if src.array.dtype != input.array.dtype:
         raise RuntimeError(f"{name}(): Expected self.dtype to be equal to src.dtype, {input.dtype} to {src.dtype}")
@@ -264,8 +266,8 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
     """Where x is not 0: one row of indices for each, (N, dimensions); or a vector for each dimension."""
     at = np.nonzero(np.atleast_1d(input.array))
     if as_tuple:
-        return tuple(core.wrap(a) for a in at)
-    return core.wrap(np.stack(at[: input.ndim], 1) if input.ndim else np.zeros((len(at[0]), 0), np.int64))
+        return tuple(wrap(a) for a in at)
+    return wrap(np.stack(at[: input.ndim], 1) if input.ndim else np.zeros((len(at[0]), 0), np.int64))
 
 
 def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -> Tensor:
@@ -276,7 +278,7 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
         raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
     weights = weights if x.size else None  # then PyTorch counts in integers, too
     counts = np.bincount(x, None if weights is None else weights.array, minlength)
-    return core.wrap(counts if weights is None or weights.array.dtype != np.float32 else counts.astype(np.float32))
+    return wrap(counts if weights is None or weights.array.dtype != np.float32 else counts.astype(np.float32))
 
 
 def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> Tensor:
@@ -288,7 +290,7 @@ def histogram(input: Tensor, bins: int = 100, *, density: bool = False) -> tuple
     """(counts, edges) of so many bins of one width from the least to the largest element; density: area 1."""
     with np.errstate(invalid="ignore"):  # the density of nothing is nan
         counts, edges = np.histogram(input.array, bins, density=density)
-    return core.wrap(counts.astype(input.array.dtype)), core.wrap(edges.astype(input.array.dtype))
+    return wrap(counts.astype(input.array.dtype)), wrap(edges.astype(input.array.dtype))
 
 
 def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> ValuesIndices:
@@ -309,14 +311,14 @@ def sort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = 
 
 def unique(input: Tensor) -> Tensor:
     """The different values, in increasing order; no gradient."""
-    return core.wrap(np.unique(input.array))
+    return wrap(np.unique(input.array))
 
 
 def _ordered(input: Tensor, axis: int, descending: bool, count: int | None) -> ValuesIndices:
     if input.ndim == 0:
-        return ValuesIndices(input.clone(), core.wrap(np.zeros((), np.int64)))
+        return ValuesIndices(input.clone(), wrap(np.zeros((), np.int64)))
     order = _argsort(input.array, axis, descending)[(slice(None),) * axis + (slice(count),)]
-    indices = core.wrap(np.ascontiguousarray(order))
+    indices = wrap(np.ascontiguousarray(order))
     return ValuesIndices(gather(input, axis, indices), indices)
 
 

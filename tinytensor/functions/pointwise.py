@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from tinytensor import tensor as core
 from tinytensor.backend import Array, array_module, is_array
+from tinytensor.base import TensorBase, is_tensor, wrap
 from tinytensor.dtypes import bool as bool_dtype
 from tinytensor.dtypes import float32, number_dtype, result_type
+from tinytensor.modes import is_grad_enabled
 from tinytensor.ops import arithmetic, choice, copies, powers, scalars, unary
 from tinytensor.ops.erf import ERF
 from tinytensor.primitive import Primitive
-from tinytensor.tape import apply, is_grad_enabled
+from tinytensor.tape import apply
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
@@ -45,16 +46,16 @@ def floating(x: Tensor) -> Tensor:
 
 def as_tensor_like(value: Any, like: Tensor) -> Tensor:
     """A number as a 0-d Tensor beside `like`; a Tensor as it is."""
-    if isinstance(value, core.Tensor):
+    if is_tensor(value):
         return value
     dtype = result_type(like.array, value)
-    return core.wrap(array_module(like.array).asarray(value, dtype))
+    return wrap(array_module(like.array).asarray(value, dtype))
 
 
 def implemented(name: str, kinds: str, *xs: Tensor | Number) -> None:
     """NotImplementedError unless each is of one of these kinds: letters of f(loat), i(nteger) and b(ool)."""
     for x in xs:
-        d = x.array.dtype if isinstance(x, core.Tensor) else number_dtype(x)
+        d = x.array.dtype if isinstance(x, TensorBase) else number_dtype(x)
         if d.kind not in kinds:
             raise NotImplementedError(f"{name}: not implemented for {d}; cast with .to() first")
 
@@ -69,8 +70,9 @@ def plain(value: Any) -> Number:
 
 
 def _pair(primitive: Primitive, a: Tensor, b: Tensor) -> Tensor:
-    only_tensors(primitive.name, a, b)
-    if a.array.dtype != b.array.dtype:
+    if not (isinstance(a, TensorBase) and isinstance(b, TensorBase)):
+        only_tensors(primitive.name, a, b)
+    if a.array.dtype is not b.array.dtype:
         dtype = result_type(a.array, b.array)
         a, b = cast(a, dtype), cast(b, dtype)
     return apply(primitive, a, b)
@@ -79,7 +81,7 @@ def _pair(primitive: Primitive, a: Tensor, b: Tensor) -> Tensor:
 def only_tensors(name: str, *xs: Any) -> None:
     """TypeError unless all are Tensors."""
     for x in xs:
-        if not isinstance(x, core.Tensor):
+        if not isinstance(x, TensorBase):
             raise TypeError(f"{name}(): argument must be Tensor, not {type(x).__name__}; see tensor() and from_numpy()")
 
 
@@ -98,7 +100,7 @@ def _is_number(x: Any) -> bool:
 def add(input: Tensor, other: Tensor | Number, *, alpha: Number = 1) -> Tensor:
     """input + alpha·other."""
     other = scaled(input, other, alpha)
-    if isinstance(other, core.Tensor):
+    if isinstance(other, TensorBase):
         return _pair(arithmetic.ADD, input, other)
     return _with_number(scalars.ADD_SCALAR, input, other)
 
@@ -107,10 +109,10 @@ def scaled(input: Tensor, other: Tensor | Number, alpha: Number) -> Tensor | Num
     """alpha·other, where alpha has no say in the dtype: RuntimeError for a fraction among integers."""
     if alpha == 1:
         return other
-    dtype = result_type(input.array, other.array if isinstance(other, core.Tensor) else other)
+    dtype = result_type(input.array, other.array if isinstance(other, TensorBase) else other)
     if dtype.kind in "ib" and isinstance(alpha, float):
         raise RuntimeError(f"alpha must not be a floating point number among integers, but is {alpha}")
-    if isinstance(other, core.Tensor):
+    if isinstance(other, TensorBase):
         return cast(cast(other, dtype) * alpha, dtype)
     return bool(other * alpha) if dtype.kind == "b" else other * alpha
 
@@ -119,7 +121,7 @@ def sub(input: Tensor, other: Tensor | Number, *, alpha: Number = 1) -> Tensor:
     """input − alpha·other."""
     no_bools(input, other)
     other = scaled(input, other, alpha)
-    if isinstance(other, core.Tensor):
+    if isinstance(other, TensorBase):
         return _pair(arithmetic.SUB, input, other)
     return _with_number(scalars.ADD_SCALAR, input, -plain(other))
 
@@ -141,14 +143,14 @@ def rsub(input: Tensor, other: Number) -> Tensor:
 
 def mul(input: Tensor, other: Tensor | Number) -> Tensor:
     """input · other."""
-    if isinstance(other, core.Tensor):
+    if isinstance(other, TensorBase):
         return _pair(arithmetic.MUL, input, other)
     return _with_number(arithmetic.MUL_SCALAR, input, other)
 
 
 def div(input: Tensor, other: Tensor | Number) -> Tensor:
     """input / other, in floating point also for integers."""
-    if isinstance(other, core.Tensor):
+    if isinstance(other, TensorBase):
         if result_type(input.array, other.array).kind != "f":
             input, other = floating(input), floating(other)
         return _pair(arithmetic.DIV, input, other)
@@ -170,11 +172,11 @@ def neg(input: Tensor) -> Tensor:
 
 def pow(input: Tensor | Number, exponent: Tensor | Number) -> Tensor:
     """input ** exponent; either may be a number."""
-    if isinstance(exponent, core.Tensor):
-        base = input if isinstance(input, core.Tensor) else as_tensor_like(input, exponent)
+    if isinstance(exponent, TensorBase):
+        base = input if isinstance(input, TensorBase) else as_tensor_like(input, exponent)
         _check_integer_power(result_type(base.array, exponent.array), exponent.array)
         return _pair(powers.POW, base, exponent)
-    assert isinstance(input, core.Tensor)
+    assert isinstance(input, TensorBase)
     _check_integer_power(result_type(input.array, exponent), np.asarray(exponent))
     return _with_number(powers.POW_SCALAR, input, exponent)
 
@@ -214,7 +216,7 @@ def _no_gradient(ufunc: np.ufunc, a: Tensor, b: Tensor | Number) -> Tensor:
         raise RuntimeError(f"ZeroDivisionError: {ufunc.__name__} of integers by zero")
     try:
         with np.errstate(all="ignore"):
-            return core.wrap(ufunc(a.array.astype(dtype), b.array.astype(dtype)))
+            return wrap(ufunc(a.array.astype(dtype), b.array.astype(dtype)))
     except ValueError as error:
         raise RuntimeError(f"{ufunc.__name__}: {error}; what fits: {arithmetic.BROADCAST}") from None
 
@@ -351,7 +353,7 @@ def lerp(input: Tensor, end: Tensor, weight: Tensor | Number) -> Tensor:
     """input + weight·(end − input), of floats; RuntimeError for Tensors of different dtypes."""
     implemented("lerp", "f", input)
     for x in (end, weight):
-        if isinstance(x, core.Tensor) and x.dtype is not input.dtype:
+        if isinstance(x, TensorBase) and x.dtype is not input.dtype:
             raise RuntimeError(f"lerp: expected all to have the same dtype, but got {input.dtype} and {x.dtype}")
     return input + weight * (end - input)
 
@@ -393,7 +395,7 @@ def clamp(input: Tensor, min: Tensor | Number | None = None, max: Tensor | Numbe
     """min(max(x, low), high); the gradient passes where low ≤ x ≤ high. RuntimeError without any limit."""
     if min is None and max is None:
         raise RuntimeError("clamp: at least one of 'min' or 'max' must not be None")
-    if isinstance(min, core.Tensor) or isinstance(max, core.Tensor):
+    if isinstance(min, TensorBase) or isinstance(max, TensorBase):
         x = input  # at a tie the gradient is x's, as in PyTorch
         if min is not None:
             floor = as_tensor_like(min, x)
@@ -417,12 +419,17 @@ def where(condition: Tensor, input: Tensor | Number, other: Tensor | Number) -> 
             f"where expected condition to be a boolean tensor, but got a tensor with dtype {condition.dtype}"
         )
     xp = array_module(condition.array)
-    a, b = (x if isinstance(x, core.Tensor) else core.wrap(xp.asarray(x, number_dtype(x))) for x in (input, other))
-    if isinstance(input, core.Tensor) and isinstance(other, core.Tensor):
+    a, b = (x if isinstance(x, TensorBase) else wrap(xp.asarray(x, number_dtype(x))) for x in (input, other))
+    if isinstance(input, TensorBase) and isinstance(other, TensorBase):
         dtype = result_type(a.array, b.array)
     else:  # a number gives way to a Tensor of its kind
-        dtype = result_type(*(x.array if isinstance(x, core.Tensor) else x for x in (input, other)))
+        dtype = result_type(*(x.array if isinstance(x, TensorBase) else x for x in (input, other)))
     return apply(choice.WHERE, cast(a, dtype), cast(b, dtype), condition=condition.array)
+
+
+def where_method(input: Tensor, condition: Tensor, other: Tensor | Number) -> Tensor:
+    """input where condition holds, else other."""
+    return where(condition, input, other)
 
 
 def masked_fill(input: Tensor, mask: Tensor, value: Tensor | Number) -> Tensor:
@@ -448,7 +455,7 @@ def filling(name: str, value: Tensor | Number, like: Tensor) -> Tensor:
 
 def _comparison(ufunc: np.ufunc, symbol: str) -> Comparison:
     def compare(input: Tensor, other: Tensor | Number) -> Tensor:
-        if isinstance(other, core.Tensor):
+        if isinstance(other, TensorBase):
             b: Array = other.array
         elif _is_number(other):
             b = plain(other)
@@ -459,12 +466,12 @@ def _comparison(ufunc: np.ufunc, symbol: str) -> Comparison:
         if symbol in "&|^":
             implemented(ufunc.__name__, "ib", input, other)
         a: Array = input.array
-        if isinstance(other, core.Tensor) and a.dtype != b.dtype:  # NumPy would compare int32 and float32 as float64
+        if isinstance(other, TensorBase) and a.dtype != b.dtype:  # NumPy would compare int32 and float32 as float64
             dtype = result_type(a, b)
             with np.errstate(all="ignore"):
                 a, b = a.astype(dtype), b.astype(dtype)
         try:
-            return core.wrap(ufunc(a, b))
+            return wrap(ufunc(a, b))
         except ValueError as error:
             raise RuntimeError(f"{ufunc.__name__}: {error}; what fits: {arithmetic.BROADCAST}") from None
 
@@ -488,26 +495,26 @@ bitwise_xor: Comparison = _comparison(np.bitwise_xor, "^")
 
 def logical_not(input: Tensor) -> Tensor:
     """not input, as a bool Tensor."""
-    return core.wrap(np.logical_not(input.array))
+    return wrap(np.logical_not(input.array))
 
 
 def bitwise_not(input: Tensor) -> Tensor:
     """~input, of a bool or integer Tensor."""
     if input.array.dtype.kind == "f":
         raise TypeError(f"~ (bitwise_not) takes bool and integer tensors, not {input.dtype}")
-    return core.wrap(np.invert(input.array))
+    return wrap(np.invert(input.array))
 
 
 def isfinite(input: Tensor) -> Tensor:
     """Neither infinite nor nan, as a bool Tensor."""
-    return core.wrap(np.isfinite(input.array))
+    return wrap(np.isfinite(input.array))
 
 
 def isinf(input: Tensor) -> Tensor:
     """Infinite, as a bool Tensor."""
-    return core.wrap(np.isinf(input.array))
+    return wrap(np.isinf(input.array))
 
 
 def isnan(input: Tensor) -> Tensor:
     """Not a number, as a bool Tensor."""
-    return core.wrap(np.isnan(input.array))
+    return wrap(np.isnan(input.array))

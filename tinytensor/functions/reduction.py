@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinytensor import tensor as core
 from tinytensor.backend import Array, as_array
+from tinytensor.base import is_tensor, wrap
 from tinytensor.dtypes import dtype as DType
 from tinytensor.dtypes import int64
 from tinytensor.functions import pointwise
@@ -155,7 +155,7 @@ def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tens
 @numpy_names
 def max(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
     """The largest value; with dim a number, (values, indices) along it; with dim a Tensor, `maximum`."""
-    if isinstance(dim, core.Tensor):
+    if is_tensor(dim):
         return pointwise.maximum(input, dim)
     return amax(input) if dim is None else _along(np.argmax, input, dim, keepdim)
 
@@ -163,7 +163,7 @@ def max(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
 @numpy_names
 def min(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
     """The smallest value; with dim a number, (values, indices) along it; with dim a Tensor, `minimum`."""
-    if isinstance(dim, core.Tensor):
+    if is_tensor(dim):
         return pointwise.minimum(input, dim)
     return amin(input) if dim is None else _along(np.argmin, input, dim, keepdim)
 
@@ -173,7 +173,7 @@ def _position(find: Any, input: Tensor, dim: int | None, keepdim: bool) -> Tenso
         raise RuntimeError(f"{find.__name__}(): does not support bool input; call .int() first")
     if input.array.size == 0 and dim is None:
         raise IndexError(f"{find.__name__}(): the input is empty, shape {tuple(input.shape)}: say along which dim")
-    return core.wrap(_where_extreme(find, input, dim, keepdim))
+    return wrap(_where_extreme(find, input, dim, keepdim))
 
 
 def _where_extreme(find: Any, input: Tensor, dim: int | None, keepdim: bool) -> Array:
@@ -184,7 +184,7 @@ def _where_extreme(find: Any, input: Tensor, dim: int | None, keepdim: bool) -> 
 
 def _along(find: Any, input: Tensor, dim: int, keepdim: bool) -> ValuesIndices:
     """The gradient goes to the one element that was chosen, so the values are a gather."""
-    indices = core.wrap(_where_extreme(find, input, dim, keepdim=True))
+    indices = wrap(_where_extreme(find, input, dim, keepdim=True))
     if input.ndim == 0:
         return ValuesIndices(input.clone(), indices.reshape(()))
     values = gather(input, dim, indices)
@@ -260,14 +260,14 @@ def logsumexp(input: Tensor, dim: Dims, keepdim: bool = False) -> Tensor:
 def all(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
     """Whether every element is non-zero. dim=() keeps all dimensions, unlike in the other reductions."""
     axis = None if dim is None else some_dims(dim, input.ndim)
-    return core.wrap(as_array(input.array.all(axis=axis, keepdims=keepdim)))
+    return wrap(as_array(input.array.all(axis=axis, keepdims=keepdim)))
 
 
 @numpy_names
 def any(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
     """Whether some element is non-zero. dim=() keeps all dimensions, unlike in the other reductions."""
     axis = None if dim is None else some_dims(dim, input.ndim)
-    return core.wrap(as_array(input.array.any(axis=axis, keepdims=keepdim)))
+    return wrap(as_array(input.array.any(axis=axis, keepdims=keepdim)))
 
 
 def allclose(

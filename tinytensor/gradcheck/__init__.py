@@ -14,8 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from tinytensor import tape
-from tinytensor.tensor import Tensor, wrap
+from tinytensor.base import wrap
+from tinytensor.functions.backward import grad
+from tinytensor.modes import no_grad
+from tinytensor.tensor import Tensor
 
 
 class GradcheckError(RuntimeError):
@@ -67,7 +69,7 @@ def gradcheck(
 
 def numeric_jacobian(func: Callable[[], Tensor], x: Tensor, eps: float) -> np.ndarray[Any, Any]:
     """d func() / d x by central differences, (*output, *input); x is moved in place and put back."""
-    with tape.no_grad():
+    with no_grad():
         columns = [np.empty((*func().array.shape, 0))]
         for j in np.ndindex(x.array.shape):
             old = x.array[j]
@@ -85,8 +87,6 @@ def numeric_jacobian(func: Callable[[], Tensor], x: Tensor, eps: float) -> np.nd
 
 def _jacobian(func: Callable[[], Tensor], x: Tensor, place: str) -> np.ndarray[Any, Any]:
     """d func() / d x by backward, (*output, *input): one backward for each element of the output."""
-    from tinytensor.autograd import grad
-
     y = func()
     exact = np.zeros((*y.array.shape, *x.array.shape))
     for i in np.ndindex(y.array.shape) if y.requires_grad else ():

@@ -21,10 +21,12 @@ from typing import Any
 
 import numpy as np
 
-from tinytensor import autograd, tape
+from tinytensor import autograd
 from tinytensor.backend import Array, as_array
+from tinytensor.base import wrap
 from tinytensor.primitive import Primitive
-from tinytensor.tensor import Tensor, wrap
+from tinytensor.tensor import Tensor
+from tinytensor.writes import arrays_in, owner
 
 STEP = float(np.finfo(np.float64).eps) ** (1 / 3)  # 6e-6: errors of f‴h²/6 and of rounding/h are alike
 LARGE = 300  # elements; a Jacobian of more would take long, and random directions have to do
@@ -89,7 +91,7 @@ def cotangents(ys: list[Array], seed: int = 0) -> list[Array]:
 def saved_bytes(primitive: Primitive, sample: Sample) -> int:
     """Bytes of the arrays that the forward saves; memory that two of them share counts once."""
     _, saved = primitive.forward(*sample.arrays, **sample.static)
-    owners = [tape.owner(s) for s in tape.flat(saved) if isinstance(s, np.ndarray)]
+    owners = [owner(x) for x in arrays_in(saved)]
     return sum({id(owner): owner.nbytes for owner in owners}.values())
 
 

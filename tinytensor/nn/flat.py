@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from tinytensor.backend import Array, part_of, vector
+from tinytensor.backend import Array
+from tinytensor.buffers import part_of, vector
 from tinytensor.nn.parameter import Parameter
 from tinytensor.tensor import Tensor
 
@@ -28,7 +29,7 @@ class Flat:
         for p, value, gradient, array in zip(parameters, self.values, self.gradients, arrays, strict=True):
             if like is None:
                 value[...] = array
-            p.array, p.grad, p._flat, p._place = value, None, self, gradient
+            p.array, p.grad, p._flat, p._grad_buffer = value, None, self, gradient
 
     def parts(self, buffer: Array) -> list[Array]:
         """What belongs to each parameter in a buffer for all of them."""

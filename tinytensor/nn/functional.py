@@ -13,8 +13,10 @@ import numpy as np
 
 from tinytensor import functions
 from tinytensor.backend import Array, array_module
+from tinytensor.base import wrap
 from tinytensor.dtypes import promote
 from tinytensor.functions import expm1, log_softmax, sigmoid, softmax, tanh, where
+from tinytensor.functions.inplace import write
 from tinytensor.functions.pointwise import cast, implemented
 from tinytensor.ops.attention import ATTENTION
 from tinytensor.ops.blockwise_attention import BLOCKWISE_ATTENTION
@@ -30,7 +32,7 @@ from tinytensor.ops.unary import SILU, SOFTPLUS
 from tinytensor.random import numpy_generator
 from tinytensor.subset import outside
 from tinytensor.tape import apply
-from tinytensor.tensor import Tensor, wrap
+from tinytensor.tensor import Tensor
 
 
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -172,7 +174,7 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
 
 
 def _activate(name: str, function: Callable[..., Tensor], input: Tensor, inplace: bool, *args: float) -> Tensor:
-    return input._write(f"{name}_", function, *args) if inplace else function(input, *args)
+    return write(input, f"{name}_", function, *args) if inplace else function(input, *args)
 
 
 def relu(input: Tensor, inplace: bool = False) -> Tensor:

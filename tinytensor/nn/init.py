@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 
+from tinytensor.modes import no_grad
 from tinytensor.random import Generator
 from tinytensor.subset import outside
-from tinytensor.tape import no_grad
 from tinytensor.tensor import Tensor
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from tinytensor.tape import no_grad
+from tinytensor.modes import no_grad
 from tinytensor.tensor import Tensor
 
 

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from tinytensor.backend import Array, array_module
+from tinytensor.base import wrap
 from tinytensor.creation import tensor
 from tinytensor.nn import flat
 from tinytensor.subset import outside
-from tinytensor.tensor import Tensor, wrap
+from tinytensor.tensor import Tensor
 
 
 def clip_grad_norm_(

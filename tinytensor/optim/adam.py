@@ -10,12 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from tinytensor.backend import Array, array_module, cupy, device_of, part_of, vector
+from tinytensor.backend import Array, array_module
+from tinytensor.base import wrap
+from tinytensor.buffers import part_of, vector
 from tinytensor.creation import tensor
+from tinytensor.devices import cupy, device_of
 from tinytensor.dtypes import float32, from_numpy_dtype
 from tinytensor.nn.flat import Flat, fits
 from tinytensor.optim.optimizer import Optimizer
-from tinytensor.tensor import Tensor, wrap
+from tinytensor.tensor import Tensor
 
 
 def adam_update(

@@ -18,8 +18,9 @@ import numpy as np
 
 from tinytensor.backend import Array, array_module
 from tinytensor.creation import tensor
-from tinytensor.tape import enable_grad, note_write
+from tinytensor.modes import enable_grad
 from tinytensor.tensor import Tensor
+from tinytensor.writes import note_write
 
 BLOCK = 1 << 17  # elements; smaller ones cost more Python, which threads cannot share
 

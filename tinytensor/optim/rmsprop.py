@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from tinytensor.backend import Array, array_module
+from tinytensor.base import wrap
 from tinytensor.creation import tensor
 from tinytensor.optim.optimizer import Optimizer
-from tinytensor.tensor import wrap
 
 
 class RMSprop(Optimizer):

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from tinytensor.backend import Array, array_module
+from tinytensor.base import wrap
 from tinytensor.optim.optimizer import Optimizer
-from tinytensor.tensor import wrap
 
 
 def sgd_update(

@@ -11,11 +11,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from tinytensor.backend import is_array
 from tinytensor.profiler.tables import columns, share
 from tinytensor.profiler.track import Saved, Scope
-from tinytensor.tape import flat, owner
 from tinytensor.tensor import Tensor
+from tinytensor.writes import arrays_in, owner
 
 
 @dataclass
@@ -90,8 +89,8 @@ class Ledger:
     def add(self, saved: Saved) -> None:
         """A call saved this."""
         pieces = []
-        for x in flat(tuple.__iter__(saved)):
-            if is_array(x) and id(memory := owner(x)) not in self._ignored:
+        for x in arrays_in(tuple.__iter__(saved)):
+            if id(memory := owner(x)) not in self._ignored:
                 pieces.append(Piece(saved.primitive, saved.scope, x.shape, x.dtype, id(memory), memory.nbytes))
         if not pieces:
             return

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from tinytensor import tape
+from tinytensor.modes import is_grad_enabled
 from tinytensor.nn.module import Module
 from tinytensor.primitive import PRIMITIVES, Primitive
 from tinytensor.profiler.events import EventList, by_module, by_primitive
@@ -115,7 +116,7 @@ class profile:
             began = track.begin()
             kept = Saved(saved)
             kept.profiler, kept.scope, kept.primitive = self, scope, name
-            if self._ledger is not None and tape.is_grad_enabled():
+            if self._ledger is not None and is_grad_enabled():
                 self._ledger.add(kept)
             track.end(PROFILER, began)
             return output, kept

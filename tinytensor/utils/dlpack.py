@@ -8,30 +8,21 @@ Source: the Python array API standard, "Data interchange mechanisms"; dmlc/dlpac
 
 from __future__ import annotations
 
-import enum
 from typing import Any
 
 import numpy as np
 
-from tinytensor import backend
+from tinytensor import devices
+from tinytensor.base import wrap
 from tinytensor.dtypes import from_numpy_dtype
+from tinytensor.functions.convert import DLDeviceType
 from tinytensor.subset import outside
-from tinytensor.tensor import Tensor, wrap
-
-
-class DLDeviceType(enum.IntEnum):
-    """DLPack's numbers of the kinds of device there are here."""
-
-    kDLCPU = 1
-    kDLCUDA = 2
-    kDLCUDAHost = 3  # the host's memory, pinned
-    kDLCUDAManaged = 13
-
+from tinytensor.tensor import Tensor
 
 HOST, GPU = (1, 3), (2, 13)
 
 
-def from_dlpack(ext_tensor: Any, *, device: backend.device | str | None = None, copy: bool | None = None) -> Tensor:
+def from_dlpack(ext_tensor: Any, *, device: devices.device | str | None = None, copy: bool | None = None) -> Tensor:
     """A Tensor on the memory of another library's, without a copy, but for copy=True or a device to move it to.
 
     TypeError for what has no __dlpack__ (so for a bare capsule), BufferError for what is on neither a CPU nor a GPU,
@@ -44,7 +35,7 @@ def from_dlpack(ext_tensor: Any, *, device: backend.device | str | None = None, 
     kind, _ = ext_tensor.__dlpack_device__()
     if kind not in HOST + GPU:
         raise BufferError(f"from_dlpack: memory of DLPack's device type {int(kind)} is outside tinytensor's subset")
-    array = np.from_dlpack(ext_tensor) if kind in HOST else backend.cupy().from_dlpack(ext_tensor)
+    array = np.from_dlpack(ext_tensor) if kind in HOST else devices.cupy().from_dlpack(ext_tensor)
     from_numpy_dtype(array.dtype)
     there = wrap(array)
     moved = there if device is None else there.to(device)

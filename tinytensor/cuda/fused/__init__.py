@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tinytensor import ops
+from tinytensor.dispatch import on_gpu
 from tinytensor.primitive import KERNELS, PRIMITIVES, Function, Primitive
 
 FILES = (
@@ -38,6 +39,7 @@ def replace(
     _pairs[name] = Primitive(name, forward, backward, plain.formula, plain.fits, plain.composed), when
 
 
+@on_gpu("kernel")
 def replacement(primitive: Primitive, arrays: Any, static: dict[str, Any]) -> Primitive:
     """The pair that runs this call on a GPU: a fused one where there is one for it, else the primitive's own."""
     found = _load(len(KERNELS)).get(primitive.name)

@@ -1,0 +1,93 @@
+"""`backward` and `grad`: they check their arguments and play the tape."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tinytensor import tape
+from tinytensor.base import TensorBase, wrap
+
+if TYPE_CHECKING:
+    from tinytensor.tensor import Tensor
+
+
+def backward(
+    tensors: Sequence[Tensor] | Tensor,
+    grad_tensors: Sequence[Tensor | None] | Tensor | None = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+) -> None:
+    """Add the gradient of Σ tensors·grad_tensors to the .grad of every leaf below."""
+    run_backward(listed(tensors), listed(grad_tensors), retain_graph, create_graph)
+
+
+def grad(
+    outputs: Sequence[Tensor] | Tensor,
+    inputs: Sequence[Tensor] | Tensor,
+    grad_outputs: Sequence[Tensor | None] | Tensor | None = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    allow_unused: bool = False,
+) -> tuple[Tensor | None, ...]:
+    """The gradients of Σ outputs·grad_outputs with respect to inputs, which may be results; no .grad changes.
+
+    RuntimeError for an input that outputs do not depend on, unless allow_unused (then None).
+
+    >>> import tinytensor as tt
+    >>> x = tt.tensor(3.0, requires_grad=True)
+    >>> grad(x**2, x)
+    (tensor(6.),)
+    """
+    wanted = listed(inputs)
+    for x in wanted:
+        if not x.requires_grad:
+            raise RuntimeError("One of the differentiated Tensors does not require grad")
+    edges = [x._node or x for x in wanted]
+    found = run_backward(listed(outputs), listed(grad_outputs), retain_graph, create_graph, frozenset(edges))
+    if not allow_unused and any(edge not in found for edge in edges):
+        raise RuntimeError(
+            "One of the differentiated Tensors appears to not have been used in the graph."
+            " Set allow_unused=True if this is the desired behavior."
+        )
+    return tuple(wrap(found[edge]) if edge in found else None for edge in edges)
+
+
+def listed(x: Any) -> list[Any]:
+    """One Tensor, several, or None, as a list."""
+    return [] if x is None else [x] if isinstance(x, TensorBase) else list(x)
+
+
+def run_backward(
+    outputs: Sequence[Tensor],
+    seeds: Sequence[Tensor | None],
+    retain_graph: bool | None,
+    create_graph: bool,
+    targets: frozenset[tape.Edge] | None = None,
+) -> dict[tape.Edge, Any]:
+    """Play the tape from the outputs, whose gradients are the seeds (1 for None). The name is that of PyTorch's engine."""
+    if create_graph:
+        raise NotImplementedError("create_graph=True (derivatives of derivatives) is outside tinytensor's subset")
+    if seeds and len(seeds) != len(outputs):
+        raise RuntimeError(f"got {len(outputs)} tensors and {len(seeds)} gradients")
+    roots: list[tuple[tape.Edge, Any]] = []
+    for i, y in enumerate(outputs):
+        if not y.requires_grad:
+            raise RuntimeError(f"element {i} of tensors does not require grad and does not have a grad_fn")
+        seed = seeds[i] if i < len(seeds) else None
+        if seed is None:
+            if y.array.size != 1:
+                raise RuntimeError(
+                    f"grad can be implicitly created only for scalar outputs, not for shape {tuple(y.shape)}:"
+                    " reduce it (.sum(), .mean()) or pass gradient="
+                )
+            seed = wrap(np.ones_like(y.array))
+        elif seed.array.shape != y.array.shape:
+            raise RuntimeError(
+                f"gradient has shape {tuple(seed.shape)}, the output {tuple(y.shape)}: they must be equal"
+            )
+        roots.append((tape.edge(y), seed.array.astype(y.array.dtype, copy=False)))
+    with np.errstate(all="ignore"):  # an infinite gradient is a result, not a warning
+        return tape.backward(roots, retain_graph=bool(retain_graph), targets=targets)

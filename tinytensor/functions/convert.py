@@ -1,0 +1,244 @@
+"""What a Tensor becomes: a number, an array, another dtype, on another device, in another library's hands."""
+
+from __future__ import annotations
+
+import enum
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tinytensor.base import is_tensor, wrap
+from tinytensor.devices import device as Device
+from tinytensor.devices import to_device
+from tinytensor.dtypes import bool as bool_dtype
+from tinytensor.dtypes import dtype as DType
+from tinytensor.dtypes import float16, float32, float64, int32, int64, uint8
+from tinytensor.functions.pointwise import cast
+from tinytensor.modes import is_grad_enabled
+
+if TYPE_CHECKING:
+    from tinytensor.tensor import Tensor
+
+
+# ------------------------------------------------------------------------------------------ to Python
+
+
+def item(self: Tensor) -> Any:
+    """The only element as a Python number. RuntimeError if there are more."""
+    if self.array.size != 1:
+        raise RuntimeError(f"a Tensor with {self.array.size} elements cannot be converted to Scalar")
+    return self.array.item()
+
+
+def tolist(self: Tensor) -> Any:
+    """Nested lists of Python numbers; a number for 0 dimensions."""
+    return self.array.tolist()
+
+
+def to_float(self: Tensor) -> float:
+    """float(x) of the only element."""
+    return float(_only(self))
+
+
+def to_int(self: Tensor) -> int:
+    """int(x) of the only element."""
+    return int(_only(self))
+
+
+def _only(self: Tensor) -> Any:
+    if self.array.size != 1:
+        raise ValueError(f"only one element tensors can be converted to Python scalars, not {self.array.size} elements")
+    return self.array.item()
+
+
+def to_index(self: Tensor) -> int:
+    """The only element as an index of a list, or as a size."""
+    if self.array.dtype.kind == "f" or self.array.size != 1:
+        raise TypeError("only integer tensors of a single element can be converted to an index")
+    return int(self.array.item())
+
+
+def to_bool(self: Tensor) -> bool:
+    """bool(x) of the only element."""
+    if self.array.size != 1:
+        raise RuntimeError(f"Boolean value of Tensor with {self.array.size} values is ambiguous; use .any() or .all()")
+    return bool(self.array.item())
+
+
+def formatted(self: Tensor, spec: str) -> str:
+    """What an f-string shows: a Tensor without dimensions as its number."""
+    if spec and self.array.ndim:
+        raise TypeError(
+            f"a format like {spec!r} takes one number: a Tensor of shape {self.array.shape} has none or more"
+        )
+    return repr(self) if self.array.ndim else format(item(self), spec)
+
+
+# ------------------------------------------------------------------------------- to other libraries
+
+
+def numpy(self: Tensor) -> np.ndarray[Any, Any]:
+    """The array itself. RuntimeError if it requires grad (say .detach()); TypeError on a GPU (say .cpu())."""
+    if self._requires_grad:
+        raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
+    if not isinstance(self.array, np.ndarray):
+        raise TypeError("can't convert cuda device type tensor to numpy. Use Tensor.cpu() to copy it to the host.")
+    return self.array
+
+
+def to_array(self: Tensor, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
+    """What np.asarray(x) asks for."""
+    return np.array(numpy(self), dtype, copy=copy)
+
+
+class DLDeviceType(enum.IntEnum):
+    """DLPack's numbers for the kinds of devices that exist here."""
+
+    kDLCPU = 1
+    kDLCUDA = 2
+    kDLCUDAHost = 3  # the host's memory, pinned
+    kDLCUDAManaged = 13
+
+
+def dlpack(
+    self: Tensor,
+    *,
+    stream: int | None = None,
+    max_version: tuple[int, int] | None = None,
+    dl_device: tuple[int, int] | None = None,
+    copy: bool | None = None,
+) -> Any:
+    """A DLPack capsule, by which another library takes this memory over without a copy: `from_dlpack(t)`.
+
+    stream: on a GPU, the CUDA number of the stream that will read (−1: do not wait for it). BufferError if it requires
+    grad or steps backwards through its memory, which PyTorch does not know.
+    """
+    if self._requires_grad:
+        raise BufferError("Can't export tensors that require gradient, use tensor.detach()")
+    if any(step < 0 for step in self.array.strides):
+        raise BufferError("Can't export tensors with a negative stride, use tensor.clone()")
+    if isinstance(self.array, np.ndarray) and stream == -1:
+        stream = None  # there is nothing to wait for
+    return self.array.__dlpack__(stream=stream, max_version=max_version, dl_device=dl_device, copy=copy)
+
+
+def dlpack_device(self: Tensor) -> tuple[int, int]:
+    """DLPack's number of the kind of device, 1 for a CPU and 2 for a GPU, and that of the device."""
+    kind, index = self.array.__dlpack_device__()
+    return DLDeviceType(kind), int(index)
+
+
+def deepcopied(self: Tensor, memo: dict[int, Any]) -> Tensor:
+    """What copy.deepcopy returns: a leaf in memory of its own. RuntimeError for a result."""
+    if self._node is not None:
+        raise RuntimeError("only leaf Tensors (made by the user) can be deep-copied; use .detach().clone()")
+    twin = memo[id(self)] = object.__new__(type(self))
+    twin.array, twin._node, twin._requires_grad = self.array.copy(), None, self._requires_grad
+    twin.grad = None if self.grad is None else self.grad.clone()
+    return twin
+
+
+# ------------------------------------------------------------------------- to other dtypes and devices
+
+
+def to(
+    self: Tensor,
+    *args: Any,
+    device: Device | str | None = None,
+    dtype: DType | None = None,
+    non_blocking: bool = False,
+    copy: bool = False,
+) -> Tensor:
+    """On another device, in another dtype, or like another Tensor: to("cuda"), to(float64), to(other).
+
+    self where nothing changes and not copy. non_blocking is a hint, for copies between devices.
+    """
+    flags: list[bool] = []
+    for a in args:
+        if isinstance(a, DType):
+            dtype = a
+        elif is_tensor(a):
+            device, dtype = a.device, a.dtype
+        elif isinstance(a, bool):
+            flags.append(a)
+        elif a is not None:
+            device = a
+    copy = flags[1] if len(flags) > 1 else copy  # the first is non_blocking
+    x = self if dtype is None else cast(self, dtype.numpy)
+    moved = to_device(x.array, device)
+    if moved is not x.array:
+        if is_grad_enabled() and x.requires_grad and x._node is not None:
+            raise NotImplementedError("moving a result between devices has no gradient here; move the leaves first")
+        x, x.requires_grad = wrap(moved), x.requires_grad
+    return x.clone() if copy and x is self else x
+
+
+def cpu(self: Tensor) -> Tensor:
+    """On the host."""
+    return to(self, "cpu")
+
+
+def cuda(self: Tensor) -> Tensor:
+    """On the GPU. RuntimeError without CuPy or without a GPU, with what is missing."""
+    return to(self, "cuda")
+
+
+def as_float32(self: Tensor) -> Tensor:
+    """As float32."""
+    return cast(self, float32.numpy)
+
+
+def as_float64(self: Tensor) -> Tensor:
+    """As float64."""
+    return cast(self, float64.numpy)
+
+
+def as_float16(self: Tensor) -> Tensor:
+    """As float16."""
+    return cast(self, float16.numpy)
+
+
+def as_int64(self: Tensor) -> Tensor:
+    """As int64."""
+    return cast(self, int64.numpy)
+
+
+def as_int32(self: Tensor) -> Tensor:
+    """As int32."""
+    return cast(self, int32.numpy)
+
+
+def as_uint8(self: Tensor) -> Tensor:
+    """As uint8."""
+    return cast(self, uint8.numpy)
+
+
+def as_bool(self: Tensor) -> Tensor:
+    """As bool: non-zero or not."""
+    return cast(self, bool_dtype.numpy)
+
+
+OLDER_NAMES = {
+    float32: "Float", float64: "Double", float16: "Half", uint8: "Byte", int32: "Int", int64: "Long", bool_dtype: "Bool"
+}  # fmt: skip
+
+
+def as_type(self: Tensor, dtype: DType | str | None = None) -> Any:
+    """In another dtype, also by its older name, such as "torch.LongTensor". Without one: the older name of its own."""
+    names = {d: f"torch.{name}Tensor" for d, name in OLDER_NAMES.items()}
+    if dtype is None:
+        return names[self.dtype].replace("torch.", "torch.cuda." if self.is_cuda else "torch.")
+    wanted = next((d for d in names if dtype in (d, names[d])), None)
+    if wanted is None:
+        raise ValueError(f"type: {dtype!r} is outside tinytensor's subset; known are {', '.join(names.values())}")
+    return cast(self, wanted.numpy)
+
+
+def type_as(self: Tensor, other: Tensor) -> Tensor:
+    """In the dtype and on the device of other."""
+    return to(self, other)
+
+
+def pin_memory(self: Tensor) -> Tensor:
+    """Itself: copies to a GPU need no memory of another kind here."""
+    return self

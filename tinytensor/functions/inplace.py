@@ -1,0 +1,230 @@
+"""In-place functions: they write into the memory that a Tensor has, so that every view of it sees the new values.
+
+Where a gradient is wanted, the tape records the operation out of place, on a copy of the old values. Then `become` puts
+the result into the old memory, and the Tensor takes over the history of the result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tinytensor.backend import Array
+from tinytensor.base import TensorBase, wrap
+from tinytensor.functions import pointwise
+from tinytensor.functions.shape import expand_as
+from tinytensor.modes import is_grad_enabled
+from tinytensor.ops.copies import COPY
+from tinytensor.ops.indexing import SETITEM, is_basic
+from tinytensor.random import rand, randn
+from tinytensor.tape import Node, apply
+from tinytensor.writes import check_history, note_write
+
+if TYPE_CHECKING:
+    from tinytensor.tensor import Tensor
+
+
+# ------------------------------------------------------------------------------------------- with the tape
+
+
+def needs_tape(self: Tensor, name: str, *others: Any) -> bool:
+    """Whether the tape must record a write to self: self, or what is written, has a gradient to pass on.
+
+    RuntimeError for a leaf that requires grad, and for a view of one.
+    """
+    if not is_grad_enabled() or self.array.dtype.kind != "f":  # an integer passes no gradient on
+        return False
+    if not any(getattr(t, "_requires_grad", False) for t in (self, *others)):
+        return False
+    if self._requires_grad and self._node is None:
+        raise RuntimeError(f"a leaf Variable that requires grad is being used in an in-place operation ({name})")
+    if self._node is not None and makes_view(self._node) and viewed(self._node) is None:
+        raise RuntimeError(
+            f"{name} on a view of a leaf that requires grad, on one output of several, or (outside tinytensor's subset)"
+            " on a view after backward: use the form that returns, or write to its .clone()"
+        )
+    return True
+
+
+def makes_view(node: Node) -> bool:
+    """Whether the output of a call shares memory with its input, so that a write to one is a write to the other."""
+    name = node.primitive.name
+    if name == "einsum":
+        return len(node.inputs) < 2  # a transpose, perhaps
+    if name == "getitem":
+        return node.saved is None or is_basic(node.saved[-1])
+    return name in ("reshape", "permute", "expand", "output")
+
+
+def viewed(node: Node) -> Node | None:
+    """The call whose result the output is a view of; None for a leaf, for one output of several, and after backward."""
+    below: Any = node
+    while isinstance(below, Node) and makes_view(below):
+        below = below.inputs[0] if below.inputs and not below.is_output() else None
+    return below if isinstance(below, Node) else None
+
+
+def before(self: Tensor) -> Tensor:
+    """The values before a recorded write, in memory of their own: its backward may need them."""
+    return wrap(self.array.copy(), None if self._node is None else check_history(self._node, self.array))
+
+
+def become(self: Tensor, name: str, result: Tensor) -> Tensor:
+    """Take over the values and the history of a recorded result.
+
+    Another Tensor on this memory still has the history from before: its next use is refused (writes.py).
+    """
+    no_overlap(name, self.array)
+    if result.array.shape != self.array.shape:
+        raise RuntimeError(f"{name}: the result has shape {tuple(result.shape)}, the tensor {tuple(self.shape)}")
+    result = _in_own_dtype(self, name, result)
+    assert result._node is not None
+    note_write(self.array, result._node, constant=self._node is None)
+    self.array[...] = result.array
+    if self._node is not None:
+        result._node.retained, self._node.retained = self._node.retained, None
+    self._node, self._requires_grad = result._node, True
+    return self
+
+
+def write(self: Tensor, name: str, function: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
+    """function(self, …), in place. RuntimeError if its values do not fit self's dtype."""
+    if needs_tape(self, name, *args):
+        return become(self, name, function(before(self), *args, **kwargs))
+    return copy_(self, _in_own_dtype(self, name, function(self.detach(), *args, **kwargs)))
+
+
+def _in_own_dtype(self: Tensor, name: str, result: Tensor) -> Tensor:
+    """The result in self's dtype; RuntimeError for floats in integers and the like."""
+    if not np.can_cast(result.array.dtype, self.array.dtype, "same_kind"):
+        raise RuntimeError(f"{name}: result type {result.dtype} can't be cast to the tensor's type {self.dtype}")
+    return pointwise.cast(result, self.array.dtype)
+
+
+def no_overlap(name: str, target: Array) -> None:
+    """RuntimeError for an expanded array: what is written to one of its elements shows in others."""
+    if 0 not in target.strides:
+        return
+    if target.size and any(step == 0 and n > 1 for step, n in zip(target.strides, target.shape, strict=True)):
+        raise RuntimeError(f"{name}: elements of an expanded tensor share memory; write to its .clone()")
+
+
+def in_place(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """The in-place form of a function: exp_ of exp."""
+    name = f"{function.__name__}_"
+
+    def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        return write(self, name, function, *args, **kwargs)
+
+    method.__name__, method.__qualname__ = name, f"Tensor.{name}"
+    method.__doc__ = f"{function.__name__}, in place."
+    return method
+
+
+# --------------------------------------------------------------------------------------- fill and copy
+
+
+def zero_(self: Tensor) -> Tensor:
+    """0 everywhere."""
+    return fill_(self, 0)
+
+
+def fill_(self: Tensor, value: Any) -> Tensor:
+    """value, a number or a 0-d Tensor, everywhere."""
+    value = pointwise.filling("fill_", value, self)
+    if needs_tape(self, "fill_", value):
+        return become(self, "fill_", apply(SETITEM, self, value.to(self), index=...))
+    self.array[...] = value.array
+    note_write(self.array)
+    return self
+
+
+def copy_(self: Tensor, src: Tensor, non_blocking: bool = False) -> Tensor:
+    """The values of src, broadcast and cast. non_blocking is a hint, for copies between devices."""
+    if needs_tape(self, "copy_", src):
+        return become(self, "copy_", apply(SETITEM, self, expand_as(src.to(self), self), index=...))
+    target, source = self.array, src.detach().to(self).array
+    no_overlap("copy_", target)
+    try:
+        target[...] = np.broadcast_to(source, target.shape)
+    except ValueError:
+        raise RuntimeError(f"copy_: {tuple(src.shape)} does not broadcast to {tuple(self.shape)}") from None
+    note_write(self.array)
+    return self
+
+
+def clone(self: Tensor) -> Tensor:
+    """A copy, through which gradients pass."""
+    result: Tensor = apply(COPY, self)
+    return result
+
+
+# ------------------------------------------------------------------------------------------ arithmetic
+
+
+def _update(self: Tensor, name: str, ufunc: np.ufunc, function: Callable[..., Tensor], other: Any) -> Tensor:
+    """self = function(self, other), by one ufunc in place where the tape need not record it."""
+    if needs_tape(self, name, other):
+        return become(self, name, function(before(self), other))
+    target = self.array
+    no_overlap(name, target)
+    value = other.array if isinstance(other, TensorBase) else pointwise.plain(other)
+    try:
+        with np.errstate(all="ignore"):
+            ufunc(target, value, out=target, casting="same_kind")
+    except (ValueError, TypeError) as error:
+        raise RuntimeError(
+            f"{name}: the result does not fit a {tuple(self.shape)} {self.dtype} tensor ({error})"
+        ) from None
+    note_write(target)
+    return self
+
+
+def add_(self: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
+    """self + alpha·other, in place."""
+    return _update(self, "add_", np.add, pointwise.add, pointwise.scaled(self, other, alpha))
+
+
+def sub_(self: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
+    """self − alpha·other, in place."""
+    pointwise.no_bools(self, other)
+    return _update(self, "sub_", np.subtract, pointwise.sub, pointwise.scaled(self, other, alpha))
+
+
+def mul_(self: Tensor, other: Any) -> Tensor:
+    """self · other, in place."""
+    return _update(self, "mul_", np.multiply, pointwise.mul, other)
+
+
+def div_(self: Tensor, other: Any) -> Tensor:
+    """self / other, in place."""
+    return _update(self, "div_", np.divide, pointwise.div, other)
+
+
+# -------------------------------------------------------------------------------------- random numbers
+
+
+def normal_(self: Tensor, mean: Any = 0.0, std: Any = 1.0, *, generator: Any = None) -> Tensor:
+    """Normal numbers with this mean and standard deviation."""
+    _only_floats(self, "normal_")
+    return copy_(self, randn(self.shape, dtype=self.dtype, generator=generator) * std + mean)
+
+
+def uniform_(self: Tensor, from_: Any = 0.0, to: Any = 1.0, *, generator: Any = None) -> Tensor:
+    """Uniform numbers between from_ and to. (PyTorch calls the first `from`, which is a keyword in Python.)"""
+    _only_floats(self, "uniform_")
+    return copy_(self, rand(self.shape, dtype=self.dtype, generator=generator) * (to - from_) + from_)
+
+
+def exponential_(self: Tensor, lambd: float = 1, *, generator: Any = None) -> Tensor:
+    """Numbers with density λe^(−λx), by inverting their distribution function 1 − e^(−λx)."""
+    if self.array.dtype.kind != "f":
+        raise RuntimeError(f"exponential_: the distribution is continuous, and {self.dtype} is not")
+    return copy_(self, -pointwise.log1p(-rand(self.shape, dtype=self.dtype, generator=generator)) / lambd)
+
+
+def _only_floats(self: Tensor, name: str) -> None:
+    if self.array.dtype.kind != "f":
+        raise NotImplementedError(f"{name}: not implemented for {self.dtype}: it draws real numbers")

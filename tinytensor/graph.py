@@ -1,0 +1,88 @@
+"""What a node of the tape tells about itself: its name, its formula, and the nodes below it, as in PyTorch.
+
+>>> import tinytensor as tt
+>>> x = tt.tensor([1.0, 2.0], requires_grad=True)
+>>> y = (x * x).sum()
+>>> y.grad_fn
+<SumBackward0: y = Σ x over axis, shape ()>
+>>> y.grad_fn.next_functions
+((<MulBackward0: y = a·b, shape (2,)>, 0),)
+>>> y.grad_fn.next_functions[0][0].next_functions[0]
+(<AccumulateGrad: adds to the .grad of a leaf, shape (2,)>, 0)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tinytensor.base import TensorBase
+from tinytensor.primitive import Primitive
+
+if TYPE_CHECKING:
+    from tinytensor.tape import Node
+
+
+class AccumulateGrad:
+    """The end of every path through the graph: a leaf, to whose .grad backward adds."""
+
+    next_functions: tuple[()] = ()
+
+    def __init__(self, variable: TensorBase) -> None:
+        self.variable = variable
+
+    def name(self) -> str:
+        """PyTorch's name for it."""
+        return "struct torch::autograd::AccumulateGrad"
+
+    def __repr__(self) -> str:
+        return f"<AccumulateGrad: adds to the .grad of a leaf, shape {self.variable.array.shape}>"
+
+
+class Described:
+    """The part of a Node that tells what it is."""
+
+    __slots__ = ()
+
+    primitive: Primitive
+    inputs: tuple[Any, ...]
+    saved: Any  # a tuple; None after backward
+    shape: tuple[int, ...]
+
+    def name(self) -> str:
+        """PyTorch's kind of name: MulBackward0 for a call of `mul`."""
+        words = self._call().primitive.name.split("_")
+        return "".join(word[:1].upper() + word[1:] for word in words) + "Backward0"
+
+    @property
+    def formula(self) -> str:
+        """What the forward computes."""
+        return self._call().primitive.formula
+
+    @property
+    def next_functions(self) -> tuple[tuple[Node | AccumulateGrad | None, int], ...]:
+        """For each input the node that computed it, and which of the outputs of that node it is.
+
+        (AccumulateGrad, 0) for a leaf, (None, 0) where no gradient is wanted. Empty after backward, which releases a node.
+        """
+        return tuple(_next(edge) for edge in self._call().inputs)
+
+    def _call(self) -> Described:
+        """The node of the call itself: one output of several has a node of its own."""
+        call: Described = self.inputs[0] if self.is_output() and self.inputs else self
+        return call
+
+    def is_output(self) -> bool:
+        """Whether this is the node of one output of a call that has several."""
+        return self.primitive.name == "output"
+
+    def __repr__(self) -> str:
+        which = f", output {self.saved[0]} of {self.saved[1]}" if self.is_output() and self.saved else ""
+        return f"<{self.name()}: {self.formula}, shape {tuple(self.shape)}{which}>"
+
+
+def _next(edge: Any) -> tuple[Any, int]:
+    if edge is None:
+        return None, 0
+    if isinstance(edge, TensorBase):
+        return AccumulateGrad(edge), 0
+    return (edge._call(), edge.saved[0]) if edge.is_output() and edge.saved else (edge, 0)
