@@ -11,6 +11,7 @@ from typing import Any
 
 from tinytensor.backend import Array, cupy
 from tinytensor.cuda.kernel import THREADS, launch
+from tinytensor.dispatch import on_gpu
 
 EACH = 4 * THREADS  # elements that a block updates at least, where there are so many
 MOST = 2048  # blocks
@@ -72,6 +73,7 @@ extern "C" __global__ void adam_with_masters(T* p, T* g, A* m, A* v, A* master, 
 """
 
 
+@on_gpu("adam_step")
 def adam_step(
     p: Array,
     g: Array,
