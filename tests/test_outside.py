@@ -195,7 +195,9 @@ def public() -> Iterator[tuple[str, Any]]:
         seen.add(id(value))
         if inspect.isclass(value):
             yield name, value
-            stack += [(f"{name}.{n}", v) for n, v in vars(value).items() if not n.startswith("_") or n == "__init__"]
+            own = [base for base in value.__mro__ if base.__module__.startswith("tinytensor")]  # a class and its bases
+            members = [member for base in own for member in vars(base).items()]
+            stack += [(f"{name}.{n}", v) for n, v in members if not n.startswith("_") or n == "__init__"]
         elif isinstance(value, FunctionType):
             yield name, value
 

@@ -13,8 +13,8 @@ from tinytensor.ops.blockwise_attention import BLOCKWISE_ATTENTION
 from tinytensor.tape import apply
 from tinytensor.tensor import Tensor, wrap
 
-# Attention runs in blocks if there are at least so many queries and keys. With a causal mask that is faster, by a quarter
-# at 256 and by two fifths at 1024, because it skips the masked half of the work; without one it takes the same time and
+# Attention runs in blocks if there are at least so many queries and keys. With a causal mask that is faster, by a
+# quarter at 256 and by two fifths at 1024, because it skips the masked half of the work; without one it takes the same time and
 # a fraction of the memory.
 CAUSAL_IN_BLOCKS, IN_BLOCKS = 128, 512
 
@@ -51,7 +51,7 @@ def scaled_dot_product_attention(
 
 
 def _added_mask(mask: Tensor, q: Array) -> Tensor:
-    """The mask as numbers to add to the scores, in the dtype of q: a bool mask becomes 0 where True and −∞ where False."""
+    """What to add to the scores, in the dtype of q: a bool mask becomes 0 where True and −∞ where False."""
     if mask.array.dtype == bool:
         xp = array_module(mask.array)
         zero = xp.zeros((), q.dtype)

@@ -23,8 +23,8 @@ def cross_entropy(
 ) -> Tensor:
     """−ln softmax(x)[target]: x (N, C) and target (N,), or (C,) and (), or (N, C, d…) and (N, d…).
 
-    The targets are classes (int64; IndexError for one outside [0, C)), or probabilities in the shape of x. Targets equal to
-    ignore_index are left out. reduction "mean" weights each target by weight[target]; label_smoothing mixes the target
+    The targets are classes (int64; IndexError for one outside [0, C)), or probabilities in the shape of x. Targets equal
+    to ignore_index are left out. reduction "mean" weights each target by weight[target]; label_smoothing mixes the target
     distribution with the uniform one, 1/C. Source: Goodfellow, Bengio and Courville, "Deep Learning", 2016, 6.2.2.3.
     """
     if not 0 <= label_smoothing <= 1:
@@ -58,7 +58,7 @@ def _smoothed(
 def _of_probabilities(
     input: Tensor, target: Tensor, weight: Tensor | None, reduction: str, label_smoothing: float
 ) -> Tensor:
-    """−Σ p ln softmax(x) over the classes, where p is the target mixed with 1/C; "mean" divides by the number of rows."""
+    """−Σ p ln softmax(x) over the classes, p the target mixed with 1/C; "mean" divides by the number of rows."""
     is_reduction("cross_entropy", reduction)
     if not target.is_floating_point():
         raise RuntimeError(f"cross_entropy: targets of the input's shape are probabilities: floats, not {target.dtype}")
@@ -71,7 +71,7 @@ def _of_probabilities(
 
 
 def _rows(name: str, input: Tensor, target: Tensor, ignore_index: int, reduction: str) -> tuple[Tensor, Array]:
-    """Check input and target, in one of the shapes that cross_entropy lists, and return them as (rows, C) and (rows,)."""
+    """Check input and target, in the shapes that cross_entropy lists; return them as (rows, C) and (rows,)."""
     is_reduction(name, reduction)
     x = input.unsqueeze(0) if input.ndim == 1 else input
     expected = (*input.array.shape[:1], *input.array.shape[2:]) if input.ndim > 1 else ()

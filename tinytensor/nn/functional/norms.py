@@ -47,7 +47,7 @@ def layer_norm(
 def rms_norm(
     input: Tensor, normalized_shape: Sequence[int], weight: Tensor | None = None, eps: float | None = None
 ) -> Tensor:
-    """y = w x / √(mean x² + ε) over the last dimensions. None: ε is the distance from 1 to the next larger float.
+    """y = w x / √(mean x² + ε) over the last dimensions. None: ε is the distance from 1 to the next float.
 
     RuntimeError if the shape of x does not end in normalized_shape. Source: Zhang and Sennrich, 2019, equation 4.
     """

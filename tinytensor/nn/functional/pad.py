@@ -8,7 +8,7 @@ from tinytensor.tensor import Tensor
 
 
 def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Tensor:
-    """Add `value` (0 if None) around x: pad = (left, right, top, bottom, …), the last dimension first; negative sizes crop.
+    """Add `value` (0 if None) around x: pad = (left, right, top, bottom, …), last dimension first; negative sizes crop.
 
     NotImplementedError for a mode other than "constant", RuntimeError for sizes that do not fit.
     """
