@@ -9,8 +9,8 @@
     >>> flat.grad  # the tape wrote the gradient there: nothing was copied
     array([3., 3., 3., 3., 0., 0.], dtype=float32)
 
-`AdamW(…, fused=True)` makes a Flat of each group. `share_parameters` lets copies of a model, one per thread, use the same
-values and have gradients of their own.
+`AdamW(…, fused=True)` makes a Flat of each group. `share_parameters` lets copies of a model, one per thread, use the
+same values and have gradients of their own.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from tinytensor.tensor import Tensor
 class Flat:
     """Moves Parameters into one buffer, `data`. Backward then leaves their gradients in another, `grad`.
 
-    With `like`, the Flat of another model, these Parameters use its `data` instead: both models have the same values, and
-    each has a `grad` of its own. A Parameter belongs to one Flat; one that moves to a new Flat leaves the old one
+    With `like`, the Flat of another model, these Parameters use its `data` instead: both models have the same values,
+    and each has a `grad` of its own. A Parameter belongs to one Flat; one that moves to a new Flat leaves the old one
     incomplete.
     """
 

@@ -27,7 +27,7 @@ class RemovableHandle:
 
 
 def call_with_hooks(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """module.forward(*args, **kwargs) with its hooks: a value that a hook returns replaces the arguments or the output."""
+    """module.forward(*args, **kwargs) with its hooks. A value that a hook returns replaces the arguments or output."""
     for hook in tuple(module._forward_pre_hooks.values()):
         changed = hook(module, args)
         if changed is not None:

@@ -1,6 +1,7 @@
 """Layers: a function of `nn.functional` together with the parameters that it needs.
 
-The initial values are PyTorch's. More layers are in norms.py, simple.py and wrappers.py; layers_base.py has what these print.
+The initial values are PyTorch's. More layers are in norms.py, simple.py and wrappers.py; layers_base.py has what these
+print.
 """
 
 from __future__ import annotations
@@ -67,10 +68,8 @@ class LayerNorm(LayerNormBase):
         super().__init__()
         self.normalized_shape = sizes(normalized_shape)  # n: one size, or several
         self.eps, self.elementwise_affine = eps, elementwise_affine
-        self.weight = Parameter(ones(self.normalized_shape)) if elementwise_affine else None  # w = 1, b = 0:
-        self.bias = (
-            Parameter(zeros(self.normalized_shape)) if elementwise_affine and bias else None
-        )  # y begins normalised
+        self.weight = Parameter(ones(self.normalized_shape)) if elementwise_affine else None  # at first w = 1, b = 0
+        self.bias = Parameter(zeros(self.normalized_shape)) if elementwise_affine and bias else None
 
     def forward(self, input: Tensor) -> Tensor:
         return F.layer_norm(input, self.normalized_shape, self.weight, self.bias, self.eps)  # (…, n) → (…, n)

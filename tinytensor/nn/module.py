@@ -1,9 +1,9 @@
 """Module: a tree of layers that knows its parameters by name.
 
-A Module has three dictionaries: `_parameters` (to be trained), `_buffers` (Tensors that are not trained) and `_modules` (its
-children). Assigning to an attribute files the value in the right one: after `self.up = nn.Linear(4, 8)` the module has a
-child "up" with parameters "up.weight" and "up.bias". So one walk over this tree finds all parameters for an optimizer.
-What a Module offers besides (saving, moving, hooks, printing) is in module_base.py.
+A Module has three dictionaries: `_parameters` (to be trained), `_buffers` (Tensors that are not trained) and `_modules`
+(its children). Assigning to an attribute files the value in the right one: after `self.up = nn.Linear(4, 8)` the module
+has a child "up" with parameters "up.weight" and "up.bias". So one walk over this tree finds all parameters for an
+optimizer. What a Module offers besides (saving, moving, hooks, printing) is in module_base.py.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ M = TypeVar("M", bound="Module")
 
 
 class Module(ModuleBase):
-    """The base class of layers and models: call `super().__init__()` first, then assign layers, and define `forward`."""
+    """The base class of layers and models: call `super().__init__()` first, then assign layers; define `forward`."""
 
     def __init__(self) -> None:
         self.training = True  # dropout and batch norm behave differently in evaluation

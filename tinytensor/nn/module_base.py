@@ -35,15 +35,15 @@ class ModuleBase:
     parameters: Callable[..., Iterator[Parameter]]
 
     def register_forward_pre_hook(self, hook: Callable[[Any, Any], Any]) -> RemovableHandle:
-        """Call hook(module, args) before each forward. A value that it returns replaces args; None keeps them."""
+        """Call hook(module, args) before each forward. A value that it returns replaces args."""
         return RemovableHandle(self._forward_pre_hooks, hook)
 
     def register_forward_hook(self, hook: Callable[[Any, Any, Any], Any]) -> RemovableHandle:
-        """Call hook(module, args, output) after each forward. A value that it returns replaces the output; None keeps it."""
+        """Call hook(module, args, output) after each forward. A value that it returns replaces the output."""
         return RemovableHandle(self._forward_hooks, hook)
 
     def register_parameter(self, name: str, param: Parameter | None) -> None:
-        """Add a parameter under this name. TypeError for another type, KeyError for a name that is taken or has a dot."""
+        """Add a parameter under this name. TypeError for another type, KeyError for a name that is taken or dotted."""
         self._register("_parameters", name, param)
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
@@ -145,8 +145,8 @@ class ModuleBase:
     def to(self: M, *args: Any, device: Any = None, dtype: dtypes.dtype | None = None) -> M:
         """Move to a device, a dtype, or those of a Tensor: to("cuda"), to(float64), to(other).
 
-        The module changes in place and keeps its Parameter objects, so tied weights stay tied and an optimizer keeps its
-        parameters. Only floating-point values change their dtype. TypeError for a dtype that is not floating-point.
+        The module changes in place and keeps its Parameter objects, so tied weights stay tied and an optimizer keeps
+        its parameters. Only floating-point values change their dtype. TypeError for a dtype that is not floating-point.
         """
         for arg in args:
             if isinstance(arg, Tensor):

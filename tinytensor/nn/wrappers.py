@@ -1,4 +1,4 @@
-"""Functions of `nn.functional` as modules: activations and losses. A module holds the options and calls the function."""
+"""Functions of `nn.functional` as modules: activations and losses. Each holds the options and calls the function."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from tinytensor.tensor import Tensor
 def adam_update(
     p: Array, g: Array, m: Array, v: Array, scratch: Array, decayed: Array, *, weight_decay: float, **settings: float
 ) -> None:
-    """g + weight_decay · p takes the place of g (`decayed` holds it); then `adamw_update` without decay, all in place."""
+    """g ← g + weight_decay · p (in `decayed`, so g itself stays), then `adamw_update` without decay."""
     if weight_decay:
         np.multiply(p, weight_decay, out=decayed)
         g = np.add(g, decayed, out=decayed)
@@ -26,13 +26,13 @@ def adam_update(
 class Adam(FusedOptimizer):
     """m ← β₁m + (1 − β₁)g, v ← β₂v + (1 − β₂)g², p ← p − lr · m̂ / (√v̂ + eps); weight_decay · p is added to g first.
 
-    fused=True: each group becomes a `nn.flat.Flat` and is updated as one vector, with the same numbers. The gradients are
-    then in a buffer that the next backward overwrites, and `amp.GradScaler` leaves dividing by the scale and skipping a
-    step to the update. On a GPU an update is one launch. With fused or capturable the number of steps is on the GPU, and
-    lr may be a Tensor there, so a step reads nothing back.
-    capturable=True: for CUDA graphs. AssertionError for a parameter on the host, unless fused.
-    master_weights=True (not in PyTorch): for each float16 parameter, float32 moments and a float32 "master" of the weight.
-    NotImplementedError for amsgrad=True. Source: Kingma and Ba, "Adam", 2015, algorithm 1.
+    fused=True: each group becomes a `nn.flat.Flat` and is updated as one vector, with the same numbers. The gradients
+    are then in a buffer that the next backward overwrites, and `amp.GradScaler` leaves dividing by the scale and
+    skipping a step to the update. On a GPU an update is one launch. With fused or capturable the number of steps is on
+    the GPU, and lr may be a Tensor there, so a step reads nothing back. capturable=True: for CUDA graphs.
+    AssertionError for a parameter on the host, unless fused. master_weights=True (not in PyTorch): for each float16
+    parameter, float32 moments and a float32 "master" of the weight. NotImplementedError for amsgrad=True. Source:
+    Kingma and Ba, "Adam", 2015, algorithm 1.
     """
 
     update = staticmethod(adam_update)
@@ -77,7 +77,7 @@ class Adam(FusedOptimizer):
 
 
 class AdamW(Adam):
-    """Adam whose weights decay apart from the gradient, p ← (1 − lr · weight_decay) p: the usual choice for transformers.
+    """Adam whose weights decay apart from the gradient, p ← (1 − lr · weight_decay) p; usual for transformers.
 
     The options are those of Adam. Source: Loshchilov and Hutter, "Decoupled Weight Decay Regularization", 2019.
     """

@@ -1,7 +1,7 @@
-"""The fast forms of an Adam step: one vector for a whole group, blocks on several threads, float32 masters, one launch on a GPU.
+"""The fast forms of an Adam step: a group as one vector, blocks on several threads, float32 masters, one GPU launch.
 
-All call the `update` of the class (adamw.py, adam.py), so the numbers are those of the plain loop, bit for bit; on a GPU
-one kernel computes the same formulas.
+All call the `update` of the class (adamw.py, adam.py), so the numbers are those of the plain loop, bit for bit; on a
+GPU one kernel computes the same formulas.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tinytensor.tensor import Tensor
 
 
 class FusedOptimizer(MomentOptimizer):
-    """Updates each group as one vector if it is a Flat (fused=True) whose gradients are all there; else its parameters."""
+    """Updates a group as one vector if it is a Flat (fused=True) with all gradients, else parameter by parameter."""
 
     update: Any  # an array function: update(p, g, m, v, *scratch arrays, step=…, lr=…, …), in place
     scratch: int  # how many scratch arrays it takes
@@ -100,7 +100,8 @@ def master_update(
 ) -> None:
     """Divide g by scale, apply `update` to the float32 master, and round the master to the float16 weight p.
 
-    A weight that differs from its rounded master was set by somebody else, for instance by loading. It becomes the master.
+    A weight that differs from its rounded master was set by somebody else, for instance by loading. It becomes the
+    master.
     """
     with np.errstate(over="ignore", invalid="ignore"):  # a weight above 65504 is inf in float16
         np.copyto(master, p, where=master.astype(p.dtype) != p)

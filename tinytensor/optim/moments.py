@@ -1,7 +1,7 @@
-"""What Adam keeps from step to step: two moments of the gradient, the number of steps, float32 masters of float16 weights.
+"""What Adam keeps from step to step: two moments of the gradient, the number of steps, masters of float16 weights.
 
-`state[p]` holds them for each parameter, as in PyTorch. For a whole Flat they are vectors, and the Tensors in `state` are
-parts of these vectors, so saving and loading know nothing of it.
+`state[p]` holds them for each parameter, as in PyTorch. For a whole Flat they are vectors, and the Tensors in `state`
+are parts of these vectors, so saving and loading know nothing of it.
 """
 
 from __future__ import annotations

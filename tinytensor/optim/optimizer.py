@@ -1,7 +1,7 @@
 """Optimizer: what all optimizers share, the groups of parameters and the loop over them.
 
-A group is a dictionary: its parameters and its settings, {"params": […], "lr": 1e-3, "weight_decay": 0.1}. So matrices
-can decay and biases not. Checking groups, saving and loading are in optimizer_base.py.
+A group is a dictionary: its parameters and its settings, {"params": […], "lr": 1e-3, "weight_decay": 0.1}. Two groups
+let matrices decay and biases not. Checking groups, saving and loading are in optimizer_base.py.
 """
 
 from __future__ import annotations
@@ -17,17 +17,15 @@ from tinytensor.tensor import Tensor
 
 
 class Optimizer(OptimizerBase):
-    """The base class. A subclass says how one array is updated (`_update`), with which settings (`_settings`)."""
+    """The base class. A subclass defines the update of one array (`_update`) and its settings (`_settings`)."""
 
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
-        self.defaults = defaults  # the settings of a group that gives none of its own
-        self.state: defaultdict[Tensor, dict[str, Any]] = defaultdict(
-            dict
-        )  # what each parameter keeps from step to step
+        self.defaults = defaults  # the settings that a group leaves out
+        # what each parameter keeps from step to step, such as AdamW's two moments
+        self.state: defaultdict[Tensor, dict[str, Any]] = defaultdict(dict)
         self.param_groups: list[dict[str, Any]] = []
-        self.map: Callable[..., Iterable[Any]] = (
-            map  # runs the parts of an update; a thread pool's runs them in parallel
-        )
+        # runs the blocks of an update (blocks.py); the map of a thread pool runs them in parallel
+        self.map: Callable[..., Iterable[Any]] = map
         for group in list_of_groups(params):
             self.add_param_group(group)
 
@@ -38,9 +36,9 @@ class Optimizer(OptimizerBase):
             with enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            params = [p for p in group["params"] if p.grad is not None]
+            params = [p for p in group["params"] if p.grad is not None]  # the loss does not depend on the others
             for p in params:
-                note_write(p.array)  # a backward of a graph from before this step would read the new values: it refuses
+                note_write(p.array)  # a backward that needs the old values now raises an error
             self._update_group(params, self._settings(group))
         return loss
 
@@ -58,10 +56,10 @@ class Optimizer(OptimizerBase):
         raise NotImplementedError
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Set every gradient to None, so that the next backward starts afresh, or fill it with zeros."""
+        """Set every gradient to None, so that the next backward does not add to it, or fill it with zeros."""
         for group in self.param_groups:
             for p in group["params"]:
                 if set_to_none:
                     p.grad = None
-                elif p.grad is not None:  # backward would add to it: zeros in place keep its memory
+                elif p.grad is not None:  # the next backward adds to the zeros, in the same memory
                     p.grad.zero_()

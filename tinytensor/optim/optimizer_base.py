@@ -105,7 +105,7 @@ def list_of_groups(params: Iterable[Any]) -> list[dict[str, Any]]:
 
 
 def list_of_leaves(params: Any) -> list[Tensor]:
-    """The parameters of a group as a list. TypeError for a set or a value that is not a Tensor, ValueError for a non-leaf."""
+    """The parameters of a group as a list. TypeError for a set or for no Tensor, ValueError for a non-leaf."""
     if isinstance(params, set):
         raise TypeError(
             "optimizer parameters need to be organized in ordered collections, but the ordering"

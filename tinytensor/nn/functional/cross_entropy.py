@@ -23,9 +23,10 @@ def cross_entropy(
 ) -> Tensor:
     """−ln softmax(x)[target]: x (N, C) and target (N,), or (C,) and (), or (N, C, d…) and (N, d…).
 
-    The targets are classes (int64; IndexError for one outside [0, C)), or probabilities in the shape of x. Targets equal
-    to ignore_index are left out. reduction "mean" weights each target by weight[target]; label_smoothing mixes the target
-    distribution with the uniform one, 1/C. Source: Goodfellow, Bengio and Courville, "Deep Learning", 2016, 6.2.2.3.
+    The targets are classes (int64; IndexError for one outside [0, C)), or probabilities in the shape of x. Targets
+    equal to ignore_index are left out. reduction "mean" weights each target by weight[target]; label_smoothing mixes
+    the target distribution with the uniform one, 1/C. Source: Goodfellow, Bengio and Courville, "Deep Learning", 2016,
+    6.2.2.3.
     """
     if not 0 <= label_smoothing <= 1:
         raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")

@@ -1,8 +1,8 @@
 """linear: the example of a function that only checks its arguments and calls `apply`.
 
 The other functions of this package follow the same pattern: the public function takes Tensors and raises PyTorch's
-errors; `apply` runs the forward of the primitive on the arrays and records it for backward. The mathematics, forward and
-backward, is in the file of `tinytensor.ops` with the same name.
+errors; `apply` runs the forward of the primitive on the arrays and records it for backward. The mathematics, forward
+and backward, is in the file of `tinytensor.ops` with the same name.
 
     >>> import tinytensor as torch
     >>> x, weight = torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0, 4.0], [5.0, 6.0], [7.0, 8.0]])
