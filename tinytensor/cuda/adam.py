@@ -1,4 +1,4 @@
-"""Adam and AdamW on a GPU in one launch: `tinytensor.optim.adam` has the formulas.
+"""Adam and AdamW on a GPU in one launch: `tinytensor.optim.adamw` has the formulas.
 
 The number of steps, the learning rate, the loss scale and whether a gradient is spoilt may be device values: then
 nothing is read back, and a captured launch goes on counting. Weights in float16 can have masters in float32: the

@@ -23,7 +23,7 @@ class Linear(Module):
     def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:
         super().__init__()
         self.in_features, self.out_features = in_features, out_features
-        self.weight = Parameter(zeros(out_features, in_features))  # filed by Module.__setattr__
+        self.weight = Parameter(zeros(out_features, in_features))  # Module.__setattr__ files it as "weight"
         self.bias = Parameter(zeros(out_features)) if bias else None
         self.reset_parameters()  # zeros would make all outputs the same, and so all their gradients
 
@@ -31,7 +31,7 @@ class Linear(Module):
         """Draw W and b from U(−1/√in_features, 1/√in_features)."""
         init.kaiming_uniform_(self.weight, a=math.sqrt(5))  # U(−c, c), c = √(6 / ((1 + a²) n)) = 1/√n for n inputs
         if self.bias is not None and self.in_features:
-            bound = 1 / math.sqrt(self.in_features)
+            bound = 1 / math.sqrt(self.in_features)  # so that the outputs have about the size of the inputs
             init.uniform_(self.bias, -bound, bound)
 
     def forward(self, input: Tensor) -> Tensor:
@@ -45,7 +45,7 @@ class Embedding(EmbeddingBase):
     """y = W[ids]: ids (…) integers in [0, num_embeddings), W (num_embeddings, embedding_dim) → y (…, embedding_dim)."""
 
     def __init__(self, num_embeddings: int, embedding_dim: int, padding_idx: int | None = None) -> None:
-        super().__init__(num_embeddings, embedding_dim, padding_idx)
+        super().__init__(num_embeddings, embedding_dim, padding_idx)  # files the sizes
         self.weight = Parameter(zeros(num_embeddings, embedding_dim))  # (V, C): a row for each id
         self.reset_parameters()
 

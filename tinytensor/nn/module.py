@@ -49,14 +49,14 @@ class Module(ModuleBase):
                 return self._file(home, name, value)
         for home in HOMES:  # a name that is filed keeps its dictionary: self.bias = None, self.running_mean = tensor
             if name in own.get(home, ()):
-                return self._file(home, name, value)
-        object.__setattr__(self, name, value)  # an ordinary attribute, like a size
+                return self._file(home, name, value)  # TypeError for another type
+        object.__setattr__(self, name, value)  # an ordinary attribute, such as a size
 
     def __getattr__(self, name: str) -> Any:
         """Python calls this for `self.name` only where it finds no ordinary attribute."""
         filed = self.__dict__  # not self._parameters, which would ask here again before __init__
         for home in ("_parameters", "_modules", "_buffers"):
-            values = filed.get(home)
+            values = filed.get(home)  # the parameters first: a training step asks for them most
             if values and name in values:
                 return values[name]
         raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
@@ -64,17 +64,17 @@ class Module(ModuleBase):
     def named_modules(
         self, memo: set[ModuleBase] | None = None, prefix: str = "", remove_duplicate: bool = True
     ) -> Iterator[tuple[str, Module]]:
-        """The dotted name and the module, of this one ("") and all below, parents first. A shared module comes once."""
+        """The dotted name and the module, of this one ("") and all below. A shared module comes once."""
         memo = set() if memo is None else memo  # the modules that were met before
         if self in memo:
             return  # a shared layer
         if remove_duplicate:
             memo.add(self)
-        yield prefix, self
+        yield prefix, self  # parents come before their children
         for name, child in self._modules.items():
             if child is not None:  # self.layer = None keeps the name and has no module
                 path = f"{prefix}.{name}" if prefix else name  # "blocks" + "0" → "blocks.0"
-                yield from child.named_modules(memo, path, remove_duplicate)
+                yield from child.named_modules(memo, path, remove_duplicate)  # the same walk, one level deeper
 
     def _named_values(self, home: str, prefix: str, recurse: bool, once: bool) -> Iterator[tuple[str, Any]]:
         """The dotted names and values in one of the three dictionaries, of this module and, if recurse, all below."""
@@ -101,7 +101,7 @@ class Module(ModuleBase):
         if not isinstance(mode, bool):
             raise ValueError("training mode is expected to be boolean")
         for _, module in self.named_modules():
-            module.training = mode
+            module.training = mode  # forward passes it to F.dropout
         return self
 
     def eval(self: M) -> M:

@@ -17,9 +17,9 @@ class Parameter(Tensor):
     _flat: Any = None  # the nn.flat.Flat whose buffers hold its values and its gradient, if there is one
 
     def __init__(self, data: Tensor | None = None, requires_grad: bool = True) -> None:
-        self.array = (zeros(0) if data is None else data).array
+        self.array = (zeros(0) if data is None else data).array  # no copy
         self.grad, self._node, self._requires_grad = None, None, False  # a leaf: no operation made it
-        self.requires_grad_(requires_grad)
+        self.requires_grad_(requires_grad)  # False: frozen, no gradient and no update
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Parameter:
         return type(self)(self.data.clone(), self.requires_grad)  # with memory of its own

@@ -23,18 +23,18 @@ class Optimizer(OptimizerBase):
         self.defaults = defaults  # the settings that a group leaves out
         # what each parameter keeps from step to step, such as AdamW's two moments
         self.state: defaultdict[Tensor, dict[str, Any]] = defaultdict(dict)
-        self.param_groups: list[dict[str, Any]] = []
+        self.param_groups: list[dict[str, Any]] = []  # a schedule sets group["lr"] between the steps
         # runs the blocks of an update (blocks.py); the map of a thread pool runs them in parallel
         self.map: Callable[..., Iterable[Any]] = map
         for group in list_of_groups(params):
-            self.add_param_group(group)
+            self.add_param_group(group)  # checks it and fills its settings up from the defaults
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update every parameter that has a gradient. A closure runs first, and its result is returned."""
         loss = None
         if closure is not None:
             with enable_grad():
-                loss = closure()
+                loss = closure()  # usually a forward and a backward
         for group in self.param_groups:
             params = [p for p in group["params"] if p.grad is not None]  # the loss does not depend on the others
             for p in params:
@@ -43,13 +43,13 @@ class Optimizer(OptimizerBase):
         return loss
 
     def _settings(self, group: dict[str, Any]) -> dict[str, Any]:
-        """The keyword arguments of an update, numbers as Python floats: a np.float64 would promote float32 arrays."""
+        """The keyword arguments of an update, with numbers as Python floats."""
         raise NotImplementedError
 
     def _update_group(self, params: list[Any], settings: dict[str, Any]) -> None:
         """Update the parameters one after another."""
         for p in params:
-            self._update(p.array, p.grad.array, self.state[p], settings)
+            self._update(p.array, p.grad.array, self.state[p], settings)  # on arrays: the tape records nothing
 
     def _update(self, p: Array, g: Array, state: dict[str, Any], settings: dict[str, Any]) -> None:
         """Update the array p in place, given its gradient g and what the last step left in its state."""

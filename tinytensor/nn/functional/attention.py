@@ -14,8 +14,8 @@ from tinytensor.tape import apply
 from tinytensor.tensor import Tensor, wrap
 
 # Attention runs in blocks if there are at least so many queries and keys. With a causal mask that is faster, by a
-# quarter at 256 and by two fifths at 1024, because it skips the masked half of the work; without a mask it takes the same
-# time and a fraction of the memory.
+# quarter at 256 and by two fifths at 1024, because it skips the masked half of the work. Without a mask it takes the
+# same time and a fraction of the memory.
 CAUSAL_IN_BLOCKS, IN_BLOCKS = 128, 512
 
 

@@ -6,7 +6,7 @@ and backward, is in the file of `tinytensor.ops` with the same name.
 
     >>> import tinytensor as torch
     >>> x, weight = torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0, 4.0], [5.0, 6.0], [7.0, 8.0]])
-    >>> linear(x, weight)
+    >>> linear(x, weight)  # 1·3 + 2·4, 1·5 + 2·6, 1·7 + 2·8
     tensor([[11., 17., 23.]])
 """
 
