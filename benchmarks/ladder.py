@@ -54,20 +54,23 @@ def one_by_one() -> Iterator[None]:
     """Fused primitives are replaced by their composed forms: what they compute, in smaller operations."""
     from tinytensor import tape
     from tinytensor.backend import is_array
-    from tinytensor.base import wrap
-    from tinytensor.nn import functional
+    from tinytensor.nn import functional  # each of its files has imported `apply`
+    from tinytensor.tensor import wrap
 
     def apply(primitive: Any, *inputs: Any, **static: Any) -> Any:
         if primitive.composed is None:
             return tape.apply(primitive, *inputs, **static)
         return primitive.composed(*inputs, **{k: wrap(x) if is_array(x) else x for k, x in static.items()})
 
-    module: Any = functional
-    module.apply = apply
+    files: list[Any] = [file for name, file in sys.modules.items() if name.startswith(f"{functional.__name__}.")]
+    files = [file for file in files if hasattr(file, "apply")]
+    for file in files:
+        file.apply = apply
     try:
         yield
     finally:
-        module.apply = tape.apply
+        for file in files:
+            file.apply = tape.apply
 
 
 def measure(case: Case) -> Results:

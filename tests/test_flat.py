@@ -7,9 +7,10 @@ import pytest
 
 import tinytensor as tt
 from tinytensor import nn, optim
-from tinytensor.nn.flat import Flat, gradients
+from tinytensor.nn.flat import Flat, gradients, share_parameters
 from tinytensor.ops.gelu import GELU_TANH
 from tinytensor.ops.linear import LINEAR
+from tinytensor.optim.adamw import PlainAdamW
 
 
 def make_model():
@@ -50,12 +51,28 @@ def assert_same(fused, plain):
 
 @pytest.mark.parametrize("kind", [optim.Adam, optim.AdamW])
 def test_a_fused_step_is_the_steps_of_the_single_parameters(kind, monkeypatch):
-    monkeypatch.setattr(optim.optimizer, "BLOCK", 16)  # several blocks, the last one shorter
+    monkeypatch.setattr(optim.blocks, "BLOCK", 16)  # several blocks, the last one shorter
     fused, plain = pair(kind)
     train(*fused, 5)
     train(*plain, 5)
     assert all(p._flat.complete() for p in fused[0].parameters())
     assert_same(fused, plain)
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_the_plain_loop_and_the_fast_forms_are_equal_bit_for_bit(fused, monkeypatch):
+    monkeypatch.setattr(optim.blocks, "BLOCK", 16)  # several blocks, the last one shorter
+    fast, plain = make_model(), make_model()
+    settings = {"lr": 0.01, "betas": (0.8, 0.95), "eps": 1e-6}
+    optimizer, twin = optim.AdamW(groups(fast), **settings, fused=fused), PlainAdamW(groups(plain), **settings)
+    for _ in range(5):
+        train(fast, optimizer, 1)
+        train(plain, twin, 1)
+        for p, q in zip(fast.parameters(), plain.parameters(), strict=True):
+            np.testing.assert_array_equal(p.array, q.array)
+            for name in ("exp_avg", "exp_avg_sq"):
+                np.testing.assert_array_equal(optimizer.state[p][name].array, twin.state[q][name])
+    assert all((p._flat is not None) is fused for p in fast.parameters())
 
 
 def test_one_update_serves_a_whole_group(monkeypatch):
@@ -178,6 +195,26 @@ def test_sharing_data_with_gradients_of_its_own():
     assert twin.data is flat.data
     np.testing.assert_array_equal(twin.grad, [2, 4])
     np.testing.assert_array_equal(flat.grad, [0, 0])
+
+
+def test_twins_share_the_parameters_of_a_flat_and_have_gradients_of_their_own():
+    (model, _), (copy_, _) = pair()
+    parameters, twins = list(model.parameters()), list(copy_.parameters())
+    share_parameters(parameters, twins)
+    assert all(twin.array is p.array for p, twin in zip(parameters, twins, strict=True))
+    before = [twin._flat for twin in twins]
+    share_parameters(parameters, twins)  # shared already: nothing is made anew
+    assert all(twin._flat is flat is not None for twin, flat in zip(twins, before, strict=True))
+    copy_(tt.ones(1, 5)).sum().backward()
+    assert [g.size for g in gradients(twins)] == [p._flat.data.size for p in (parameters[0], parameters[1])]
+    assert gradients(parameters) == []
+
+
+def test_twins_share_parameters_that_are_in_no_flat():
+    p, q = nn.Parameter(tt.ones(2)), nn.Parameter(tt.zeros(2))
+    share_parameters([p], [q])
+    (q * 3).sum().backward()
+    assert q.array is p.array and p.grad is None and q.grad.tolist() == [3, 3]
 
 
 def test_a_linear_layer_writes_its_gradient_where_it_is_kept():

@@ -105,9 +105,9 @@ def public_names() -> set[str]:
     names |= {f"Tensor.{n}" for n in own if n[0] != "_" or (n[:2] == "__" and n not in STRUCTURE)}
     names |= {f"F.{n}" for n in tt.nn.functional.__all__}
     names |= {f"nn.{n}" for n in tt.nn.__all__ if isinstance(getattr(tt.nn, n), type)}
-    for short, module in (("init", tt.nn.init), ("utils", tt.nn.utils)):
-        own = {n for n, f in vars(module).items() if n[0] != "_" and getattr(f, "__module__", "") == module.__name__}
-        names |= {f"{short}.{n}" for n in own}
+    names |= {f"utils.{n}" for n in tt.nn.utils.__all__}
+    own = {n for n, f in vars(tt.nn.init).items() if getattr(f, "__module__", "") == "tinytensor.nn.init"}
+    names |= {f"init.{n}" for n in own if n[0] != "_"}
     return names
 
 

@@ -237,7 +237,7 @@ def gradients_or_none(config, model):
 
 
 def test_the_threads_that_share_a_batch_share_the_update(monkeypatch):
-    monkeypatch.setattr(tinytensor.optim.optimizer, "BLOCK", 64)
+    monkeypatch.setattr(tinytensor.optim.blocks, "BLOCK", 64)
     states = []
     for threads in (False, True):
         tinytensor.manual_seed(0)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import tinytensor as tt
-from tinytensor.optim import SGD, Adam, AdamW, optimizer
+from tinytensor.optim import SGD, Adam, AdamW, blocks
 from tinytensor.optim.lr_scheduler import LambdaLR
 
 torch = pytest.importorskip("torch")
@@ -75,7 +75,7 @@ def assert_same(ours, theirs, rtol):
 @pytest.mark.parametrize("case", SETTINGS.values(), ids=SETTINGS.keys())
 @pytest.mark.parametrize("block", [1 << 16, 8])
 def test_20_steps(case, dtype, rtol, block, monkeypatch):
-    monkeypatch.setattr(optimizer, "BLOCK", block)
+    monkeypatch.setattr(blocks, "BLOCK", block)
     name, settings = case
     sides = []
     for lib in (tt, torch):
@@ -367,7 +367,7 @@ def test_step_runs_a_closure_with_gradients():
 
 
 def test_a_step_allocates_nothing():
-    size = 4 * optimizer.BLOCK
+    size = 4 * blocks.BLOCK
     for name, settings in [s for s in SETTINGS.values() if s[0] in ("SGD", "Adam", "AdamW")]:
         p = tt.nn.Parameter(tt.ones(size))
         opt = getattr(tt.optim, name)([p], **settings)
@@ -377,8 +377,8 @@ def test_a_step_allocates_nothing():
         opt.step()
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-        assert peak < optimizer.BLOCK, (name, settings)
-        assert all(x.dtype == np.float32 and x.size <= optimizer.BLOCK for xs in opt._scratch.values() for x in xs)
+        assert peak < blocks.BLOCK, (name, settings)
+        assert all(x.dtype == np.float32 and x.size <= blocks.BLOCK for xs in opt._scratch.values() for x in xs)
 
 
 def test_an_optimizer_of_ones_own_needs_no_settings():

@@ -195,9 +195,9 @@ def public() -> Iterator[tuple[str, Any]]:
         seen.add(id(value))
         if inspect.isclass(value):
             yield name, value
-            bases = [base for base in value.__mro__ if base.__module__.startswith("tinytensor")]
-            own = {n: v for base in reversed(bases) for n, v in vars(base).items()}
-            stack += [(f"{name}.{n}", v) for n, v in own.items() if not n.startswith("_") or n == "__init__"]
+            own = [base for base in value.__mro__ if base.__module__.startswith("tinytensor")]  # a class and its bases
+            members = [member for base in own for member in vars(base).items()]
+            stack += [(f"{name}.{n}", v) for n, v in members if not n.startswith("_") or n == "__init__"]
         elif isinstance(value, FunctionType):
             yield name, value
 
@@ -241,7 +241,9 @@ def used(function: Any) -> tuple[set[str], set[str]]:
     assert isinstance(tree, ast.FunctionDef)
     a = tree.args
     every = [*a.posonlyargs, *a.args, *a.kwonlyargs, *filter(None, (a.vararg, a.kwarg))]
-    read = {n.id for s in tree.body for n in ast.walk(s) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+    nodes = [n for s in tree.body for n in ast.walk(s)]
+    read = {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+    read |= {n.target.id for n in nodes if isinstance(n, ast.AugAssign) and isinstance(n.target, ast.Name)}  # p += 1
     statements = [s for s in tree.body if not (isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant))]
     abstract = not statements or isinstance(statements[-1], ast.Raise) or ast.unparse(statements[0]) == "return ''"
     return (set() if abstract and len(statements) <= 2 else {p.arg for p in every} - {"self", "cls", "_"}), read

@@ -1,9 +1,9 @@
-"""torch.amp: training in float16. `GradScaler` scales the loss; `autocast` is outside of the subset.
+"""torch.amp: training in float16. `GradScaler` scales the loss; `autocast` is outside the subset.
 
-A float16 holds nothing below 6·10⁻⁸, and gradients are often smaller. So the loss is multiplied by a large number S,
-and every gradient with it; the optimizer divides by S. Where a gradient overflows the step is skipped and S halved;
-after many steps without that it is doubled.
-Source: Micikevicius et al., "Mixed Precision Training", 2018, arXiv:1710.03740, section 3.2.
+float16 rounds numbers below 6·10⁻⁸ to 0, and gradients are often smaller. So the loss is multiplied by a large number
+S, which multiplies every gradient by S, and the optimizer divides the gradients by S. If a gradient overflows, the step
+is skipped and S is halved; after many steps without an overflow S is doubled. Source: Micikevicius et al., "Mixed
+Precision Training", 2018, arXiv:1710.03740, section 3.2.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from tinytensor.backend import Array, array_module
 from tinytensor.base import wrap
 from tinytensor.devices import device as Device
 from tinytensor.devices import device_of
+from tinytensor.dispatch import gpu
 from tinytensor.dtypes import dtype as DType
 from tinytensor.dtypes import float32
 from tinytensor.nn import flat
@@ -28,7 +29,7 @@ from tinytensor.tensor import Tensor
 
 
 def _without_gpu(what: str, device_type: str) -> bool:
-    """Whether it asks for a GPU that is not there; warns, as PyTorch does, that it is switched off then."""
+    """Whether device_type asks for a GPU that does not exist. Then it warns that `what` is switched off."""
     missing = device_type.startswith("cuda") and not cuda.is_available()
     if missing:
         warnings.warn(f"{what} is enabled for CUDA, which is not available: switched off", stacklevel=3)
@@ -36,7 +37,10 @@ def _without_gpu(what: str, device_type: str) -> bool:
 
 
 class autocast:
-    """A context and decorator that does nothing: enabled=False, float32, or no GPU. Else NotImplementedError."""
+    """A context and a decorator that changes nothing, for enabled=False, float32, or a missing GPU.
+
+    NotImplementedError for anything else.
+    """
 
     def __init__(self, device_type: str, dtype: DType | None = None, enabled: bool = True) -> None:
         self.enabled = False
@@ -57,15 +61,16 @@ class autocast:
 
 
 class GradScaler:
-    """Multiplies losses by a scale that adapts, so that gradients fit into float16; skips steps that overflow.
+    """Multiplies losses by a scale that adapts, so that gradients fit into float16, and skips steps that overflow.
 
         scaler.scale(loss).backward()
-        scaler.unscale_(optimizer)          # if gradients are to be looked at or clipped; not those in float16
-        scaler.step(optimizer)              # not made if a gradient is inf or nan
-        scaler.update()                     # scale · backoff_factor if so; · growth_factor after growth_interval others
+        scaler.unscale_(optimizer)          # only to read or clip the gradients; not for float16 gradients
+        scaler.step(optimizer)              # skipped if a gradient is inf or nan
+        scaler.update()                     # · backoff_factor if skipped, · growth_factor after growth_interval steps
 
-    The scale lies where the loss does. A fused optimizer divides by it and skips on the device, so that nothing is
-    read back; with another, `step` looks. Gradients in float16 need a fused one: unscaled they may not fit.
+    The scale is on the device of the loss. A fused optimizer divides by it and skips on that device, so that nothing is
+    read back; for any other optimizer `step` reads whether a gradient is inf or nan. Gradients in float16 need a fused
+    optimizer, because they may be too small for float16 after the division.
     """
 
     def __init__(
@@ -83,12 +88,14 @@ class GradScaler:
         self._init_scale, self._init_growth_tracker = init_scale, 0
         self._growth_factor, self._backoff_factor = growth_factor, backoff_factor
         self._growth_interval = growth_interval
-        self._scale: Tensor | None = None  # made where the first loss lies
+        self._scale: Tensor | None = None  # made on the device of the first loss
         self._growth_tracker: Tensor | None = None  # steps since the last overflow or growth
-        self._stages: dict[int, tuple[str, dict[Device, Tensor]]] = {}  # of each optimizer, and what was found
+        self._stages: dict[
+            int, tuple[str, dict[Device, Tensor]]
+        ] = {}  # by id of the optimizer; what was found on each device
 
     def scale(self, outputs: Any) -> Any:
-        """outputs, a Tensor or a list or tuple of them, times the scale."""
+        """Return outputs, a Tensor or a list or tuple of Tensors, times the scale."""
         if not self._enabled:
             return outputs
         if isinstance(outputs, Tensor):
@@ -99,7 +106,7 @@ class GradScaler:
         raise ValueError("outputs must be a Tensor or an iterable of Tensors")
 
     def unscale_(self, optimizer: Any) -> None:
-        """Divide the optimizer's gradients by the scale. ValueError for float16; RuntimeError if that was done."""
+        """Divide the optimizer's gradients by the scale. ValueError for float16, RuntimeError if it was done before."""
         if not self._enabled:
             return
         self._begun("unscale_")
@@ -111,9 +118,9 @@ class GradScaler:
         self._stages[id(optimizer)] = "unscaled", self._look_through(optimizer, unscale=True)
 
     def step(self, optimizer: Any, *args: Any, **kwargs: Any) -> Any:
-        """optimizer.step(…) on the gradients divided by the scale, unless one is inf or nan; gives what it gave.
+        """Call optimizer.step(…) on the gradients divided by the scale, unless one is inf or nan. Return its result.
 
-        RuntimeError for a second one before `update`, and for a closure.
+        RuntimeError for a second call before `update`, and for a closure.
         """
         if not self._enabled:
             return optimizer.step(*args, **kwargs)
@@ -138,7 +145,7 @@ class GradScaler:
         return None if any(each.item() for each in found.values()) else optimizer.step(*args, **kwargs)
 
     def update(self, new_scale: float | Tensor | None = None) -> None:
-        """Set the scale for the next step, by what was found in this one, or to new_scale."""
+        """Set the scale of the next step: new_scale, or less after an overflow, more after many steps without one."""
         if not self._enabled:
             return
         scale, tracker = self._begun("update")
@@ -154,7 +161,7 @@ class GradScaler:
     # ------------------------------------------------------------------------------------------ inside
 
     def _scale_at(self, like: Tensor) -> Tensor:
-        """The scale, made where `like` lies if there is none yet."""
+        """The scale. If there is none yet, it is made on the device of `like`."""
         if self._scale is None:
             xp = array_module(like.array)
             self._scale = wrap(xp.full((), self._init_scale, np.float32))
@@ -162,7 +169,7 @@ class GradScaler:
         return self._scale
 
     def _begun(self, what: str) -> tuple[Tensor, Tensor]:
-        """The scale and the count of steps. AssertionError if nothing was scaled yet."""
+        """The scale and the number of steps since it changed. AssertionError if nothing was scaled yet."""
         assert self._scale is not None and self._growth_tracker is not None, (
             f"Attempted {what} but _scale is None.  This may indicate your script did not use scaler.scale(loss or outputs)"
             " earlier in the iteration."
@@ -170,7 +177,7 @@ class GradScaler:
         return self._scale, self._growth_tracker
 
     def _look_through(self, optimizer: Any, unscale: bool) -> dict[Device, Tensor]:
-        """For each device 1 if a gradient there is inf or nan, else 0; unscale: divide them by the scale."""
+        """For each device 1 if a gradient there is inf or nan, else 0. unscale=True divides them by the scale."""
         kinds: dict[Any, list[Array]] = {}
         for g in flat.gradients(p for group in optimizer.param_groups for p in group["params"]):
             if unscale and g.dtype == np.float16:
@@ -187,7 +194,7 @@ class GradScaler:
     # ------------------------------------------------------------------------------------------ settings
 
     def get_scale(self) -> float:
-        """The scale as a number, which waits for a GPU; 1 if switched off."""
+        """The scale as a number, which waits for a GPU; 1 if the scaler is switched off."""
         if not self._enabled:
             return 1.0
         return self._init_scale if self._scale is None else float(self._scale.item())
@@ -198,35 +205,38 @@ class GradScaler:
         return self._init_growth_tracker if self._growth_tracker is None else int(self._growth_tracker.item())
 
     def is_enabled(self) -> bool:
-        """Whether it does anything."""
+        """Whether the scaler is switched on."""
         return self._enabled
 
     def get_growth_factor(self) -> float:
-        """What the scale is multiplied by after growth_interval steps."""
+        """The factor of the scale after growth_interval steps without an overflow."""
         return self._growth_factor
 
     def set_growth_factor(self, new_factor: float) -> None:
-        """Set it."""
+        """Set the factor of the scale after growth_interval steps without an overflow."""
         self._growth_factor = new_factor
 
     def get_backoff_factor(self) -> float:
-        """What the scale is multiplied by after an overflow."""
+        """The factor of the scale after an overflow."""
         return self._backoff_factor
 
     def set_backoff_factor(self, new_factor: float) -> None:
-        """Set it."""
+        """Set the factor of the scale after an overflow."""
         self._backoff_factor = new_factor
 
     def get_growth_interval(self) -> int:
-        """After how many steps without overflow the scale grows."""
+        """The number of steps without an overflow after which the scale grows."""
         return self._growth_interval
 
     def set_growth_interval(self, new_interval: int) -> None:
-        """Set it."""
+        """Set the number of steps without an overflow after which the scale grows."""
         self._growth_interval = new_interval
 
     def state_dict(self) -> dict[str, Any]:
-        """Numbers alone: scale, growth_factor, backoff_factor, growth_interval, _growth_tracker; {} if switched off."""
+        """A dictionary of numbers: scale, growth_factor, backoff_factor, growth_interval, _growth_tracker.
+
+        It is empty if the scaler is switched off.
+        """
         if not self._enabled:
             return {}
         return {
@@ -238,7 +248,10 @@ class GradScaler:
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continue from a state_dict; nothing if switched off. RuntimeError for the empty one of such a scaler."""
+        """Continue from a state_dict. A scaler that is switched off ignores it.
+
+        RuntimeError for an empty one, which comes from a scaler that was switched off.
+        """
         if not self._enabled:
             return
         if not state_dict:
@@ -252,16 +265,15 @@ class GradScaler:
 
 
 def _together(found: list[Tensor]) -> Tensor:
-    """Their sum, where the first lies: 0 where all are."""
+    """The sum of the numbers, on the device of the first: 0 if all of them are 0."""
     return functools.reduce(lambda total, each: total + each.to(total.device), found)
 
 
 def _look_through(gradients: list[Array], scale: Array | None, found: Array) -> None:
-    """found[()] = 1 if an element of the arrays is inf or nan; divide them by scale[()], if given."""
+    """Set found to 1 if an element of the arrays is inf or nan. Divide the arrays by scale, if there is one."""
     if not isinstance(found, np.ndarray):
-        from tinytensor.cuda.gradients import look_through  # kernels for CuPy: not to be read where there is none
-
-        return look_through(gradients, scale, found)
+        gpu("look_through")(gradients, scale, found)
+        return
     for g in gradients:
         if not np.isfinite(g).all():
             found.fill(1)
@@ -270,11 +282,10 @@ def _look_through(gradients: list[Array], scale: Array | None, found: Array) -> 
 
 
 def _update_scale(scale: Array, tracker: Array, found: Array, growth: float, backoff: float, interval: int) -> None:
-    """scale · backoff if found, scale · growth after `interval` steps without, where that is no infinity."""
+    """scale · backoff if an overflow was found; scale · growth after `interval` steps without, if that is finite."""
     if not isinstance(scale, np.ndarray):
-        from tinytensor.cuda.gradients import update_scale
-
-        return update_scale(scale, tracker, found, growth, backoff, interval)
+        gpu("update_scale")(scale, tracker, found, growth, backoff, interval)
+        return
     tracker.fill(0 if found else tracker + 1)
     with np.errstate(over="ignore"):
         grown = np.float32(scale * growth) if tracker == interval else scale

@@ -1,4 +1,4 @@
-"""Adam and AdamW on a GPU in one launch: `tinytensor.optim.adam` has the formulas.
+"""Adam and AdamW on a GPU in one launch: `tinytensor.optim.adamw` has the formulas.
 
 The number of steps, the learning rate, the loss scale and whether a gradient is spoilt may be device values: then
 nothing is read back, and a captured launch goes on counting. Weights in float16 can have masters in float32: the
@@ -12,6 +12,7 @@ from typing import Any
 from tinytensor.backend import Array
 from tinytensor.cuda.kernel import THREADS, launch
 from tinytensor.devices import cupy
+from tinytensor.dispatch import on_gpu
 
 EACH = 4 * THREADS  # elements that a block updates at least, where there are so many
 MOST = 2048  # blocks
@@ -73,6 +74,7 @@ extern "C" __global__ void adam_with_masters(T* p, T* g, A* m, A* v, A* master, 
 """
 
 
+@on_gpu("adam_step")
 def adam_step(
     p: Array,
     g: Array,

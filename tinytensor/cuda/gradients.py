@@ -12,6 +12,7 @@ from typing import Any
 
 from tinytensor.backend import Array, array_module
 from tinytensor.cuda.kernel import ROWS, THREADS, launch
+from tinytensor.dispatch import on_gpu
 
 AT_ONCE = 4  # arrays in a launch
 MOST = 256  # blocks for an array
@@ -75,6 +76,7 @@ extern "C" __global__ void update_scale(float* scale, int* tracker, const float*
 )
 
 
+@on_gpu("clip_norm")
 def clip_norm(gradients: Sequence[Array], limit: Any) -> Array:
     """Scale the arrays, all of one dtype, by min(1, limit / (norm + 1e-6)); gives the norm before, a 0-d array.
 
@@ -96,6 +98,7 @@ def clip_norm(gradients: Sequence[Array], limit: Any) -> Array:
     return norm
 
 
+@on_gpu("look_through")
 def look_through(gradients: Sequence[Array], scale: Array | None, found: Array) -> None:
     """found[()] = 1 if an element of the arrays, all of one dtype, is inf or nan; divide them by scale[()], if given."""
     lying, calls = _packed(gradients)
@@ -105,6 +108,7 @@ def look_through(gradients: Sequence[Array], scale: Array | None, found: Array) 
         _put_back(gradients, lying)
 
 
+@on_gpu("update_scale")
 def update_scale(scale: Array, tracker: Array, found: Array, growth: float, backoff: float, interval: int) -> None:
     """What `amp.GradScaler.update` does to the scale and to its count of steps, by what was found."""
     arguments = scale, tracker, found, float(growth), float(backoff), int(interval)  # a factor may be the int 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from tinytensor.cuda import fused, memory, products
+from tinytensor.cuda import adam, fused, gradients, memory, products
+from tinytensor.cuda.fused import dropout
 
-__all__ = ["fused", "memory", "products"]
+__all__ = ["adam", "dropout", "fused", "gradients", "memory", "products"]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from tinytensor.nn import functional, init, parallel, utils
 from tinytensor.nn.containers import ModuleDict, ModuleList, ParameterList, Sequential
-from tinytensor.nn.layers import BatchNorm1d, Dropout, Embedding, Flatten, Identity, LayerNorm, Linear, RMSNorm
+from tinytensor.nn.layers import GELU, Embedding, LayerNorm, Linear
 from tinytensor.nn.module import Module
+from tinytensor.nn.norms import BatchNorm1d, RMSNorm
 from tinytensor.nn.parameter import Parameter
 from tinytensor.nn.rnn import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNCell
+from tinytensor.nn.simple import Dropout, Flatten, Identity
 from tinytensor.nn.wrappers import (
     ELU,
-    GELU,
     BCELoss,
     BCEWithLogitsLoss,
     CrossEntropyLoss,

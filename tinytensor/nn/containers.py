@@ -1,4 +1,4 @@
-"""Modules that hold modules: in a row (Sequential), in a list, in a dictionary."""
+"""Modules that hold modules: one after the other (Sequential), in a list, in a dictionary."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ L = TypeVar("L", bound="_Row")
 
 
 class _Row(Module):
-    """What Sequential and ModuleList share: children named "0", "1", …"""
+    """The base of Sequential and ModuleList, whose children are named "0", "1", …"""
 
     def __len__(self) -> int:
         return len(self._modules)
@@ -51,7 +51,7 @@ class _Row(Module):
         return self
 
     def insert(self: L, index: int, module: Module) -> L:
-        """Put a module before the one at `index`; those behind it get new names."""
+        """Put a module before the one at `index`. The modules behind it get new names."""
         children = list(self)
         children.insert(index, module)
         self._renumber(children)
@@ -62,7 +62,7 @@ class _Row(Module):
         self.extend(children)
 
     def _like(self, items: list[tuple[str, Any]]) -> Any:
-        """A new one, of a slice of these."""
+        """A new container with these names and modules, for a slice."""
         raise NotImplementedError
 
 
@@ -76,7 +76,7 @@ class Sequential(_Row):
             self.add_module(str(name), module)
 
     def forward(self, input: Any) -> Any:
-        """Each module gets what the one before it gave."""
+        """Call each module with the output of the one before it."""
         for module in self:
             input = module(input)
         return input
@@ -86,7 +86,7 @@ class Sequential(_Row):
 
 
 class ModuleList(_Row):
-    """A list whose modules parameters(), to() and state_dict() find; it computes nothing."""
+    """A list of modules that parameters(), to() and state_dict() find. It computes nothing."""
 
     def __init__(self, modules: Iterable[Module] | None = None) -> None:
         super().__init__()
@@ -109,7 +109,7 @@ class ModuleList(_Row):
 
 
 class ModuleDict(Module):
-    """A dictionary of modules, also reached as attributes: d["attn"] is d.attn."""
+    """A dictionary of modules, which are attributes as well: d["attn"] is d.attn."""
 
     def __init__(self, modules: Mapping[str, Module] | None = None) -> None:
         super().__init__()
@@ -147,27 +147,27 @@ class ModuleDict(Module):
         return self._modules.values()
 
     def items(self) -> ItemsView[str, Any]:
-        """(name, module)."""
+        """The names and the modules."""
         return self._modules.items()
 
     def pop(self, key: str) -> Any:
-        """Take a module out."""
+        """Remove a module and return it."""
         return self._modules.pop(key)
 
     def clear(self) -> None:
-        """Take all modules out."""
+        """Remove all modules."""
         self._modules.clear()
 
 
 class ParameterList(Module):
-    """A list whose Tensors become Parameters, which parameters() and state_dict() find."""
+    """A list that makes Parameters of its Tensors. parameters() and state_dict() find them."""
 
     def __init__(self, values: Iterable[Any] | None = None) -> None:
         super().__init__()
         self.extend(values or ())
 
     def append(self, value: Any) -> ParameterList:
-        """Add one at the end."""
+        """Add a Tensor or a Parameter at the end."""
         self.register_parameter(str(len(self)), value if isinstance(value, Parameter) else Parameter(value))
         return self
 

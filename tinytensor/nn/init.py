@@ -1,4 +1,4 @@
-"""Initial values, written in place; the random ones keep the variance from layer to layer.
+"""Initial values, written in place. The random ones keep the variance of activations from layer to layer.
 
 fan_in and fan_out are the numbers of inputs and outputs of a weight (fan_out, fan_in, …).
 Sources: Glorot and Bengio 2010 (xavier), He et al. 2015 (kaiming).
@@ -50,9 +50,9 @@ def trunc_normal_(
     b: float = 2.0,
     generator: Generator | None = None,
 ) -> Tensor:
-    """tensor ~ N(mean, std²), drawn again where it falls outside [a, b] (absolute bounds).
+    """tensor ~ N(mean, std²). Values outside [a, b] (absolute bounds) are drawn again.
 
-    ValueError if less than a thousandth of the draws would fall inside: redrawing would not end.
+    ValueError if less than a thousandth of the draws would be inside, because redrawing would hardly end.
     """
     below = [0.5 * math.erf((x - mean) / (std * math.sqrt(2))) for x in (a, b)]
     if below[1] - below[0] < 1e-3:
@@ -99,9 +99,9 @@ def kaiming_normal_(
 
 
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
-    """By how much weights have to grow to make up for what a nonlinearity takes from the variance.
+    """The factor of the weights that makes up for the variance that a nonlinearity removes.
 
-    linear, sigmoid 1; tanh 5/3; relu √2; leaky_relu √(2 / (1 + param²)), param 0.01 by default;
+    linear, sigmoid 1; tanh 5/3; relu √2; leaky_relu √(2 / (1 + param²)), where param is 0.01 by default;
     selu 3/4. ValueError for another name.
     """
     if nonlinearity == "leaky_relu":
@@ -126,7 +126,7 @@ def _kaiming_std(tensor: Tensor, a: float, mode: str, nonlinearity: str) -> floa
 
 
 def _fans(tensor: Tensor) -> tuple[int, int]:
-    """(fan_in, fan_out) of a weight (out, in, …); the further dimensions count for both."""
+    """(fan_in, fan_out) of a weight (out, in, …); the sizes of the further dimensions multiply both."""
     if tensor.dim() < 2:
         raise ValueError("Fan in and fan out can not be computed for tensor with fewer than 2 dimensions")
     fan_out, fan_in, *field = tensor.shape

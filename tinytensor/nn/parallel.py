@@ -1,4 +1,4 @@
-"""Wrappers that spread a model over GPUs: here so that scripts can import them, for use on several GPUs only."""
+"""Wrappers that spread a model over several GPUs. Scripts can import them; making one raises an error."""
 
 from __future__ import annotations
 

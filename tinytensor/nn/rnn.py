@@ -1,6 +1,6 @@
 """Recurrent layers: RNN, LSTM and GRU over whole sequences, and their cells for one step.
 
-A step takes the input's share a = W x + b, which for a sequence is one product for all steps, and the state h:
+A step takes the state h and a = W x + b. For a sequence, one matrix product computes a for all steps:
 
     RNN    h ← tanh(a + U h + c), or relu
     LSTM   (i, f, g, o) = a + U h + c      m ← σ(f) m + σ(i) tanh(g)      h ← σ(o) tanh(m)
@@ -49,7 +49,7 @@ def gru_step(a: Tensor, state: Any, weight: Tensor, bias: Tensor | None) -> tupl
 
 
 class _Recurrent(Module):
-    """What the layers and the cells share: weights, their initial values, the state and the step."""
+    """The base of the layers and the cells: weights, their initial values, the state and the step."""
 
     step: Any
     gates, states = 1, 1
@@ -68,13 +68,13 @@ class _Recurrent(Module):
                 self.register_parameter(name + suffix, Parameter(zeros(shape)))
 
     def reset_parameters(self) -> None:
-        """U(−1/√H, 1/√H) everywhere."""
+        """Draw all parameters from U(−1/√H, 1/√H), H = hidden_size."""
         bound = 1 / math.sqrt(self.hidden_size) if self.hidden_size else 0.0
         for p in self.parameters():
             init.uniform_(p, -bound, bound)
 
     def _run(self, xs: list[Tensor], state: Any, suffix: str) -> tuple[list[Tensor], Any]:
-        """The outputs for one input after the other, given W x + b of all, and the last state."""
+        """Run the steps one after the other. xs holds W x + b of each. Returns the outputs and the last state."""
         weight, bias = getattr(self, "weight_hh" + suffix), getattr(self, "bias_hh" + suffix, None)
         options = {} if self.nonlinearity is None else {"nonlinearity": self.nonlinearity}
         outputs = []
@@ -87,7 +87,7 @@ class _Recurrent(Module):
         return F.linear(x, getattr(self, "weight_ih" + suffix), getattr(self, "bias_ih" + suffix, None))
 
     def _state(self, hx: Any, like: Tensor, *shape: int) -> Any:
-        """The given state as a tuple, or zeros; RuntimeError for another shape."""
+        """The state hx as a tuple, zeros for None. RuntimeError for another shape."""
         if hx is None:
             return tuple(like.new_zeros(shape) for _ in range(self.states))
         state = tuple(hx) if self.states > 1 else (hx,)
@@ -100,7 +100,7 @@ class _Recurrent(Module):
 class _Layer(_Recurrent):
     """x (T, B, I), or (B, T, I) if batch_first → y (T, B, H) and the state (num_layers, B, H).
 
-    Dropout works on the outputs of all layers but the last. Without a batch, x (T, I), all lack B.
+    Dropout applies to the outputs of all layers but the last. For x (T, I), without a batch, y and state have no B.
     """
 
     def __init__(
@@ -121,7 +121,7 @@ class _Layer(_Recurrent):
         self.reset_parameters()
 
     def forward(self, input: Tensor, hx: Any = None) -> tuple[Tensor, Any]:
-        """(y, state); RuntimeError for sizes that do not fit."""
+        """Return (y, state). RuntimeError for sizes that do not fit."""
         if input.ndim not in (2, 3) or input.shape[-1] != self.input_size:
             raise RuntimeError(
                 f"input {tuple(input.shape)} does not fit: 2 or 3 dimensions, the last {self.input_size}"
@@ -144,7 +144,7 @@ class _Layer(_Recurrent):
         return x.transpose(0, 1) if self.batch_first else x, final if self.states > 1 else final[0]
 
     def flatten_parameters(self) -> None:
-        """Nothing: in PyTorch it arranges the weights for cuDNN."""
+        """Do nothing. In PyTorch it arranges the weights for cuDNN."""
 
     def extra_repr(self) -> str:
         usual = {"num_layers": 1, "bias": True, "batch_first": False, "dropout": 0.0}
@@ -190,7 +190,7 @@ class _Cell(_Recurrent):
         self.reset_parameters()
 
     def forward(self, input: Tensor, hx: Any = None) -> Any:
-        """The new state; zeros before if hx is None."""
+        """Return the new state. The old one is zeros if hx is None."""
         state = self._state(hx, input, *input.shape[:-1], self.hidden_size)
         _, new = self._run([self._project(input, "")], state, "")
         return new if self.states > 1 else new[0]

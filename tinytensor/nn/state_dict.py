@@ -1,4 +1,4 @@
-"""Copying saved values into a module: what is missing, what is unexpected, what does not fit."""
+"""Copying saved values into a module, after a check for missing and unexpected keys and for shapes that differ."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tinytensor.tensor import Tensor
 
 
 class IncompatibleKeys(NamedTuple):
-    """What `load_state_dict` could not match."""
+    """The keys that `load_state_dict` could not match."""
 
     missing_keys: list[str]
     unexpected_keys: list[str]
@@ -26,8 +26,8 @@ def load_state_dict(
 ) -> IncompatibleKeys:
     """Copy values into the Tensors of the same name in `own`.
 
-    RuntimeError names every key that is of another shape or, if strict, missing or unexpected; the
-    check comes before the first copy, so a failed load leaves the model as it was.
+    RuntimeError names every key whose shape differs and, if strict, every missing or unexpected key. The check comes
+    before the first copy, so a failed load does not change the model.
     """
     if not isinstance(state_dict, Mapping):
         raise TypeError(f"Expected state_dict to be dict-like, got {type(state_dict)}.")
@@ -51,7 +51,7 @@ def load_state_dict(
 
 
 def _misfit(name: str, value: Any, own: Tensor) -> str:
-    """Why a value cannot be copied into a parameter, or ""."""
+    """The reason why a value cannot be copied into a parameter, "" if it can."""
     if not isinstance(value, Tensor):
         return f'While copying the parameter named "{name}", expected Tensor from checkpoint but received {type(value)}'
     if value.shape != own.shape:

@@ -1,4 +1,4 @@
-"""Functions of `nn.functional` as modules: activations and losses. A module keeps the options and calls the function."""
+"""Functions of `nn.functional` as modules: activations and losses. Each holds the options and calls the function."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from tinytensor.tensor import Tensor
 
 
 class _Function(Module):
-    """y = function(inputs, **options): `options` has their names, in order, and what they are if not given."""
+    """y = function(*inputs, **options): `options` holds the names of the options, in order, and their defaults."""
 
     function: Any
     options: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """The options, by place or name. TypeError for one that is not known."""
+        """Take the options by position or by name. TypeError for an unknown one."""
         super().__init__()
         given = {**dict(zip(self.options, args, strict=False)), **kwargs}
         unknown = [*args[len(self.options) :], *(name for name in kwargs if name not in self.options)]
@@ -24,14 +24,15 @@ class _Function(Module):
             raise TypeError(f"{type(self).__name__} takes {list(self.options)}, not {unknown[0]!r}")
         for name, usual in self.options.items():
             value = given.get(name, usual)
-            if name.endswith("weight"):  # of a loss: it moves with the module
+            if name.endswith("weight"):  # of a loss: a buffer, so that it moves with the module
                 self.register_buffer(name, value)
             else:
                 setattr(self, name, value)
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """function(*inputs, **options)."""
-        return type(self).function(*inputs, **{name: getattr(self, name) for name in self.options})  # type: ignore[no-any-return]
+        options = {name: getattr(self, name) for name in self.options}
+        return type(self).function(*inputs, **options)  # type: ignore[no-any-return]
 
     def extra_repr(self) -> str:
         shown = {} if "reduction" in self.options else {name: getattr(self, name) for name in self.options}
@@ -45,13 +46,13 @@ class ReLU(_Function):
 
 
 class LeakyReLU(_Function):
-    """y = x above 0, negative_slope · x elsewhere (Maas et al. 2013)."""
+    """y = x where x > 0, negative_slope · x elsewhere (Maas et al. 2013)."""
 
     function, options = staticmethod(F.leaky_relu), {"negative_slope": 0.01, "inplace": False}
 
 
 class ELU(_Function):
-    """y = x above 0, alpha · (eˣ − 1) elsewhere (Clevert et al. 2016)."""
+    """y = x where x > 0, alpha · (eˣ − 1) elsewhere (Clevert et al. 2016)."""
 
     function, options = staticmethod(F.elu), {"alpha": 1.0, "inplace": False}
 
@@ -66,12 +67,6 @@ class SiLU(_Function):
     """y = x · σ(x) (Elfwing et al. 2017)."""
 
     function, options = staticmethod(F.silu), {"inplace": False}
-
-
-class GELU(_Function):
-    """y = x · Φ(x), or its tanh approximation (Hendrycks and Gimpel 2016)."""
-
-    function, options = staticmethod(F.gelu), {"approximate": "none"}
 
 
 class Tanh(_Function):
@@ -111,19 +106,19 @@ class CrossEntropyLoss(_Function):
 
 
 class NLLLoss(_Function):
-    """−input[target], of log-probabilities."""
+    """−input[target], for log-probabilities."""
 
     function, options = staticmethod(F.nll_loss), {"weight": None, "ignore_index": -100, **MEAN}
 
 
 class MSELoss(_Function):
-    """(input − target)², of one shape."""
+    """(input − target)²."""
 
     function, options = staticmethod(F.mse_loss), MEAN
 
 
 class L1Loss(_Function):
-    """|input − target|, of one shape."""
+    """|input − target|."""
 
     function, options = staticmethod(F.l1_loss), MEAN
 
@@ -141,19 +136,19 @@ class HuberLoss(_Function):
 
 
 class BCELoss(_Function):
-    """−y ln x − (1 − y) ln(1 − x), of one shape, x in [0, 1]."""
+    """−y ln x − (1 − y) ln(1 − x), for x in [0, 1]; input and target have the same shape."""
 
     function, options = staticmethod(F.binary_cross_entropy), {"weight": None, **MEAN}
 
 
 class BCEWithLogitsLoss(_Function):
-    """BCELoss of σ(input), exact for large inputs; pos_weight multiplies the share of y."""
+    """BCELoss of σ(input), without overflow for large inputs; pos_weight multiplies the term of y."""
 
     function = staticmethod(F.binary_cross_entropy_with_logits)
     options: ClassVar[dict[str, Any]] = {"weight": None, **MEAN, "pos_weight": None}
 
 
 class KLDivLoss(_Function):
-    """y (ln y − x), of log-probabilities x and probabilities y, or their logarithms."""
+    """y (ln y − x), for log-probabilities x and probabilities y, or ln y if log_target."""
 
     function, options = staticmethod(F.kl_div), {**MEAN, "log_target": False}

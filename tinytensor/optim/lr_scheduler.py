@@ -13,7 +13,7 @@ from tinytensor.tensor import Tensor
 
 
 def set_lr(group: dict[str, Any], lr: Any) -> None:
-    """Give an optimizer's group this learning rate; one that is a Tensor stays where a CUDA graph looks for it."""
+    """Set the learning rate of a group. A Tensor is filled in place, because a CUDA graph reads that memory."""
     if isinstance(group["lr"], Tensor):
         group["lr"].fill_(lr)
     else:
@@ -21,10 +21,10 @@ def set_lr(group: dict[str, Any], lr: Any) -> None:
 
 
 class LRScheduler:
-    """The base class: a subclass says in `get_lr` what the rates of the groups are at `last_epoch`.
+    """The base class. A subclass defines `get_lr`, the rate of each group at `last_epoch`.
 
-    Making one sets the rates for epoch 0; each `step()` goes one further. With last_epoch ≥ 0 it
-    continues, and the groups have to know their "initial_lr" (KeyError).
+    The constructor sets the rates of epoch 0, and each `step()` those of the next epoch. With last_epoch ≥ 0 the
+    schedule continues from there; KeyError if a group has no "initial_lr".
     """
 
     def __init__(self, optimizer: Optimizer, last_epoch: int = -1) -> None:
@@ -44,11 +44,11 @@ class LRScheduler:
         raise NotImplementedError
 
     def get_last_lr(self) -> list[float]:
-        """The learning rates that are set now."""
+        """The current learning rates."""
         return self._last_lr
 
     def step(self) -> None:
-        """Go to the next epoch (or step: whatever is counted)."""
+        """Set the rates of the next epoch, or of the next step: of whatever is counted."""
         self._step_count += 1
         self.last_epoch += 1
         self._last_lr = self.get_lr()
@@ -56,7 +56,7 @@ class LRScheduler:
             set_lr(group, lr)
 
     def state_dict(self) -> dict[str, Any]:
-        """All but the optimizer, and other schedulers."""
+        """All attributes but the optimizer and the schedulers inside."""
         return {name: value for name, value in vars(self).items() if name not in ("optimizer", "schedulers")}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -67,7 +67,7 @@ class LRScheduler:
 class LambdaLR(LRScheduler):
     """lr = initial_lr · lr_lambda(epoch); one function for all groups, or a list of one for each.
 
-    state_dict has the attributes of callable objects, but no functions: give those again.
+    state_dict holds the attributes of callable objects, but no functions: pass those to the constructor again.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class LambdaLR(LRScheduler):
 
 
 def _from_start(last_epoch: int) -> None:
-    """NotImplementedError for what PyTorch does from the rates that it finds, which need not be those of last_epoch."""
+    """NotImplementedError for a last_epoch, where PyTorch would go on from the rates that it finds in the optimizer."""
     if last_epoch != -1:
         raise NotImplementedError(
             "last_epoch is outside the subset here: load_state_dict() of the schedule that goes on"
@@ -124,7 +124,7 @@ class ExponentialLR(LambdaLR):
 
 
 class LinearLR(LambdaLR):
-    """lr from start_factor to end_factor times initial_lr, in a line over total_iters epochs: a warm-up."""
+    """lr rises linearly from start_factor to end_factor times initial_lr, over total_iters epochs: a warm-up."""
 
     def __init__(
         self,
@@ -159,7 +159,7 @@ class CosineAnnealingLR(LRScheduler):
 
 
 class SequentialLR(LRScheduler):
-    """One scheduler after the other: the next begins, from its epoch 0, at each milestone."""
+    """One scheduler after the other: at each milestone the next one starts, with its epoch 0."""
 
     def __init__(
         self, optimizer: Optimizer, schedulers: list[LRScheduler], milestones: list[int], last_epoch: int = -1
@@ -173,7 +173,7 @@ class SequentialLR(LRScheduler):
         super().__init__(optimizer)
 
     def get_lr(self) -> list[float]:
-        """The rates of the scheduler whose turn it is."""
+        """The rates of the current scheduler."""
         turn = sum(milestone <= self.last_epoch for milestone in self.milestones)
         scheduler = self.schedulers[turn]
         scheduler.last_epoch = self.last_epoch - (self.milestones[turn - 1] if turn else 0)
@@ -181,9 +181,10 @@ class SequentialLR(LRScheduler):
 
 
 class ReduceLROnPlateau(LRScheduler):
-    """lr ← factor · lr, at least min_lr, when a metric has not fallen (mode "max": risen) for more than `patience` epochs.
+    """lr ← max(factor · lr, min_lr) when a metric has not improved for more than `patience` epochs.
 
-    Fallen is below the best by more than threshold, times the best. A change of eps or less is not made.
+    It improves if it is below best · (1 − threshold), or above best · (1 + threshold) for mode "max". A change of lr by
+    eps or less is left out.
     """
 
     def __init__(
@@ -206,7 +207,7 @@ class ReduceLROnPlateau(LRScheduler):
         self._last_lr = [group["lr"] for group in optimizer.param_groups]
 
     def step(self, metrics: Any) -> None:  # type: ignore[override]
-        """Count an epoch that reached this metric."""
+        """Take the metric of one more epoch."""
         self.last_epoch += 1
         metric, best, t = float(metrics), self.best, self.threshold
         if metric < best * (1 - t) if self.mode == "min" else metric > best * (1 + t):

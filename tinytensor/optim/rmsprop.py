@@ -1,4 +1,4 @@
-"""RMSprop (Hinton, lecture 6e, 2012) and Adagrad (Duchi et al. 2011): steps divided by the size of past gradients."""
+"""RMSprop (Hinton, lecture 6e, 2012) and Adagrad (Duchi et al. 2011): steps divided by the size of gradients."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tinytensor.optim.optimizer import Optimizer
 
 
 class RMSprop(Optimizer):
-    """v ← α v + (1 − α) g²   p ← p − lr · g / (√v + eps), g with weight_decay · p added.
+    """v ← α v + (1 − α) g²   p ← p − lr · g / (√v + eps), after g ← g + weight_decay · p.
 
     With momentum, b ← momentum · b + g / (√v + eps) and p ← p − lr · b.
     """
@@ -61,7 +61,7 @@ class RMSprop(Optimizer):
 
 
 class Adagrad(Optimizer):
-    """v ← v + g²   p ← p − lr / (1 + t · lr_decay) · g / (√v + eps), g with weight_decay · p added, t from 0."""
+    """v ← v + g²   p ← p − lr / (1 + t · lr_decay) · g / (√v + eps), after g ← g + weight_decay · p; t is 0 at first."""
 
     def __init__(
         self,

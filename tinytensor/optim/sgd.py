@@ -10,7 +10,7 @@ import numpy as np
 
 from tinytensor.backend import Array, array_module
 from tinytensor.base import wrap
-from tinytensor.optim.optimizer import Optimizer
+from tinytensor.optim.blocks import BlockOptimizer
 
 
 def sgd_update(
@@ -28,10 +28,10 @@ def sgd_update(
     nesterov: bool,
     maximize: bool,
 ) -> None:
-    """Update p and its momentum b in place. With d = ±g + weight_decay · p (− to maximize):
+    """Update p and its momentum b in place. With d = g + weight_decay · p (−g instead of g to maximize):
 
-    b ← d at first, then momentum · b + (1 − dampening) · d
-    p ← p − lr · (d without momentum, b with it, d + momentum · b if nesterov)
+    b ← d in the first step, later momentum · b + (1 − dampening) · d
+    p ← p − lr · u, where u is d without momentum, b with it, and d + momentum · b with nesterov
     """
     d = g
     if weight_decay or maximize:
@@ -55,8 +55,8 @@ def sgd_update(
     np.subtract(p, scratch, out=p)
 
 
-class SGD(Optimizer):
-    """p ← p − lr · g, and the variants in `sgd_update`."""
+class SGD(BlockOptimizer):
+    """p ← p − lr · g, with the variants that `sgd_update` lists."""
 
     def __init__(
         self,

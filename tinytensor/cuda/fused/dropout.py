@@ -14,6 +14,7 @@ from tinytensor.backend import Array
 from tinytensor.cuda.fused import replace
 from tinytensor.cuda.kernel import THREADS, contiguous, empty, launch
 from tinytensor.cuda.random import PHILOX, Drawn, stream_on
+from tinytensor.dispatch import on_gpu
 from tinytensor.ops.dropout import DROPOUT
 
 EACH = 4  # numbers of one counter
@@ -72,6 +73,12 @@ class Mask:
         blocks = -(-y.size // (EACH * THREADS))
         launch(SOURCE, "dropout", y.dtype, blocks, (x, y, *self.drawn, limit, kept, y.size))
         return y
+
+
+@on_gpu("dropout_mask")
+def draw_mask(p: float, shape: tuple[int, ...], device: int) -> Mask:
+    """The next mask of this thread's stream on that GPU."""
+    return Mask.draw(p, shape, device)
 
 
 def forward(x: Array, *, mask: Mask) -> Any:

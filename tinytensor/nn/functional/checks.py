@@ -1,0 +1,47 @@
+"""The checks that the functions of this package share. The messages name the function and what it expects."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tinytensor.backend import Array
+from tinytensor.tensor import Tensor
+
+
+def same_dtype(name: str, *tensors: Tensor | None) -> None:
+    """RuntimeError if the tensors, apart from None, have different dtypes."""
+    first = tensors[0]
+    assert first is not None
+    dtype = first.array.dtype
+    for t in tensors:
+        if t is not None and t.array.dtype is not dtype and t.array.dtype != dtype:
+            raise RuntimeError(f"{name}: expected all to have the same dtype, but got {first.dtype} and {t.dtype}")
+
+
+def same_shape(name: str, input: Tensor, target: Tensor) -> None:
+    """ValueError if the two shapes differ."""
+    if input.shape != target.shape:
+        raise ValueError(
+            f"{name}: target size {tuple(target.shape)} must be the same as input size {tuple(input.shape)}"
+        )
+
+
+def is_reduction(name: str, reduction: str) -> None:
+    """ValueError if reduction is not "none", "mean" or "sum"."""
+    if reduction not in ("none", "mean", "sum"):
+        raise ValueError(f"{name}: {reduction!r} is not a valid value for reduction; use 'none', 'mean' or 'sum'")
+
+
+def class_ids(name: str, ids: Array, count: int, ignore: int | None = None) -> Array:
+    """Return ids. RuntimeError if they are not integers, IndexError for one outside [0, count) that is not `ignore`.
+
+    On a GPU the values are not checked, because the program would have to wait for them.
+    """
+    if ids.dtype.kind != "i":
+        raise RuntimeError(f"{name}: expected int64 or int32 indices, not {ids.dtype}")
+    if isinstance(ids, np.ndarray) and ids.size and not (ids.min() >= 0 and ids.max() < count):
+        outside = (ids < 0) | (ids >= count)
+        bad = ids[outside if ignore is None else outside & (ids != ignore)]
+        if bad.size:
+            raise IndexError(f"{name}: index {bad.flat[0]} is out of range for {count} rows: use 0 to {count - 1}")
+    return ids
