@@ -23,7 +23,7 @@ import numpy as np
 
 from tinytensor.backend import Array, cupy
 from tinytensor.cuda.streams import is_recording
-from tinytensor.settings import get_float32_matmul_precision
+from tinytensor.precision import get_float32_matmul_precision
 
 REAL = {"float32": 0, "float64": 1, "float16": 2}  # cudaDataType_t
 COMPUTE = {"float32": 68, "float64": 70, "float16": 68}  # cublasComputeType_t

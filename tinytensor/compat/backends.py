@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 from tinytensor.cuda import is_available
-from tinytensor.settings import get_float32_matmul_precision, set_float32_matmul_precision
+from tinytensor.precision import get_float32_matmul_precision, set_float32_matmul_precision
 from tinytensor.subset import outside
 
 
