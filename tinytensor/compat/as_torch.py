@@ -1,4 +1,4 @@
-"""Put tinytensor in PyTorch's place: `import torch` then gives tinytensor, in this process.
+"""Put tinytensor in PyTorch's place: in this process, `import torch` then returns tinytensor.
 
     python -m tinytensor script.py --its --arguments
 

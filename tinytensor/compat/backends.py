@@ -1,4 +1,4 @@
-"""torch.backends: settings of libraries that are not here. They may be set, and permit what is never done."""
+"""torch.backends: switches of libraries that are not used here. They can be set; only TF32 changes anything."""
 
 from __future__ import annotations
 

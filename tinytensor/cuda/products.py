@@ -1,4 +1,4 @@
-"""Products of matrices that a CUDA graph can record, in the precision that is permitted.
+"""Matrix products on a GPU: in TF32 where it is permitted, and in a form that a CUDA graph can record.
 
 CuPy's own refuse to run on a stream that is captured (cupy/cupy, issue 6290), though cuBLAS can. So while a graph is recorded
 cuBLAS is asked here, for what CuPy would ask it: the same function of the same library by the same handle, so the same bits.
