@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -312,30 +310,6 @@ def test_the_table_of_another_packages_primitive() -> None:
 def test_a_primitive_has_one_row_of_samples() -> None:
     with pytest.raises(ValueError, match="'gelu' has samples already"):
         samples.add("gelu", [])
-
-
-def test_an_installed_wheel_checks_itself(tmp_path: Path) -> None:
-    """From an empty folder, with nothing of the checkout on the path."""
-    pytest.importorskip("setuptools", "70.1")
-    wheel, there, empty = tmp_path / "wheel", tmp_path / "there", tmp_path / "empty"
-    source = tmp_path / "source"
-    source.mkdir()
-    empty.mkdir()
-    for name in ("tinytensor", "gpt"):
-        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, source)
-    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    build = subprocess.run(
-        [*pip, "wheel", "--no-deps", "--no-build-isolation", "-w", wheel, source], capture_output=True
-    )
-    assert build.returncode == 0, build.stderr.decode()
-    subprocess.run([*pip, "install", "--no-deps", "--target", there, *wheel.iterdir()], check=True)
-    alone = {"cwd": empty, "env": {**os.environ, "PYTHONPATH": str(there)}, "check": True, "stdout": subprocess.PIPE}
-    where = subprocess.run([sys.executable, "-c", "import tinytensor; print(tinytensor.__file__)"], text=True, **alone)
-    assert where.stdout.strip() == str(there / "tinytensor" / "__init__.py")
-    table = subprocess.run([sys.executable, "-m", "tinytensor.gradcheck", "gelu"], text=True, **alone)
-    assert "1 primitives, 10 sample calls" in table.stdout
 
 
 @pytest.mark.parametrize(
