@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from samples import normal
 
 import tinytensor as tt
 from tinytensor.gradcheck import table
+from tinytensor.gradcheck.sample import normal
 from tinytensor.gradcheck.table import LIMITS, Sample, play
 from tinytensor.nn import functional as F
 from tinytensor.nn.functional import CAUSAL_IN_BLOCKS, IN_BLOCKS

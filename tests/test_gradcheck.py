@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from samples import SAMPLES
 
+import gpt.rotary_samples  # noqa: F401  (a model may add primitives of its own)
 import tinytensor as tt
 from tinytensor.autograd import GradcheckError, gradcheck
-from tinytensor.gradcheck import table
+from tinytensor.gradcheck import samples, table
+from tinytensor.gradcheck.samples import SAMPLES
 from tinytensor.gradcheck.table import Sample
 from tinytensor.primitive import Primitive
 from tinytensor.tape import apply
@@ -280,11 +281,13 @@ def test_the_table_of_some_primitives() -> None:
 
 WRONG_SAMPLES = """
 import numpy as np
-from tinytensor.gradcheck.table import Sample
+from tinytensor.gradcheck.sample import Sample
+from tinytensor.gradcheck.samples import add
 from tinytensor.primitive import primitive
 
-primitive("cube", lambda x: (x * x * x, (x,)), lambda dy, x: (3.001 * x * x * dy,), formula="y = x³")
-SAMPLES = {"cube": [Sample((np.array([1.0, 2.0]),), lambda x: x**3)]}
+FACTOR = 3.001
+primitive("cube", lambda x: (x * x * x, (x,)), lambda dy, x: (FACTOR * x * x * dy,), formula="y = x³")
+add("cube", [Sample((np.array([1.0, 2.0]),), lambda x: x**3)])
 """
 
 
@@ -297,13 +300,26 @@ def test_the_table_of_a_wrong_primitive_of_ones_own(tmp_path: Path) -> None:
     assert "above the limit: cube (differences" in text
 
 
+def test_the_table_of_another_packages_primitive() -> None:
+    status, text = printed("--samples", "gpt.rotary_samples")
+    assert status == 0
+    assert text.split("\n")[1].startswith("rotary ")
+    assert f"1 primitives, {len(SAMPLES['rotary'])} sample calls" in text
+
+
+def test_a_primitive_has_one_row_of_samples() -> None:
+    with pytest.raises(ValueError, match="'gelu' has samples already"):
+        samples.add("gelu", [])
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [
         (["nothing"], "no primitive 'nothing'"),
         (["--samples", "not/there.py"], "there is no not/there.py"),
-        (["--samples", "setup.py"], "there is no setup.py"),
-        (["--samples", "gpt/errors.py"], "has no dict SAMPLES"),
+        (["--samples", "not.there"], "No module named 'not'"),
+        (["--samples", "gpt/errors.py"], "gpt/errors.py adds no samples"),
+        (["--samples", "gpt.config"], "gpt.config adds no samples"),
     ],
 )
 def test_the_table_says_what_is_wrong_in_a_line(arguments: list[str], message: str) -> None:

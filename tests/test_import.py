@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tinytensor import compat
+
 ROOT = Path(__file__).parent.parent
 OTHERS = (
     "torch",
@@ -53,9 +55,10 @@ def test_importing_it_imports_none_of_the_optional_packages() -> None:
 # What takes long to import, or is asked for by few scripts.
 LATER = (
     "tinytensor.accelerator", "tinytensor.amp", "tinytensor.autograd", "tinytensor.backends", "tinytensor.cuda",
-    "tinytensor.distributed", "tinytensor.gradcheck", "tinytensor.nn", "tinytensor.optim", "tinytensor.serialization",
-    "tinytensor.utils", "argparse", "dataclasses", "json", "logging", "numpy.random", "random", "secrets", "tempfile",
-    "uuid",
+    "tinytensor.compat.accelerator", "tinytensor.compat.as_torch", "tinytensor.compat.backends",
+    "tinytensor.compat.distributed", "tinytensor.distributed", "tinytensor.gradcheck", "tinytensor.nn",
+    "tinytensor.optim", "tinytensor.serialization", "tinytensor.utils", "argparse", "dataclasses", "json", "logging",
+    "numpy.random", "random", "secrets", "tempfile", "uuid",
 )  # fmt: skip
 
 
@@ -82,6 +85,31 @@ print(nn is torch.nn, save is torch.serialization.save, autocast is torch.amp.au
 """,
     )  # fmt: skip
     assert out.split("\n")[:4] == ["True False", "True", "True True", "True True True True"]
+
+
+@pytest.mark.parametrize("first", ["the public path", "its home"])
+@pytest.mark.parametrize("public, home", compat.HOMES.items())
+def test_a_module_with_two_names_runs_once(public: str, home: str, first: str) -> None:
+    if "tensorboard" in public:
+        pytest.importorskip("tensorboardX")
+    imports = [public, home] if first == "the public path" else [home, public]
+    out, _ = python(
+        "-W", "error", "-c",
+        f"""
+import importlib, sys, tinytensor
+one, other = (importlib.import_module(name) for name in {imports})
+parent, _, name = {public!r}.rpartition(".")
+print(one is other, getattr(sys.modules[parent], name) is one, one.__name__, one.__spec__.name, one.__file__)
+import {public}
+exec(f"from {{parent}} import {{name}} as fourth")
+import {public} as third
+print(third is one, fourth is one, importlib.reload(one) is one)
+files = [m.__file__ for n, m in sys.modules.items() if n.startswith("tinytensor") and m is not one]
+print(len(files) == len(set(files)))
+""",
+    )  # fmt: skip
+    assert out.split("\n")[0] == f"True True {home} {home} {ROOT / (home.replace('.', '/') + '.py')}"
+    assert out.split("\n")[1:3] == ["True True True", "True"]
 
 
 def test_a_program_starts_without_what_it_may_not_use() -> None:

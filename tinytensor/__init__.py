@@ -44,13 +44,14 @@ from tinytensor.devices import device
 from tinytensor.dtypes import (
     bfloat16, bool, double, dtype, float, float16, float32, float64, half, int, int32, int64, long, uint8,
 )
-from tinytensor.settings import (
+from tinytensor.compat.settings import (
     compile, get_default_dtype, get_float32_matmul_precision, get_num_threads, set_default_device, set_default_dtype,
     set_float32_matmul_precision, set_num_threads, set_printoptions,
 )
 from tinytensor.subset import outside as _outside
 if TYPE_CHECKING:
-    from tinytensor import accelerator, amp, autograd, backends, cuda, distributed, nn, optim, profiler, serialization, utils
+    from tinytensor import amp, autograd, cuda, nn, optim, profiler, serialization, utils
+    from tinytensor.compat import accelerator, as_torch, backends, distributed, settings
     from tinytensor.amp import autocast
     from tinytensor.cuda import OutOfMemoryError
     from tinytensor.serialization import load, save
@@ -70,6 +71,7 @@ def numel(input: Tensor) -> builtins.int:
 _rooms = (
     "accelerator",
     "amp",
+    "as_torch",
     "autograd",
     "backends",
     "cuda",
@@ -78,6 +80,7 @@ _rooms = (
     "optim",
     "profiler",
     "serialization",
+    "settings",
     "utils",
 )
 _later = {room: f"tinytensor.{room}" for room in _rooms}

@@ -6,7 +6,7 @@ import os
 import runpy
 import sys
 
-from tinytensor.as_torch import install
+from tinytensor.compat.as_torch import install
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""New Tensors: from data, filled, counted.
+"""Functions that make Tensors: from data, filled with a number, or counted.
 
 Everywhere: `dtype` a tinytensor.dtype (default float32 for floats, int64 for integers), `device` "cpu" or "cuda",
 `requires_grad` whether backward should leave a gradient in `.grad`. Sizes are given as f(2, 3) or f((2, 3)).

@@ -1,4 +1,4 @@
-"""Data types, and PyTorch's rules for which one an operation gives.
+"""Data types, and PyTorch's rules for the dtype that an operation returns.
 
 A Tensor with dimensions decides over one without, and both decide over a Python number, as long as the kind is the
 same (bool < integer < floating point); a higher kind wins. NumPy would turn int64 + float32 into float64 and a list

@@ -1,4 +1,4 @@
-"""The edge of the subset: a module's `__getattr__` for the names that it has not, or not yet."""
+"""The edge of the subset: what a module says of the names that PyTorch has and tinytensor has not."""
 
 from __future__ import annotations
 

@@ -14,9 +14,9 @@ from unittest import mock
 import gpu  # first: before cupy is imported
 import numpy as np
 import primitives
-from samples import normal
 
 from tinytensor.cuda.fused import attention, replacement
+from tinytensor.gradcheck.sample import normal
 from tinytensor.gradcheck.table import Sample
 from tinytensor.primitive import PRIMITIVES
 

@@ -1,6 +1,6 @@
 """Every primitive on the real CuPy, forward and backward, against NumPy: python tests/cuda/primitives.py [--emulated] [NAME …]
 
-One line for each row of the table with what its samples (tests/samples.py) cost in float32 and float16, and for the fused
+One line for each row of the table with what its samples (gradcheck/samples.py) cost in float32 and float16, and for the fused
 kernels that take its place, in every precision; and a summary. The exit status is 1 where a value, a dtype or a shape
 differs, something raises, a result lies on the host, and under the emulator where data comes back from the device unasked, or
 where it could not do what CuPy wanted.
@@ -16,10 +16,11 @@ from typing import Any
 
 import gpu  # first: before cupy is imported
 import numpy as np
-from samples import SAMPLES
 
+import gpt.rotary_samples  # noqa: F401  (a model may add primitives of its own)
 from tinytensor import ops
 from tinytensor.cuda.fused import replacement
+from tinytensor.gradcheck.samples import SAMPLES
 from tinytensor.gradcheck.table import Sample, cotangents, forward, play
 from tinytensor.primitive import PRIMITIVES, Primitive
 

@@ -13,10 +13,10 @@ from typing import Any
 import gpu  # first: before cupy is imported
 import numpy as np
 import primitives
-from samples import normal, positive
 
 from tinytensor import ops
 from tinytensor.cuda.fused import replacement
+from tinytensor.gradcheck.sample import normal, positive
 from tinytensor.gradcheck.table import Sample, play
 from tinytensor.primitive import PRIMITIVES, Primitive
 

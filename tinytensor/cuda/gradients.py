@@ -1,4 +1,4 @@
-"""What is done to all gradients at once on a GPU: their norm, clipping, and the look for what is not finite.
+"""All gradients at once on a GPU: their norm, their clipping, and the search for numbers that are not finite.
 
 A launch takes up to four arrays of one dtype, so that the two buffers of a model (`nn.flat`) need one. Nothing is copied
 back: what the next kernel needs to know waits on the device. Sums are the same at every run: each block adds up a

@@ -1,4 +1,4 @@
-"""torch.cuda's graphs: work that is recorded once, and then asked for as a whole.
+"""torch.cuda's graphs: the launches of a step are recorded once and replayed as a whole.
 
     g = CUDAGraph()
     with graph(g):

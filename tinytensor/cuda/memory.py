@@ -1,4 +1,4 @@
-"""torch.cuda's memory: how much is in use, the most that ever was, and what is said when there is none left.
+"""torch.cuda's memory: the bytes in use, their peak, and the error where none is left.
 
 CuPy's pools know what is in use, and no peak. A peak rises where something is allocated, so that is where `counted` looks.
 """

@@ -1,4 +1,4 @@
-"""Products of matrices that a CUDA graph can record, in the precision that is permitted.
+"""Matrix products on a GPU: in TF32 where it is permitted, and in a form that a CUDA graph can record.
 
 CuPy's own refuse to run on a stream that is captured (cupy/cupy, issue 6290), though cuBLAS can. So while a graph is recorded
 cuBLAS is asked here, for what CuPy would ask it: the same function of the same library by the same handle, so the same bits.
@@ -25,7 +25,7 @@ from tinytensor.backend import Array
 from tinytensor.cuda.streams import is_recording
 from tinytensor.devices import cupy
 from tinytensor.dispatch import on_gpu
-from tinytensor.settings import get_float32_matmul_precision
+from tinytensor.precision import get_float32_matmul_precision
 
 REAL = {"float32": 0, "float64": 1, "float16": 2}  # cudaDataType_t
 COMPUTE = {"float32": 68, "float64": 70, "float16": 68}  # cublasComputeType_t

@@ -1,4 +1,4 @@
-"""Random numbers that a GPU draws for itself: Philox-4x32-10, which makes four of them of a counter and a key.
+"""Random numbers drawn on the GPU: Philox-4x32-10, a function from a counter and a key to four numbers.
 
 A block cipher of ten rounds: each multiplies two of the four words and mixes the halves of the products with the others
 and with the key, which grows by a constant. There is no state but the counter, so every thread of a kernel counts for

@@ -3,7 +3,7 @@
     J[i, j] = (fᵢ(x + ε eⱼ) − fᵢ(x − ε eⱼ)) / 2ε,        error about ε² f‴/6 + rounding/ε
 
 `gradcheck` does it for any function of Tensors. `python -m tinytensor.gradcheck` does it for every row of the table of
-primitives and prints the worst errors (table.py has the checks, samples.py of the tests the inputs).
+primitives and prints the worst errors (table.py has the checks, samples.py the inputs).
 Source: Press et al., "Numerical Recipes", 3rd edition, section 5.7.
 """
 

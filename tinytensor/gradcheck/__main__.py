@@ -2,25 +2,25 @@
 
     python -m tinytensor.gradcheck                 # all of them, a few seconds
     python -m tinytensor.gradcheck gelu attention  # some
-    python -m tinytensor.gradcheck --samples mine.py softplus
+    python -m tinytensor.gradcheck --samples gpt.rotary_samples   # those that a module or a file adds
 
-The exit status is 1 if an error is above its limit. The sample calls are those of the tests, so this runs in a checkout
-of the source; --samples takes another file with a dict SAMPLES of lists of tinytensor.gradcheck.table.Sample.
+The exit status is 1 if an error is above its limit. What the primitives are called with stands in samples.py; a module
+or a file that --samples names calls `tinytensor.gradcheck.samples.add` for primitives of its own.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib
-import importlib.util
+import runpy
 import sys
 from pathlib import Path
 
-from tinytensor.gradcheck.table import LIMITS, Row, Sample, examine
+from tinytensor.gradcheck.samples import SAMPLES
+from tinytensor.gradcheck.table import LIMITS, Row, examine
 from tinytensor.ops import load_all
 from tinytensor.primitive import PRIMITIVES
 
-SAMPLES = Path(__file__).resolve().parents[2] / "tests" / "samples.py"
 COLUMNS = {"differences": "differences", "pytorch": "PyTorch", "composed": "composed", "ulps": "float32"}
 LEGEND = f"""
 differences  worst error of a derivative against central differences in float64, relative (limit {LIMITS["differences"]:.0e})
@@ -31,29 +31,29 @@ saved        bytes that forward keeps for backward, for the largest sample, and 
 
 
 def main(argv: list[str]) -> int:
-    """Print the table; 0 if all is within its limits, 1 if not, 2 if the samples can't be had."""
+    """Print the table; 0 if all is within its limits, 1 if not, 2 if there are no samples."""
     parser = argparse.ArgumentParser(
         "python -m tinytensor.gradcheck", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("names", nargs="*", metavar="PRIMITIVE", help="which to check (default: all)")
-    parser.add_argument("--samples", type=Path, default=SAMPLES, metavar="FILE", help="where the sample calls are")
+    parser.add_argument("--samples", metavar="MODULE", help="a module, or a file, that adds samples: check those")
     arguments = parser.parse_args(argv)
     load_all()
-    samples = read(parser, arguments.samples)
-    names = arguments.names or list(samples)
+    added = read(parser, arguments.samples) if arguments.samples else list(SAMPLES)
+    names = arguments.names or added
     for name in names:
-        if name not in samples or name not in PRIMITIVES:
-            where = "the table" if name not in PRIMITIVES else arguments.samples
-            parser.error(f"no primitive {name!r} in {where}; there are {', '.join(samples)}")
+        if name not in SAMPLES or name not in PRIMITIVES:
+            where = "the table" if name not in PRIMITIVES else "the samples"
+            parser.error(f"no primitive {name!r} in {where}; there are {', '.join(SAMPLES)}")
 
     with_pytorch = has_pytorch()
     print(f"{'primitive':<21}{' '.join(f'{title:>11}' for title in COLUMNS.values())}{'saved':>11}{'formula':>18}")
     rows = []
     for name in names:
-        rows.append(examine(PRIMITIVES[name], samples[name], with_pytorch))
+        rows.append(examine(PRIMITIVES[name], SAMPLES[name], with_pytorch))
         print(line(rows[-1]), flush=True)
     print(LEGEND if with_pytorch else f"{LEGEND}\nPyTorch is not installed: its column is empty (pip install torch)")
-    print(f"\n{len(rows)} primitives, {sum(len(samples[name]) for name in names)} sample calls; {summary(rows)}")
+    print(f"\n{len(rows)} primitives, {sum(len(SAMPLES[name]) for name in names)} sample calls; {summary(rows)}")
     return 1 if any(row.wrong() for row in rows) else 0
 
 
@@ -66,19 +66,21 @@ def has_pytorch() -> bool:
     return True
 
 
-def read(parser: argparse.ArgumentParser, path: Path) -> dict[str, list[Sample]]:
-    """The SAMPLES of a file; ends with one line where there are none."""
-    if not path.is_file():
-        parser.error(f"there is no {path}: run this in a checkout of the source, or give --samples FILE")
-    spec = importlib.util.spec_from_file_location("samples", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    samples: dict[str, list[Sample]] | None = getattr(module, "SAMPLES", None)
-    if not samples:
-        parser.error(f"{path} has no dict SAMPLES of lists of Sample")
-    return samples
+def read(parser: argparse.ArgumentParser, source: str) -> list[str]:
+    """Import a module, or run a file that ends in .py; returns which primitives got samples by that."""
+    before = set(SAMPLES)
+    if source.endswith(".py"):
+        if not Path(source).is_file():
+            parser.error(f"there is no {source}")
+        runpy.run_path(source)
+    else:
+        try:
+            importlib.import_module(source)
+        except ModuleNotFoundError as error:
+            parser.error(str(error))
+    if not (added := [name for name in SAMPLES if name not in before]):
+        parser.error(f"{source} adds no samples: call tinytensor.gradcheck.samples.add")
+    return added
 
 
 def line(row: Row) -> str:

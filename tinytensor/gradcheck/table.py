@@ -15,8 +15,8 @@ All arrays belong to a check alone: a backward may use up what its forward saved
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ import numpy as np
 from tinytensor import autograd
 from tinytensor.backend import Array, as_array
 from tinytensor.base import wrap
+from tinytensor.gradcheck.sample import Sample as Sample
 from tinytensor.primitive import Primitive
 from tinytensor.tensor import Tensor
 from tinytensor.writes import arrays_in, owner
@@ -35,31 +36,6 @@ FLOOR = 1e-3  # of what an error is relative to: a gradient that is 0 by cancell
 LIMITS = {"differences": 1e-7, "pytorch": 1e-12, "composed": 1e-12, "ulps": 4.0}
 
 Arrays = list["Array | None"]
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One call of a primitive, and the same in PyTorch.
-
-    arrays: float64 inputs of the forward, None for an absent one; static: its keyword arguments. torch takes the same
-    inputs as PyTorch's tensors. smooth=False: it has a kink or a jump there, so that PyTorch alone is the judge.
-    dtypes: those that it can compute in.
-    """
-
-    arrays: tuple[Any, ...]
-    torch: Callable[..., Any]
-    static: dict[str, Any] = field(default_factory=dict)
-    smooth: bool = True
-    dtypes: tuple[str, ...] = ("float64", "float32", "float16")
-
-    def cast(self, dtype: Any) -> Sample:
-        """The same call in another precision; integers and bools stay."""
-        static = {k: v.astype(dtype) if _is_float(v) else v for k, v in self.static.items()}
-        return replace(self, arrays=tuple(None if a is None else a.astype(dtype) for a in self.arrays), static=static)
-
-
-def _is_float(x: Any) -> bool:
-    return isinstance(x, np.ndarray) and x.dtype.kind == "f"
 
 
 # ----------------------------------------------------------------------------------------- playing a pair

@@ -1,4 +1,4 @@
-"""What a profile found about time: rows that add up, sort and print."""
+"""The times of a profile: rows for each primitive or module, which add up, sort and print."""
 
 from __future__ import annotations
 

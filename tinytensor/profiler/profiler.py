@@ -1,4 +1,4 @@
-"""The profile: stop watches in place of what they time, and everything back in its place afterwards."""
+"""The profile: it puts timed functions in place of the engine's own, and the originals back afterwards."""
 
 from __future__ import annotations
 

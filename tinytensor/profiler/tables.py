@@ -1,4 +1,4 @@
-"""Text in columns."""
+"""Text in aligned columns, for the tables of a profile."""
 
 from __future__ import annotations
 

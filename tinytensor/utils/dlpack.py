@@ -1,4 +1,4 @@
-"""torch.utils.dlpack: tensors of other libraries on the memory where they are, and ours for them.
+"""torch.utils.dlpack: Tensors that share memory with the arrays of other libraries.
 
     from_dlpack(x)         x: an array of NumPy's or CuPy's, a Tensor of PyTorch's, whatever has __dlpack__
     torch.from_dlpack(t)   t: a Tensor of ours, which has it as well

@@ -1,4 +1,4 @@
-"""Attention in one launch forward and one backward, in memory that grows with T: `ops/blockwise_attention.py` has the formulas.
+"""Attention in one launch each way, in memory that grows with T: `ops/blockwise_attention.py` has the formulas.
 
 A block of threads has a tile of queries for its own and walks over tiles of keys and values, with the softmax made online;
 backward, some blocks do the same for dq, the others own keys and walk over queries for dk and dv. So no two blocks write to

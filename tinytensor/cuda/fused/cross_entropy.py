@@ -1,4 +1,4 @@
-"""Cross entropy in two launches, one where each row's loss is asked for; its backward in one.
+"""Cross entropy in two launches, or in one where the loss of each row is wanted; its backward in one.
 
 `tinytensor.ops.cross_entropy` has the formulas. What is saved are the logits, which are there already, and each row's
 largest logit and Σ e^(x − largest): the softmax is made of them again, and no array of N·C is kept.

@@ -1,4 +1,4 @@
-"""Dropout in one launch each way, whose mask is drawn in the kernel, and again in the backward: it is never stored.
+"""Dropout in one launch each way: the kernel draws the mask, and the backward draws it again, so none is stored.
 
 `tinytensor.ops.dropout` has the formula. There the mask is an array that was drawn outside; here it is what to draw it
 from, so that this pair, too, gives the same for the same arguments.

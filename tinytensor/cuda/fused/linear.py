@@ -1,4 +1,4 @@
-"""linear with its bias's gradient in one launch: a sum over rows, with one order, that may go where the gradient is kept."""
+"""Linear with the gradient of its bias in one launch: a sum over rows in a fixed order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""split without a copy in the backward, where the gradients already lie side by side, as fused attention leaves them."""
+"""Split whose backward copies nothing where the gradients lie side by side, as fused attention leaves them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Datasets: anything with a length that gives an item for an index."""
+"""Datasets: anything with a length that returns an item for an index."""
 
 from __future__ import annotations
 

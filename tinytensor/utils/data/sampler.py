@@ -1,4 +1,4 @@
-"""Samplers: in which order the indices of a dataset are visited."""
+"""Samplers: the order in which the indices of a dataset are visited."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Put tinytensor in PyTorch's place: `import torch` then gives tinytensor, in this process.
+"""Put tinytensor in PyTorch's place: in this process, `import torch` then returns tinytensor.
 
     python -m tinytensor script.py --its --arguments
 
@@ -16,8 +16,10 @@ from types import ModuleType
 from typing import Any
 
 import tinytensor
+from tinytensor.compat import HOMES
 
 OPTIONAL = ("tinytensor.utils.tensorboard",)  # imported when a script asks for it: it needs a package of its own
+OURS = ("tinytensor.compat", "tinytensor.gradcheck")  # PyTorch has no such packages
 
 
 def install() -> None:
@@ -26,8 +28,8 @@ def install() -> None:
     if present is not None and present is not tinytensor:
         raise RuntimeError("PyTorch is imported already: call tinytensor.as_torch.install() before anything imports it")
     names = [m.name for m in pkgutil.walk_packages(tinytensor.__path__, "tinytensor.")]
-    for name in ("tinytensor", *names):
-        if name not in OPTIONAL and not name.endswith("__main__"):
+    for name in ("tinytensor", *names, *HOMES):
+        if name not in OPTIONAL and not name.startswith(OURS) and not name.endswith("__main__"):
             sys.modules[name.replace("tinytensor", "torch", 1)] = importlib.import_module(name)
     sys.meta_path.insert(0, _Rest())
 

@@ -1,11 +1,12 @@
-"""Sample inputs for every primitive: the one test file that a new primitive touches.
+"""Sample calls of every primitive: what the checks and the tests of a primitive are made from.
 
 A row is a list of `Sample(arrays, torch, static)`: float64 inputs for the forward (None for an absent one), the same
 function in PyTorch, called with the same inputs as tensors, and the keyword arguments of the forward. From a row follow,
 without further code: gradients against central differences and PyTorch, float32 and float16, frozen inputs, odd memory
-layouts, the composed form. A row has a sample without elements and one with one (tests/test_primitives.py holds it to that).
+layouts, the composed form. A row has a sample without elements and one with one (tests/test_primitives.py asserts it).
 
 Samples at a kink (ties, the ends of a clamp, powers at 0) are `smooth=False`: there PyTorch alone says what is right.
+A package with primitives of its own calls `add`; `python -m tinytensor.gradcheck --samples its.module` then checks them.
 """
 
 from __future__ import annotations
@@ -15,64 +16,23 @@ from typing import Any
 
 import numpy as np
 
-import gpt.rotary  # noqa: F401  (a model may add primitives of its own)
-from tinytensor.gradcheck.table import Sample
+from tinytensor.gradcheck.sample import (
+    Sample,
+    at_kinks,
+    binary,
+    each_shape,
+    in_torch,
+    normal,
+    off_zero,
+    positive,
+    unary,
+    wide,
+)  # fmt: skip
 from tinytensor.ops.indexing import along
 
 
-def _torch() -> Any:
-    import torch
-
-    return torch
-
-
 def _f() -> Any:
-    return _torch().nn.functional
-
-
-def normal(*shape: int, seed: int = 0) -> np.ndarray:
-    """Normal numbers; no two alike, so no kink of max, sort or where lies within a finite difference."""
-    return np.asarray(np.random.default_rng([seed, *shape]).standard_normal(shape))
-
-
-def positive(*shape: int, seed: int = 0) -> np.ndarray:
-    """Numbers in [0.5, 2.5): the domain of log, sqrt, and of what is divided by."""
-    return np.asarray(0.5 + 2 * np.random.default_rng([seed, *shape]).random(shape))
-
-
-def off_zero(*shape: int, seed: int = 0) -> np.ndarray:
-    """Numbers of either sign, at least 0.1 from 0: away from the kinks of abs and relu."""
-    x = normal(*shape, seed=seed)
-    return np.asarray(x + 0.1 * np.sign(x))
-
-
-def wide(*shape: int, seed: int = 0) -> np.ndarray:
-    """Numbers up to about ±12: where a gate is shut or open, and an exponential large or small."""
-    return np.asarray(5 * normal(*shape, seed=seed))
-
-
-def binary(torch: Callable[..., Any], make: Any = normal) -> list[Sample]:
-    """Equal shapes, broadcasting of either side, of both, of a 0-d one, 0-d alone, one element, and none at all."""
-    shapes = [
-        ((2, 3), (2, 3)), ((2, 3), (3,)), ((1, 3), (2, 1)), ((2, 1, 3), (4, 1)), ((), (2, 2)), ((2, 2), ()), ((), ()),
-        ((1,), (1, 1)), ((0, 3), (3,)), ((0, 1), (1, 4)), ((2, 1, 1), (2, 3, 1)),
-    ]  # fmt: skip
-    return [Sample((make(*a, seed=1), make(*b, seed=2)), torch) for a, b in shapes]
-
-
-def unary(torch: Callable[..., Any], make: Any = normal, **static: Any) -> list[Sample]:
-    """A matrix, a vector, a 0-d array, one element, and none at all."""
-    return [Sample((make(*s),), torch, static) for s in [(2, 3), (4,), (), (1,), (0, 3)]]
-
-
-def at_kinks(torch: Callable[..., Any], *arrays: Any, **static: Any) -> Sample:
-    """Where differences mean nothing, and a convention decides: PyTorch's."""
-    return Sample(tuple(np.array(a, np.float64) for a in arrays), torch, static, smooth=False)
-
-
-def each_shape(torch: Callable[..., Any], *shapes: tuple[int, ...], **static: Any) -> list[Sample]:
-    """One input of normal numbers, in each of the shapes."""
-    return [Sample((normal(*shape),), torch, static) for shape in shapes]
+    return in_torch().nn.functional
 
 
 IDS = np.array([[0, 2, 2], [4, 0, 2]])
@@ -96,7 +56,7 @@ def _attends_in_part(*shapes: tuple[int, ...], dropout: Any, scale: float = 0.5)
     """A sample of attention with weights that are dropped, which PyTorch does not take as an argument."""
 
     def torch(q: Any, k: Any, v: Any, _: Any) -> Any:
-        return ((q @ k.mT * scale).softmax(-1) * _torch().from_numpy(dropout).to(v.dtype)) @ v
+        return ((q @ k.mT * scale).softmax(-1) * in_torch().from_numpy(dropout).to(v.dtype)) @ v
 
     arrays = (*(normal(*shape, seed=i) for i, shape in enumerate(shapes)), None)
     return Sample(arrays, torch, {"scale": scale, "causal": False, "dropout": dropout})
@@ -117,20 +77,11 @@ def _written(x: Any, index: Any, value: Any) -> Any:
     return y
 
 
-def _rotary(x: Any, start: int = 0) -> Any:
-    t = _torch()
-    T, D = x.shape[-2:]
-    angles = t.arange(start, start + T)[:, None] * 10_000.0 ** (-t.arange(0, D, 2, dtype=t.float64) / D)
-    cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
-    a, b = x[..., 0::2], x[..., 1::2]
-    return t.stack([a * cos - b * sin, a * sin + b * cos], -1).flatten(-2)
-
-
 def _cross_entropy(reduction: str, target: list[int], classes: int = 4, spread: float = 1) -> Sample:
     t = np.array(target, np.int64)
     return Sample(
         (spread * normal(len(t), classes),),
-        lambda x: _f().cross_entropy(x, _torch().from_numpy(t), reduction=reduction),
+        lambda x: _f().cross_entropy(x, in_torch().from_numpy(t), reduction=reduction),
         {"target": t, "ignore_index": -100, "reduction": reduction},
         smooth=spread == 1,
     )
@@ -138,7 +89,7 @@ def _cross_entropy(reduction: str, target: list[int], classes: int = 4, spread: 
 
 def _embedding(rows: int, width: int, ids: Any) -> Sample:
     ids = np.array(ids, np.int64)
-    return Sample((normal(rows, width),), lambda w: _f().embedding(_torch().from_numpy(ids), w), {"ids": ids})
+    return Sample((normal(rows, width),), lambda w: _f().embedding(in_torch().from_numpy(ids), w), {"ids": ids})
 
 
 def _layer_norm(shape: tuple[int, ...], n: tuple[int, ...], affine: bool, bias: bool, eps: float = 1e-5) -> Sample:
@@ -172,10 +123,10 @@ SAMPLES: dict[str, list[Sample]] = {
         *binary(lambda a, b: a**b, positive),
         at_kinks(lambda a, b: a**b, [0, 0, 0, 0, 2, -2, -2, 1], [0, 1, 2, 0.5, 0, 2, 3, -1]),
     ],
-    "maximum": [*binary(lambda a, b: _torch().maximum(a, b)), at_kinks(lambda a, b: _torch().maximum(a, b), [1, 2, 0], [1, 0, 2])],
-    "minimum": [*binary(lambda a, b: _torch().minimum(a, b)), at_kinks(lambda a, b: _torch().minimum(a, b), [1, 2, 0], [1, 0, 2])],
+    "maximum": [*binary(lambda a, b: in_torch().maximum(a, b)), at_kinks(lambda a, b: in_torch().maximum(a, b), [1, 2, 0], [1, 0, 2])],
+    "minimum": [*binary(lambda a, b: in_torch().minimum(a, b)), at_kinks(lambda a, b: in_torch().minimum(a, b), [1, 2, 0], [1, 0, 2])],
     "where": [
-        Sample((normal(*a), normal(*b, seed=3)), lambda a, b, c=c: _torch().where(_torch().from_numpy(c), a, b), {"condition": c})
+        Sample((normal(*a), normal(*b, seed=3)), lambda a, b, c=c: in_torch().where(in_torch().from_numpy(c), a, b), {"condition": c})
         for a, b, c in [
             ((2, 3), (2, 3), MASK), ((), (2, 3), MASK), ((3,), (2, 1), MASK), ((1,), (1,), MASK), ((1,), (1,), np.array([True])),
             ((), (), np.array(False)), ((0, 3), (3,), MASK[:0]), ((2, 3), (2, 3), MASK[0]),
@@ -237,11 +188,11 @@ SAMPLES: dict[str, list[Sample]] = {
         for shape, s in [((3, 1), (2, 3, 4)), ((), (5,)), ((1, 3), (2, 3)), ((2, 3), (2, 3)), ((1,), (1,)), ((1, 3), (0, 3)), ((0, 1), (0, 2))]
     ],
     "cat": [
-        Sample((normal(2, 3), normal(2, 1), normal(2, 0)), lambda *xs: _torch().cat(xs, 1), {"axis": 1}),
-        Sample((normal(2, 3), normal(1, 3, seed=1), normal(2, 3, seed=2)), lambda *xs: _torch().cat(xs, 0), {"axis": 0}),
-        Sample((normal(3),), lambda *xs: _torch().cat(xs), {"axis": 0}),
-        Sample((normal(1),), lambda *xs: _torch().cat(xs), {"axis": 0}),
-        Sample((normal(0, 2), normal(0, 2)), lambda *xs: _torch().cat(xs), {"axis": 0}),
+        Sample((normal(2, 3), normal(2, 1), normal(2, 0)), lambda *xs: in_torch().cat(xs, 1), {"axis": 1}),
+        Sample((normal(2, 3), normal(1, 3, seed=1), normal(2, 3, seed=2)), lambda *xs: in_torch().cat(xs, 0), {"axis": 0}),
+        Sample((normal(3),), lambda *xs: in_torch().cat(xs), {"axis": 0}),
+        Sample((normal(1),), lambda *xs: in_torch().cat(xs), {"axis": 0}),
+        Sample((normal(0, 2), normal(0, 2)), lambda *xs: in_torch().cat(xs), {"axis": 0}),
     ],
     "split": [
         Sample((normal(*shape),), lambda x, s=s, a=a: x.split(s, a), {"sizes": s, "axis": a})
@@ -302,12 +253,12 @@ SAMPLES: dict[str, list[Sample]] = {
         Sample((normal(0, 2), normal(2)), lambda x, v: _written(x, slice(None), v), {"index": (slice(None), ...)}),
     ],
     "gather": [
-        Sample((normal(*shape),), lambda x, a=a, i=i: x.gather(a, _torch().tensor(i)), {"index": np.array(i, np.int64), "axis": a})
+        Sample((normal(*shape),), lambda x, a=a, i=i: x.gather(a, in_torch().tensor(i)), {"index": np.array(i, np.int64), "axis": a})
         for shape, a, i in [
             ((2, 3), 1, [[0, 0], [2, 1]]), ((3, 2), 0, [[2, 2]]), ((2, 2, 3), 1, [[[1, 0, 0]], [[0, 1, 1]]]), ((1,), 0, [0, 0]),
         ]
     ] + [
-        Sample((normal(0, 2),), lambda x: x.gather(1, _torch().zeros((0, 3), dtype=_torch().int64)),
+        Sample((normal(0, 2),), lambda x: x.gather(1, in_torch().zeros((0, 3), dtype=in_torch().int64)),
                {"index": np.zeros((0, 3), np.int64), "axis": 1}),
     ],
     "matmul": [
@@ -319,7 +270,7 @@ SAMPLES: dict[str, list[Sample]] = {
         ]
     ],
     "einsum": [
-        Sample(xs, lambda *xs, i=i, o=o: _torch().einsum(f"{','.join(i)}->{o}", *xs), {"inputs": i, "output": o})
+        Sample(xs, lambda *xs, i=i, o=o: in_torch().einsum(f"{','.join(i)}->{o}", *xs), {"inputs": i, "output": o})
         for i, o, xs in [
             (["bij", "bjk"], "bik", (normal(2, 3, 4), normal(2, 4, 2))),
             (["ij", "jk"], "ki", (normal(3, 4), normal(4, 2))),
@@ -369,11 +320,7 @@ SAMPLES: dict[str, list[Sample]] = {
         for target in ([1, 0, 3, 1, -100], [2], [-100, 3, -100])
     ] + [_cross_entropy("sum", []), _cross_entropy("none", []), _cross_entropy("none", [0, -100], 1), _cross_entropy("none", [0], 1),
          _cross_entropy("mean", [0, 3, 2], spread=1000)],
-    "rotary": [
-        Sample((normal(*shape),), _rotary)
-        for shape in [(2, 5, 6), (1, 2, 3, 4), (3, 4), (1, 2), (0, 4), (2, 0, 2)]
-    ] + [Sample((normal(2, 3, 4),), lambda x: _rotary(x, 6), {"start": 6})],
-    "dropout": [Sample((normal(*d.shape),), lambda x, d=d: x * _torch().from_numpy(d).to(x.dtype), {"mask": d})
+    "dropout": [Sample((normal(*d.shape),), lambda x, d=d: x * in_torch().from_numpy(d).to(x.dtype), {"mask": d})
                 for d in (DROP, DROP[0, :1], DROP[0, 1:2], DROP[:0])],
     "attention": [
         _attends((2, 3, 4), (2, 3, 4), (2, 3, 5), causal=True),
@@ -421,7 +368,14 @@ SAMPLES: dict[str, list[Sample]] = {
         for s in [(2, 3), (4,), (), (1,), (0, 3)]
     ] + [at_kinks(lambda x, y: _f().binary_cross_entropy(x, y, reduction="none"), [0, 1, 0, 1, 0.5], [0, 1, 1, 0, 1])],
     "scatter_add": [
-        Sample((normal(*x), normal(*i.shape, seed=1)), lambda x, v, a=a, i=i: x.scatter_add(a, _torch().from_numpy(i), v), {"at": along(i, a)})
+        Sample((normal(*x), normal(*i.shape, seed=1)), lambda x, v, a=a, i=i: x.scatter_add(a, in_torch().from_numpy(i), v), {"at": along(i, a)})
         for x, a, i in [((4, 3), 0, PICKS), ((2, 3), 1, PICKS), ((1,), 0, PICKS[0, :1]), ((0, 2), 0, PICKS[:0, :2])]
     ],
 }  # fmt: skip
+
+
+def add(name: str, samples: list[Sample]) -> None:
+    """Add the row of one more primitive, which is the table's already; ValueError if it has a row."""
+    if name in SAMPLES:
+        raise ValueError(f"the primitive {name!r} has samples already")
+    SAMPLES[name] = samples

@@ -1,4 +1,4 @@
-"""torch.distributed, so that scripts which can use several processes run in one."""
+"""torch.distributed: scripts that can use several processes find that there is one."""
 
 from __future__ import annotations
 

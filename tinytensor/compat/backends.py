@@ -1,11 +1,11 @@
-"""torch.backends: settings of libraries that are not here. They may be set, and permit what is never done."""
+"""torch.backends: switches of libraries that are not used here. They can be set; only TF32 changes anything."""
 
 from __future__ import annotations
 
 from types import SimpleNamespace
 
 from tinytensor.cuda import is_available
-from tinytensor.settings import get_float32_matmul_precision, set_float32_matmul_precision
+from tinytensor.precision import get_float32_matmul_precision, set_float32_matmul_precision
 from tinytensor.subset import outside
 
 

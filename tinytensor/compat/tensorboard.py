@@ -1,4 +1,4 @@
-"""SummaryWriter, from tensorboardX."""
+"""torch.utils.tensorboard: SummaryWriter, from tensorboardX."""
 
 from __future__ import annotations
 

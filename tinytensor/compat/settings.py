@@ -1,4 +1,8 @@
-"""What scripts ask of the machine: threads, precision, compilation, printing. On the host none of it changes a result."""
+"""What scripts ask of the machine: threads, precision, compilation, printing. On the host none of it changes a result.
+
+Each setting holds for the whole process and for all its threads, as in PyTorch. The values live with what reads them:
+`tinytensor.precision`, `tinytensor.printing.options`, and the BLAS library itself.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ from typing import Any
 from tinytensor import printing
 from tinytensor.devices import device
 from tinytensor.dtypes import dtype, float32
+from tinytensor.precision import get_float32_matmul_precision, set_float32_matmul_precision
 
 
 def compile(model: Any = None, *, fullgraph: bool = False, dynamic: bool | None = None, mode: str | None = None) -> Any:
@@ -20,26 +25,6 @@ def compile(model: Any = None, *, fullgraph: bool = False, dynamic: bool | None 
         decorate: Callable[[Any], Any] = lambda function: function  # noqa: E731
         return decorate
     return model
-
-
-_precision = "highest"
-
-
-def set_float32_matmul_precision(precision: str) -> None:
-    """How rough products of float32 matrices may be: "highest", or "high" and "medium", which are the same here.
-
-    Both permit a GPU to round what is multiplied to TF32, 10 bits of mantissa instead of 23, which its tensor cores
-    multiply several times as fast. The host never rounds, nor do GPUs older than Ampere.
-    """
-    global _precision
-    if precision not in ("highest", "high", "medium"):
-        raise RuntimeError(f"float32 matmul precision is 'highest', 'high' or 'medium', not {precision!r}")
-    _precision = precision
-
-
-def get_float32_matmul_precision() -> str:
-    """What was set, in any thread; "highest" at first."""
-    return _precision
 
 
 def set_num_threads(threads: int) -> None:
