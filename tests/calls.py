@@ -305,7 +305,7 @@ def strategy(row: Row) -> st.SearchStrategy[Call]:
     return st.composite(lambda draw: row.draw(Draw(draw)))()
 
 
-# ------------------------------------------------------------------------------------------ pointwise
+# ------------------------------------------------------------------------------------ elementwise
 
 
 WRITTEN: dict[str, Any] = {"leaf": None, "kinds": ("plain", "ties")}  # a Tensor that is written in place

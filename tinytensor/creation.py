@@ -29,7 +29,7 @@ from tinytensor.dtypes import (
     to_numpy_dtype,
     uint8,
 )  # fmt: skip
-from tinytensor.functions.dims import checked, one_by_one, sizes
+from tinytensor.functions.dims import nonnegative, one_by_one, sizes
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
@@ -121,7 +121,7 @@ def full(
     wanted = number_dtype(fill_value) if dtype is None else to_numpy_dtype(dtype)
     if wanted.kind == "i" and not math.isfinite(fill_value):
         raise RuntimeError(f"full: {fill_value} cannot be converted to {wanted}")
-    shape = checked(sizes((size,)))
+    shape = nonnegative(sizes((size,)))
     return place(made_on(device, lambda xp: xp.full(shape, fill_value, wanted)), None, requires_grad)
 
 
@@ -133,7 +133,7 @@ def zeros(
     requires_grad: builtins.bool = False,
 ) -> Tensor:
     """Zeros, float32 without dtype."""
-    shape, wanted = checked(sizes(size)), to_numpy_dtype(dtype)
+    shape, wanted = nonnegative(sizes(size)), to_numpy_dtype(dtype)
     return place(made_on(device, lambda xp: xp.zeros(shape, wanted)), None, requires_grad)
 
 
@@ -145,7 +145,7 @@ def ones(
     requires_grad: builtins.bool = False,
 ) -> Tensor:
     """Ones, float32 without dtype."""
-    shape, wanted = checked(sizes(size)), to_numpy_dtype(dtype)
+    shape, wanted = nonnegative(sizes(size)), to_numpy_dtype(dtype)
     return place(made_on(device, lambda xp: xp.ones(shape, wanted)), None, requires_grad)
 
 
@@ -184,7 +184,7 @@ def empty_like(input: Tensor, *, dtype: DType | None = None, device: device | st
 
 def eye(n: int, m: int | None = None, *, dtype: DType | None = None, device: device | str | None = None) -> Tensor:
     """The n × m matrix (n × n without m) with ones on the diagonal."""
-    rows, columns = checked((n, n if m is None else m))
+    rows, columns = nonnegative((n, n if m is None else m))
     wanted = to_numpy_dtype(dtype)
     return place(made_on(device, lambda xp: xp.eye(rows, columns, dtype=wanted)), None, False)
 
@@ -219,7 +219,7 @@ def linspace(
     start: float, end: float, steps: int, *, dtype: DType | None = None, device: device | str | None = None
 ) -> Tensor:
     """`steps` numbers evenly spaced from start to end, both included."""
-    checked((steps,))
+    nonnegative((steps,))
     return place(np.linspace(start, end, steps, dtype=to_numpy_dtype(dtype)), device, False)
 
 

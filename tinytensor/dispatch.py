@@ -9,17 +9,17 @@ import importlib
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-F = TypeVar("F", bound=Callable[..., Any])
+Registered = TypeVar("Registered", bound=Callable[..., Any])
 
 PLUGIN = "tinytensor.cuda.plugin"  # imports everything that registers itself here
 
 _registered: dict[str, Callable[..., Any]] = {}
 
 
-def on_gpu(name: str) -> Callable[[F], F]:
+def on_gpu(name: str) -> Callable[[Registered], Registered]:
     """Decorator: register a function of tinytensor.cuda under this name."""
 
-    def register(function: F) -> F:
+    def register(function: Registered) -> Registered:
         _registered[name] = function
         return function
 

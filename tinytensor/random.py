@@ -19,8 +19,8 @@ from tinytensor.creation import place
 from tinytensor.devices import device, to_device
 from tinytensor.dtypes import dtype as DType
 from tinytensor.dtypes import int64, to_numpy_dtype
-from tinytensor.functions.dims import checked, one_by_one, sizes
-from tinytensor.functions.pointwise import implemented
+from tinytensor.functions.dims import nonnegative, one_by_one, sizes
+from tinytensor.functions.operands import implemented
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
@@ -113,7 +113,7 @@ def rand(
     requires_grad: bool = False,
 ) -> Tensor:
     """Uniform on [0, 1)."""
-    wanted, shape = _real("rand", dtype), checked(sizes(size))
+    wanted, shape = _real("rand", dtype), nonnegative(sizes(size))
     rng = numpy_generator(generator)
     if wanted == np.float16:  # rounding float32 numbers would give 1 now and then
         values = rng.integers(0, 2**11, shape) / 2**11
@@ -131,7 +131,7 @@ def randn(
     requires_grad: bool = False,
 ) -> Tensor:
     """Normal with mean 0 and variance 1."""
-    wanted, shape = _real("randn", dtype), checked(sizes(size))
+    wanted, shape = _real("randn", dtype), nonnegative(sizes(size))
     wide = np.float64 if wanted == np.float64 else np.float32
     values = numpy_generator(generator).standard_normal(shape, wide)
     return place(values.astype(wanted, copy=False), device, requires_grad)
@@ -170,7 +170,7 @@ def randint(
         low, high = 0, low
     if size is None or not low < high:
         raise RuntimeError(f"randint expects a size and low < high, but got low={low}, high={high}, size={size}")
-    values = numpy_generator(generator).integers(low, high, checked(sizes((size,))))
+    values = numpy_generator(generator).integers(low, high, nonnegative(sizes((size,))))
     return place(values.astype(to_numpy_dtype(dtype, int64)), device, False)
 
 

@@ -21,7 +21,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from tinytensor import functions as F
+from tinytensor import functions as fn
 from tinytensor.backend import array_module
 from tinytensor.base import results_are, wrap
 from tinytensor.devices import device as Device
@@ -29,7 +29,7 @@ from tinytensor.devices import device_of
 from tinytensor.dtypes import dtype as DType
 from tinytensor.dtypes import from_numpy_dtype
 from tinytensor.functions.backward import run_backward
-from tinytensor.functions.dims import checked, one_dim, sizes
+from tinytensor.functions.dims import nonnegative, one_dim, sizes
 from tinytensor.methods import Methods
 from tinytensor.printing import show
 
@@ -57,7 +57,7 @@ class Tensor(Methods):
         if len(data) == 1 and not isinstance(data[0], int):
             array = data[0].array if isinstance(data[0], Tensor) else np.array(data[0])
         else:
-            array = np.zeros(checked(sizes(data or (0,))))
+            array = np.zeros(nonnegative(sizes(data or (0,))))
         self.array = array.astype(np.float32, copy=False)
         self._grad, self._node, self._requires_grad = None, None, False
 
@@ -144,14 +144,14 @@ class Tensor(Methods):
     @property
     def T(self) -> Tensor:
         """The transpose of a matrix; the dimensions reversed."""
-        return F.permute(self, tuple(reversed(range(self.ndim))))
+        return fn.permute(self, tuple(reversed(range(self.ndim))))
 
     @property
     def mT(self) -> Tensor:
         """The transpose of each matrix: the last two dimensions exchanged. RuntimeError for a vector."""
         if self.ndim == 1:
             raise RuntimeError("tensor.mT is only supported on matrices or batches of matrices, not on a vector")
-        return F.transpose(self, -2, -1) if self.ndim else F.reshape(self, ())
+        return fn.transpose(self, -2, -1) if self.ndim else fn.reshape(self, ())
 
     def __repr__(self) -> str:
         return show(self)
@@ -164,24 +164,24 @@ class Tensor(Methods):
     def __iter__(self) -> Iterator[Tensor]:
         if self.ndim == 0:
             raise TypeError("iteration over a 0-d tensor")
-        return iter(F.unbind(self))
+        return iter(fn.unbind(self))
 
     def __contains__(self, value: Any) -> builtins.bool:
-        return builtins.bool(F.eq(self, value).any())
+        return builtins.bool(fn.eq(self, value).any())
 
     # -------------------------------------------------------------------------------- new, like this one
 
     def new_zeros(self, *size: Any) -> Tensor:
         """Zeros in this dtype, on this device."""
-        return wrap(array_module(self.array).zeros(checked(sizes(size)), self.array.dtype))
+        return wrap(array_module(self.array).zeros(nonnegative(sizes(size)), self.array.dtype))
 
     def new_ones(self, *size: Any) -> Tensor:
         """Ones in this dtype, on this device."""
-        return wrap(array_module(self.array).ones(checked(sizes(size)), self.array.dtype))
+        return wrap(array_module(self.array).ones(nonnegative(sizes(size)), self.array.dtype))
 
     def new_full(self, size: Any, fill_value: Any) -> Tensor:
         """fill_value everywhere, in this dtype, on this device."""
-        return wrap(array_module(self.array).full(checked(sizes((size,))), fill_value, self.array.dtype))
+        return wrap(array_module(self.array).full(nonnegative(sizes((size,))), fill_value, self.array.dtype))
 
     new_empty = new_zeros
 

@@ -13,7 +13,7 @@ from tinytensor.devices import to_device
 from tinytensor.dtypes import bool as bool_dtype
 from tinytensor.dtypes import dtype as DType
 from tinytensor.dtypes import float16, float32, float64, int32, int64, uint8
-from tinytensor.functions.pointwise import cast
+from tinytensor.functions.operands import cast
 from tinytensor.modes import is_grad_enabled
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from functools import wraps
 from typing import Any, TypeAlias, TypeVar
 
 Dims: TypeAlias = "int | Sequence[int] | None"
-F = TypeVar("F", bound=Callable[..., Any])
+Wrapped = TypeVar("Wrapped", bound=Callable[..., Any])
 
 
 def one_dim(dim: int, ndim: int) -> int:
@@ -42,7 +42,7 @@ def sizes(size: tuple[Any, ...]) -> tuple[int, ...]:
     return tuple(map(operator.index, size))
 
 
-def checked(shape: tuple[int, ...]) -> tuple[int, ...]:
+def nonnegative(shape: tuple[int, ...]) -> tuple[int, ...]:
     """shape, or RuntimeError for a negative size."""
     if any(n < 0 for n in shape):
         raise RuntimeError(f"a size can't be negative, but the shape is {shape}")
@@ -64,7 +64,7 @@ def infer(shape: tuple[int, ...], count: int) -> tuple[int, ...]:
     )
 
 
-def numpy_names(function: F) -> F:
+def numpy_names(function: Wrapped) -> Wrapped:
     """Let `axis` and `keepdims` stand for `dim` and `keepdim`, as PyTorch does."""
 
     @wraps(function)
@@ -79,7 +79,7 @@ def numpy_names(function: F) -> F:
     return call  # type: ignore[return-value]
 
 
-def one_by_one(function: F) -> F:
+def one_by_one(function: Wrapped) -> Wrapped:
     """Let the numbers of f(x, *dims) be given under their name as well: f(x, dims=(2, 3)), as in PyTorch."""
     name = inspect.getfullargspec(function).varargs
 

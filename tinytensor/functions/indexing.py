@@ -8,10 +8,11 @@ import numpy as np
 
 from tinytensor.backend import Array, is_array
 from tinytensor.base import TensorBase, is_tensor, wrap
+from tinytensor.functions.arithmetic import scaled
 from tinytensor.functions.dims import one_dim
 from tinytensor.functions.inplace import become, needs_tape, no_overlap
-from tinytensor.functions.pointwise import as_tensor_like, cast, filling, implemented, scaled
-from tinytensor.ops import indexing as ops
+from tinytensor.functions.operands import as_tensor_like, cast, filling, implemented
+from tinytensor.ops.indexing import GATHER, GETITEM, SCATTER_ADD, SETITEM, along, is_basic
 from tinytensor.tape import apply
 from tinytensor.writes import note_return, note_write
 
@@ -32,8 +33,8 @@ def getitem(input: Tensor, index: Any) -> Tensor:
     Slices and numbers give a view; lists and Tensors a copy. IndexError outside of the Tensor.
     """
     first, then = _index(index)
-    x = input if first is None else apply(ops.GETITEM, input, index=first)
-    return x if then is None else apply(ops.GETITEM, x, index=then)
+    x = input if first is None else apply(GETITEM, input, index=first)
+    return x if then is None else apply(GETITEM, x, index=then)
 
 
 def setitem(input: Tensor, index: Any, value: Tensor | float) -> None:
@@ -55,7 +56,7 @@ def setitem(input: Tensor, index: Any, value: Tensor | float) -> None:
         if then is None and isinstance(value, TensorBase) and _same_place(value.array, input.array[at]):
             note_return(input.array, value._node)
         new = cast(as_tensor_like(value, input), input.array.dtype)
-        become(input, "x[…] = value", apply(ops.SETITEM, input, new, index=at))
+        become(input, "x[…] = value", apply(SETITEM, input, new, index=at))
         return
     if isinstance(value, TensorBase):
         value = value.array
@@ -97,7 +98,7 @@ def _index(index: Any) -> tuple[Any, Any]:
     if all(type(i) is int or (type(i) is slice and i.step is None) for i in parts):
         return (*parts, Ellipsis), None
     parts = tuple(_part(i) for i in parts)
-    if ops.is_basic(parts):
+    if is_basic(parts):
         return parts if any(i is Ellipsis for i in parts) else (*parts, Ellipsis), None
     if not any(isinstance(i, int) for i in parts):
         return None, parts if len(parts) > 1 else parts[0]
@@ -144,7 +145,7 @@ def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
     axis = one_dim(dim, input.ndim)
     if 0 in (input.ndim, index.ndim) and input.ndim + index.ndim < 2:  # 0 dimensions count as one
         return gather(input.reshape(-1), axis, index.reshape(-1)).reshape(index.array.shape)
-    return apply(ops.GATHER, input, index=_picks("gather", input, axis, index), axis=axis)
+    return apply(GATHER, input, index=_picks("gather", input, axis, index), axis=axis)
 
 
 def scatter(input: Tensor, dim: int, index: Tensor, src: Any = None, *, value: float | None = None) -> Tensor:
@@ -154,13 +155,13 @@ def scatter(input: Tensor, dim: int, index: Tensor, src: Any = None, *, value: f
     """
     src = value if src is None else src
     at = _places("scatter", input, dim, index)
-    return apply(ops.SETITEM, input, _source("scatter", input, index, src), index=at)
+    return apply(SETITEM, input, _source("scatter", input, index, src), index=at)
 
 
 def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     """scatter that adds: y[i, index[i, j]] += src[i, j]; repeated places add up."""
     at = _places("scatter_add", input, dim, index)
-    return apply(ops.SCATTER_ADD, input, _source("scatter_add", input, index, src), at=at)
+    return apply(SCATTER_ADD, input, _source("scatter_add", input, index, src), at=at)
 
 
 def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
@@ -177,7 +178,7 @@ def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: 
     at = _slices("index_add", input, dim, index, source)
     more = scaled(input, source, alpha)
     assert isinstance(more, TensorBase)
-    return apply(ops.SCATTER_ADD, input, more, at=at)
+    return apply(SCATTER_ADD, input, more, at=at)
 
 
 def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
@@ -190,7 +191,7 @@ def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor
     )
     if source.ndim != input.ndim or (same and input.ndim and source.shape[axis] != index.numel()):
         raise IndexError(f"index_copy(): source {tuple(source.shape)} has no slice for each of {index.numel()} indices")
-    return apply(ops.SETITEM, input, source, index=_slices("index_copy", input, dim, index, source))
+    return apply(SETITEM, input, source, index=_slices("index_copy", input, dim, index, source))
 
 
 def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
@@ -200,13 +201,13 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
         raise IndexError(f"index_fill(): expected dtype int64 for index, not {index.dtype}")
     n = input.shape[one_dim(dim, input.ndim)] if input.ndim else 1
     *before, at = _slices("index_fill", input, dim, wrap(np.where(index.array < 0, index.array + n, index.array)))
-    return apply(ops.SETITEM, input, new, index=(*before, np.unique(at)))  # each once, also in the gradient of value
+    return apply(SETITEM, input, new, index=(*before, np.unique(at)))  # each once, also in the gradient of value
 
 
 def _places(name: str, input: Tensor, dim: int, index: Tensor) -> tuple[Array, ...]:
     """Where gather would pick."""
     axis = one_dim(dim, input.ndim)
-    return ops.along(_picks(name, input, axis, index), axis)
+    return along(_picks(name, input, axis, index), axis)
 
 
 def _picks(name: str, input: Tensor, axis: int, index: Tensor) -> Array:

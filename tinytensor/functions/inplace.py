@@ -13,7 +13,9 @@ import numpy as np
 
 from tinytensor.backend import Array
 from tinytensor.base import TensorBase, wrap
-from tinytensor.functions import pointwise
+from tinytensor.functions.arithmetic import add, div, mul, no_bools, scaled, sub
+from tinytensor.functions.operands import cast, filling, plain
+from tinytensor.functions.powers import log1p
 from tinytensor.functions.shape import expand_as
 from tinytensor.modes import is_grad_enabled
 from tinytensor.ops.copies import COPY
@@ -100,7 +102,7 @@ def _in_own_dtype(self: Tensor, name: str, result: Tensor) -> Tensor:
     """The result in self's dtype; RuntimeError for floats in integers and the like."""
     if not np.can_cast(result.array.dtype, self.array.dtype, "same_kind"):
         raise RuntimeError(f"{name}: result type {result.dtype} can't be cast to the tensor's type {self.dtype}")
-    return pointwise.cast(result, self.array.dtype)
+    return cast(result, self.array.dtype)
 
 
 def no_overlap(name: str, target: Array) -> None:
@@ -133,7 +135,7 @@ def zero_(self: Tensor) -> Tensor:
 
 def fill_(self: Tensor, value: Any) -> Tensor:
     """value, a number or a 0-d Tensor, everywhere."""
-    value = pointwise.filling("fill_", value, self)
+    value = filling("fill_", value, self)
     if needs_tape(self, "fill_", value):
         return become(self, "fill_", apply(SETITEM, self, value.to(self), index=...))
     self.array[...] = value.array
@@ -170,7 +172,7 @@ def _update(self: Tensor, name: str, ufunc: np.ufunc, function: Callable[..., Te
         return become(self, name, function(before(self), other))
     target = self.array
     no_overlap(name, target)
-    value = other.array if isinstance(other, TensorBase) else pointwise.plain(other)
+    value = other.array if isinstance(other, TensorBase) else plain(other)
     try:
         with np.errstate(all="ignore"):
             ufunc(target, value, out=target, casting="same_kind")
@@ -184,23 +186,23 @@ def _update(self: Tensor, name: str, ufunc: np.ufunc, function: Callable[..., Te
 
 def add_(self: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
     """self + alpha·other, in place."""
-    return _update(self, "add_", np.add, pointwise.add, pointwise.scaled(self, other, alpha))
+    return _update(self, "add_", np.add, add, scaled(self, other, alpha))
 
 
 def sub_(self: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
     """self − alpha·other, in place."""
-    pointwise.no_bools(self, other)
-    return _update(self, "sub_", np.subtract, pointwise.sub, pointwise.scaled(self, other, alpha))
+    no_bools(self, other)
+    return _update(self, "sub_", np.subtract, sub, scaled(self, other, alpha))
 
 
 def mul_(self: Tensor, other: Any) -> Tensor:
     """self · other, in place."""
-    return _update(self, "mul_", np.multiply, pointwise.mul, other)
+    return _update(self, "mul_", np.multiply, mul, other)
 
 
 def div_(self: Tensor, other: Any) -> Tensor:
     """self / other, in place."""
-    return _update(self, "div_", np.divide, pointwise.div, other)
+    return _update(self, "div_", np.divide, div, other)
 
 
 # -------------------------------------------------------------------------------------- random numbers
@@ -222,7 +224,7 @@ def exponential_(self: Tensor, lambd: float = 1, *, generator: Any = None) -> Te
     """Numbers with density λe^(−λx), by inverting their distribution function 1 − e^(−λx)."""
     if self.array.dtype.kind != "f":
         raise RuntimeError(f"exponential_: the distribution is continuous, and {self.dtype} is not")
-    return copy_(self, -pointwise.log1p(-rand(self.shape, dtype=self.dtype, generator=generator)) / lambd)
+    return copy_(self, -log1p(-rand(self.shape, dtype=self.dtype, generator=generator)) / lambd)
 
 
 def _only_floats(self: Tensor, name: str) -> None:

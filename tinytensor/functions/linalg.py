@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tinytensor.dtypes import result_type
-from tinytensor.functions.pointwise import cast, implemented, only_tensors
-from tinytensor.ops import matmul as ops
+from tinytensor.functions.operands import cast, implemented, only_tensors
+from tinytensor.ops.matmul import EINSUM, MATMUL
 from tinytensor.tape import apply
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
         raise RuntimeError(f"matmul: expected both to have the same dtype, but got {input.dtype} and {other.dtype}")
     if a.size and b.size:
         implemented("matmul", "fi", input)
-    return apply(ops.MATMUL, input, other)
+    return apply(MATMUL, input, other)
 
 
 def mm(input: Tensor, mat2: Tensor) -> Tensor:
@@ -123,4 +123,4 @@ def einsum(equation: str, *operands: Any) -> Tensor:
     if unknown or len(set(output)) < len(output):
         raise RuntimeError(f"einsum: the output of {equation!r} repeats a letter or has one that no operand has")
     dtype = result_type(*(x.array for x in operands))
-    return apply(ops.EINSUM, *(cast(x, dtype) for x in operands), inputs=spelled, output=output)
+    return apply(EINSUM, *(cast(x, dtype) for x in operands), inputs=spelled, output=output)

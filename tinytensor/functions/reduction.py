@@ -16,12 +16,16 @@ from tinytensor.backend import Array, as_array
 from tinytensor.base import is_tensor, wrap
 from tinytensor.dtypes import dtype as DType
 from tinytensor.dtypes import int64
-from tinytensor.functions import pointwise
+from tinytensor.functions.arithmetic import div, mul
+from tinytensor.functions.choice import maximum, minimum, where
+from tinytensor.functions.comparison import isfinite
 from tinytensor.functions.dims import Dims, all_dims, numpy_names, one_dim, some_dims
 from tinytensor.functions.indexing import ValuesIndices, gather
-from tinytensor.functions.pointwise import cast, exp, floating
-from tinytensor.ops import reduction as ops
+from tinytensor.functions.operands import cast, floating
+from tinytensor.functions.powers import exp, log
+from tinytensor.functions.unary import abs
 from tinytensor.ops.log_softmax import LOG_SOFTMAX
+from tinytensor.ops.reduction import AMAX, AMIN, CUMSUM, SUM
 from tinytensor.ops.softmax import SOFTMAX
 from tinytensor.tape import apply
 
@@ -36,7 +40,7 @@ def sum(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: DType 
     IndexError for a dimension that is not there, RuntimeError for one named twice.
     """
     x = cast(input, dtype.numpy if dtype else input.array.dtype if input.array.dtype.kind == "f" else int64.numpy)
-    return apply(ops.SUM, x, axis=all_dims(dim, x.ndim), keepdims=keepdim)
+    return apply(SUM, x, axis=all_dims(dim, x.ndim), keepdims=keepdim)
 
 
 @numpy_names
@@ -69,7 +73,7 @@ def var(
     n = math.prod(input.array.shape[d] for d in dims)
     centred = input - mean(input, dims, True)
     total = sum(centred * centred, dims, keepdim)
-    return pointwise.div(total, builtins.max(n - correction, 0))
+    return div(total, builtins.max(n - correction, 0))
 
 
 @numpy_names
@@ -102,12 +106,12 @@ def norm(input: Tensor, p: float | str = "fro", dim: Dims = None, keepdim: bool 
     if p == math.inf:
         if 0 in (input.array.shape[d] for d in all_dims(dim, input.ndim)):
             raise RuntimeError(f"norm: nothing has no largest element, and the input is {tuple(input.shape)}")
-        return amax(pointwise.abs(input), dim, keepdim)
+        return amax(abs(input), dim, keepdim)
     if p == 2:
         return root(sum(input * input, dim, keepdim))
     if not isinstance(p, (int, float)) or p <= 0:
         raise NotImplementedError(f"norm: p={p!r} is outside tinytensor's subset; use a positive number or 'fro'")
-    return root(sum(pointwise.abs(input) ** p, dim, keepdim), p)
+    return root(sum(abs(input) ** p, dim, keepdim), p)
 
 
 @numpy_names
@@ -118,9 +122,9 @@ def prod(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor
         return sum(x, dim, keepdim) + 1
     if dim is None or x.ndim == 0:
         one_dim(dim or 0, x.ndim)
-        return functools.reduce(pointwise.mul, x.reshape(-1).unbind(), x.new_ones())
+        return functools.reduce(mul, x.reshape(-1).unbind(), x.new_ones())
     axis = one_dim(dim, x.ndim)
-    y = functools.reduce(pointwise.mul, x.unbind(axis))
+    y = functools.reduce(mul, x.unbind(axis))
     y = y if x.array.shape[axis] > 1 else y.clone()  # one factor alone would be a view
     return y.unsqueeze(axis) if keepdim else y
 
@@ -131,13 +135,13 @@ def prod(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor
 @numpy_names
 def amax(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
     """The largest value; ties share the gradient evenly."""
-    return apply(ops.AMAX, input, axis=_not_empty("amax", input, dim), keepdims=keepdim)
+    return apply(AMAX, input, axis=_not_empty("amax", input, dim), keepdims=keepdim)
 
 
 @numpy_names
 def amin(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
     """The smallest value; ties share the gradient evenly."""
-    return apply(ops.AMIN, input, axis=_not_empty("amin", input, dim), keepdims=keepdim)
+    return apply(AMIN, input, axis=_not_empty("amin", input, dim), keepdims=keepdim)
 
 
 @numpy_names
@@ -156,7 +160,7 @@ def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tens
 def max(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
     """The largest value; with dim a number, (values, indices) along it; with dim a Tensor, `maximum`."""
     if is_tensor(dim):
-        return pointwise.maximum(input, dim)
+        return maximum(input, dim)
     return amax(input) if dim is None else _along(np.argmax, input, dim, keepdim)
 
 
@@ -164,7 +168,7 @@ def max(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
 def min(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
     """The smallest value; with dim a number, (values, indices) along it; with dim a Tensor, `minimum`."""
     if is_tensor(dim):
-        return pointwise.minimum(input, dim)
+        return minimum(input, dim)
     return amin(input) if dim is None else _along(np.argmin, input, dim, keepdim)
 
 
@@ -208,7 +212,7 @@ def cumsum(input: Tensor, dim: int) -> Tensor:
     """yᵢ = x₁ + … + xᵢ along dim. Integers add up as int64."""
     x = input if input.array.dtype.kind == "f" else cast(input, int64.numpy)
     axis = one_dim(dim, x.ndim)
-    return apply(ops.CUMSUM, x, axis=axis) if x.ndim else x.clone()
+    return apply(CUMSUM, x, axis=axis) if x.ndim else x.clone()
 
 
 def softmax(input: Tensor, dim: int | None = None, *, dtype: DType | None = None) -> Tensor:
@@ -246,10 +250,10 @@ def logsumexp(input: Tensor, dim: Dims, keepdim: bool = False) -> Tensor:
         raise TypeError("logsumexp() needs dim, the dimensions along which it sums; () for all")
     x = floating(input)
     if x.array.size == 0:
-        return pointwise.log(sum(exp(x), dim, keepdim))
+        return log(sum(exp(x), dim, keepdim))
     top = amax(x.detach(), dim, True)
-    top = pointwise.where(pointwise.isfinite(top), top, 0.0)
-    y = pointwise.log(sum(exp(x - top), dim, True)) + top
+    top = where(isfinite(top), top, 0.0)
+    y = log(sum(exp(x - top), dim, True)) + top
     return y if keepdim else sum(y, dim)
 
 

@@ -10,11 +10,11 @@ import numpy as np
 
 from tinytensor.dtypes import dtype as DType
 from tinytensor.dtypes import result_type
-from tinytensor.functions.dims import all_dims, checked, infer, one_by_one, one_dim, sizes, some_dims
-from tinytensor.functions.pointwise import cast
-from tinytensor.ops import shape as ops
+from tinytensor.functions.dims import all_dims, infer, nonnegative, one_by_one, one_dim, sizes, some_dims
+from tinytensor.functions.operands import cast
 from tinytensor.ops.copies import COPY
 from tinytensor.ops.moves import CAT, EXPAND, FLIP, ROLL, TRIL, TRIU
+from tinytensor.ops.shape import PERMUTE, RESHAPE, SPLIT
 from tinytensor.tape import apply
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @one_by_one
 def reshape(input: Tensor, *shape: Any) -> Tensor:
     """The same elements in another shape; one size may be -1. RuntimeError if the number of elements differs."""
-    return apply(ops.RESHAPE, input, shape=infer(sizes(shape), input.array.size))
+    return apply(RESHAPE, input, shape=infer(sizes(shape), input.array.size))
 
 
 @one_by_one
@@ -41,7 +41,7 @@ def view(input: Tensor, *size: Any) -> Tensor:
                 f"view: a {tuple(input.shape)} tensor whose memory is not contiguous can't be seen as {target};"
                 " use .reshape(...), or .contiguous() first"
             ) from None
-    return apply(ops.RESHAPE, input, shape=target)
+    return apply(RESHAPE, input, shape=target)
 
 
 def view_as(input: Tensor, other: Tensor) -> Tensor:
@@ -82,7 +82,7 @@ def permute(input: Tensor, *dims: Any) -> Tensor:
     axes = tuple(one_dim(d, input.ndim) for d in order)
     if sorted(axes) != list(range(input.ndim)):
         raise RuntimeError(f"permute: {axes} does not name each of the {input.ndim} dimensions once")
-    return apply(ops.PERMUTE, input, axes=axes)
+    return apply(PERMUTE, input, axes=axes)
 
 
 def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
@@ -92,7 +92,7 @@ def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
     axes = list(range(n))
     if axes:
         axes[a], axes[b] = axes[b], axes[a]
-    return apply(ops.PERMUTE, input, axes=tuple(axes))
+    return apply(PERMUTE, input, axes=tuple(axes))
 
 
 def t(input: Tensor) -> Tensor:
@@ -137,7 +137,7 @@ def expand_as(input: Tensor, other: Tensor) -> Tensor:
 @one_by_one
 def repeat(input: Tensor, *repeats: Any) -> Tensor:
     """Copies side by side: repeats[i] of them along dimension i; more repeats than dimensions add new ones in front."""
-    times, own = checked(sizes(repeats)), input.array.shape
+    times, own = nonnegative(sizes(repeats)), input.array.shape
     if len(times) < len(own):
         raise RuntimeError(f"repeat: {times} has fewer numbers than the tensor {tuple(own)} has dimensions")
     own = (1,) * (len(times) - len(own)) + own
@@ -209,7 +209,7 @@ def split(tensor: Tensor, split_size_or_sections: int | Sequence[int], dim: int 
         cut = list(split_size_or_sections)
         if sum(cut) != n or any(size < 0 for size in cut):
             raise RuntimeError(f"split: the sizes {cut} must add up to {n}, the size of dimension {dim}")
-    return typing.cast("tuple[Tensor, ...]", apply(ops.SPLIT, tensor, sizes=cut, axis=axis))
+    return typing.cast("tuple[Tensor, ...]", apply(SPLIT, tensor, sizes=cut, axis=axis))
 
 
 def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from tinytensor import functions
 from tinytensor.functions import expm1, where
 from tinytensor.functions.inplace import write
-from tinytensor.functions.pointwise import implemented
+from tinytensor.functions.operands import implemented
 from tinytensor.ops.gelu import GELU_TANH
 from tinytensor.ops.gelu_exact import GELU
 from tinytensor.ops.unary import SILU, SOFTPLUS

@@ -6,7 +6,7 @@ import numpy as np
 
 from tinytensor.backend import Array, array_module
 from tinytensor.base import wrap
-from tinytensor.functions.pointwise import cast
+from tinytensor.functions.operands import cast
 from tinytensor.nn.functional.checks import same_dtype
 from tinytensor.nn.functional.dropout import draw_mask
 from tinytensor.ops.attention import ATTENTION

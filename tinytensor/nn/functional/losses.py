@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tinytensor.dtypes import promote
 from tinytensor.functions import where
-from tinytensor.functions.pointwise import cast
+from tinytensor.functions.operands import cast
 from tinytensor.nn.functional.activations import logsigmoid
 from tinytensor.nn.functional.checks import is_reduction, same_shape
 from tinytensor.ops.losses import BINARY_CROSS_ENTROPY

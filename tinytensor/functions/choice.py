@@ -1,0 +1,76 @@
+"""A choice for each element: the larger, the smaller, within limits, where a condition holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from tinytensor.backend import array_module
+from tinytensor.base import TensorBase, wrap
+from tinytensor.dtypes import number_dtype, result_type
+from tinytensor.functions.comparison import isnan, logical_or
+from tinytensor.functions.operands import Number, apply_to_pair, as_tensor_like, cast, filling, plain
+from tinytensor.ops.choice import CLAMP, MAXIMUM, MINIMUM, WHERE
+from tinytensor.tape import apply
+
+if TYPE_CHECKING:
+    from tinytensor.tensor import Tensor
+
+
+def maximum(input: Tensor, other: Tensor) -> Tensor:
+    """The larger of two Tensors, element by element; ties share the gradient."""
+    return apply_to_pair(MAXIMUM, input, other)
+
+
+def minimum(input: Tensor, other: Tensor) -> Tensor:
+    """The smaller of two Tensors, element by element; ties share the gradient."""
+    return apply_to_pair(MINIMUM, input, other)
+
+
+def clamp(input: Tensor, min: Tensor | Number | None = None, max: Tensor | Number | None = None) -> Tensor:
+    """min(max(x, low), high); the gradient passes where low ≤ x ≤ high. RuntimeError without any limit."""
+    if min is None and max is None:
+        raise RuntimeError("clamp: at least one of 'min' or 'max' must not be None")
+    if isinstance(min, TensorBase) or isinstance(max, TensorBase):
+        x = input  # at a tie the gradient is x's, as in PyTorch
+        if min is not None:
+            floor = as_tensor_like(min, x)
+            x = where(logical_or(x >= floor, isnan(x)), x, floor)
+        if max is not None:
+            ceiling = as_tensor_like(max, x)
+            x = where(logical_or(x <= ceiling, isnan(x)), x, ceiling)
+        return x
+    low, high = (None if limit is None else plain(limit) for limit in (min, max))
+    dtype = result_type(input.array, *(limit for limit in (low, high) if limit is not None))
+    return apply(CLAMP, cast(input, dtype), low=low, high=high)
+
+
+clip: Callable[..., Tensor] = clamp
+
+
+def where(condition: Tensor, input: Tensor | Number, other: Tensor | Number) -> Tensor:
+    """input where condition holds, else other. condition: a bool Tensor."""
+    if condition.array.dtype != bool:
+        raise RuntimeError(
+            f"where expected condition to be a boolean tensor, but got a tensor with dtype {condition.dtype}"
+        )
+    xp = array_module(condition.array)
+    a, b = (x if isinstance(x, TensorBase) else wrap(xp.asarray(x, number_dtype(x))) for x in (input, other))
+    if isinstance(input, TensorBase) and isinstance(other, TensorBase):
+        dtype = result_type(a.array, b.array)
+    else:  # a number gives way to a Tensor of its kind
+        dtype = result_type(*(x.array if isinstance(x, TensorBase) else x for x in (input, other)))
+    return apply(WHERE, cast(a, dtype), cast(b, dtype), condition=condition.array)
+
+
+def where_method(input: Tensor, condition: Tensor, other: Tensor | Number) -> Tensor:
+    """input where condition holds, else other."""
+    return where(condition, input, other)
+
+
+def masked_fill(input: Tensor, mask: Tensor, value: Tensor | Number) -> Tensor:
+    """value where the bool mask holds, else input, in input's dtype."""
+    if mask.array.dtype != bool:
+        raise RuntimeError(f"masked_fill only supports boolean masks, but got mask with dtype {mask.dtype}")
+    value = filling("masked_fill", value, input)
+    return apply(WHERE, cast(value, input.array.dtype), input, condition=mask.array)

@@ -1,0 +1,88 @@
+"""Functions of one input, element by element: sign and rounding, sine and cosine, activations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tinytensor.backend import Array
+from tinytensor.functions.operands import floating, implemented
+from tinytensor.ops.erf import ERF
+from tinytensor.ops.unary import ABS, COS, RELU, SIGMOID, SIN, STEPS, TANH
+from tinytensor.tape import apply
+
+if TYPE_CHECKING:
+    from tinytensor.tensor import Tensor
+
+
+def sin(input: Tensor) -> Tensor:
+    """sin x, x in radians."""
+    return apply(SIN, floating(input))
+
+
+def cos(input: Tensor) -> Tensor:
+    """cos x, x in radians."""
+    return apply(COS, floating(input))
+
+
+def tanh(input: Tensor) -> Tensor:
+    """tanh x = (eˣ − e⁻ˣ) / (eˣ + e⁻ˣ)."""
+    return apply(TANH, floating(input))
+
+
+def sigmoid(input: Tensor) -> Tensor:
+    """σ(x) = 1 / (1 + e⁻ˣ)."""
+    return apply(SIGMOID, floating(input))
+
+
+def relu(input: Tensor) -> Tensor:
+    """max(x, 0); the derivative at 0 is 0. RuntimeError for bools."""
+    if input.array.dtype == bool:
+        raise RuntimeError("relu: bool tensors are not supported; call .int() first")
+    return apply(RELU, input)
+
+
+def erf(input: Tensor) -> Tensor:
+    """The error function 2/√π ∫₀ˣ e⁻ᵗ² dt."""
+    return apply(ERF, floating(input))
+
+
+def abs(input: Tensor) -> Tensor:
+    """|x|; the derivative at 0 is 0. NotImplementedError for bools."""
+    implemented("abs", "fi", input)
+    return apply(ABS, input)
+
+
+def sign(input: Tensor) -> Tensor:
+    """−1, 0 or 1, as x is below, at or above 0 (nan counts as 0), in the dtype of x; the derivative is 0."""
+    return input.clone() if input.array.dtype == bool else apply(STEPS, input, ufunc=_sign)
+
+
+def _sign(x: Array) -> Array:
+    return (x > 0).astype(x.dtype) - (x < 0).astype(x.dtype)
+
+
+def _steps(ufunc: np.ufunc, symbol: str) -> Callable[[Tensor], Tensor]:
+    def step(input: Tensor) -> Tensor:
+        implemented(ufunc.__name__, "fiu", input)
+        return apply(STEPS, input, ufunc=ufunc)
+
+    step.__name__ = step.__qualname__ = ufunc.__name__
+    step.__doc__ = f"{symbol}, in the dtype of x; the derivative is 0."
+    return step
+
+
+floor: Callable[[Tensor], Tensor] = _steps(np.floor, "⌊x⌋")
+ceil: Callable[[Tensor], Tensor] = _steps(np.ceil, "⌈x⌉")
+trunc: Callable[[Tensor], Tensor] = _steps(np.trunc, "x without its decimals")
+
+
+def round(input: Tensor, *, decimals: int = 0) -> Tensor:
+    """x to so many decimals, halves to the even neighbour; the derivative is 0."""
+    implemented("round", "f" if decimals else "fiu", input)
+    if input.array.dtype.kind != "f":
+        return input.clone()
+    scale = 10.0**decimals
+    return apply(STEPS, input * scale, ufunc=np.rint) / scale if decimals else apply(STEPS, input, ufunc=np.rint)
