@@ -115,7 +115,7 @@ class Foreign:
 def test_what_cannot_be_taken_says_so() -> None:
     with pytest.raises(BufferError, match="device type 8"):
         tt.from_dlpack(Foreign(8))
-    with pytest.raises(TypeError, match="hand over the tensor or array itself"):
+    with pytest.raises(TypeError, match="pass the tensor or array itself"):
         tt.from_dlpack(tt.ones(2).__dlpack__())
     with pytest.raises(TypeError, match="complex128"):
         tt.from_dlpack(np.ones(2, complex))

@@ -67,7 +67,7 @@ def numel(input: Tensor) -> builtins.int:
     return input.numel()
 
 
-# What not every script needs is imported when it is first asked for.
+# Imported on first use: not every script needs them.
 _rooms = (
     "accelerator",
     "amp",

@@ -10,7 +10,7 @@ from tinytensor.compat.as_torch import install
 
 
 def main() -> None:
-    """Put tinytensor in torch's place and run the script as __main__."""
+    """Let `import torch` return tinytensor, and run the script as __main__."""
     if len(sys.argv) < 2 or sys.argv[1] in ("-h", "--help"):
         print(__doc__)
         raise SystemExit(0 if len(sys.argv) > 1 else 2)

@@ -92,7 +92,7 @@ class GradScaler:
         self._growth_tracker: Tensor | None = None  # steps since the last overflow or growth
         self._stages: dict[
             int, tuple[str, dict[Device, Tensor]]
-        ] = {}  # by id of the optimizer; what was found on each device
+        ] = {}  # id of the optimizer → (stage, what was found on each device)
 
     def scale(self, outputs: Any) -> Any:
         """Return outputs, a Tensor or a list or tuple of Tensors, times the scale."""

@@ -1,4 +1,4 @@
-"""Gradients on request: `backward` into leaves, `grad` as values, and the check of derivatives."""
+"""torch.autograd: backward and grad, gradient modes, gradcheck, and Function for derivatives of one's own."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from tinytensor.tensor import Tensor
 
 
 class Function:
-    """A derivative of one's own: a subclass has static methods forward(ctx, …) and backward(ctx, dy), and is called by
-    its `apply`. forward computes on Tensors without a tape; backward gives a gradient for each argument of forward.
+    """An operation with its own derivative. A subclass defines static methods forward(ctx, …) and backward(ctx, dy);
+    `apply` calls it. forward computes without recording; backward returns a gradient for each argument of forward.
 
     >>> import tinytensor as tt
     >>> class Square(Function):
@@ -42,12 +42,12 @@ class Function:
 
     @staticmethod
     def forward(ctx: Any, *args: Any) -> Any:
-        """One result or a tuple of them."""
+        """Return one result or a tuple of them."""
         raise NotImplementedError("a Function needs a forward")
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> Any:
-        """Of one gradient for each result one, or None, for each argument of forward."""
+        """Take one gradient for each result; return one, or None, for each argument of forward."""
         raise NotImplementedError("a Function needs a backward")
 
     def save_for_backward(self, *tensors: Tensor) -> None:
@@ -56,7 +56,7 @@ class Function:
 
     @classmethod
     def apply(cls, *args: Any) -> Any:
-        """Run forward, and record it."""
+        """Run forward and record the call."""
         ctx = cls()
         edges = tape.edges_of([x if isinstance(x, Tensor) else None for x in args])
         ctx.needs_input_grad = tuple(edge is not None for edge in edges) if edges else (False,) * len(args)
@@ -76,7 +76,7 @@ class Function:
             return tuple(None if g is None else g.array for g in grads)
 
         primitive = Primitive(cls.__name__, cls.forward, backward, f"y = {cls.__name__}(x)", "")
-        saved = (ctx, *(t.array for t in ctx.saved_tensors))  # the arrays so that writes to them show
+        saved = (ctx, *(t.array for t in ctx.saved_tensors))  # the arrays, so that the tape notices writes to them
         if several:
             return tape.outputs(primitive, edges, tuple(y.array for y in output), saved)
         return wrap(output.array, tape.Node(primitive, edges, saved, output.array.shape))
@@ -88,7 +88,7 @@ class _AnyTensor(type):
 
 
 class Variable(metaclass=_AnyTensor):
-    """The older name of a Tensor with a history: Variable(x) is x without one."""
+    """The older name of a Tensor: Variable(x) is x without its history."""
 
     def __new__(cls, data: Tensor, requires_grad: bool = False) -> Any:
         return data.detach().requires_grad_(requires_grad)

@@ -32,11 +32,11 @@ class TensorBase:
     _grad: Tensor | None
     _node: Node | None  # the recorded call that computed the array; None for a leaf
     _requires_grad: bool
-    _grad_buffer: Array | None = None  # where backward shall leave a leaf's gradient: part of a larger buffer (nn.flat)
+    _grad_buffer: Array | None = None  # `out` for a leaf's gradient: part of a larger buffer (nn.flat)
 
     @property
     def requires_grad(self) -> bool:
-        """Whether backward leaves a gradient here, or passes one through."""
+        """Whether backward computes a gradient for this Tensor."""
         return self._requires_grad
 
     @requires_grad.setter
@@ -54,7 +54,7 @@ class TensorBase:
 
     @property
     def grad(self) -> Tensor | None:
-        """The gradient that backward left, or None. TypeError or RuntimeError for setting one that does not fit."""
+        """The gradient that backward accumulated, or None. Setting it: TypeError or RuntimeError if it does not fit."""
         return self._grad
 
     @grad.setter

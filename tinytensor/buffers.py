@@ -1,4 +1,4 @@
-"""Memory that many arrays share, and what the system does with memory that is freed."""
+"""Memory that several arrays share, and a setting that keeps freed memory in the process."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def vector(count: int, like: Array) -> Array:
 
 
 def part_of(whole: Array, start: int, shape: tuple[int, ...]) -> Array:
-    """The elements of a `vector` from start on, in that shape, in the same memory.
+    """An array of that shape on the memory of a `vector`, from element start on.
 
-    It is not a NumPy view of the whole: an in-place write gets a date (writes.py) for this part alone.
+    It owns its part for NumPy, as no view does: an in-place write is dated (writes.py) for this part alone.
     """
     offset = start * whole.itemsize
     if isinstance(whole, np.ndarray):
@@ -28,14 +28,17 @@ def part_of(whole: Array, start: int, shape: tuple[int, ...]) -> Array:
 
 
 def keep_freed_memory() -> bool:
-    """Tell glibc to keep freed blocks for the next step instead of giving them back. True where it took.
+    """Tell glibc to keep freed memory for the next step. Returns whether glibc accepted that.
 
-    By default every array above 128 KiB is mapped and unmapped, and the page faults cost a third of a
-    training step. It is a setting of the whole process, so programs call it (gpt.train does), the library never.
+    By default glibc maps and unmaps memory for every array above 128 KiB, and the page faults cost a third of a
+    training step. The setting holds for the whole process, so programs call this (gpt.train does), the library never.
     Source: mallopt(3), M_MMAP_THRESHOLD and M_TRIM_THRESHOLD.
     """
     try:
-        mallopt = ctypes.CDLL("libc.so.6").mallopt
-    except (OSError, AttributeError):  # not glibc: nothing to tune
+        libc = ctypes.CDLL("libc.so.6")
+    except OSError:  # no glibc here
+        return False
+    mallopt = getattr(libc, "mallopt", None)
+    if mallopt is None:  # not glibc
         return False
     return bool(mallopt(-3, 1 << 30)) and bool(mallopt(-1, 1 << 30))

@@ -1,7 +1,7 @@
-"""Functions that make Tensors: from data, filled with a number, or counted.
+"""Functions that create Tensors: from data, filled with a number, or as a range.
 
-Everywhere: `dtype` a tinytensor.dtype (default float32 for floats, int64 for integers), `device` "cpu" or "cuda",
-`requires_grad` whether backward should leave a gradient in `.grad`. Sizes are given as f(2, 3) or f((2, 3)).
+Common arguments: `dtype` is a tinytensor.dtype (default: float32 for floats, int64 for integers), `device` "cpu" or
+"cuda", `requires_grad` whether backward accumulates a gradient in `.grad`. Sizes are f(2, 3) or f((2, 3)).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 def place(array: Array, where: device | str | None, requires_grad: builtins.bool) -> Tensor:
-    """A Tensor on this array, moved to where it is wanted."""
+    """A Tensor on this array, moved to a device (None: not moved)."""
     x = wrap(to_device(as_array(array), where))
     x.requires_grad = requires_grad
     return x
@@ -52,7 +52,7 @@ def tensor(
     """A copy of data: numbers, nested lists of them, arrays, Tensors.
 
     Without dtype: arrays keep theirs; Python floats become float32, integers int64, bools bool.
-    ValueError for lists of unequal lengths, TypeError for what is no number.
+    ValueError for lists of unequal lengths, TypeError for anything but numbers.
     """
     if isinstance(data, TensorBase):
         array = data.array
@@ -93,7 +93,7 @@ BoolTensor = _of_type("BoolTensor", bool_dtype)
 
 
 def as_tensor(data: Any, *, dtype: DType | None = None, device: device | str | None = None) -> Tensor:
-    """data as a Tensor, sharing memory where it can (a Tensor or an array of that dtype and device)."""
+    """data as a Tensor, without a copy if it is a Tensor or an array of that dtype, on that device."""
     if is_tensor(data):
         return data.to(device=device, dtype=dtype)
     if isinstance(data, np.ndarray):
@@ -102,7 +102,7 @@ def as_tensor(data: Any, *, dtype: DType | None = None, device: device | str | N
 
 
 def from_numpy(ndarray: np.ndarray[Any, Any]) -> Tensor:
-    """A Tensor on the memory of the array. TypeError if it is no array, or of a type outside the subset."""
+    """A Tensor on the memory of the array. TypeError for anything else, and for a dtype outside the subset."""
     if not isinstance(ndarray, np.ndarray):
         raise TypeError(f"expected np.ndarray (got {type(ndarray).__name__})")
     from_numpy_dtype(ndarray.dtype)
@@ -117,7 +117,7 @@ def full(
     device: device | str | None = None,
     requires_grad: builtins.bool = False,
 ) -> Tensor:
-    """`size` elements that are all fill_value; without dtype, in that of the number."""
+    """A Tensor of shape size, filled with fill_value; without dtype, in the dtype of the number."""
     wanted = number_dtype(fill_value) if dtype is None else to_numpy_dtype(dtype)
     if wanted.kind == "i" and not math.isfinite(fill_value):
         raise RuntimeError(f"full: {fill_value} cannot be converted to {wanted}")
@@ -156,14 +156,14 @@ def empty(
     device: device | str | None = None,
     requires_grad: builtins.bool = False,
 ) -> Tensor:
-    """A Tensor whose values nobody should read: zeros, which show a mistake sooner."""
+    """A Tensor to write to before it is read. Its values are zeros, so that a mistake is the same in every run."""
     return zeros(*size, dtype=dtype, device=device, requires_grad=requires_grad)
 
 
 def full_like(
     input: Tensor, fill_value: float, *, dtype: DType | None = None, device: device | str | None = None
 ) -> Tensor:
-    """fill_value in the shape of input, on its dtype and device unless others are given."""
+    """fill_value in the shape of input, in its dtype and on its device unless others are given."""
     return full(input.shape, fill_value, dtype=dtype or input.dtype, device=device or input.device)
 
 
@@ -178,7 +178,7 @@ def ones_like(input: Tensor, *, dtype: DType | None = None, device: device | str
 
 
 def empty_like(input: Tensor, *, dtype: DType | None = None, device: device | str | None = None) -> Tensor:
-    """A Tensor in the shape of input whose values nobody should read."""
+    """A Tensor in the shape of input, to write to before it is read."""
     return zeros_like(input, dtype=dtype, device=device)
 
 
@@ -198,7 +198,7 @@ def arange(
     device: device | str | None = None,
     requires_grad: builtins.bool = False,
 ) -> Tensor:
-    """start, start + step, … below end (0 to start if only one is given). int64 if all three are integers."""
+    """start, start + step, … below end; arange(n) counts from 0 to n − 1. int64 if all three are integers."""
     first, last = (0, start) if end is None else (start, end)
     if step == 0 or (last - first) * step < 0:
         raise RuntimeError(f"arange: from {first} to {last} there are no steps of {step}")

@@ -1,6 +1,6 @@
-"""Devices: where an array lies, and how it gets elsewhere. CuPy is imported here and nowhere else, when it is asked for.
+"""Devices: where an array lies, and how to move it. Only this module imports CuPy, when it is first needed.
 
-The data decides: a Tensor has no field for its device, `.device` is computed from its array.
+A Tensor has no field for its device, `.device` reads it off the array.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def on_one_gpu(name: str, arrays: Sequence[Array | None]) -> bool:
 
 
 def cupy() -> ModuleType:
-    """CuPy, or one line that says what is missing and how to get it (RuntimeError)."""
+    """The module CuPy. RuntimeError says in one line what is missing, and how to install it."""
     try:
         import cupy
     except ImportError:
@@ -73,12 +73,12 @@ def cupy() -> ModuleType:
         raise RuntimeError(f"device 'cuda' needs an NVIDIA GPU and its driver; CUDA says: {error}") from None
     if count == 0:
         raise RuntimeError("device 'cuda' needs an NVIDIA GPU; CUDA finds none")
-    gpu("count_allocations")(cupy)  # from the first time on
+    gpu("count_allocations")(cupy)  # the first call starts to count
     return cupy  # type: ignore[no-any-return]
 
 
 def to_device(x: Array, where: device | str | None) -> Array:
-    """x on that device: x itself where it lies there already, else a copy. None leaves it."""
+    """x on that device: x itself if it is there already or where is None, else a copy."""
     if where is None:
         return x
     where = where if isinstance(where, device) else device(where)
@@ -90,7 +90,7 @@ def to_device(x: Array, where: device | str | None) -> Array:
 
 
 def made_on(where: device | str | None, make: Callable[[Any], Array]) -> Array:
-    """What make(numpy or cupy) returns, made on that device, so that nothing has to be copied there. None is the CPU."""
+    """The result of make(numpy) or make(cupy): it is made on that device, so nothing is copied. None is the CPU."""
     if where is None:
         return make(np)
     where = where if isinstance(where, device) else device(where)

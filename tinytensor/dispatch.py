@@ -1,6 +1,11 @@
-"""What the GPU's room (tinytensor.cuda) does in place of plain code. It registers itself when CuPy is first used.
+"""Functions of the GPU that plain code calls by name, and the modules that register them when CuPy is first used.
 
-Code below it asks by name, `gpu("matmul")(a, b)`, and imports nothing of CUDA: where there is no GPU, none of it is read.
+    @on_gpu("matmul")                    in tinytensor.cuda: register a function
+    gpu("matmul")(a, b)                  anywhere: call it; the first call imports PLUGIN
+    kernels_in("package.its_kernels")    beside primitives of one's own: the first call on a GPU imports that module,
+                                         which registers pairs with `tinytensor.cuda.fused.replace`
+
+So nothing outside of tinytensor.cuda imports it, and without a GPU none of it is imported.
 """
 
 from __future__ import annotations
@@ -11,7 +16,8 @@ from typing import Any, TypeVar
 
 Registered = TypeVar("Registered", bound=Callable[..., Any])
 
-PLUGIN = "tinytensor.cuda.plugin"  # imports everything that registers itself here
+PLUGIN = "tinytensor.cuda.plugin"  # imports every module of tinytensor.cuda that registers a function here
+KERNELS: list[str] = []  # further modules with pairs for a GPU
 
 _registered: dict[str, Callable[..., Any]] = {}
 
@@ -31,3 +37,8 @@ def gpu(name: str) -> Callable[..., Any]:
     if name not in _registered:
         importlib.import_module(PLUGIN)
     return _registered[name]
+
+
+def kernels_in(module: str) -> None:
+    """Let the first call on a GPU import this module. Its primitives are in the table already."""
+    KERNELS.append(module)

@@ -1,8 +1,8 @@
 """Data types, and PyTorch's rules for the dtype that an operation returns.
 
-A Tensor with dimensions decides over one without, and both decide over a Python number, as long as the kind is the
-same (bool < integer < floating point); a higher kind wins. NumPy would turn int64 + float32 into float64 and a list
-of floats into float64; here, as in PyTorch, both give float32.
+The highest kind wins: bool < integer < floating point. Within a kind, a Tensor with dimensions wins over a 0-d Tensor,
+and both win over a Python number. In NumPy, int64 + float32 and a list of floats are float64; here, as in PyTorch, both
+are float32.
 Source: PyTorch's documentation, "Tensor Attributes", section torch.dtype.
 """
 
@@ -33,7 +33,7 @@ class dtype:
 
 
 class _Absent(dtype):
-    """A type that scripts name and NumPy has not: it can be compared and printed, and no Tensor can have it."""
+    """A type that scripts name but NumPy lacks: it can be compared and printed, but no Tensor can have it."""
 
     def __init__(self, name: str) -> None:
         self.name, self.is_floating_point, self.itemsize = name, True, 2
@@ -75,7 +75,7 @@ def to_numpy_dtype(d: dtype | None, default: dtype = float32) -> np.dtype[Any]:
 
 
 def promote(a: np.dtype[Any], b: np.dtype[Any]) -> np.dtype[Any]:
-    """The type that holds both: the higher kind, and the wider of two of one kind."""
+    """The dtype for both: the one of the higher kind, or the wider one of the same kind."""
     if a == b:
         return a
     ka, kb = _KIND[a.kind], _KIND[b.kind]
@@ -85,7 +85,7 @@ def promote(a: np.dtype[Any], b: np.dtype[Any]) -> np.dtype[Any]:
 
 
 def number_dtype(value: Any) -> np.dtype[Any]:
-    """The type that a Python number has where nothing else decides: float32, int64, bool."""
+    """The dtype of a Python number on its own: float32, int64 or bool."""
     if isinstance(value, (builtins.bool, np.bool_)):
         return bool.numpy
     if isinstance(value, (builtins.int, np.integer)):
@@ -96,7 +96,7 @@ def number_dtype(value: Any) -> np.dtype[Any]:
 
 
 def result_type(*operands: Any) -> np.dtype[Any]:
-    """The NumPy type of an operation on arrays and Python numbers, by PyTorch's three priorities."""
+    """The NumPy dtype of a result, from arrays and Python numbers, by the rules above."""
     levels: list[np.dtype[Any] | None] = [None, None, None]  # with dimensions, without, Python numbers
     for x in operands:
         level = 2 if not hasattr(x, "ndim") or isinstance(x, np.generic) else (0 if x.ndim else 1)

@@ -1,4 +1,4 @@
-"""What a node of the tape tells about itself: its name, its formula, and the nodes below it, as in PyTorch.
+"""How a node of the tape describes itself: by its name, its formula, and the nodes below it, as in PyTorch.
 
 >>> import tinytensor as tt
 >>> x = tt.tensor([1.0, 2.0], requires_grad=True)
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class AccumulateGrad:
-    """The end of every path through the graph: a leaf, to whose .grad backward adds."""
+    """The end of a path through the graph: a leaf. backward accumulates into its .grad."""
 
     next_functions: tuple[()] = ()
 
@@ -39,7 +39,7 @@ class AccumulateGrad:
 
 
 class Described:
-    """The part of a Node that tells what it is."""
+    """The part of a Node that describes it."""
 
     __slots__ = ()
 
@@ -60,14 +60,14 @@ class Described:
 
     @property
     def next_functions(self) -> tuple[tuple[Node | AccumulateGrad | None, int], ...]:
-        """For each input the node that computed it, and which of the outputs of that node it is.
+        """For each input the node that computed it, and the number of the input among the outputs of that node.
 
-        (AccumulateGrad, 0) for a leaf, (None, 0) where no gradient is wanted. Empty after backward, which releases a node.
+        (AccumulateGrad, 0) for a leaf, (None, 0) if no gradient is wanted. Empty after backward: the node is released.
         """
         return tuple(_next(edge) for edge in self._call().inputs)
 
     def _call(self) -> Described:
-        """The node of the call itself: one output of several has a node of its own."""
+        """The node of the call itself: each of several outputs has its own node on top of it."""
         call: Described = self.inputs[0] if self.is_output() and self.inputs else self
         return call
 

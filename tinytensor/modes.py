@@ -3,7 +3,7 @@
     with no_grad():          # inside, results have no history, and nothing is saved for a backward
         loss = model(x)
 
-Each thread has a mode of its own, so one can evaluate while another trains.
+Each thread has its own mode, so one thread can evaluate while another trains.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ _in_kernel: contextvars.ContextVar[bool] = contextvars.ContextVar("in_kernel", d
 class Mode:
     """How a thread calls kernels: `enabled` says whether it records them, `run(kernel, *arguments)` calls one.
 
-    Kernels run in a context of their own, in which NumPy's floating point warnings are off: an infinite or undefined
-    result is a result, as in PyTorch. (`np.errstate` around every call would take longer than a small call does.)
+    Kernels run in their own context, where NumPy's floating point warnings are off: infinity and nan are valid results,
+    as in PyTorch. (`np.errstate` around every call would take longer than a small kernel.)
     """
 
     __slots__ = ("enabled", "run")
@@ -102,7 +102,7 @@ class enable_grad(no_grad):
 
 
 class inference_mode(no_grad):
-    """The same as no_grad: this tape keeps no record of views that it could leave out as well.
+    """The same as no_grad: PyTorch saves further bookkeeping here, and this tape has none.
 
     `inference_mode(False)` records, as enable_grad does.
     """
@@ -122,25 +122,25 @@ def _decorate(function: Wrapped, mode: bool) -> Wrapped:
         with enable_grad() if mode else no_grad():
             return function(*args, **kwargs)
 
-    def step(resume: Callable[..., Any], *args: Any) -> Any:
+    def resumed(resume: Callable[..., Any], *args: Any) -> Any:
         with enable_grad() if mode else no_grad():
             return resume(*args)
 
     @functools.wraps(function)
     def generate(*args: Any, **kwargs: Any) -> Any:
-        steps = function(*args, **kwargs)
+        generator = function(*args, **kwargs)
         try:
-            item = step(next, steps)
+            item = resumed(next, generator)
             while True:
                 try:
                     sent = yield item
                 except GeneratorExit:
-                    step(steps.close)
+                    resumed(generator.close)
                     raise
                 except BaseException as error:
-                    item = step(steps.throw, error)
+                    item = resumed(generator.throw, error)
                 else:
-                    item = step(steps.send, sent)
+                    item = resumed(generator.send, sent)
         except StopIteration as stop:
             return stop.value
 

@@ -1,7 +1,4 @@
-"""How roughly a GPU may multiply float32 matrices: one setting of the whole process, as in PyTorch.
-
-`tinytensor.cuda` reads it and scripts set it, so it belongs to neither.
-"""
+"""The precision of float32 matrix products on a GPU: one setting of the whole process, as in PyTorch."""
 
 from __future__ import annotations
 
@@ -9,10 +6,10 @@ _precision = "highest"
 
 
 def set_float32_matmul_precision(precision: str) -> None:
-    """How rough products of float32 matrices may be: "highest", or "high" and "medium", which are the same here.
+    """Set how exact products of float32 matrices are: "highest", or "high" and "medium", which are the same here.
 
-    Both permit a GPU to round what is multiplied to TF32, 10 bits of mantissa instead of 23, which its tensor cores
-    multiply several times as fast. The host never rounds, nor do GPUs older than Ampere. RuntimeError for another word.
+    "high" permits a GPU to round the factors to TF32, 10 bits of mantissa instead of 23: its tensor cores multiply
+    these several times as fast. The host and GPUs older than Ampere never round. RuntimeError for another word.
     """
     global _precision
     if precision not in ("highest", "high", "medium"):
@@ -21,5 +18,5 @@ def set_float32_matmul_precision(precision: str) -> None:
 
 
 def get_float32_matmul_precision() -> str:
-    """What was set last, in any thread; "highest" at first."""
+    """The precision that was set last, in any thread; "highest" at first."""
     return _precision

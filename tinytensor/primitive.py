@@ -3,8 +3,8 @@
     forward(*arrays, **static) -> (output, saved)      saved: a tuple of what the backward needs
     backward(dy, *saved)       -> (dx, dw, …)          one gradient for each positional argument of the forward
 
-Positional arguments are arrays, keyword arguments are constants. What the backward takes is what stays in memory
-between the two passes. A gradient is None where an input has none (integers, an absent bias). A forward may return a
+Positional arguments are arrays, keyword arguments are constants. Only what the forward saves stays in memory between
+the two passes. A gradient is None where an input has none (integers, an absent bias). A forward may return a
 tuple of outputs; its backward then takes the list of their gradients as dy. A pair may declare more keywords:
 
     save     forward    False if no backward follows, so that nothing has to be saved
@@ -18,6 +18,8 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from typing import Any, TypeAlias
+
+from tinytensor.dispatch import KERNELS as KERNELS  # its former home
 
 Function: TypeAlias = Callable[..., Any]  # a forward, a backward, a composed form
 Output: TypeAlias = tuple[Any, tuple[Any, ...]]  # what a forward returns: output (or a tuple of outputs), saved
@@ -45,9 +47,8 @@ class Primitive:
         return f"<primitive {self.name}: {self.formula}>"
 
 
-# Two registers. A module adds to them once, at its import.
-PRIMITIVES: dict[str, Primitive] = {}  # by name: tests, benchmarks and the kernels for a GPU go through them
-KERNELS: list[str] = []  # names of further modules with kernels for a GPU: the first call on a GPU imports them
+# The table. A module adds its rows once, at its import. Tests, benchmarks and the kernels for a GPU go through it.
+PRIMITIVES: dict[str, Primitive] = {}
 
 
 def primitive(

@@ -17,7 +17,7 @@ options: dict[str, Any] = {"precision": 4, "threshold": 1000, "edgeitems": 3, "l
 
 
 def show(x: Tensor) -> str:
-    """tensor([[1., 2.]], dtype=…, device=…, requires_grad=… or grad_fn=…), the usual values left out."""
+    """tensor([[1., 2.]], dtype=…, device=…, requires_grad=… or grad_fn=…), without the defaults."""
     array = x.detach().cpu().array
     notes = []
     if x.device.type != "cpu":
@@ -38,10 +38,12 @@ def show(x: Tensor) -> str:
 
 
 def numbers(array: np.ndarray[Any, Any]) -> str:
-    """The nested brackets."""
+    """The numbers in nested brackets."""
     kind = array.dtype.kind
     one = _float_format(array) if kind == "f" else str
-    longest = array[np.isfinite(array) & (array != 0)] if kind == "f" else array  # PyTorch makes no room for −0 and −∞
+    longest = (
+        array[np.isfinite(array) & (array != 0)] if kind == "f" else array
+    )  # as PyTorch: no extra width for −0 and −∞
     width = max(len(one(v)) for v in (longest.min(), longest.max())) if longest.size else 0
     return np.array2string(
         array, separator=", ", prefix="tensor(", threshold=options["threshold"], edgeitems=options["edgeitems"],
@@ -51,7 +53,7 @@ def numbers(array: np.ndarray[Any, Any]) -> str:
 
 
 def _float_format(array: np.ndarray[Any, Any]) -> Any:
-    """`2.` if all are whole, four decimals, or scientific where sizes differ by more than a thousand."""
+    """`2.` if all are whole, else four decimals; scientific if the largest is over 1000 times the smallest."""
     decimals, scientific = options["precision"], options["sci_mode"]
     finite = np.abs(array[np.isfinite(array)].astype(np.float64))
     nonzero = finite[finite > 0]

@@ -1,8 +1,8 @@
-"""Random numbers, with PyTorch's distributions and not its streams.
+"""Random numbers: PyTorch's distributions, but not the numbers that PyTorch draws.
 
-One host generator per thread is the default one; `manual_seed` seeds that of the calling thread. Weights are drawn on
-the host and then moved, so one seed gives the same model on NumPy and on CuPy. A GPU draws dropout's masks for itself,
-from the same seed: tinytensor/cuda/random.py.
+Each thread has a default generator on the host; `manual_seed` seeds that of the calling thread. Weights are drawn on
+the host and then moved, so one seed makes the same model with NumPy and with CuPy. A GPU draws the masks of dropout
+itself, from the same seed (tinytensor/cuda/random.py).
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ if TYPE_CHECKING:
 
 
 class Generator:
-    """A stream of random numbers of its own: `g = Generator().manual_seed(1); rand(3, generator=g)`."""
+    """An independent stream of random numbers: `g = Generator().manual_seed(1); rand(3, generator=g)`."""
 
     def __init__(self, device: device | str = "cpu") -> None:
         if str(device) != "cpu":
             raise RuntimeError("Generator: random numbers are drawn on the host and then moved; leave device='cpu'")
-        self.on_gpu: dict[int, Any] = {}  # by number, the stream of numbers that a GPU draws for it
+        self.on_gpu: dict[int, Any] = {}  # number of a GPU → the stream that it draws for this generator
         self.seed()
 
     def manual_seed(self, seed: int) -> Generator:
-        """Start the streams that belong to this seed, here and on GPUs."""
+        """Restart from a seed, on the host and on GPUs."""
         for stream in self.on_gpu.values():
             stream.manual_seed(int(seed))
         self._seed = int(seed)
@@ -44,7 +44,7 @@ class Generator:
         return self
 
     def seed(self) -> int:
-        """Start a stream from a seed that nobody knows, and tell it."""
+        """Restart from a random seed, and return it."""
         return self.manual_seed(int.from_bytes(os.urandom(8), "little") >> 1)._seed
 
     def initial_seed(self) -> int:
@@ -52,11 +52,11 @@ class Generator:
         return self._seed
 
     def get_state(self) -> dict[str, Any]:
-        """Where the stream is, as a dict for set_state and JSON."""
+        """The position in the stream, as a dict for set_state and JSON."""
         return dict(self.numpy.bit_generator.state)
 
     def set_state(self, new_state: dict[str, Any]) -> None:
-        """Go on from where get_state was called."""
+        """Continue from a position that get_state returned."""
         self.numpy.bit_generator.state = new_state
 
 
@@ -80,27 +80,27 @@ def initial_seed() -> int:
 
 
 def seed() -> int:
-    """Seed this thread's default generator with a number that nobody knows, and tell it."""
+    """Restart this thread's default generator from a random seed, and return it."""
     return _default.generator.seed()
 
 
 def get_rng_state() -> Any:
-    """Where this thread's default generator is, for set_rng_state."""
+    """The position of this thread's default generator, for set_rng_state."""
     return _default.generator.get_state()
 
 
 def set_rng_state(new_state: Any) -> None:
-    """Go on from where get_rng_state was called."""
+    """Continue from a position that get_rng_state returned."""
     _default.generator.set_state(new_state)
 
 
 def default_generator() -> Generator:
-    """This thread's."""
+    """The default generator of this thread."""
     return _default.generator
 
 
 def numpy_generator(generator: Generator | None) -> np.random.Generator:
-    """The NumPy generator behind one of ours; None means this thread's default."""
+    """The NumPy generator inside a Generator; None means this thread's default."""
     return (generator or _default.generator).numpy
 
 
@@ -112,10 +112,10 @@ def rand(
     device: device | str | None = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """Uniform on [0, 1)."""
+    """Uniform numbers in [0, 1)."""
     wanted, shape = _real("rand", dtype), nonnegative(sizes(size))
     rng = numpy_generator(generator)
-    if wanted == np.float16:  # rounding float32 numbers would give 1 now and then
+    if wanted == np.float16:  # float32 numbers would sometimes round to 1
         values = rng.integers(0, 2**11, shape) / 2**11
     else:
         values = rng.random(shape, wanted.type)
@@ -130,7 +130,7 @@ def randn(
     device: device | str | None = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """Normal with mean 0 and variance 1."""
+    """Normal numbers with mean 0 and variance 1."""
     wanted, shape = _real("randn", dtype), nonnegative(sizes(size))
     wide = np.float64 if wanted == np.float64 else np.float32
     values = numpy_generator(generator).standard_normal(shape, wide)
@@ -145,12 +145,12 @@ def _real(name: str, dtype: DType | None) -> np.dtype[Any]:
 
 
 def rand_like(input: Tensor, *, generator: Generator | None = None) -> Tensor:
-    """Uniform on [0, 1), in the shape, dtype and device of input."""
+    """Uniform numbers in [0, 1), in the shape and dtype of input, on its device."""
     return rand(input.shape, generator=generator, dtype=input.dtype, device=input.device)
 
 
 def randn_like(input: Tensor, *, generator: Generator | None = None) -> Tensor:
-    """Normal, in the shape, dtype and device of input."""
+    """Normal numbers, in the shape and dtype of input, on its device."""
     return randn(input.shape, generator=generator, dtype=input.dtype, device=input.device)
 
 
@@ -185,7 +185,7 @@ def normal(mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Gene
 
 
 def bernoulli(input: Tensor, *, generator: Generator | None = None) -> Tensor:
-    """1 with the probability that input says, else 0. RuntimeError for one outside of [0, 1]."""
+    """1 with probability input, else 0, element by element. RuntimeError for probabilities outside of [0, 1]."""
     implemented("bernoulli", "f", input)
     p = input.detach()
     if p.numel() and not (float(p.min()) >= 0 and float(p.max()) <= 1):
@@ -207,8 +207,8 @@ def multinomial(
 ) -> Tensor:
     """Positions drawn with probability input / Σ input, per row: (C,) → (n,), (N, C) → (N, n), int64.
 
-    With replacement by inverting the cumulative sum; without, as the n largest of p / −ln u, which is the same as
-    drawing one after the other (Efraimidis and Spirakis, 2006). RuntimeError for negative, infinite or all-zero
+    With replacement: by inverting the cumulative sum. Without: the positions of the n largest p / −ln u, distributed as
+    if drawn one after the other (Efraimidis and Spirakis, 2006). RuntimeError for negative, infinite or all-zero
     weights, and for more samples than non-zero weights.
     """
     p = input.detach().cpu().array.astype(np.float64)

@@ -1,8 +1,7 @@
 """save and load: Tensors, and plain Python values around them, in one safetensors file. No pickle.
 
-Each Tensor is stored under its dotted path, so the file of a state_dict is an ordinary safetensors
-file with the names as keys. What holds the Tensors together (dicts, lists, numbers, …) is stored as
-JSON in the file's metadata.
+The key of a Tensor is its dotted path, so the file of a state_dict is an ordinary safetensors file with the names as
+keys. The values around the Tensors (dicts, lists, numbers, …) are stored as JSON in the metadata of the file.
 """
 
 from __future__ import annotations
@@ -23,9 +22,8 @@ _KEY = "tinytensor"  # in the file's metadata
 def save(obj: Any, f: str | os.PathLike[str] | IO[bytes]) -> None:
     """Write Tensors, dicts (str or int keys), lists, tuples, str, int, float, bool and None.
 
-    A path is written to a temporary file beside it and then renamed, so that there is a complete
-    file at every moment. TypeError, which says where, for anything else. Tied Tensors are written
-    once for each name; they come back detached, on the device that `load` is told.
+    It writes a temporary file and then renames it, so that the path holds a complete file at every moment. TypeError
+    for anything else names its place. Tied Tensors are written once for each name; `load` returns them detached.
     """
     tensors: dict[str, Any] = {}
     structure = _describe(obj, "", tensors)
@@ -53,7 +51,7 @@ def load(
     """Read what `save` wrote, or any safetensors file (a dict of Tensors).
 
     weights_only=False changes nothing: it permits Python objects, and these files hold none. Tensors arrive on the
-    CPU, or on map_location. RuntimeError, in one line, for a file that is cut off, is none of these, or is one of PyTorch's.
+    CPU, or on map_location. RuntimeError for a file that is incomplete, has another format, or is one of PyTorch's.
     """
     content = Path(f).read_bytes() if isinstance(f, (str, os.PathLike)) else f.read()
     name = str(f) if isinstance(f, (str, os.PathLike)) else "the file"
@@ -79,7 +77,7 @@ def load(
 
 
 def _describe(obj: Any, path: str, tensors: dict[str, Any]) -> Any:
-    """obj as JSON; its Tensors are put into `tensors`, where JSON has their names.
+    """obj as JSON, in which a Tensor is its name; adds the Tensors to `tensors` under these names.
 
     Plain values stand for themselves; a dict is {"dict": [[key, value], …]}, a list {"list": […]},
     a tuple {"tuple": […]}, a Tensor {"tensor": name}.

@@ -1,4 +1,4 @@
-"""The edge of the subset: what a module says of the names that PyTorch has and tinytensor has not."""
+"""The edge of the subset: the error for names that PyTorch has and tinytensor lacks, and imports on first use."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any
 def outside(module: str, later: Mapping[str, str] | None = None) -> Callable[[str], Any]:
     """A module-level `__getattr__` (PEP 562).
 
-    later: name → the module that has it, which is imported when the name is first asked for. For every other name
-    an AttributeError says that PyTorch may have it and tinytensor has not.
+    later: name → the module that has it; the first use of the name imports that module. Every other name raises an
+    AttributeError, which says that it is outside the subset.
     """
 
     def __getattr__(name: str) -> Any:
@@ -23,7 +23,7 @@ def outside(module: str, later: Mapping[str, str] | None = None) -> Callable[[st
             )
         found = import_module(home)
         value = found if home == f"{module}.{name}" else getattr(found, name)
-        setattr(sys.modules[module], name, value)  # from now on it is found without asking here
+        setattr(sys.modules[module], name, value)  # the next use finds it there
         return value
 
     return __getattr__

@@ -1,11 +1,11 @@
 """The dates of in-place writes: a backward refuses values that were overwritten after its forward saved them.
 
-`x.add_(…)`, `x[i] = …` and `optimizer.step()` note here when they wrote, and into whose memory. Before it plays, the
-tape compares these dates with the ages of the nodes whose saved arrays lie in that memory. Recording pays nothing for
-it; a version counter in every Tensor, as PyTorch has, would cost something at every call.
+`x.add_(…)`, `x[i] = …` and `optimizer.step()` note the date of each write, and the memory that they wrote to. Before
+the tape plays, it compares these dates with the dates of the nodes that saved arrays in that memory. So recording
+costs nothing; a version counter in every Tensor, as PyTorch has, would cost time in every call.
 
-A write that was itself recorded gives its Tensor a new history. Another Tensor on the same memory still has the old
-one: its next use in a recorded call is refused, where PyTorch would rewrite its history.
+A recorded write gives its Tensor a new history. Another Tensor on the same memory keeps its old history, which is
+outdated: its next use in a recorded call raises RuntimeError. PyTorch would rewrite that history.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from tinytensor.base import TensorBase
     from tinytensor.tape import Node
 
-# One clock dates nodes and writes. Age is a topological order: an input exists before what is computed from it.
+# One clock dates nodes and writes. Dates are a topological order: an input exists before what is computed from it.
 tick = itertools.count().__next__
 
-# All three have the id of an array that owns memory as their key; the entry goes when that array does.
+# The key of all three is the id of the array that owns the memory. An entry is removed when that array is freed.
 _written: dict[int, tuple[Any, int]] = {}  # → a weak reference to the array, and the date of the last write
 rewritten: dict[int, tuple[int, int]] = {}  # → the dates of the last two writes that were recorded
-orphans: set[int] = set()  # memory of constants that a recorded write to one of their views has changed
+orphans: set[int] = set()  # memory of Tensors without a history that a recorded write to a view changed
 
 
 def note_write(x: Array, node: Node | None = None, constant: bool = False) -> None:
@@ -79,7 +79,7 @@ def arrays_in(saved: Iterable[Any]) -> Iterable[Array]:
 
 
 def check_saved(nodes: Iterable[Node]) -> None:
-    """RuntimeError if an array that one of the nodes (oldest first) saved was overwritten since."""
+    """RuntimeError if an array that a node saved was overwritten later. nodes: oldest first."""
     last = max((date for _, date in list(_written.values())), default=0)
     for node in nodes:
         if node.order > last:  # this node and all after it are younger than every write
@@ -94,14 +94,14 @@ def check_saved(nodes: Iterable[Node]) -> None:
 
 
 def check_history(node: Node, array: Array) -> Node:
-    """node, the history of a Tensor on array; RuntimeError if a recorded write by another Tensor made it outdated."""
+    """node, the history of a Tensor on array. RuntimeError if a recorded write to another Tensor made it outdated."""
     if rewritten.get(id(owner(array)), (0, 0))[0] > node.order:
         raise _outdated(array)
     return node
 
 
 def check_constants(inputs: Iterable[TensorBase | None]) -> None:
-    """RuntimeError if an input without a history lies in memory that should have one by now."""
+    """RuntimeError if an input has no history, but a recorded write computed the values in its memory."""
     for t in inputs:
         if t is not None and not t._requires_grad and id(owner(t.array)) in orphans:
             raise _outdated(t.array)

@@ -1,4 +1,4 @@
-"""What scripts written for PyTorch ask for, and nothing else in the package depends on.
+"""Modules that only scripts written for PyTorch need: nothing else in the package imports them.
 
 Each module has PyTorch's path as well: `import tinytensor.distributed` and `from tinytensor import distributed` return
 `tinytensor.compat.distributed`. It is one module under two names, and runs once.
@@ -20,7 +20,7 @@ HOMES["tinytensor.utils.tensorboard"] = f"{__name__}.tensorboard"
 
 
 class PublicPaths:
-    """A finder and loader of `sys.meta_path`: it is asked for the paths in HOMES, where there is no file."""
+    """A finder and loader for `sys.meta_path`: it finds the paths in HOMES, which have no file."""
 
     @staticmethod
     def find_spec(name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
@@ -38,4 +38,4 @@ class PublicPaths:
         module.__spec__ = module.__spec__.loader_state  # it ran under its own name, which it keeps
 
 
-sys.meta_path.insert(0, PublicPaths)  # first, so that no other copy of the package is looked into
+sys.meta_path.insert(0, PublicPaths)  # first, so that no other copy of the package is searched

@@ -1,4 +1,4 @@
-"""torch.accelerator: which GPU there is, whatever its make."""
+"""torch.accelerator: the GPU, by names that fit every maker's."""
 
 from __future__ import annotations
 

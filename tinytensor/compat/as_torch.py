@@ -18,12 +18,12 @@ from typing import Any
 import tinytensor
 from tinytensor.compat import HOMES
 
-OPTIONAL = ("tinytensor.utils.tensorboard",)  # imported when a script asks for it: it needs a package of its own
+OPTIONAL = ("tinytensor.utils.tensorboard",)  # imported when a script imports it: it needs another package
 OURS = ("tinytensor.compat", "tinytensor.gradcheck")  # PyTorch has no such packages
 
 
 def install() -> None:
-    """Make `torch` and all its submodules that tinytensor has mean tinytensor; RuntimeError if PyTorch is loaded."""
+    """Let `torch` and its submodules be the modules of tinytensor. RuntimeError if PyTorch is loaded."""
     present = sys.modules.get("torch")
     if present is not None and present is not tinytensor:
         raise RuntimeError("PyTorch is imported already: call tinytensor.as_torch.install() before anything imports it")
@@ -35,7 +35,7 @@ def install() -> None:
 
 
 class _Rest(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Finds what is left of torch.*: the optional modules, and for all others an error that says why."""
+    """Finds the rest of torch.*: the optional modules. Every other one raises an error that says why."""
 
     def find_spec(self, fullname: str, path: Any, target: Any = None) -> importlib.machinery.ModuleSpec | None:
         if not fullname.startswith("torch."):

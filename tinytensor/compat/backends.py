@@ -1,4 +1,4 @@
-"""torch.backends: switches of libraries that are not used here. They can be set; only TF32 changes anything."""
+"""torch.backends: switches of libraries that tinytensor does not use. Only the one for TF32 changes anything."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class _Matmul:
 
     @property
     def allow_tf32(self) -> bool:
-        """Whether a GPU may multiply float32 matrices in TF32: another word for `set_float32_matmul_precision`."""
+        """Whether a GPU may multiply float32 matrices in TF32: the same setting as `set_float32_matmul_precision`."""
         return get_float32_matmul_precision() != "highest"
 
     @allow_tf32.setter

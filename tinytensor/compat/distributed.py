@@ -1,4 +1,4 @@
-"""torch.distributed: scripts that can use several processes find that there is one."""
+"""torch.distributed: tells scripts that can use several processes that there is only one."""
 
 from __future__ import annotations
 

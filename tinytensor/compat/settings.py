@@ -1,7 +1,7 @@
-"""What scripts ask of the machine: threads, precision, compilation, printing. On the host none of it changes a result.
+"""Settings that scripts make: threads, precision, compilation, printing. On the host none of them changes a result.
 
-Each setting holds for the whole process and for all its threads, as in PyTorch. The values live with what reads them:
-`tinytensor.precision`, `tinytensor.printing.options`, and the BLAS library itself.
+Each setting holds for the whole process and for all its threads, as in PyTorch. Its value is kept where it is read:
+in `tinytensor.precision`, in `tinytensor.printing.options`, in the BLAS library.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from tinytensor.precision import get_float32_matmul_precision, set_float32_matmu
 
 
 def compile(model: Any = None, *, fullgraph: bool = False, dynamic: bool | None = None, mode: str | None = None) -> Any:
-    """The model or function itself: there is no compiler here, and a compiled one would give the same numbers.
+    """Return the model or function itself: there is no compiler here.
 
-    So fullgraph, dynamic and mode change nothing. Without a model: a decorator.
+    fullgraph, dynamic and mode change nothing. Without a model, return a decorator.
     """
     if model is None:
         decorate: Callable[[Any], Any] = lambda function: function  # noqa: E731
@@ -28,7 +28,7 @@ def compile(model: Any = None, *, fullgraph: bool = False, dynamic: bool | None 
 
 
 def set_num_threads(threads: int) -> None:
-    """Let BLAS, which multiplies matrices, use that many threads."""
+    """Set the number of threads of BLAS, which multiplies matrices."""
     from threadpoolctl import threadpool_limits  # its import is slow, and few need it
 
     if threads <= 0:
@@ -37,7 +37,7 @@ def set_num_threads(threads: int) -> None:
 
 
 def get_num_threads() -> int:
-    """How many threads BLAS uses."""
+    """The number of threads of BLAS."""
     from threadpoolctl import threadpool_info
 
     return builtins.max(
@@ -54,7 +54,7 @@ def set_default_dtype(d: dtype) -> None:
     """float32 is the only default: NotImplementedError for another; pass dtype= to the functions that make tensors."""
     if d is not float32:
         raise NotImplementedError(
-            f"a default dtype of {d} is outside tinytensor's subset: pass dtype=, or say .to({d})"
+            f"a default dtype of {d} is outside tinytensor's subset: pass dtype=, or call .to({d})"
         )
 
 
@@ -62,7 +62,7 @@ def set_default_device(where: device | str | None) -> None:
     """The host is the only default: NotImplementedError for another; pass device= to the functions that make tensors."""
     if where is not None and device(where).type != "cpu":
         raise NotImplementedError(
-            f"a default device {where} is outside tinytensor's subset: pass device=, or say .to()"
+            f"a default device {where} is outside tinytensor's subset: pass device=, or call .to()"
         )
 
 
@@ -73,8 +73,8 @@ def set_printoptions(
     linewidth: int | None = None,
     sci_mode: bool | None = None,
 ) -> None:
-    """How Tensors print: decimals, the number of elements from which on, and the rest at each end that is shown,
-    characters in a line, and whether powers of ten are written (None: if the numbers need it)."""
+    """Set how Tensors print: the decimals (precision), the characters in a line (linewidth), whether as powers of ten
+    (sci_mode; None: if the numbers need it). Above threshold elements, edgeitems show at each end of a dimension."""
     given = {"precision": precision, "threshold": threshold, "edgeitems": edgeitems, "linewidth": linewidth}
     printing.options.update({name: value for name, value in given.items() if value is not None}, sci_mode=sci_mode)
 

@@ -1,7 +1,7 @@
-"""PyTorch's functions on Tensors, in rooms named like those of the kernels (`tinytensor.ops`).
+"""PyTorch's functions on Tensors, in a file for each subject; arithmetic.py is the one to read first.
 
-A function here checks its arguments, settles the dtype by PyTorch's rules and calls one primitive, or it is a
-line or two on top of others. Most are methods of Tensor as well: `Tensor.exp` is `exp` with the Tensor first.
+A function here checks its arguments, settles the dtype by PyTorch's rules and applies one primitive, or combines a few
+other functions. Most are methods of Tensor too: `x.exp()` is `exp(x)`.
 """
 
 from __future__ import annotations

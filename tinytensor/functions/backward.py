@@ -1,4 +1,4 @@
-"""`backward` and `grad`: they check their arguments and play the tape."""
+"""`backward` and `grad`: they check their arguments and play the tape backwards."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def backward(
     retain_graph: bool | None = None,
     create_graph: bool = False,
 ) -> None:
-    """Add the gradient of Σ tensors·grad_tensors to the .grad of every leaf below."""
+    """Accumulate the gradient of Σ tensors·grad_tensors in the .grad of every leaf that they were computed from."""
     run_backward(listed(tensors), listed(grad_tensors), retain_graph, create_graph)
 
 
@@ -32,9 +32,9 @@ def grad(
     create_graph: bool = False,
     allow_unused: bool = False,
 ) -> tuple[Tensor | None, ...]:
-    """The gradients of Σ outputs·grad_outputs with respect to inputs, which may be results; no .grad changes.
+    """Return the gradients of Σ outputs·grad_outputs with respect to inputs, leaves or results; no .grad changes.
 
-    RuntimeError for an input that outputs do not depend on, unless allow_unused (then None).
+    If the outputs do not depend on an input: RuntimeError, or None with allow_unused.
 
     >>> import tinytensor as tt
     >>> x = tt.tensor(3.0, requires_grad=True)
@@ -67,7 +67,7 @@ def run_backward(
     create_graph: bool,
     targets: frozenset[tape.Edge] | None = None,
 ) -> dict[tape.Edge, Any]:
-    """Play the tape from the outputs, whose gradients are the seeds (1 for None). The name is that of PyTorch's engine."""
+    """Check the arguments and play the tape backwards. seeds: gradients of the outputs (None: 1). PyTorch's name."""
     if create_graph:
         raise NotImplementedError("create_graph=True (derivatives of derivatives) is outside tinytensor's subset")
     if seeds and len(seeds) != len(outputs):

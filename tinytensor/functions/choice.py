@@ -28,7 +28,7 @@ def minimum(input: Tensor, other: Tensor) -> Tensor:
 
 
 def clamp(input: Tensor, min: Tensor | Number | None = None, max: Tensor | Number | None = None) -> Tensor:
-    """min(max(x, low), high); the gradient passes where low ≤ x ≤ high. RuntimeError without any limit."""
+    """min(max(x, low), high); the gradient passes where low ≤ x ≤ high. RuntimeError without a limit."""
     if min is None and max is None:
         raise RuntimeError("clamp: at least one of 'min' or 'max' must not be None")
     if isinstance(min, TensorBase) or isinstance(max, TensorBase):
@@ -49,7 +49,7 @@ clip: Callable[..., Tensor] = clamp
 
 
 def where(condition: Tensor, input: Tensor | Number, other: Tensor | Number) -> Tensor:
-    """input where condition holds, else other. condition: a bool Tensor."""
+    """input where condition is True, else other. condition: a bool Tensor."""
     if condition.array.dtype != bool:
         raise RuntimeError(
             f"where expected condition to be a boolean tensor, but got a tensor with dtype {condition.dtype}"
@@ -64,12 +64,12 @@ def where(condition: Tensor, input: Tensor | Number, other: Tensor | Number) -> 
 
 
 def where_method(input: Tensor, condition: Tensor, other: Tensor | Number) -> Tensor:
-    """input where condition holds, else other."""
+    """input where condition is True, else other."""
     return where(condition, input, other)
 
 
 def masked_fill(input: Tensor, mask: Tensor, value: Tensor | Number) -> Tensor:
-    """value where the bool mask holds, else input, in input's dtype."""
+    """value where the bool mask is True, else input, in input's dtype."""
     if mask.array.dtype != bool:
         raise RuntimeError(f"masked_fill only supports boolean masks, but got mask with dtype {mask.dtype}")
     value = filling("masked_fill", value, input)

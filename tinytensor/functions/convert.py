@@ -1,4 +1,4 @@
-"""What a Tensor becomes: a number, an array, another dtype, on another device, in another library's hands."""
+"""Conversions of a Tensor: to numbers, arrays, other dtypes, other devices, other libraries."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def formatted(self: Tensor, spec: str) -> str:
 
 
 def numpy(self: Tensor) -> np.ndarray[Any, Any]:
-    """The array itself. RuntimeError if it requires grad (say .detach()); TypeError on a GPU (say .cpu())."""
+    """The array itself. RuntimeError if it requires grad (call .detach()); TypeError on a GPU (call .cpu())."""
     if self._requires_grad:
         raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
     if not isinstance(self.array, np.ndarray):
@@ -87,7 +87,7 @@ def numpy(self: Tensor) -> np.ndarray[Any, Any]:
 
 
 def to_array(self: Tensor, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
-    """What np.asarray(x) asks for."""
+    """What np.asarray(x) calls."""
     return np.array(numpy(self), dtype, copy=copy)
 
 
@@ -108,14 +108,14 @@ def dlpack(
     dl_device: tuple[int, int] | None = None,
     copy: bool | None = None,
 ) -> Any:
-    """A DLPack capsule, by which another library takes this memory over without a copy: `from_dlpack(t)`.
+    """A DLPack capsule, which lets another library use this memory without a copy: `from_dlpack(t)`.
 
-    stream: on a GPU, the CUDA number of the stream that will read (−1: do not wait for it). BufferError if it requires
-    grad or steps backwards through its memory, which PyTorch does not know.
+    stream: on a GPU, the CUDA number of the stream that will read (−1: do not wait for it). BufferError if the Tensor
+    requires grad or has a negative stride, which PyTorch does not support.
     """
     if self._requires_grad:
         raise BufferError("Can't export tensors that require gradient, use tensor.detach()")
-    if any(step < 0 for step in self.array.strides):
+    if any(stride < 0 for stride in self.array.strides):
         raise BufferError("Can't export tensors with a negative stride, use tensor.clone()")
     if isinstance(self.array, np.ndarray) and stream == -1:
         stream = None  # there is nothing to wait for
@@ -123,13 +123,13 @@ def dlpack(
 
 
 def dlpack_device(self: Tensor) -> tuple[int, int]:
-    """DLPack's number of the kind of device, 1 for a CPU and 2 for a GPU, and that of the device."""
+    """DLPack's number for the kind of device (1 for a CPU, 2 for a GPU), and the number of the device."""
     kind, index = self.array.__dlpack_device__()
     return DLDeviceType(kind), int(index)
 
 
 def deepcopied(self: Tensor, memo: dict[int, Any]) -> Tensor:
-    """What copy.deepcopy returns: a leaf in memory of its own. RuntimeError for a result."""
+    """What copy.deepcopy calls: returns a leaf with its own memory. RuntimeError for a result."""
     if self._node is not None:
         raise RuntimeError("only leaf Tensors (made by the user) can be deep-copied; use .detach().clone()")
     twin = memo[id(self)] = object.__new__(type(self))
@@ -149,9 +149,9 @@ def to(
     non_blocking: bool = False,
     copy: bool = False,
 ) -> Tensor:
-    """On another device, in another dtype, or like another Tensor: to("cuda"), to(float64), to(other).
+    """Move to a device, cast to a dtype, or match another Tensor: to("cuda"), to(float64), to(other).
 
-    self where nothing changes and not copy. non_blocking is a hint, for copies between devices.
+    Returns self if nothing changes, unless copy. non_blocking is a hint, for copies between devices.
     """
     flags: list[bool] = []
     for a in args:
@@ -179,7 +179,7 @@ def cpu(self: Tensor) -> Tensor:
 
 
 def cuda(self: Tensor) -> Tensor:
-    """On the GPU. RuntimeError without CuPy or without a GPU, with what is missing."""
+    """On the GPU. RuntimeError says what is missing: CuPy, or a GPU."""
     return to(self, "cuda")
 
 
@@ -224,7 +224,7 @@ OLDER_NAMES = {
 
 
 def as_type(self: Tensor, dtype: DType | str | None = None) -> Any:
-    """In another dtype, also by its older name, such as "torch.LongTensor". Without one: the older name of its own."""
+    """Cast to a dtype or its older name, such as "torch.LongTensor". Without one, return that of self.dtype."""
     names = {d: f"torch.{name}Tensor" for d, name in OLDER_NAMES.items()}
     if dtype is None:
         return names[self.dtype].replace("torch.", "torch.cuda." if self.is_cuda else "torch.")
@@ -240,5 +240,5 @@ def type_as(self: Tensor, other: Tensor) -> Tensor:
 
 
 def pin_memory(self: Tensor) -> Tensor:
-    """Itself: copies to a GPU need no memory of another kind here."""
+    """Return self: here copies to a GPU need no pinned memory."""
     return self

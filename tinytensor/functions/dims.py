@@ -1,4 +1,4 @@
-"""Reading `dim` and `size` arguments: negative ones, tuples or bare numbers, -1 for what is left over."""
+"""Reading `dim` and `size` arguments: negative numbers, tuples or single numbers, -1 for an inferred size."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def nonnegative(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def infer(shape: tuple[int, ...], count: int) -> tuple[int, ...]:
-    """shape with its -1, if any, replaced so that it has `count` elements; RuntimeError if it can't have."""
+    """shape, with its -1 replaced so that it has `count` elements; RuntimeError if that is impossible."""
     if math.prod(shape) == count and min(shape, default=0) >= 0:
         return shape
     known = math.prod(n for n in shape if n != -1)
@@ -65,22 +65,22 @@ def infer(shape: tuple[int, ...], count: int) -> tuple[int, ...]:
 
 
 def numpy_names(function: Wrapped) -> Wrapped:
-    """Let `axis` and `keepdims` stand for `dim` and `keepdim`, as PyTorch does."""
+    """Decorator: accept `axis` and `keepdims` for `dim` and `keepdim`, as PyTorch does."""
 
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        for theirs, ours in (("axis", "dim"), ("keepdims", "keepdim")):
-            if theirs in kwargs and ours in kwargs:
-                raise TypeError(f"{function.__name__}() got both {ours!r} and {theirs!r}, which mean the same")
-            if theirs in kwargs:
-                kwargs[ours] = kwargs.pop(theirs)
+        for alias, name in (("axis", "dim"), ("keepdims", "keepdim")):
+            if alias in kwargs and name in kwargs:
+                raise TypeError(f"{function.__name__}() got both {name!r} and {alias!r}, which mean the same")
+            if alias in kwargs:
+                kwargs[name] = kwargs.pop(alias)
         return function(*args, **kwargs)
 
     return call  # type: ignore[return-value]
 
 
 def one_by_one(function: Wrapped) -> Wrapped:
-    """Let the numbers of f(x, *dims) be given under their name as well: f(x, dims=(2, 3)), as in PyTorch."""
+    """Decorator: accept the numbers of f(x, *dims) by their name too, f(x, dims=(2, 3)), as PyTorch does."""
     name = inspect.getfullargspec(function).varargs
 
     @wraps(function)

@@ -1,4 +1,4 @@
-"""Reading and writing by position: `x[…]`, gather, and the sorted order."""
+"""Reading and writing by position: `x[…]`, gather, scatter, sorting."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class ValuesIndices(NamedTuple):
-    """What max, min, sort and topk along a dimension return."""
+    """The result of max, min, sort and topk along a dimension."""
 
     values: Tensor
     indices: Tensor
@@ -30,7 +30,7 @@ class ValuesIndices(NamedTuple):
 def getitem(input: Tensor, index: Any) -> Tensor:
     """x[index]: numbers, slices, None, `...`, lists, integer and bool Tensors, as in NumPy and PyTorch.
 
-    Slices and numbers give a view; lists and Tensors a copy. IndexError outside of the Tensor.
+    Slices and numbers return a view, lists and Tensors a copy. IndexError outside of the Tensor.
     """
     first, then = _index(index)
     x = input if first is None else apply(GETITEM, input, index=first)
@@ -38,7 +38,7 @@ def getitem(input: Tensor, index: Any) -> Tensor:
 
 
 def setitem(input: Tensor, index: Any, value: Tensor | float) -> None:
-    """x[index] = value, in place, in x's dtype; gradients pass to value and to what stays of x.
+    """x[index] = value, in place, in x's dtype; gradients pass to value and to the elements of x that stay.
 
     RuntimeError if value does not broadcast to x[index], or x is a leaf that requires grad.
     """
@@ -89,10 +89,10 @@ def _same_place(x: Array, y: Array) -> bool:
 
 
 def _index(index: Any) -> tuple[Any, Any]:
-    """The index in NumPy's terms, as one of slices and numbers and then one with arrays; either may be None.
+    """The index as two for NumPy, first slices and numbers, then arrays; either may be None.
 
     NumPy would count the number in x[0, :, [1, 2]] among the arrays and move their dimension to the front; PyTorch
-    takes numbers first. An index of slices and numbers ends in `...`, so that NumPy gives a view, never a scalar.
+    takes numbers first. An index of slices and numbers ends in `...`, so that NumPy returns a view, never a scalar.
     """
     parts = index if isinstance(index, tuple) else (index,)
     if all(type(i) is int or (type(i) is slice and i.step is None) for i in parts):
@@ -133,7 +133,7 @@ def _part(i: Any) -> Any:
 
 
 def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
-    """y[i, j] = x[i, index[i, j]] for dim 1, and so on: picks along dim. index: int64, sizes at most input's.
+    """y[i, j] = x[i, index[i, j]] for dim 1, and so on: reads along dim. index: int64, no size above input's.
 
     RuntimeError for an index outside of the Tensor or with another number of dimensions.
 
@@ -149,7 +149,7 @@ def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
 
 
 def scatter(input: Tensor, dim: int, index: Tensor, src: Any = None, *, value: float | None = None) -> Tensor:
-    """y = x, but y[i, index[i, j]] = src[i, j] for dim 1, and so on: puts along dim what gather would pick.
+    """A copy of x with y[i, index[i, j]] = src[i, j] for dim 1, and so on: writes where gather reads.
 
     src: a Tensor at least as large as index, or a number, also as `value`. RuntimeError for an index that does not fit.
     """
@@ -165,10 +165,10 @@ def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
 
 
 def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
-    """The slices along dim that a vector of indices names; of 0 dimensions, the one element."""
+    """The slices along dim that a vector of indices names. A 0-d input is its own only slice."""
     if not input.ndim:
         if index.array.size != 1 and not one_dim(dim, 0):
-            raise RuntimeError(f"index_select: of 0 dimensions there is one slice, not {index.array.size}")
+            raise RuntimeError(f"index_select: a 0-d tensor has one slice, not {index.array.size}")
         return index_select(input.reshape(1), dim, index).reshape(())
     return input[_slices("index_select", input, dim, index)]
 
@@ -182,7 +182,7 @@ def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: 
 
 
 def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
-    """x with the slices along dim that index, int64, names taken from source."""
+    """A copy of x, where the slices along dim that index (int64) names come from source."""
     axis = one_dim(dim, input.ndim)
     if index.array.dtype != np.int64:
         raise RuntimeError(f"index_copy(): expected dtype int64 for index, not {index.dtype}")
@@ -195,7 +195,7 @@ def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor
 
 
 def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
-    """x with the slices along dim that index, int64, names all value; −1 is the last."""
+    """A copy of x, where the slices along dim that index (int64) names hold value; −1 is the last."""
     new = cast(filling("index_fill", value, input), input.array.dtype)
     if index.array.dtype != np.int64:
         raise IndexError(f"index_fill(): expected dtype int64 for index, not {index.dtype}")
@@ -205,7 +205,7 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
 
 
 def _places(name: str, input: Tensor, dim: int, index: Tensor) -> tuple[Array, ...]:
-    """Where gather would pick."""
+    """The places that gather would read, as an index."""
     axis = one_dim(dim, input.ndim)
     return along(_picks(name, input, axis, index), axis)
 
@@ -236,7 +236,7 @@ def _source(name: str, input: Tensor, index: Tensor, src: Any) -> Tensor:
 
 
 def _slices(name: str, input: Tensor, dim: int, index: Tensor, source: Tensor | None = None) -> tuple[Any, ...]:
-    """The index of slices along dim; IndexError if one is not there, RuntimeError if source has another shape."""
+    """The index of slices along dim; IndexError if one does not exist, RuntimeError if source has another shape."""
     axis, at = one_dim(dim, input.ndim), index.array.reshape(-1)
     if at.dtype.kind != "i" or index.ndim > 1:
         raise IndexError(
@@ -253,7 +253,7 @@ def _slices(name: str, input: Tensor, dim: int, index: Tensor, source: Tensor | 
 
 
 def masked_select(input: Tensor, mask: Tensor) -> Tensor:
-    """The elements where the mask, which broadcasts, holds, as a vector."""
+    """The elements where the mask is True, as a vector. The mask broadcasts."""
     if mask.array.dtype != bool:
         raise RuntimeError(f"masked_select: expected BoolTensor for mask, not {mask.dtype}")
     try:
@@ -264,7 +264,7 @@ def masked_select(input: Tensor, mask: Tensor) -> Tensor:
 
 
 def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
-    """Where x is not 0: one row of indices for each, (N, dimensions); or a vector for each dimension."""
+    """The positions of elements that are not 0: (N, ndim), a row for each; as_tuple: a vector for each dimension."""
     at = np.nonzero(np.atleast_1d(input.array))
     if as_tuple:
         return tuple(wrap(a) for a in at)
@@ -283,19 +283,19 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
 
 
 def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> Tensor:
-    """Where the values of the sorted order were. Equal values keep their order, also if not `stable`."""
+    """The positions of the values in sorted order. Equal values keep their order, with or without stable."""
     return sort(input.detach(), dim, descending, stable).indices
 
 
 def histogram(input: Tensor, bins: int = 100, *, density: bool = False) -> tuple[Tensor, Tensor]:
-    """(counts, edges) of so many bins of one width from the least to the largest element; density: area 1."""
-    with np.errstate(invalid="ignore"):  # the density of nothing is nan
+    """(counts, edges) of bins of equal width, from the smallest to the largest element; density: the area is 1."""
+    with np.errstate(invalid="ignore"):  # the density of an empty Tensor is nan
         counts, edges = np.histogram(input.array, bins, density=density)
     return wrap(counts.astype(input.array.dtype)), wrap(edges.astype(input.array.dtype))
 
 
 def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> ValuesIndices:
-    """The k largest (or smallest) along dim and where they are, in order. They are in order also if not `sorted`.
+    """The k largest (or smallest) values along dim, and their positions. They are in order, with or without sorted.
 
     RuntimeError if there are fewer than k.
     """
@@ -306,7 +306,7 @@ def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: boo
 
 
 def sort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> ValuesIndices:
-    """The values along dim in order, and where each was. Equal values keep their order, also if not `stable`."""
+    """The sorted values along dim, and their positions. Equal values keep their order, with or without stable."""
     return _ordered(input, one_dim(dim, input.ndim), descending, None)
 
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 def needs_tape(self: Tensor, name: str, *others: Any) -> bool:
-    """Whether the tape must record a write to self: self, or what is written, has a gradient to pass on.
+    """Whether the tape must record a write to self: self or a written value requires grad.
 
     RuntimeError for a leaf that requires grad, and for a view of one.
     """
@@ -45,7 +45,7 @@ def needs_tape(self: Tensor, name: str, *others: Any) -> bool:
     if self._node is not None and makes_view(self._node) and viewed(self._node) is None:
         raise RuntimeError(
             f"{name} on a view of a leaf that requires grad, on one output of several, or (outside tinytensor's subset)"
-            " on a view after backward: use the form that returns, or write to its .clone()"
+            " on a view after backward: use the out-of-place form, or write to its .clone()"
         )
     return True
 
@@ -61,7 +61,7 @@ def makes_view(node: Node) -> bool:
 
 
 def viewed(node: Node) -> Node | None:
-    """The call whose result the output is a view of; None for a leaf, for one output of several, and after backward."""
+    """The call whose result the output is a view of; None for a leaf, one output of several, and after backward."""
     below: Any = node
     while isinstance(below, Node) and makes_view(below):
         below = below.inputs[0] if below.inputs and not below.is_output() else None
@@ -76,7 +76,7 @@ def before(self: Tensor) -> Tensor:
 def become(self: Tensor, name: str, result: Tensor) -> Tensor:
     """Take over the values and the history of a recorded result.
 
-    Another Tensor on this memory still has the history from before: its next use is refused (writes.py).
+    Another Tensor on this memory keeps its old history: its next use raises RuntimeError (writes.py).
     """
     no_overlap(name, self.array)
     if result.array.shape != self.array.shape:
@@ -106,15 +106,15 @@ def _in_own_dtype(self: Tensor, name: str, result: Tensor) -> Tensor:
 
 
 def no_overlap(name: str, target: Array) -> None:
-    """RuntimeError for an expanded array: what is written to one of its elements shows in others."""
+    """RuntimeError for an expanded array: several of its elements share one place in memory."""
     if 0 not in target.strides:
         return
-    if target.size and any(step == 0 and n > 1 for step, n in zip(target.strides, target.shape, strict=True)):
+    if target.size and any(stride == 0 and n > 1 for stride, n in zip(target.strides, target.shape, strict=True)):
         raise RuntimeError(f"{name}: elements of an expanded tensor share memory; write to its .clone()")
 
 
 def in_place(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """The in-place form of a function: exp_ of exp."""
+    """The in-place form of a function: exp_ for exp."""
     name = f"{function.__name__}_"
 
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
@@ -167,7 +167,7 @@ def clone(self: Tensor) -> Tensor:
 
 
 def _update(self: Tensor, name: str, ufunc: np.ufunc, function: Callable[..., Tensor], other: Any) -> Tensor:
-    """self = function(self, other), by one ufunc in place where the tape need not record it."""
+    """self = function(self, other), in place: by one ufunc, unless the tape must record it."""
     if needs_tape(self, name, other):
         return become(self, name, function(before(self), other))
     target = self.array

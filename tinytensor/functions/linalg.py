@@ -86,10 +86,10 @@ def outer(input: Tensor, vec2: Tensor) -> Tensor:
 
 
 def einsum(equation: str, *operands: Any) -> Tensor:
-    """The sum of products that the equation spells: einsum("bij,bjk->bik", a, b) is a batch of matrix products.
+    """The sum of products that the equation describes: einsum("bij,bjk->bik", a, b) multiplies batches of matrices.
 
-    Letters missing in the output are summed over; without `->` the output has the letters that stand once, in
-    alphabetical order; `...` stands for leading dimensions. A letter twice in one operand is outside the subset.
+    Letters that the output lacks are summed over. Without `->` the output has the letters that occur once, in
+    alphabetical order. `...` stands for leading dimensions. A letter twice in one operand is outside the subset.
 
     >>> import tinytensor as tt
     >>> einsum("ij,j->i", tt.tensor([[1.0, 2.0], [3.0, 4.0]]), tt.tensor([1.0, 10.0]))
@@ -105,19 +105,22 @@ def einsum(equation: str, *operands: Any) -> Tensor:
     dots = max((x.ndim - len(s) + 3 for s, x in zip(inputs, operands, strict=True) if "..." in s), default=0)
     batch = "".join(unused[:dots])
     spelled = []
-    for s, x in zip(inputs, operands, strict=True):
-        own = x.ndim - len(s) + 3
-        s = s.replace("...", batch[dots - own :] if own else "")
-        if len(s) != x.ndim:
-            raise RuntimeError(f"einsum: {s!r} in {equation!r} names {len(s)} dimensions of a {x.ndim}D operand")
-        if len(set(s)) < len(s):
-            raise NotImplementedError(f"einsum: a letter twice in one operand ({s!r}) is outside tinytensor's subset")
-        spelled.append(s)
+    for letters, x in zip(inputs, operands, strict=True):
+        own = x.ndim - len(letters) + 3  # the dimensions that `...` stands for in this operand
+        letters = letters.replace("...", batch[dots - own :] if own else "")
+        if len(letters) != x.ndim:
+            raise RuntimeError(
+                f"einsum: {letters!r} in {equation!r} names {len(letters)} dimensions of a {x.ndim}D operand"
+            )
+        if len(set(letters)) < len(letters):
+            raise NotImplementedError(
+                f"einsum: a letter twice in one operand ({letters!r}) is outside tinytensor's subset"
+            )
+        spelled.append(letters)
     if not arrow:
-        letters = "".join(spelled)
-        output = ("..." if batch else "") + "".join(
-            sorted(c for c in set(letters) - set(batch) if letters.count(c) == 1)
-        )
+        everywhere = "".join(spelled)
+        once = sorted(c for c in set(everywhere) - set(batch) if everywhere.count(c) == 1)
+        output = ("..." if batch else "") + "".join(once)
     output = output.replace("...", batch)
     unknown = [c for c in output if c not in "".join(spelled)]
     if unknown or len(set(output)) < len(output):

@@ -1,6 +1,6 @@
-"""Sums, means, extremes and what is made of them; softmax. `dim` is a number, a tuple, or None for all dimensions.
+"""Sums, means, norms, extremes, softmax. `dim` is a number, a tuple, or None for all dimensions.
 
-keepdim leaves the reduced dimensions, as ones. IndexError for a dimension that is not there.
+keepdim keeps the reduced dimensions, with size 1. IndexError for a dimension that does not exist.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 def sum(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: DType | None = None) -> Tensor:
     """Σ x over dim: (…, n, …) → (…, …), or (…, 1, …) with keepdim. Integers and bools add up as int64.
 
-    IndexError for a dimension that is not there, RuntimeError for one named twice.
+    RuntimeError for a dimension that is named twice.
     """
     x = cast(input, dtype.numpy if dtype else input.array.dtype if input.array.dtype.kind == "f" else int64.numpy)
     return apply(SUM, x, axis=all_dims(dim, x.ndim), keepdims=keepdim)
@@ -45,7 +45,7 @@ def sum(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: DType 
 
 @numpy_names
 def mean(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: DType | None = None) -> Tensor:
-    """Σ x / n. RuntimeError for integers: say .float() first."""
+    """Σ x / n. RuntimeError for integers: call .float() first."""
     if (dtype or input.dtype).numpy.kind != "f":
         raise RuntimeError(
             f"mean(): could not infer output dtype. It must be a floating point one, not {dtype or input.dtype};"
@@ -85,7 +85,7 @@ def std(
 
 
 def root(x: Tensor, p: float = 2) -> Tensor:
-    """x^(1/p) with derivative 0 at 0, where that of the root is ∞: what a length has at its lowest point."""
+    """x^(1/p). The derivative at 0 is ∞; here it is 0, as PyTorch has it for a norm."""
     zero = x == 0
     if builtins.bool(zero.any()):
         return (x.masked_fill(zero, 1.0) ** (1 / p)).masked_fill(zero, 0.0)
@@ -94,7 +94,7 @@ def root(x: Tensor, p: float = 2) -> Tensor:
 
 @numpy_names
 def norm(input: Tensor, p: float | str = "fro", dim: Dims = None, keepdim: bool = False) -> Tensor:
-    """The p-norm (Σ |x|ᵖ)^(1/p); p = ∞ is the largest |x|, "fro" is 2, of at most two dimensions or all.
+    """The p-norm (Σ |x|ᵖ)^(1/p); p = ∞ is the largest |x|; "fro" is 2, over at most two dimensions or all.
 
     RuntimeError for integers.
     """
@@ -105,7 +105,7 @@ def norm(input: Tensor, p: float | str = "fro", dim: Dims = None, keepdim: bool 
     p = 2 if p == "fro" else p
     if p == math.inf:
         if 0 in (input.array.shape[d] for d in all_dims(dim, input.ndim)):
-            raise RuntimeError(f"norm: nothing has no largest element, and the input is {tuple(input.shape)}")
+            raise RuntimeError(f"norm: an empty input has no largest element, and its shape is {tuple(input.shape)}")
         return amax(abs(input), dim, keepdim)
     if p == 2:
         return root(sum(input * input, dim, keepdim))
@@ -146,13 +146,13 @@ def amin(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
 
 @numpy_names
 def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
-    """Where the largest value is (the first of equals), as int64; of the flattened input without dim."""
+    """The position of the largest value (the first of equals), int64; without dim, in the flattened input."""
     return _position(np.argmax, input, dim, keepdim)
 
 
 @numpy_names
 def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
-    """Where the smallest value is (the first of equals), as int64; of the flattened input without dim."""
+    """The position of the smallest value (the first of equals), int64; without dim, in the flattened input."""
     return _position(np.argmin, input, dim, keepdim)
 
 
@@ -176,7 +176,7 @@ def _position(find: Any, input: Tensor, dim: int | None, keepdim: bool) -> Tenso
     if input.array.dtype == bool:
         raise RuntimeError(f"{find.__name__}(): does not support bool input; call .int() first")
     if input.array.size == 0 and dim is None:
-        raise IndexError(f"{find.__name__}(): the input is empty, shape {tuple(input.shape)}: say along which dim")
+        raise IndexError(f"{find.__name__}(): the input is empty, shape {tuple(input.shape)}: pass dim")
     return wrap(_where_extreme(find, input, dim, keepdim))
 
 
@@ -187,7 +187,7 @@ def _where_extreme(find: Any, input: Tensor, dim: int | None, keepdim: bool) -> 
 
 
 def _along(find: Any, input: Tensor, dim: int, keepdim: bool) -> ValuesIndices:
-    """The gradient goes to the one element that was chosen, so the values are a gather."""
+    """(values, indices) along dim. The values are a gather, so the gradient goes to the chosen element alone."""
     indices = wrap(_where_extreme(find, input, dim, keepdim=True))
     if input.ndim == 0:
         return ValuesIndices(input.clone(), indices.reshape(()))
@@ -196,10 +196,10 @@ def _along(find: Any, input: Tensor, dim: int, keepdim: bool) -> ValuesIndices:
 
 
 def _not_empty(name: str, input: Tensor, dim: Dims) -> tuple[int, ...]:
-    """dim as a tuple of dimensions. IndexError if one of them is empty: nothing has no largest element."""
+    """dim as a tuple of dimensions. IndexError if one of them is empty: it has no largest element."""
     dims = all_dims(dim, input.ndim)
     if input.array.size == 0 and dim in (None, (), []):
-        raise RuntimeError(f"{name}(): the input is empty, shape {tuple(input.shape)}: say along which dim")
+        raise RuntimeError(f"{name}(): the input is empty, shape {tuple(input.shape)}: pass dim")
     if input.ndim and builtins.any(input.array.shape[d] == 0 for d in dims):
         raise IndexError(f"{name}(): dim {dim} of the input is empty, shape {tuple(input.shape)}")
     return dims
@@ -225,7 +225,7 @@ def softmax(input: Tensor, dim: int | None = None, *, dtype: DType | None = None
 
 
 def log_softmax(input: Tensor, dim: int | None = None, *, dtype: DType | None = None) -> Tensor:
-    """x − ln Σ eˣ along dim, in the shape of x: the logarithm of softmax, without its rounding. Raises as softmax."""
+    """x − ln Σ eˣ along dim, in the shape of x: more exact than log(softmax(x)). Raises as softmax."""
     return _normalised(LOG_SOFTMAX, input, dim, dtype)
 
 
@@ -245,7 +245,7 @@ def _normalised(primitive: Any, input: Tensor, dim: int | None, dtype: DType | N
 
 @numpy_names
 def logsumexp(input: Tensor, dim: Dims, keepdim: bool = False) -> Tensor:
-    """ln Σ eˣ, by way of the maximum, so that nothing overflows."""
+    """ln Σ eˣ = m + ln Σ eˣ⁻ᵐ, where m = max x, so that nothing overflows."""
     if dim is None:
         raise TypeError("logsumexp() needs dim, the dimensions along which it sums; () for all")
     x = floating(input)

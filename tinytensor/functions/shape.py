@@ -1,4 +1,4 @@
-"""Shapes: the same elements, arranged otherwise. Most results share memory with their input, as in PyTorch."""
+"""New shapes and orders for the same elements. Most results share memory with their input, as in PyTorch."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def reshape(input: Tensor, *shape: Any) -> Tensor:
 
 @one_by_one
 def view(input: Tensor, *size: Any) -> Tensor:
-    """reshape without a copy; RuntimeError where the memory layout asks for one (after a transpose, say)."""
+    """reshape without a copy; RuntimeError if the memory layout needs one (after a transpose, for example)."""
     if len(size) == 1 and isinstance(size[0], DType):
         raise NotImplementedError("view(dtype) is outside tinytensor's subset: use .to(dtype)")
     target = infer(sizes(size), input.array.size)
@@ -50,7 +50,7 @@ def view_as(input: Tensor, other: Tensor) -> Tensor:
 
 
 def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
-    """The dimensions from start_dim to end_dim folded into one."""
+    """The dimensions from start_dim to end_dim merged into one."""
     first, last = one_dim(start_dim, input.ndim), one_dim(end_dim, input.ndim)
     if first > last:
         raise RuntimeError("flatten() has invalid args: start_dim cannot come after end_dim")
@@ -96,7 +96,7 @@ def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
 
 
 def t(input: Tensor) -> Tensor:
-    """The transpose of a matrix; a vector is left as it is. RuntimeError for more dimensions."""
+    """The transpose of a matrix; a vector stays a vector. RuntimeError for more dimensions."""
     if input.ndim > 2:
         raise RuntimeError(
             f"t() expects a tensor with <= 2 dimensions, but self is {input.ndim}D; use transpose or .mT"
@@ -120,7 +120,7 @@ def movedim(input: Tensor, source: int | Sequence[int], destination: int | Seque
 
 @one_by_one
 def expand(input: Tensor, *size: Any) -> Tensor:
-    """Dimensions of size 1 (or new ones, in front) repeated to `size`, without a copy; -1 leaves one as it is."""
+    """Dimensions of size 1 (or new ones, in front) repeated to `size`, without a copy; -1 keeps a size."""
     shape, own = sizes(size), input.array.shape
     extra = len(shape) - len(own)
     if extra < 0 or any(n == -1 for n in shape[:extra]):
@@ -147,7 +147,7 @@ def repeat(input: Tensor, *repeats: Any) -> Tensor:
 
 
 def contiguous(input: Tensor) -> Tensor:
-    """The same values in row-major memory: input itself if it is."""
+    """input in row-major memory: itself if it is already, else a copy."""
     return input if input.array.flags.c_contiguous else apply(COPY, input, order="C")
 
 
@@ -155,14 +155,14 @@ def contiguous(input: Tensor) -> Tensor:
 
 
 def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
-    """End to end along dim; all other sizes equal. RuntimeError for an empty list or sizes that do not fit."""
+    """Join Tensors along dim. ValueError for an empty list, RuntimeError if any other size differs."""
     xs = list(tensors)
     if not xs:
         raise ValueError("cat: expected a non-empty list of Tensors")
     if any(x.ndim == 0 for x in xs):
         raise RuntimeError("cat: a zero-dimensional tensor cannot be concatenated; use stack")
     if all(x.array.shape == (0,) for x in xs):
-        dim = 0  # nothing is joined along any
+        dim = 0  # all are empty: dim does not matter
     axis = one_dim(dim, max(x.ndim for x in xs))
     dtype = result_type(*(x.array for x in xs))
     shape = next((x.array.shape for x in xs if x.array.shape != (0,)), (0,))
@@ -175,7 +175,7 @@ concat = cat
 
 
 def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
-    """Side by side along a new dimension. RuntimeError if the shapes differ."""
+    """Join Tensors along a new dimension. RuntimeError if the shapes differ."""
     xs = list(tensors)
     if not xs:
         raise RuntimeError("stack: expected a non-empty list of Tensors")
@@ -236,7 +236,7 @@ def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
 
 
 def narrow(input: Tensor, dim: int, start: int, length: int) -> Tensor:
-    """The `length` slices along dim from start on, as a view. IndexError or RuntimeError if they are not there."""
+    """The `length` slices along dim from start on, as a view. IndexError or RuntimeError if they do not exist."""
     if length < 0:
         raise RuntimeError(f"narrow: length must be non-negative, not {length}")
     n, axis = _length("narrow", input, dim), one_dim(dim, input.ndim)
@@ -249,7 +249,7 @@ def narrow(input: Tensor, dim: int, start: int, length: int) -> Tensor:
 
 
 def select(input: Tensor, dim: int, index: int) -> Tensor:
-    """The slice at one position along dim, without it, as a view. IndexError if it is not there."""
+    """The slice at one position along dim, without it, as a view. IndexError if it does not exist."""
     return input[(slice(None),) * one_dim(dim, input.ndim) + (index,)]
 
 

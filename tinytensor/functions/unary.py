@@ -64,23 +64,23 @@ def _sign(x: Array) -> Array:
     return (x > 0).astype(x.dtype) - (x < 0).astype(x.dtype)
 
 
-def _steps(ufunc: np.ufunc, symbol: str) -> Callable[[Tensor], Tensor]:
-    def step(input: Tensor) -> Tensor:
+def _rounding(ufunc: np.ufunc, symbol: str) -> Callable[[Tensor], Tensor]:
+    def rounded(input: Tensor) -> Tensor:
         implemented(ufunc.__name__, "fiu", input)
         return apply(STEPS, input, ufunc=ufunc)
 
-    step.__name__ = step.__qualname__ = ufunc.__name__
-    step.__doc__ = f"{symbol}, in the dtype of x; the derivative is 0."
-    return step
+    rounded.__name__ = rounded.__qualname__ = ufunc.__name__
+    rounded.__doc__ = f"{symbol}, in the dtype of x; the derivative is 0."
+    return rounded
 
 
-floor: Callable[[Tensor], Tensor] = _steps(np.floor, "⌊x⌋")
-ceil: Callable[[Tensor], Tensor] = _steps(np.ceil, "⌈x⌉")
-trunc: Callable[[Tensor], Tensor] = _steps(np.trunc, "x without its decimals")
+floor: Callable[[Tensor], Tensor] = _rounding(np.floor, "⌊x⌋")
+ceil: Callable[[Tensor], Tensor] = _rounding(np.ceil, "⌈x⌉")
+trunc: Callable[[Tensor], Tensor] = _rounding(np.trunc, "x without its decimals")
 
 
 def round(input: Tensor, *, decimals: int = 0) -> Tensor:
-    """x to so many decimals, halves to the even neighbour; the derivative is 0."""
+    """x rounded to `decimals` places, halves to the even neighbour; the derivative is 0."""
     implemented("round", "f" if decimals else "fiu", input)
     if input.array.dtype.kind != "f":
         return input.clone()

@@ -2,8 +2,8 @@
 
     J[i, j] = (fᵢ(x + ε eⱼ) − fᵢ(x − ε eⱼ)) / 2ε,        error about ε² f‴/6 + rounding/ε
 
-`gradcheck` does it for any function of Tensors. `python -m tinytensor.gradcheck` does it for every row of the table of
-primitives and prints the worst errors (table.py has the checks, samples.py the inputs).
+`gradcheck` checks any function of Tensors. `python -m tinytensor.gradcheck` checks every row of the table of primitives
+and prints the largest errors (table.py has the checks, samples.py the inputs).
 Source: Press et al., "Numerical Recipes", 3rd edition, section 5.7.
 """
 
@@ -21,7 +21,7 @@ from tinytensor.tensor import Tensor
 
 
 class GradcheckError(RuntimeError):
-    """A derivative that is wrong: which output, which input, where, and by how much."""
+    """A wrong derivative: the output, the input, the place and the error."""
 
 
 def gradcheck(
@@ -35,8 +35,8 @@ def gradcheck(
 ) -> bool:
     """Whether the Jacobian of func by backward equals that by central differences: |a − n| ≤ atol + rtol·|n|.
 
-    inputs: Tensors in float64, those that require grad are checked. Raises GradcheckError with the place and the
-    size of the worst error (or returns False with raise_exception=False); ValueError if there is nothing to check.
+    inputs: Tensors in float64; those that require grad are checked. GradcheckError names the place and the size of the
+    largest error (raise_exception=False: returns False); ValueError if there is nothing to check.
     atol and rtol are stricter than PyTorch's 1e-5 and 1e-3, at which a derivative that is 1.001 times too large passes.
 
     >>> import tinytensor as tt
@@ -68,7 +68,7 @@ def gradcheck(
 
 
 def numeric_jacobian(func: Callable[[], Tensor], x: Tensor, eps: float) -> np.ndarray[Any, Any]:
-    """d func() / d x by central differences, (*output, *input); x is moved in place and put back."""
+    """d func() / d x by central differences, (*output, *input); x changes in place and is restored."""
     with no_grad():
         columns = [np.empty((*func().array.shape, 0))]
         for j in np.ndindex(x.array.shape):

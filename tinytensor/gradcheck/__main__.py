@@ -1,11 +1,11 @@
-"""Check every primitive of the table, and print the worst error of each.
+"""Check every primitive of the table, and print the largest errors of each.
 
     python -m tinytensor.gradcheck                 # all of them, a few seconds
     python -m tinytensor.gradcheck gelu attention  # some
     python -m tinytensor.gradcheck --samples gpt.rotary_samples   # those that a module or a file adds
 
-The exit status is 1 if an error is above its limit. What the primitives are called with stands in samples.py; a module
-or a file that --samples names calls `tinytensor.gradcheck.samples.add` for primitives of its own.
+The exit status is 1 if an error is above its limit. The sample calls are in samples.py; the module or file that
+--samples names adds others by `tinytensor.gradcheck.samples.add`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ saved        bytes that forward keeps for backward, for the largest sample, and 
 
 
 def main(argv: list[str]) -> int:
-    """Print the table; 0 if all is within its limits, 1 if not, 2 if there are no samples."""
+    """Print the table. Returns 0 if all errors are within their limits, else 1; exits with 2 without samples."""
     parser = argparse.ArgumentParser(
         "python -m tinytensor.gradcheck", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -67,7 +67,7 @@ def has_pytorch() -> bool:
 
 
 def read(parser: argparse.ArgumentParser, source: str) -> list[str]:
-    """Import a module, or run a file that ends in .py; returns which primitives got samples by that."""
+    """Import a module, or run a file that ends in .py. Returns the names of the primitives that got samples."""
     before = set(SAMPLES)
     if source.endswith(".py"):
         if not Path(source).is_file():
@@ -84,7 +84,7 @@ def read(parser: argparse.ArgumentParser, source: str) -> list[str]:
 
 
 def line(row: Row) -> str:
-    """One row of the table; what is wrong has an exclamation mark behind it."""
+    """One row of the table; an exclamation mark follows an error above its limit."""
     wrong = row.wrong()
     cells = [f"{shown(row, check):>11}{'!' if check in wrong else ' '}" for check in COLUMNS]
     share = f"{row.saved / row.inputs:.1f}×" if row.inputs else ""
@@ -92,13 +92,13 @@ def line(row: Row) -> str:
 
 
 def shown(row: Row, check: str) -> str:
-    """An error in few characters; a dash where the check has nothing to say."""
+    """An error in few characters; a dash if the check does not apply."""
     error = getattr(row, check)
     return "–" if error is None else "0" if error == 0 else f"{error:.2f}" if check == "ulps" else f"{error:.1e}"
 
 
 def summary(rows: list[Row]) -> str:
-    """The worst of each column, with the row that has it; then the rows that are above a limit."""
+    """The largest error of each column, with its row; then the rows with an error above its limit."""
     parts = []
     for check, title in COLUMNS.items():
         found = [row for row in rows if getattr(row, check) is not None]

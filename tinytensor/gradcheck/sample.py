@@ -1,4 +1,4 @@
-"""One call of a primitive with what PyTorch makes of it, and the numbers that such calls are made with."""
+"""Sample: one call of a primitive, with its twin in PyTorch; and the numbers for such calls."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class Sample:
     """One call of a primitive, and the same in PyTorch.
 
     arrays: float64 inputs of the forward, None for an absent one; static: its keyword arguments. torch takes the same
-    inputs as PyTorch's tensors. smooth=False: it has a kink or a jump there, so that PyTorch alone is the judge.
-    dtypes: those that it can compute in.
+    inputs as tensors of PyTorch. smooth=False: the function has a kink or jump there, so it is compared with PyTorch
+    alone. dtypes: those that it can compute in.
     """
 
     arrays: tuple[Any, ...]
@@ -38,7 +38,7 @@ def _is_float(x: Any) -> bool:
 
 
 def in_torch() -> Any:
-    """PyTorch: imported when a sample first asks for it, since the samples serve without it too."""
+    """PyTorch, imported when a sample first needs it: other checks use the samples without it."""
     return importlib.import_module("torch")
 
 
@@ -48,7 +48,7 @@ def normal(*shape: int, seed: int = 0) -> Array:
 
 
 def positive(*shape: int, seed: int = 0) -> Array:
-    """Numbers in [0.5, 2.5): the domain of log, sqrt, and of what is divided by."""
+    """Numbers in [0.5, 2.5): for log and sqrt, and to divide by."""
     return np.asarray(0.5 + 2 * np.random.default_rng([seed, *shape]).random(shape))
 
 
@@ -78,7 +78,7 @@ def unary(torch: Callable[..., Any], make: Any = normal, **static: Any) -> list[
 
 
 def at_kinks(torch: Callable[..., Any], *arrays: Any, **static: Any) -> Sample:
-    """Where differences mean nothing, and a convention decides: PyTorch's."""
+    """A sample at kinks, where differences mean nothing: PyTorch's convention decides."""
     return Sample(tuple(np.array(a, np.float64) for a in arrays), torch, static, smooth=False)
 
 

@@ -1,4 +1,4 @@
-"""Sample calls of every primitive: what the checks and the tests of a primitive are made from.
+"""Sample calls of every primitive, from which its checks and tests are made.
 
 A row is a list of `Sample(arrays, torch, static)`: float64 inputs for the forward (None for an absent one), the same
 function in PyTorch, called with the same inputs as tensors, and the keyword arguments of the forward. From a row follow,
@@ -53,7 +53,7 @@ def _attends(*shapes: tuple[int, ...], mask: Any = None, **static: Any) -> Sampl
 
 
 def _attends_in_part(*shapes: tuple[int, ...], dropout: Any, scale: float = 0.5) -> Sample:
-    """A sample of attention with weights that are dropped, which PyTorch does not take as an argument."""
+    """A sample of attention with dropout of the weights, for which PyTorch has no argument."""
 
     def torch(q: Any, k: Any, v: Any, _: Any) -> Any:
         return ((q @ k.mT * scale).softmax(-1) * in_torch().from_numpy(dropout).to(v.dtype)) @ v
@@ -375,7 +375,7 @@ SAMPLES: dict[str, list[Sample]] = {
 
 
 def add(name: str, samples: list[Sample]) -> None:
-    """Add the row of one more primitive, which is the table's already; ValueError if it has a row."""
+    """Add the samples of a primitive of the table; ValueError if it has samples already."""
     if name in SAMPLES:
         raise ValueError(f"the primitive {name!r} has samples already")
     SAMPLES[name] = samples

@@ -1,15 +1,15 @@
-"""The checks that every row of the table of primitives has to pass, from sample calls of it.
+"""The checks that every row of the table of primitives has to pass, on its sample calls.
 
 With y = f(x), J[i, j] = ∂yᵢ/∂xⱼ by backward and h = 6·10⁻⁶, the step at which rounding and truncation are balanced:
 
     differences   |J − (f(x + h eⱼ) − f(x − h eⱼ)) / 2h| / max |J|            each element of each Jacobian
     directions    ⟨u, (f(x + h v) − f(x − h v)) / 2h⟩ against ⟨backward(u), v⟩   for random u and v
     PyTorch       value and backward(u), against the same function there, relative to the largest element
-    ulps          value and backward(u) in float32 against float64, in units of what the inputs' own rounding does
-    composed      value and backward(u), against the fused pair's composed form
+    ulps          value and backward(u) in float32 against float64, in units of the error that rounded inputs cause
+    composed      value and backward(u), against the composed form of a fused pair
     saved         bytes that the forward keeps for the backward, and how many times the inputs' bytes that is
 
-All arrays belong to a check alone: a backward may use up what its forward saved, so every play runs the forward anew.
+No check shares arrays with another: a backward may overwrite what its forward saved, so each runs the forward again.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from tinytensor.primitive import Primitive
 from tinytensor.tensor import Tensor
 from tinytensor.writes import arrays_in, owner
 
-STEP = float(np.finfo(np.float64).eps) ** (1 / 3)  # 6e-6: errors of f‴h²/6 and of rounding/h are alike
-LARGE = 300  # elements; a Jacobian of more would take long, and random directions have to do
+STEP = float(np.finfo(np.float64).eps) ** (1 / 3)  # 6e-6: here the errors f‴h²/6 and rounding/h have one size
+LARGE = 300  # elements: a larger Jacobian would take too long, so random directions alone check it
 ULP = float(np.finfo(np.float32).eps)
-FLOOR = 1e-3  # of what an error is relative to: a gradient that is 0 by cancellation has nothing but rounding errors
+FLOOR = 1e-3  # errors are relative to this at least: a gradient that cancels to 0 consists of rounding errors
 LIMITS = {"differences": 1e-7, "pytorch": 1e-12, "composed": 1e-12, "ulps": 4.0}
 
 Arrays = list["Array | None"]
@@ -96,14 +96,14 @@ def _central(primitive: Primitive, arrays: Arrays, static: dict[str, Any], x: Ar
     """∂ all outputs / ∂ x[i], flat."""
     old = x[i]
     x[i] = old + STEP
-    high = _flat(forward(primitive, arrays, static))
+    high = _joined(forward(primitive, arrays, static))
     x[i] = old - STEP
-    low = _flat(forward(primitive, arrays, static))
+    low = _joined(forward(primitive, arrays, static))
     x[i] = old
     return (high - low) / (2 * STEP)
 
 
-def _flat(ys: list[Array]) -> Array:
+def _joined(ys: list[Array]) -> Array:
     return np.concatenate([np.array(y, np.float64).reshape(-1) for y in ys])
 
 
@@ -122,9 +122,9 @@ def directions(primitive: Primitive, sample: Sample, count: int = 4) -> float:
     for k in range(count):
         rng = np.random.default_rng(k)
         vs = [None if a is None else np.asarray(rng.standard_normal(a.shape)) for a in sample.arrays]
-        high, low = (_flat(forward(primitive, _moved(sample.arrays, vs, s), static)) for s in (STEP, -STEP))
+        high, low = (_joined(forward(primitive, _moved(sample.arrays, vs, s), static)) for s in (STEP, -STEP))
         u = cotangents(forward(primitive, sample.arrays, static), k)
-        terms = _flat(u) * (high - low) / (2 * STEP)
+        terms = _joined(u) * (high - low) / (2 * STEP)
         _, dxs = play(primitive, sample.arrays, static, u)
         exact = sum(float((dx * v).sum()) for dx, v in zip(dxs, vs, strict=True) if dx is not None and v is not None)
         scale = float(np.abs(terms).sum())  # the terms may cancel, and their rounding does not
@@ -150,7 +150,7 @@ def _relative(found: Array, wanted: Array) -> float:
     return float(error / scale) if np.isfinite(error) else np.inf
 
 
-# ------------------------------------------------------------------------------------- second opinions
+# --------------------------------------------------------------------- against PyTorch and composed forms
 
 
 def worst(found: tuple[list[Any], Arrays], wanted: tuple[list[Any], Arrays]) -> float:
@@ -189,10 +189,10 @@ def composed(primitive: Primitive, sample: Sample) -> float:
 
 
 def ulps(primitive: Primitive, sample: Sample, with_pytorch: bool = False) -> float:
-    """The largest float32 error of a value or gradient, in units of what cannot be avoided; or PyTorch's distance.
+    """The largest float32 error of a value or gradient, in units of the unavoidable error; or PyTorch's error.
 
-    A unit is one rounding of the result, and what the result moves by if every input and every u is moved by one
-    rounding error, up or down at random: the operation's condition, measured in float64.
+    The unit is one rounding of the result, plus the change of the result if every input and every u changes by one
+    rounding error, up or down at random: the condition of the operation, measured in float64.
     """
     rough = sample.cast(np.float32)
     sample = rough.cast(np.float64)  # inputs that float32 can hold
@@ -208,7 +208,7 @@ def ulps(primitive: Primitive, sample: Sample, with_pytorch: bool = False) -> fl
 
 
 def _spread(primitive: Primitive, sample: Sample, u: list[Array], exact: list[Array], trials: int = 8) -> list[float]:
-    """How far each result moves when inputs and u are moved by a rounding error; the most of some trials."""
+    """How much each result changes if inputs and u change by a rounding error; the largest of several trials."""
     spread = [0.0] * len(exact)
     for k in range(trials):
         rng = np.random.default_rng(k)
@@ -242,7 +242,7 @@ def _distance(a: Array, b: Array) -> float:
 
 @dataclass
 class Row:
-    """The worst of a primitive's samples; None where a check has nothing to say."""
+    """The largest errors over the samples of a primitive; None if a check does not apply."""
 
     name: str
     formula: str
@@ -254,7 +254,7 @@ class Row:
     inputs: int = 0
 
     def add(self, check: str, error: float) -> None:
-        """Keep the worst of a check's errors."""
+        """Keep the largest error of a check."""
         setattr(self, check, float(np.maximum(error, getattr(self, check) or 0.0)))  # a nan stays
 
     def wrong(self) -> list[str]:
@@ -263,7 +263,7 @@ class Row:
 
 
 def examine(primitive: Primitive, samples: list[Sample], with_pytorch: bool) -> Row:
-    """All checks of all samples. Of the bytes saved, those of the largest sample count."""
+    """Run all checks on all samples. The bytes saved are those of the largest sample."""
     row = Row(primitive.name, primitive.formula)
     for sample in samples:
         inputs = sum(a.nbytes for a in sample.arrays if a is not None)

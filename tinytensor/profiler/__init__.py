@@ -1,4 +1,4 @@
-"""torch.profiler: where the time goes, by primitive and by module, and what memory the tape holds.
+"""torch.profiler: the time of each primitive and module, and the memory that the tape holds.
 
     >>> import tinytensor as torch
     >>> from tinytensor.profiler import profile
@@ -11,9 +11,9 @@
     >>> [(row.primitive, row.module, row.shape, row.nbytes) for row in prof.memory()][0]
     ('gelu', '1', '(32, 64)', 16384)
 
-While a profile is on, every row of the table of primitives has stop watches in place of its pair, and so have
-Module.__call__ and the tape's backward; before and after nothing asks for it, so it costs nothing. Times are by the
-wall's clock and those of all threads are added up. A kernel on a GPU takes only the time to launch it.
+While a profile is on, timed functions replace every pair of the table of primitives, Module.__call__ and the backward
+of the tape. At other times a profile costs nothing. Times are wall clock times, and those of all threads are added up.
+Of a kernel on a GPU, only the launch is timed.
 """
 
 from __future__ import annotations

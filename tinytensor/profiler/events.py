@@ -1,4 +1,4 @@
-"""The times of a profile: rows for each primitive or module, which add up, sort and print."""
+"""The times of a profile: a row for each primitive or module, to sort and to print."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tinytensor.profiler.track import BACKWARD, OUTSIDE, PAUSED, Call, Scope, Sp
 class Event:
     """The calls of one primitive, module or range, in seconds.
 
-    forward, backward and total are with the modules and primitives inside; the own times of a list's rows add up.
+    forward, backward and total include the modules and primitives inside; own does not, so own times can be added up.
     """
 
     key: str
@@ -25,12 +25,12 @@ class Event:
 
     @property
     def cpu_time_total(self) -> float:
-        """Microseconds, with what lies inside."""
+        """Microseconds, including the rows inside."""
         return 1e6 * self.total
 
     @property
     def self_cpu_time_total(self) -> float:
-        """Microseconds, without what lies in other rows."""
+        """Microseconds, without the time in other rows."""
         return 1e6 * self.own
 
 
@@ -50,9 +50,9 @@ class EventList(list[Event]):
         return sum(event.self_cpu_time_total for event in self)
 
     def table(self, sort_by: str | None = None, row_limit: int = 100, per: int = 1) -> str:
-        """The rows, calls and milliseconds divided by `per` (a number of steps); those beyond row_limit are added up.
+        """The rows as text; those beyond row_limit are one row. per: a number of steps that divides calls and times.
 
-        sort_by: "cpu_time_total", "self_cpu_time_total" or "count" puts the largest first; ValueError for another.
+        sort_by: "cpu_time_total", "self_cpu_time_total" or "count", the largest first; ValueError for another word.
         """
         if sort_by is not None and sort_by not in SORTS:
             raise ValueError(f"a profile is sorted by one of {', '.join(SORTS)}, not by {sort_by!r}")
@@ -76,9 +76,9 @@ class EventList(list[Event]):
 
 
 def by_primitive(tracks: Sequence[Track], seconds: float) -> EventList:
-    """The primitives, the most expensive first; then what lies between them, and the ranges."""
+    """The primitives, the most expensive first; then the time between them, and the ranges."""
     primitives: dict[str, Event] = {}
-    python = Event("tape and Python")  # in modules and in the tape's backward, but in no kernel
+    python = Event("tape and Python")  # time in modules and in the backward of the tape, outside of kernels
     ranges: dict[Scope, Event] = {}
     for call, span in spans(tracks):
         phase = call.phase
@@ -101,7 +101,7 @@ def by_primitive(tracks: Sequence[Track], seconds: float) -> EventList:
 
 
 def by_module(tracks: Sequence[Track], seconds: float, modules: Iterable[Scope]) -> EventList:
-    """The modules in the order of their tree, then the ranges; a primitive counts where it was called."""
+    """The modules in the order of their tree, then the ranges; a primitive counts for the module that called it."""
     events = {scope: Event(str(scope)) for scope in modules}
     for call, span in spans(tracks):
         event = events.setdefault(call.scope, Event(str(call.scope)))
@@ -122,11 +122,11 @@ def by_module(tracks: Sequence[Track], seconds: float, modules: Iterable[Scope])
 
 
 def spans(tracks: Sequence[Track]) -> list[tuple[Call, Span]]:
-    """All that there is to tell of."""
+    """All spans of all threads, without the paused ones."""
     return [(call, span) for track in tracks for call, span in list(track.spans.items()) if call != PAUSED]
 
 
 def unmeasured(tracks: Sequence[Track], seconds: float) -> tuple[float, list[Event]]:
-    """What the threads did in no span: the first, whose program it is, and as a row the others, who waited for work."""
+    """Seconds outside of spans: of the first thread, which runs the program; and, as a row, of the idle others."""
     free = [seconds - track.covered + track.spans.get(PAUSED, Span()).total for track in tracks]
     return sum(free[:1]), [Event("idle threads", own=sum(free[1:]))] if free[1:] else []

@@ -1,4 +1,4 @@
-"""The profile: it puts timed functions in place of the engine's own, and the originals back afterwards."""
+"""The profile: it replaces functions of the engine by timed ones, and puts the originals back afterwards."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from tinytensor.modes import is_grad_enabled
 from tinytensor.nn.module import Module
 from tinytensor.primitive import PRIMITIVES, Primitive
 from tinytensor.profiler.events import EventList, by_module, by_primitive
-from tinytensor.profiler.memory import Ledger, MemoryList
+from tinytensor.profiler.ledger import Ledger, MemoryList
 from tinytensor.profiler.track import BACKWARD, OUTSIDE, PAUSED, PROFILER, Call, Saved, Scope, Track
 
-_on: list[profile] = []  # the one that is on
+_on: list[profile] = []  # the profile that is on, if there is one
 _ABSENT = object()
 
 
 class ProfilerActivity(enum.Enum):
-    """What can be timed."""
+    """What a profile can time: the CPU."""
 
     CPU = "cpu"
 
 
 class profile:
-    """A context (or start and stop) whose calls are timed; with profile_memory, what the tape saves is noted as well.
+    """Times the calls in its context, or between start and stop; profile_memory: counts what the tape saves as well.
 
-    activities: [ProfilerActivity.CPU] or None; ValueError for others. RuntimeError if another profile is on: they would
-    time each other.
+    activities: [ProfilerActivity.CPU] or None; ValueError for others. RuntimeError if another profile is on: it would
+    time this one.
     """
 
     def __init__(self, *, activities: Iterable[ProfilerActivity] | None = None, profile_memory: bool = False) -> None:
@@ -49,7 +49,7 @@ class profile:
     # ---------------------------------------------------------------------------------- on and off
 
     def start(self) -> None:
-        """Begin."""
+        """Start timing."""
         if _on:
             raise RuntimeError("a profile is on already: stop it, or leave its context, before the next begins")
         _on.append(self)
@@ -62,7 +62,7 @@ class profile:
         self._took -= time.perf_counter()
 
     def stop(self) -> None:
-        """End, and put everything back as it was."""
+        """Stop timing, and put the original functions back."""
         if self in _on:
             self._took += time.perf_counter()
             while self._swapped:
@@ -81,12 +81,12 @@ class profile:
         self.stop()
 
     def watch(self, owner: Any, name: str, label: str | None) -> None:
-        """Time owner.name, a function or method, as a range until the end. No label: leave out what it does and takes."""
+        """Until stop, time owner.name, a function or method, as a range. Without a label, leave its time out."""
         function = getattr(owner, name)
         self.replace(owner, name, self._timed(function, Scope("range", label)) if label else self._left_out(function))
 
     def replace(self, owner: Any, name: str, new: Any) -> None:
-        """Put new in place of owner.name until the end."""
+        """Replace owner.name by new until stop."""
         if self not in _on:
             raise RuntimeError("a profile watches while it is on: start it, or enter its context, first")
         own = vars(owner).get(name, _ABSENT) if hasattr(owner, "__dict__") else getattr(owner, name)
@@ -140,7 +140,7 @@ class profile:
         return timed
 
     def unpacked(self, saved: Saved) -> None:
-        """Called when this is unpacked: next comes the backward of the call that saved it."""
+        """Called when the tape unpacks it: the backward of the call that saved it runs next."""
         if self in _on and not self._pauses:
             self._track().playing = saved.scope
 
@@ -157,7 +157,7 @@ class profile:
         return timed
 
     def _scope_of(self, module: Module) -> Scope:
-        """Its name from the outermost module that was called; what is called first is a root."""
+        """The name of a module below its root, the outermost module that was called."""
         if module not in self._scopes:
             for path, each in module.named_modules():
                 self._scopes.setdefault(each, Scope("module", type(module).__name__, path))
@@ -195,7 +195,7 @@ class profile:
         return self._timed(paused, PAUSED.scope)
 
     def carry(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """function, for other threads: what it takes there is part of the module or range that this thread is in now."""
+        """function for other threads: its time there counts for the module or range that this thread is in now."""
         scope = self._track().scopes[-1]
 
         @functools.wraps(function)
@@ -215,17 +215,17 @@ class profile:
 
     @property
     def threads(self) -> int:
-        """How many threads did something that was timed."""
+        """The number of threads that ran a timed function."""
         return max(1, len(self._tracks))
 
     @property
     def seconds(self) -> float:
-        """How long it was on, without what was left out. The own times of a list add up to `threads` times this."""
+        """How long the profile was on, without what it left out. Own times add up to `threads` times this."""
         now = time.perf_counter() if self in _on else 0.0
         return self._took + now - sum(track.spans[PAUSED].total for track in self._tracks if PAUSED in track.spans)
 
     def key_averages(self) -> EventList:
-        """The primitives, the most expensive first; then what lies between them, and the ranges."""
+        """The primitives, the most expensive first; then the time between them, and the ranges."""
         return by_primitive(self._tracks, self.seconds)
 
     def by_module(self) -> EventList:
@@ -233,9 +233,9 @@ class profile:
         return by_module(self._tracks, self.seconds, self._scopes.values())
 
     def memory(self) -> MemoryList:
-        """What the tape held when it held most; RuntimeError without profile_memory."""
+        """The arrays that the tape held at its peak; RuntimeError without profile_memory."""
         if self._ledger is None:
-            raise RuntimeError("this profile kept no account of memory: make it with profile(profile_memory=True)")
+            raise RuntimeError("this profile did not count memory: make it with profile(profile_memory=True)")
         return self._ledger.peak()
 
 

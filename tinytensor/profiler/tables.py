@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 
 def columns(head: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> str:
-    """Lines of cells under each other, the first `left` columns aligned to the left; a rule under the head."""
+    """A table as text, the first `left` columns aligned to the left; a line under the head."""
     widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
 
     def line(row: Sequence[str]) -> str:
@@ -17,5 +17,5 @@ def columns(head: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> st
 
 
 def share(part: float, whole: float) -> str:
-    """part / whole as a percentage; nothing of nothing."""
+    """part / whole as a percentage; empty if whole is 0."""
     return f"{part / whole:.1%}" if whole else ""

@@ -1,7 +1,7 @@
-"""What one thread did, second by second: every moment belongs to the innermost span that was open.
+"""The spans of one thread: every moment belongs to the innermost open span.
 
-A span is a kernel's forward or backward, a module's forward, or a named range. Its own time is what it took without the
-spans inside it, so the own times of a thread add up to the time that its outermost spans cover.
+A span is a kernel's forward or backward, a module's forward, or a named range. Its own time excludes the spans inside
+it, so the own times of a thread add up to the time of its outermost spans.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 
 class Scope(NamedTuple):
-    """Where a call stood: in a module, by its root's class and its dotted path, or in a range, by its name."""
+    """Where a call ran: in a module (the class of its root, its dotted path), or in a range (its name)."""
 
     kind: str  # "module" or "range"
     root: str
@@ -32,8 +32,8 @@ BACKWARD = Scope("range", "tape, backward")
 
 
 class Call(NamedTuple):
-    """What a span was: of a primitive "forward" or "backward"; of a module or range itself (primitive "") "own", or in
-    another thread than the one that called it "carried"."""
+    """What a span timed. phase: "forward" or "backward" of a primitive; "own" for a module or range itself (primitive
+    ""), "carried" for one that another thread called."""
 
     scope: Scope
     primitive: str = ""
@@ -41,12 +41,12 @@ class Call(NamedTuple):
 
 
 PROFILER = Call(Scope("range", "profiler"))
-PAUSED = Call(Scope("range", "paused"))  # of this nothing is told
+PAUSED = Call(Scope("range", "paused"))  # left out of all tables
 
 
 @dataclass
 class Span:
-    """All spans of one Call: how many, their own seconds, and with what lies inside them."""
+    """All spans of one Call: their number, their own seconds, and their seconds with the spans inside."""
 
     count: int = 0
     own: float = 0.0
@@ -54,21 +54,21 @@ class Span:
 
 
 class Track:
-    """One thread's spans, and which are open now."""
+    """The spans of one thread, and those that are open now."""
 
     def __init__(self) -> None:
         self.scopes = [OUTSIDE]  # the open modules and ranges
         self.spans: dict[Call, Span] = {}
-        self.playing: Scope | None = None  # where the call was whose backward comes next
+        self.playing: Scope | None = None  # the scope of the call whose backward runs next
         self._inner = [0.0]  # for every open span, the seconds of the spans inside it
 
     @property
     def covered(self) -> float:
-        """The seconds within any span."""
+        """The seconds inside of spans."""
         return self._inner[0]
 
     def begin(self) -> float:
-        """Open the span of a kernel; give what `end` needs."""
+        """Open the span of a kernel; returns the time for `end`."""
         self._inner.append(0.0)
         return time.perf_counter()
 
@@ -82,7 +82,7 @@ class Track:
         self._inner[-1] += took
 
     def enter(self, scope: Scope) -> float:
-        """Open the span of a module or range; give what `leave` needs."""
+        """Open the span of a module or range; returns the time for `leave`."""
         self.scopes.append(scope)
         return self.begin()
 
@@ -92,7 +92,7 @@ class Track:
 
 
 class Saved(tuple[Any, ...]):
-    """What a forward saved, and which call it was of. The tape unpacks it to call that call's backward."""
+    """What a forward saved, and the call that saved it. The tape unpacks it for the backward."""
 
     scope: Scope
     primitive: str

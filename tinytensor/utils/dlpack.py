@@ -1,7 +1,7 @@
 """torch.utils.dlpack: Tensors that share memory with the arrays of other libraries.
 
-    from_dlpack(x)         x: an array of NumPy's or CuPy's, a Tensor of PyTorch's, whatever has __dlpack__
-    torch.from_dlpack(t)   t: a Tensor of ours, which has it as well
+    from_dlpack(x)         x: an array of NumPy or CuPy, a Tensor of PyTorch, anything with __dlpack__
+    torch.from_dlpack(t)   t: a Tensor of tinytensor, which has __dlpack__ too
 
 Source: the Python array API standard, "Data interchange mechanisms"; dmlc/dlpack.
 """
@@ -23,14 +23,14 @@ HOST, GPU = (1, 3), (2, 13)
 
 
 def from_dlpack(ext_tensor: Any, *, device: devices.device | str | None = None, copy: bool | None = None) -> Tensor:
-    """A Tensor on the memory of another library's, without a copy, but for copy=True or a device to move it to.
+    """A Tensor on the memory of another library. Copies only for copy=True, or to move to another device.
 
-    TypeError for what has no __dlpack__ (so for a bare capsule), BufferError for what is on neither a CPU nor a GPU,
-    ValueError for copy=False where a copy is needed. Memory that must not be written to stays so.
+    TypeError for an object without __dlpack__ (such as a capsule), BufferError for memory on neither a CPU nor a GPU,
+    ValueError for copy=False if a copy is needed. Read-only memory stays read-only.
     """
     if not hasattr(ext_tensor, "__dlpack__"):
         raise TypeError(
-            f"from_dlpack: a {type(ext_tensor).__name__} has no __dlpack__; hand over the tensor or array itself"
+            f"from_dlpack: a {type(ext_tensor).__name__} has no __dlpack__; pass the tensor or array itself"
         )
     kind, _ = ext_tensor.__dlpack_device__()
     if kind not in HOST + GPU:
@@ -45,7 +45,7 @@ def from_dlpack(ext_tensor: Any, *, device: devices.device | str | None = None, 
 
 
 def to_dlpack(tensor: Tensor) -> Any:
-    """The older way to hand over a Tensor: a capsule, which can be taken once. Newer libraries take the Tensor itself."""
+    """The older way to share a Tensor: a capsule, which can be used once. Newer libraries take the Tensor itself."""
     return tensor.__dlpack__()
 
 

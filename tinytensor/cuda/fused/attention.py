@@ -24,6 +24,7 @@ from tinytensor.ops.arithmetic import unbroadcast
 from tinytensor.ops.attention import causal_mask
 from tinytensor.ops.blockwise_attention import check
 from tinytensor.ops.shape import pieces
+from tinytensor.primitive import Gradients, Output
 
 LANES, GROUPS = 16, 8  # threads of a block: along a row of a tile, and rows at a time; half a warp shares a row
 TILES = ((32, 32), (16, 32), (16, 16), (8, 16))  # rows of a block's own tiles and of the others, the best first
@@ -275,7 +276,7 @@ PROBLEM = np.dtype(
 
 def attention_forward(
     q: Array, k: Array, v: Array, mask: Array | None, *, scale: float, causal: bool, dropout: Array | None = None
-) -> Any:
+) -> Output:
     batch, T, E = batch_of(q, k, v), q.shape[-2], v.shape[-1]
     arrays = as_heads(batch, T, k.shape[-2], q, k, v, mask, dropout)
     xq = arrays[0]
@@ -291,7 +292,7 @@ def attention_forward(
 def attention_backward(
     dy: Array, q: Array, k: Array, v: Array, mask: Array | None, dropout: Array | None, y: Array, log_sum: Array,
     scale: float, causal: bool, *, needs: tuple[bool, ...] = (True,) * 4,
-) -> Any:  # fmt: skip
+) -> Gradients:  # fmt: skip
     batch, T, S, E = batch_of(q, k, v), q.shape[-2], k.shape[-2], v.shape[-1]
     arrays = as_heads(batch, T, S, q, k, v, mask, dropout)
     dq, dk, dv = gradients(*arrays[:3])
@@ -324,13 +325,13 @@ def mask_gradient(
 
 def blockwise_attention_forward(
     q: Array, k: Array, v: Array, *, scale: float, causal: bool, block: int = 1, span: int = 1
-) -> Any:
+) -> Output:
     """block and span are the plain pair's: it is the card that decides here."""
     check(q, k, v, block, span)
     return attention_forward(q, k, v, None, scale=scale, causal=causal)
 
 
-def blockwise_attention_backward(dy: Array, *saved: Any) -> Any:
+def blockwise_attention_backward(dy: Array, *saved: Any) -> Gradients:
     return attention_backward(dy, *saved)[:3]
 
 

@@ -6,11 +6,10 @@ largest logit and Σ e^(x − largest): the softmax is made of them again, and n
 
 from __future__ import annotations
 
-from typing import Any
-
 from tinytensor.backend import Array
 from tinytensor.cuda.fused import replace
 from tinytensor.cuda.kernel import INTEGERS, ROWS, contiguous, empty, integers, launch, row_threads, wide
+from tinytensor.primitive import Gradients, Output
 
 SOURCE = (
     ROWS
@@ -62,7 +61,7 @@ extern "C" __global__ void cross_entropy_backward(
 )
 
 
-def forward(x: Array, *, target: Array, ignore_index: int, reduction: str) -> Any:
+def forward(x: Array, *, target: Array, ignore_index: int, reduction: str) -> Output:
     x, target = contiguous(x), integers("cross_entropy", target)
     rows, n = x.shape
     classes = (target, target.itemsize, ignore_index)
@@ -77,7 +76,9 @@ def forward(x: Array, *, target: Array, ignore_index: int, reduction: str) -> An
     return loss, (x, target, ignore_index, statistics, count)
 
 
-def backward(dy: Array, x: Array, target: Array, ignore_index: int, statistics: Array, count: Array | None) -> Any:
+def backward(
+    dy: Array, x: Array, target: Array, ignore_index: int, statistics: Array, count: Array | None
+) -> Gradients:
     dx = empty(x)
     rows, n = x.shape
     step = dy.ndim  # all rows have one dy, or each has its own

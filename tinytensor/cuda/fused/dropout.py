@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 from tinytensor.backend import Array
 from tinytensor.cuda.fused import replace
@@ -16,6 +15,7 @@ from tinytensor.cuda.kernel import THREADS, contiguous, empty, launch
 from tinytensor.cuda.random import PHILOX, Drawn, stream_on
 from tinytensor.dispatch import on_gpu
 from tinytensor.ops.dropout import DROPOUT
+from tinytensor.primitive import Gradients, Output
 
 EACH = 4  # numbers of one counter
 
@@ -81,11 +81,11 @@ def draw_mask(p: float, shape: tuple[int, ...], device: int) -> Mask:
     return Mask.draw(p, shape, device)
 
 
-def forward(x: Array, *, mask: Mask) -> Any:
+def forward(x: Array, *, mask: Mask) -> Output:
     return mask.times(x), (mask,)
 
 
-def backward(dy: Array, mask: Mask) -> Any:
+def backward(dy: Array, mask: Mask) -> Gradients:
     return (mask.times(dy),)
 
 

@@ -7,11 +7,10 @@ its gradient to its row by atomics, in whatever order they come, so that the las
 
 from __future__ import annotations
 
-from typing import Any
-
 from tinytensor.backend import Array
 from tinytensor.cuda.fused import replace
 from tinytensor.cuda.kernel import INTEGERS, THREADS, contiguous, empty, integers, launch, placed, row_threads, wide
+from tinytensor.primitive import Gradients, Output
 
 MOST_ROWS = 1024
 
@@ -67,7 +66,7 @@ extern "C" __global__ void embedding_backward_by_row(
 )
 
 
-def forward(w: Array, *, ids: Array) -> Any:
+def forward(w: Array, *, ids: Array) -> Output:
     w, shape, ids = contiguous(w), (*ids.shape, w.shape[1]), integers("embedding", ids)
     y = empty(w, shape)
     rows, n = w.shape
@@ -75,7 +74,7 @@ def forward(w: Array, *, ids: Array) -> Any:
     return y, (ids, rows)
 
 
-def backward(dy: Array, ids: Array, rows: int, *, out: tuple[Array | None, ...] = (None,)) -> Any:
+def backward(dy: Array, ids: Array, rows: int, *, out: tuple[Array | None, ...] = (None,)) -> Gradients:
     dy, n = contiguous(dy), dy.shape[-1]
     if rows > MOST_ROWS:
         return (by_id(dy, ids, rows, n, out[0]),)

@@ -5,11 +5,10 @@ Both find the derivative on their way and save that alone, so that the backward 
 
 from __future__ import annotations
 
-from typing import Any
-
 from tinytensor.backend import Array
 from tinytensor.cuda.fused import replace
 from tinytensor.cuda.kernel import contiguous, empty, launch_each
+from tinytensor.primitive import Gradients, Output
 
 SOURCE = """
 __device__ void exact(A x, A& y, A& dy) {
@@ -39,22 +38,22 @@ extern "C" __global__ void gelu_tanh(const T* x, T* y, T* derivative, long long 
 """
 
 
-def gelu_forward(x: Array, *, save: bool = True) -> Any:
+def gelu_forward(x: Array, *, save: bool = True) -> Output:
     return forward("gelu", x, save)
 
 
-def gelu_tanh_forward(x: Array, *, save: bool = True) -> Any:
+def gelu_tanh_forward(x: Array, *, save: bool = True) -> Output:
     return forward("gelu_tanh", x, save)
 
 
-def forward(kernel: str, x: Array, save: bool) -> Any:
+def forward(kernel: str, x: Array, save: bool) -> Output:
     x = contiguous(x)
     y, derivative = empty(x), empty(x) if save else None
     launch_each(SOURCE, kernel, x, y, derivative)
     return y, (derivative,)
 
 
-def backward(dy: Array, derivative: Array) -> Any:
+def backward(dy: Array, derivative: Array) -> Gradients:
     return (dy * derivative,)
 
 

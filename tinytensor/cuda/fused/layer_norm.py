@@ -7,11 +7,10 @@ launch add them up, always in the same order. Sums by atomics would differ in th
 
 from __future__ import annotations
 
-from typing import Any
-
 from tinytensor.backend import Array
 from tinytensor.cuda.fused import replace
 from tinytensor.cuda.kernel import ROWS, THREADS, contiguous, empty, launch, placed, row_threads, wide
+from tinytensor.primitive import Gradients, Output
 
 COLUMNS = 8  # of a block that adds up dw and db: the fewest that read whole sectors of 32 bytes
 
@@ -85,7 +84,7 @@ extern "C" __global__ void layer_norm_backward(
 )
 
 
-def forward(x: Array, w: Array | None, b: Array | None, *, n: int, eps: float, save: bool = True) -> Any:
+def forward(x: Array, w: Array | None, b: Array | None, *, n: int, eps: float, save: bool = True) -> Output:
     x, w, b = (None if a is None else contiguous(a) for a in (x, w, b))
     rows, y = x.size // n, empty(x)
     statistics = empty(x, (2, rows), wide(x)) if save else None  # each row's mean, each row's 1/σ
@@ -96,7 +95,7 @@ def forward(x: Array, w: Array | None, b: Array | None, *, n: int, eps: float, s
 def backward(
     dy: Array, x: Array, statistics: Array, w: Array | None, b_shape: tuple[int, ...] | None, n: int, *,
     needs: tuple[bool, ...] = (True,) * 3, out: tuple[Array | None, ...] = (None,) * 3, add_to: Array | None = None,
-) -> Any:  # fmt: skip
+) -> Gradients:  # fmt: skip
     rows, dx = x.size // n, empty(x)
     dw = placed(out[1], x, w.shape) if needs[1] and w is not None else None
     db = placed(out[2], x, b_shape) if needs[2] and b_shape is not None else None

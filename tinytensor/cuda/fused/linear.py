@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from tinytensor.backend import Array
 from tinytensor.cuda.fused import replace
 from tinytensor.cuda.kernel import NAMES, contiguous, empty, launch
 from tinytensor.ops.arithmetic import unbroadcast
 from tinytensor.ops.linear import linear_backward, linear_forward
+from tinytensor.primitive import Gradients
 
 COLUMNS = 32  # of a block, which are neighbours: a warp reads one row of them at a time
 
@@ -40,7 +40,7 @@ def backward(
     *,
     needs: tuple[bool, ...] = (True, True, True),
     out: tuple[Array | None, ...] = (None, None, None),
-) -> Any:
+) -> Gradients:
     dx, dw, _ = linear_backward(dy, rows, x_shape, w, None, needs=needs, out=out)
     if b_shape is None or not needs[2]:
         return dx, dw, None

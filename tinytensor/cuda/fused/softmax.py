@@ -6,11 +6,11 @@ A block of threads works on each line along the axis; the last axis is read in w
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from tinytensor.backend import Array
 from tinytensor.cuda.fused import replace
 from tinytensor.cuda.kernel import ROWS, contiguous, empty, launch, row_threads
+from tinytensor.primitive import Gradients, Output
 
 SOURCE = (
     ROWS
@@ -63,21 +63,21 @@ extern "C" __global__ void log_softmax_backward(const T* dy, const T* y, T* dx, 
 )
 
 
-def softmax_forward(x: Array, *, axis: int) -> Any:
+def softmax_forward(x: Array, *, axis: int) -> Output:
     y = along_lines("softmax", axis, x)
     return y, (y, axis)
 
 
-def softmax_backward(dy: Array, y: Array, axis: int) -> Any:
+def softmax_backward(dy: Array, y: Array, axis: int) -> Gradients:
     return (along_lines("softmax_backward", axis, dy, y),)
 
 
-def log_softmax_forward(x: Array, *, axis: int) -> Any:
+def log_softmax_forward(x: Array, *, axis: int) -> Output:
     y = along_lines("log_softmax", axis, x)
     return y, (y, axis)
 
 
-def log_softmax_backward(dy: Array, y: Array, axis: int) -> Any:
+def log_softmax_backward(dy: Array, y: Array, axis: int) -> Gradients:
     return (along_lines("log_softmax_backward", axis, dy, y),)
 
 

@@ -8,9 +8,10 @@ from typing import Any
 from tinytensor.backend import Array, array_module
 from tinytensor.cuda.fused import replace
 from tinytensor.ops.shape import split_backward, split_forward
+from tinytensor.primitive import Gradients
 
 
-def backward(dys: list[Array | None], *saved: Any) -> Any:
+def backward(dys: list[Array | None], *saved: Any) -> Gradients:
     whole = joined(dys, saved[-1])
     return split_backward(dys, *saved) if whole is None else (whole,)
 

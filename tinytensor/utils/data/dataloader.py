@@ -20,8 +20,8 @@ from tinytensor.utils.data.sampler import BatchSampler, RandomSampler, Sequentia
 def default_collate(batch: Sequence[Any]) -> Any:
     """A list of samples → one sample with a batch dimension in front.
 
-    Tensors and arrays (of one shape) are stacked, numbers become a Tensor (float: float64, int:
-    int64), strings stay a list; dicts, tuples and lists are collated field by field.
+    Tensors and arrays (of one shape) are stacked, numbers become a Tensor (float: float64, int: int64), strings stay a
+    list; dicts, tuples and lists are collated field by field.
     """
     first = batch[0]
     if isinstance(first, Tensor):
@@ -47,11 +47,10 @@ def default_collate(batch: Sequence[Any]) -> Any:
 
 
 class DataLoader:
-    """Iterating gives batches of `batch_size` samples, `shuffle`d or in order.
+    """Iterates over batches of `batch_size` samples, in order or shuffled; batch_size=None: over single samples.
 
-    A `sampler` gives the order of indices instead, a `batch_sampler` whole lists of them;
-    batch_size=None gives single samples. With num_workers > 0, that many threads load ahead, in
-    order; random numbers that a dataset draws there depend on the batch alone, not on timing.
+    A `sampler` determines the order of indices instead, a `batch_sampler` the lists of indices. num_workers is a number
+    of threads that load ahead, in order; random numbers that a dataset draws there depend on the batch, not on timing.
     ValueError for arguments that exclude each other.
     """
 
@@ -113,13 +112,13 @@ class DataLoader:
         return self.collate_fn([self.dataset[i] for i in index])
 
     def _load_ahead(self) -> Iterator[Any]:
-        """`_load` in threads, two batches ahead for each."""
+        """`_load` in threads, up to two batches ahead for each thread."""
         from concurrent.futures import ThreadPoolExecutor  # its import is slow, and few need it
 
         seed = int(randint(2**62, (1,), generator=self.generator).item())
 
         def load(number: int, index: Any) -> Any:
-            manual_seed(seed + number)  # of this thread's own generator
+            manual_seed(seed + number)  # the generator of this thread
             return self._load(index)
 
         waiting: deque[Any] = deque()
@@ -136,7 +135,7 @@ class DataLoader:
 
 
 def _as_tensor(sample: Any) -> Any:
-    """What batch_size=None does to one sample: arrays become Tensors, and tuples lists, as in PyTorch."""
+    """Convert a single sample (batch_size=None): arrays to Tensors, tuples to lists, as in PyTorch."""
     if isinstance(sample, np.ndarray):
         return from_numpy(sample)
     if isinstance(sample, Mapping):

@@ -20,7 +20,7 @@ class Dataset(Generic[T_co]):
 
 
 class TensorDataset(Dataset[tuple[Tensor, ...]]):
-    """Item i is the tuple of row i of each Tensor; their first sizes have to agree."""
+    """Item i is the tuple of row i of each Tensor; all must have the same number of rows."""
 
     def __init__(self, *tensors: Tensor) -> None:
         if any(t.size(0) != tensors[0].size(0) for t in tensors):
@@ -48,9 +48,9 @@ class Subset(Dataset[T_co]):
 
 
 def random_split(dataset: Any, lengths: Sequence[int | float], generator: Generator | None = None) -> list[Subset[Any]]:
-    """Disjoint random parts of the given lengths, or fractions of 1 (remainders are dealt out).
+    """Disjoint random parts of the given lengths, or fractions of 1 (the first parts get what rounding leaves over).
 
-    ValueError where the lengths do not add up to len(dataset).
+    ValueError if the lengths do not add up to len(dataset).
     """
     total = len(dataset)
     sizes = [int(n) for n in lengths]

@@ -34,8 +34,8 @@ class SequentialSampler(Sampler[int]):
 class RandomSampler(Sampler[int]):
     """A random order, or `num_samples` independent draws with replacement=True.
 
-    Draws are made in chunks, so num_samples may be huge. Without replacement and with num_samples
-    beyond the length, one random order follows another.
+    It draws in chunks, so num_samples may be huge. Without replacement and with more num_samples than samples, one
+    random order follows another.
     """
 
     CHUNK = 1024
@@ -56,7 +56,7 @@ class RandomSampler(Sampler[int]):
 
     @property
     def num_samples(self) -> int:
-        """How many indices one pass gives; the length of the dataset unless set."""
+        """The number of indices in one pass; the length of the dataset unless set."""
         return len(self.data_source) if self._num_samples is None else self._num_samples
 
     def __iter__(self) -> Iterator[int]:

@@ -1,7 +1,7 @@
-"""What memory the tape holds: the arrays that calls saved for their backwards, for as long as they are saved.
+"""The memory that the tape holds: the arrays that forwards saved for their backwards.
 
-Arrays that share memory are counted once, with all of the memory that they keep alive. Parameters and buffers of the
-modules live anyway: they are not counted.
+Arrays that share memory count once, with all of the memory that they keep alive. Parameters and buffers of modules do
+not count: they exist anyway.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ class MemoryList(list[Held]):
 
     @property
     def nbytes(self) -> int:
-        """Of all rows together: the peak."""
+        """The bytes of all rows: the peak."""
         return sum(row.nbytes for row in self)
 
     def table(self, row_limit: int = 100) -> str:
-        """The rows in KiB; those beyond row_limit are added up."""
+        """The rows as text, in KiB; those beyond row_limit are one row."""
         shown, rest = self[:row_limit], self[row_limit:]
         if rest:
             more = f"… {len(rest)} more"
@@ -72,7 +72,7 @@ class Piece(NamedTuple):
 
 
 class Ledger:
-    """The arrays that are saved now, and those that were when they took most."""
+    """The arrays that are saved now, and those that were saved at the peak."""
 
     def __init__(self) -> None:
         self._ignored: set[int] = set()  # ids of memory that is not counted
@@ -83,11 +83,11 @@ class Ledger:
         self._lock = threading.RLock()  # a Saved may be dropped at any moment, by any thread
 
     def ignore(self, tensors: Iterable[Tensor]) -> None:
-        """Do not count the memory of these."""
+        """Do not count the memory of these Tensors."""
         self._ignored.update(id(owner(t.array)) for t in tensors)
 
     def add(self, saved: Saved) -> None:
-        """A call saved this."""
+        """Count what a call saved."""
         pieces = []
         for x in arrays_in(tuple.__iter__(saved)):
             if id(memory := owner(x)) not in self._ignored:
@@ -102,27 +102,27 @@ class Ledger:
                 self._bytes += 0 if users else piece.nbytes
 
     def remove(self, saved: Saved) -> None:
-        """The tape dropped this."""
+        """Stop counting what the tape dropped."""
         with self._lock:
             if id(saved) not in self._live:
                 return
-            self._look()
+            self._keep_peak()
             for piece in self._live.pop(id(saved)):
                 self._users[piece.memory] -= 1
                 if not self._users[piece.memory]:
                     del self._users[piece.memory]
                     self._bytes -= piece.nbytes
 
-    def _look(self) -> None:
-        """Keep the list if it is the longest so far. Enough to ask before something goes: in between it grows."""
+    def _keep_peak(self) -> None:
+        """Keep the list if this is the peak so far. It only grows between two removals: so look before each."""
         if self._bytes > self._most:
             self._most = self._bytes
             self._at_most = [piece for pieces in self._live.values() for piece in pieces]
 
     def peak(self) -> MemoryList:
-        """What was held when it was most, arrays alike in one row."""
+        """The arrays that were saved at the peak, a row for each kind."""
         with self._lock:
-            self._look()
+            self._keep_peak()
         counted: set[int] = set()
         rows: dict[tuple[object, ...], Held] = {}
         for piece in self._at_most:
