@@ -1,4 +1,4 @@
-"""torch.cuda, for one GPU through CuPy. Without CuPy or a GPU, `is_available()` is False and the rest says why."""
+"""torch.cuda, for one GPU through CuPy. Without CuPy or a GPU, is_available() is False and the rest raises errors."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ def device_count() -> int:
 
 
 def set_device(device: Where) -> None:
-    """Let that GPU be the current one, which new tensors on "cuda" lie on."""
+    """Make that GPU the current one, on which new tensors on "cuda" lie."""
     devices.cupy().cuda.Device(index_of(device)).use()
 
 
 def get_device_properties(device: Where = None) -> SimpleNamespace:
-    """What CUDA says of a GPU: name, major, minor (its compute capability), total_memory, multi_processor_count, warp_size."""
+    """name, major and minor (the compute capability), total_memory, multi_processor_count and warp_size of a GPU."""
     found = devices.cupy().cuda.runtime.getDeviceProperties(index_of(device))
     return SimpleNamespace(
         name=found["name"].decode(), major=found["major"], minor=found["minor"], total_memory=found["totalGlobalMem"],
@@ -71,9 +71,9 @@ def is_bf16_supported() -> bool:
 
 
 def manual_seed_all(seed: int) -> None:
-    """Seed the generator of this thread, from whose seed GPUs draw dropout's masks; nothing without a GPU.
+    """Seed the generator of this thread, and with it the masks of dropout on GPUs. Without a GPU, do nothing.
 
-    PyTorch's seeds the GPUs alone. Here the other random numbers are drawn on the host for every device.
+    PyTorch seeds the GPUs alone. Here the host draws all other random numbers, for every device.
     """
     if is_available():
         seed_host(seed)

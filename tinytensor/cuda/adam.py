@@ -1,8 +1,8 @@
 """Adam and AdamW on a GPU in one launch: `tinytensor.optim.adamw` has the formulas.
 
-The number of steps, the learning rate, the loss scale and whether a gradient is spoilt may be device values: then
-nothing is read back, and a captured launch goes on counting. Weights in float16 can have masters in float32: the
-update is theirs, and the weight is the master rounded.
+The number of steps, the learning rate, the loss scale and the sign of an overflow may lie on the GPU: then nothing is
+read back, and a launch in a CUDA graph continues to count. Weights in float16 can have a master copy in float32: the
+update changes the master, and the weight is the rounded master.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from tinytensor.cuda.kernel import THREADS, launch
 from tinytensor.devices import cupy
 from tinytensor.dispatch import on_gpu
 
-EACH = 4 * THREADS  # elements that a block updates at least, where there are so many
+EACH = 4 * THREADS  # elements for a block, at least, if there are as many
 MOST = 2048  # blocks
 
 SOURCE = """
@@ -93,26 +93,26 @@ def adam_step(
     scale: Array | None = None,
     found_inf: Array | None = None,
 ) -> None:
-    """Update p and its moments m, v in place, of p's dtype; those of float16 with a master are float32.
+    """Update p and its moments m, v in place. All have p's dtype; with a master, the moments are float32.
 
-    steps: a float32 array with the number of steps until now, in each element, which grows by one; or the number of
-    this step. ended: one uint32, 0 before and after. lr, scale (that of g, which is divided by it) and found_inf (if it
-    is not 0, nothing happens) may be float32 arrays with one element.
+    steps: a float32 array whose elements hold the number of steps until now, and grow by one; or the number of this
+    step. ended: one uint32, 0 before and after. scale divides g. If found_inf is not 0, nothing happens. lr, scale and
+    found_inf may be float32 arrays with one element.
     """
     arrays = [x for x in (p, g, m, v, master) if x is not None]
     kinds = [p.dtype, p.dtype] + [p.dtype if master is None else cupy().float32] * 3
-    lying = [_packed(x, kind) for x, kind in zip(arrays, kinds)]
+    packed = [_packed(x, kind) for x, kind in zip(arrays, kinds)]
     counts, t = (None, float(steps)) if isinstance(steps, (int, float)) else (steps, 0.0)
     rate, rate_value = (0.0, lr) if hasattr(lr, "dtype") else (float(lr), None)
     settings = (rate, beta1, beta2, eps, weight_decay, int(decoupled), rate_value, scale, found_inf)
     counting = (counts, 0 if counts is None else counts.size, ended, t)
     name, blocks = "adam" if master is None else "adam_with_masters", max(1, min(MOST, -(-p.size // EACH)))
-    launch(SOURCE, name, p.dtype, blocks, (*lying, p.size, *counting, *settings))
-    for x, own in zip(lying, arrays):
+    launch(SOURCE, name, p.dtype, blocks, (*packed, p.size, *counting, *settings))
+    for x, own in zip(packed, arrays):
         if x is not own:
             own[...] = x
 
 
 def _packed(x: Array, dtype: Any) -> Array:
-    """x, or a copy in that dtype with its elements one after the other."""
+    """x, or a contiguous copy in that dtype."""
     return x if x.dtype == dtype and x.flags.c_contiguous else x.astype(dtype, order="C")

@@ -1,8 +1,8 @@
-"""All gradients at once on a GPU: their norm, their clipping, and the search for numbers that are not finite.
+"""All gradients at once on a GPU: their norm, clipping, and the search for inf and nan.
 
-A launch takes up to four arrays of one dtype, so that the two buffers of a model (`nn.flat`) need one. Nothing is copied
-back: what the next kernel needs to know waits on the device. Sums are the same at every run: each block adds up a
-share of an array in a fixed order, and whoever needs the total adds up the shares.
+A launch takes up to four arrays of one dtype: enough for the two buffers of a model (`nn.flat`). Nothing is copied back
+to the host: the next kernel reads its numbers on the GPU. Sums are the same in every run: each block adds up a share of
+an array in a fixed order, and the kernel that needs the total adds up the shares.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tinytensor.dispatch import on_gpu
 
 AT_ONCE = 4  # arrays in a launch
 MOST = 256  # blocks for an array
-EACH = 4 * THREADS  # elements that a block has at least, where there are so many
+EACH = 4 * THREADS  # elements for a block, at least, if there are as many
 
 SOURCE = (
     ROWS
@@ -78,13 +78,13 @@ extern "C" __global__ void update_scale(float* scale, int* tracker, const float*
 
 @on_gpu("clip_norm")
 def clip_norm(gradients: Sequence[Array], limit: Any) -> Array:
-    """Scale the arrays, all of one dtype, by min(1, limit / (norm + 1e-6)); gives the norm before, a 0-d array.
+    """Scale the arrays, all of one dtype, by min(1, limit / (norm + 1e-6)); returns the old norm, 0-d.
 
-    The norm of float16 arrays is float32. limit is a number, or a float32 array with one on the device.
+    The norm of float16 arrays is float32. limit is a number, or a float32 array with one element.
     """
     first = gradients[0]
     xp = array_module(first)
-    lying, calls = _packed(gradients)
+    packed, calls = _packed(gradients)
     kind = "float64" if first.dtype == "float64" else "float32"
     sums, norm = xp.empty(sum(blocks for blocks, _ in calls), kind), xp.empty((), kind)
     start = 0
@@ -94,40 +94,40 @@ def clip_norm(gradients: Sequence[Array], limit: Any) -> Array:
     number, value = (0.0, limit) if hasattr(limit, "dtype") else (float(limit), None)
     for blocks, arrays in calls:
         launch(SOURCE, "clip", first.dtype, blocks, (*arrays, sums, sums.size, number, value, norm))
-    _put_back(gradients, lying)
+    _put_back(gradients, packed)
     return norm
 
 
 @on_gpu("look_through")
 def look_through(gradients: Sequence[Array], scale: Array | None, found: Array) -> None:
     """found[()] = 1 if an element of the arrays, all of one dtype, is inf or nan; divide them by scale[()], if given."""
-    lying, calls = _packed(gradients)
+    packed, calls = _packed(gradients)
     for blocks, arrays in calls:
         launch(SOURCE, "look_through", gradients[0].dtype, blocks, (*arrays, scale, found))
     if scale is not None:
-        _put_back(gradients, lying)
+        _put_back(gradients, packed)
 
 
 @on_gpu("update_scale")
 def update_scale(scale: Array, tracker: Array, found: Array, growth: float, backoff: float, interval: int) -> None:
-    """What `amp.GradScaler.update` does to the scale and to its count of steps, by what was found."""
+    """`amp.GradScaler.update`: change the scale and the count of steps, depending on found."""
     arguments = scale, tracker, found, float(growth), float(backoff), int(interval)  # a factor may be the int 2
     launch(SOURCE, "update_scale", scale.dtype, 1, arguments, threads=1)
 
 
 def _packed(gradients: Sequence[Array]) -> tuple[list[Array], list[tuple[int, list[Any]]]]:
-    """The arrays as they can be handed over, and for each launch the blocks and the arguments ARRAYS."""
-    lying = [g if g.flags.c_contiguous or g.flags.f_contiguous else g.copy() for g in gradients]
+    """The arrays, copied if a kernel cannot read them; for each launch its blocks and the arguments ARRAYS."""
+    packed = [g if g.flags.c_contiguous or g.flags.f_contiguous else g.copy() for g in gradients]
     calls = []
-    for i in range(0, len(lying), AT_ONCE):
-        some = lying[i : i + AT_ONCE]
+    for i in range(0, len(packed), AT_ONCE):
+        some = packed[i : i + AT_ONCE]
         share = max(1, min(MOST, -(-max(g.size for g in some) // EACH)))
         arguments: list[Any] = [x for g in some for x in (g, g.size)] + [None, 0] * (AT_ONCE - len(some))
         calls.append((share * len(some), [*arguments, share]))
-    return lying, calls
+    return packed, calls
 
 
-def _put_back(gradients: Sequence[Array], lying: Sequence[Array]) -> None:
-    for g, x in zip(gradients, lying):
+def _put_back(gradients: Sequence[Array], packed: Sequence[Array]) -> None:
+    for g, x in zip(gradients, packed):
         if g is not x:
             g[...] = x

@@ -2,15 +2,15 @@
 
     g = CUDAGraph()
     with graph(g):
-        y = model(x)      # recorded, not done
+        y = model(x)      # recorded, not run
     x.copy_(batch)
-    g.replay()            # done: y has the values for the new x
+    g.replay()            # run: y has the values for the new x
 
-A launch costs the program microseconds, so hundreds of small kernels keep the GPU waiting; of a graph there is one launch.
-What is recorded are addresses: inputs are written to where they were, results are found where they were. So a graph has
-memory of its own (`MemPool`), which nobody else is given while it lives. Nothing may be copied to or from the GPU in between,
-and nothing may wait for it, since nothing has been done yet. Numbers of Python's are recorded as they were: what changes from
-one replay to the next has to be a Tensor. Random numbers are other ones at every replay: those that would be drawn without.
+A launch costs the host microseconds, so the GPU waits between hundreds of small kernels. A graph is one launch.
+A graph records addresses: write new inputs to the old memory, and read the results there. So a graph has its own memory
+(`MemPool`), which nothing else uses while the graph exists. While it records, nothing may be copied to or from the GPU,
+and nothing may wait for it, since no kernel runs yet. Python's numbers are recorded as constants: what changes from one
+replay to the next has to be a Tensor. Every replay draws new random numbers, the same as without a graph.
 """
 
 from __future__ import annotations
@@ -30,39 +30,39 @@ from tinytensor.cuda.streams import Stream, synchronize
 
 
 def is_current_stream_capturing() -> bool:
-    """Whether what the current stream is asked for is recorded, not done."""
+    """Whether the current stream records its work instead of running it."""
     return bool(devices.cupy().cuda.get_current_stream().is_capturing())
 
 
 def graph_pool_handle() -> MemPool:
-    """New memory for graphs that are never replayed at the same time to share: graph(g, pool=handle)."""
+    """New memory for several graphs, of which no two are replayed at the same time: graph(g, pool=handle)."""
     return MemPool()
 
 
 class CUDAGraph:
-    """Recorded work. `with graph(g):` records, g.replay() does it."""
+    """Recorded work. `with graph(g):` records it, g.replay() runs it."""
 
     def __init__(self) -> None:
         self._graph: Any = None
         self._pool: MemPool | None = None
-        self._numbers: Any = None  # the random ones that it draws
-        self._allocator: Any = None  # while it is recorded
+        self._numbers: Any = None  # the random numbers that it draws
+        self._allocator: Any = None  # while it records
 
     def capture_begin(self, pool: MemPool | None = None) -> None:
-        """Record what the current stream is asked for from now on; RuntimeError on the default stream.
+        """Start to record the work of the current stream; RuntimeError on the default stream.
 
-        pool: memory to share with other graphs, of which none may be replayed while another one's results are needed.
+        pool: memory to share with other graphs. Do not replay one of them while you need the results of another.
         """
         if self._graph is not None:
             raise RuntimeError("this CUDA graph was recorded already: make another, or reset() it")
         stream = devices.cupy().cuda.get_current_stream()
         if stream == devices.cupy().cuda.Stream.null:
             raise RuntimeError("CUDA graphs must be captured on a non-default stream: with cuda.stream(cuda.Stream()):")
-        from tinytensor.cuda.random import Captured  # kernels for CuPy: not to be read where there is none
+        from tinytensor.cuda.random import Captured  # not at the top: it needs CuPy
 
         self._pool = MemPool() if pool is None else pool
         self._numbers = Captured(devices.cupy().cuda.runtime.getDevice())
-        devices.cupy().cuda.device.get_cublas_handle()  # to make this thread's allocates and waits
+        devices.cupy().cuda.device.get_cublas_handle()  # now: the first call in a thread allocates and waits
         stream.begin_capture()
         self._numbers.__enter__()
         self._allocator = devices.cupy().cuda.using_allocator(self._pool.allocate)
@@ -70,7 +70,7 @@ class CUDAGraph:
         streams.recording.add(threading.get_ident())
 
     def capture_end(self) -> None:
-        """The recorded work is complete, and can be replayed."""
+        """Stop recording. The work can be replayed from now on."""
         if self._allocator is None:
             raise RuntimeError("capture_end without capture_begin")
         streams.recording.discard(threading.get_ident())
@@ -80,7 +80,7 @@ class CUDAGraph:
         self._graph = devices.cupy().cuda.get_current_stream().end_capture()
 
     def replay(self) -> None:
-        """Do all of it, on the current stream. RuntimeError if nothing was recorded."""
+        """Run the recorded work on the current stream. RuntimeError if nothing was recorded."""
         if self._graph is None:
             raise RuntimeError("Called CUDAGraph.replay without a preceding successful capture.")
         self._numbers.before_replay()
@@ -96,9 +96,9 @@ class CUDAGraph:
 
 
 class graph:
-    """A context whose work is recorded in a CUDAGraph: on that stream, or one of its own; in that memory, or its own.
+    """A context that records its work in a CUDAGraph, on its own stream and in its own memory unless given.
 
-    RuntimeError, with the line that asked for it, where something would be copied to or from the GPU, or waited for.
+    RuntimeError names the line that copies something to or from the GPU, or waits for it.
     """
 
     _stream: Stream | None = None
@@ -110,7 +110,7 @@ class graph:
 
     def __enter__(self) -> None:
         synchronize()
-        gc.collect()  # what would otherwise be freed while the work is recorded
+        gc.collect()  # else Python might free memory while the graph records
         self.stream.__enter__()
         try:
             self.graph.capture_begin(self.pool)
@@ -132,7 +132,7 @@ class graph:
                 raise RuntimeError(refusal(str(error), at)) from error
 
 
-REFUSED = {  # words of CuPy's refusals, and what was asked for
+REFUSED = {  # words of CuPy's messages → what the line did
     "D2H transfers are disallowed": "copies from the GPU",
     "H2D transfers are disallowed": "copies to the GPU",
     "API during stream capture": "calls a library by way of CuPy",
@@ -141,7 +141,7 @@ REFUSED = {  # words of CuPy's refusals, and what was asked for
 
 
 def refusal(message: str, at: TracebackType | None) -> str:
-    """CuPy's refusal to go on with a capture, with what was done and the line that did it."""
+    """The message for an error of CuPy while a graph records: the line, and what it did."""
     engine, cupy = (str(Path(module.__file__ or "").parent) for module in (tinytensor, devices.cupy()))
     frames = [f for f in traceback.extract_tb(at) if f.line and not f.filename.startswith(cupy)]
     outside = [f for f in frames if not f.filename.startswith(engine)] or frames

@@ -1,7 +1,7 @@
 """Kernels written in CUDA's C++, compiled once for every dtype that they are called with.
 
 In a source, T is the dtype of the arrays and A the type to compute and to add up in: double for double, else float.
-Arrays are contiguous, sizes are `long long`: `contiguous` and `launch` see to both.
+Arrays are contiguous and sizes are `long long`: `contiguous` and `launch` ensure that.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def compiled(name: str, source: str, dtype: str) -> Any:
 def launch(
     source: str, name: str, dtype: np.dtype[Any], blocks: int, arguments: Sequence[Any], threads: int = THREADS
 ) -> None:
-    """Run the kernel on blocks × threads; no blocks, no launch. An int arrives as long long, a float as double, None as 0."""
+    """Run the kernel on blocks × threads, if there are blocks. An int becomes long long, a float double, None 0."""
     if blocks:
         compiled(name, source, dtype.name)(
             (blocks,), (threads,), tuple([CONVERT.get(type(a), same)(a) for a in arguments])
@@ -100,20 +100,20 @@ def launch_each(source: str, name: str, x: Array, *others: Any) -> None:
 
 
 def row_threads(n: int, each: int = 4) -> int:
-    """How many threads work on a row of n elements, for about so many each: a power of two, at least a warp."""
+    """The number of threads for a row of n elements, about `each` for one: a power of two, at least a warp."""
     return min(THREADS, max(32, 1 << ((n - 1) // each).bit_length()))
 
 
-def placed(place: Array | None, like: Array, shape: tuple[int, ...]) -> Array:
-    """Where a backward leaves a gradient: the place that the tape has for it, or new memory of like's dtype."""
-    return empty(like, shape) if place is None else place
+def out_or_empty(out: Array | None, like: Array, shape: tuple[int, ...]) -> Array:
+    """The array for a gradient: `out` if the tape offers one, else new memory in like's dtype."""
+    return empty(like, shape) if out is None else out
 
 
 def same(argument: Any) -> Any:
     return argument
 
 
-# A number of NumPy's with fewer bytes would leave the kernel to read some that are not its own.
+# The kernel reads 8 bytes for each number, so smaller ones of NumPy are converted.
 CONVERT: dict[type, Any] = {
     **dict.fromkeys((int, np.int8, np.int16, np.int32), np.int64),
     **dict.fromkeys((float, np.float16, np.float32), np.float64),
@@ -122,14 +122,14 @@ CONVERT: dict[type, Any] = {
 
 
 def contiguous(x: Array) -> Array:
-    """x, or a copy of it where its elements do not lie one after the other."""
+    """x, or a contiguous copy."""
     return x if x.flags.c_contiguous else x.copy(order="C")
 
 
 def integers(name: str, x: Array) -> Array:
-    """x, contiguous, and int64 unless it has 4 bytes an element already: what INTEGERS can read.
+    """x as a contiguous array of int32 or int64, which INTEGERS can read.
 
-    RuntimeError for an array on the host: CuPy would hand one of a single element to a kernel by its value.
+    RuntimeError for an array on the host: CuPy would pass one with a single element to the kernel as a number.
     """
     if isinstance(x, np.ndarray):
         raise RuntimeError(f"{name}: expected all tensors on one device, found cuda and integers on cpu: .to(device)")
@@ -137,18 +137,18 @@ def integers(name: str, x: Array) -> Array:
 
 
 def wide(x: Array) -> np.dtype[Any]:
-    """The dtype to add up x's elements in, A in a source."""
+    """The dtype in which elements of x are added up: A in a source."""
     return FLOAT64 if x.dtype == FLOAT64 else FLOAT32
 
 
 def empty(like: Array, shape: tuple[int, ...] | None = None, dtype: Any = None) -> Array:
-    """Memory for a result: of like's shape, dtype and device, where nothing else is asked for; contiguous."""
+    """Contiguous memory for a result on like's device, in its shape and dtype unless given."""
     shape = like.shape if shape is None else shape
     return array_module(like).empty(shape, like.dtype if dtype is None else dtype)
 
 
 def as_four(x: Array) -> Array:
-    """x (…, R, C) with four dimensions; more are folded into the first, which takes a copy where strides do not fit."""
+    """x (…, R, C) with four dimensions; more are merged into the first, with a copy if the strides need one."""
     if x.ndim == 4:
         return x
     return x[(None,) * (4 - x.ndim)] if x.ndim < 4 else x.reshape(-1, *x.shape[-3:])

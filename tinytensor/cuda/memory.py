@@ -1,6 +1,6 @@
-"""torch.cuda's memory: the bytes in use, their peak, and the error where none is left.
+"""torch.cuda's memory: the bytes in use, their peak, and the error if none is left.
 
-CuPy's pools know what is in use, and no peak. A peak rises where something is allocated, so that is where `counted` looks.
+CuPy's pools count the bytes in use, but keep no peak. Only an allocation raises a peak, so `counted` updates it there.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ Where = Device | int | str | None
 
 
 class OutOfMemoryError(RuntimeError):
-    """The memory of the GPU does not hold what was asked for: how much that was, and how much is in use."""
+    """The GPU has too little memory. The message says how much was requested, and how much is in use."""
 
 
 class Pools:
-    """CuPy's default pool and those of MemPools, and the peak of what is in use in all of them together, by GPU."""
+    """CuPy's default pool and those of MemPools, and for each GPU the peak of the bytes in use in all of them."""
 
     def __init__(self, cp: ModuleType) -> None:
         self.cp = cp
         self.default = cp.get_default_memory_pool()
         self.all: list[Any] = [self.default]
         self.peak = dict.fromkeys(range(cp.cuda.runtime.getDeviceCount()), 0)
-        self.lowest = 0  # of the peaks: below it none can rise
+        self.lowest = 0  # the lowest peak: a smaller sum raises none
 
     def used(self) -> int:
         return sum([pool.used_bytes() for pool in self.all])
@@ -39,13 +39,13 @@ class Pools:
         return sum([pool.total_bytes() for pool in self.all])
 
     def raise_peak(self, size: int) -> None:
-        """Let the current GPU's peak be that size, if it is less."""
+        """Raise the peak of the current GPU to size, if it is lower."""
         gpu = self.cp.cuda.runtime.getDevice()
         self.peak[gpu] = max(size, self.peak[gpu])
         self.lowest = min(self.peak.values())
 
     def counted(self, pool: Any) -> Callable[[int], Any]:
-        """The pool's malloc, which keeps the peak, and says in our words that there is no memory left."""
+        """The malloc of the pool, which also updates the peak, and raises our OutOfMemoryError."""
         malloc, only, used = pool.malloc, self.default.used_bytes, self.used
 
         def allocate(size: int) -> Any:
@@ -61,7 +61,7 @@ class Pools:
         return allocate
 
     def again(self, pool: Any, size: int) -> Any:
-        """Try once more with what other pools have free; a private pool's free memory is still its graphs'."""
+        """Free unused memory of the default pool and try once more. That of a private pool belongs to its graphs."""
         if pool is not self.default:
             self.default.free_all_blocks()
             try:
@@ -81,7 +81,7 @@ class Pools:
 @on_gpu("count_allocations")
 @functools.cache
 def pools(cp: ModuleType) -> Pools:
-    """What is known of CuPy's pools. From the first call on allocations are counted, unless CuPy has another allocator."""
+    """CuPy's pools. The first call starts to count allocations, unless CuPy has another allocator."""
     found = Pools(cp)
     if cp.cuda.get_allocator() == found.default.malloc:
         cp.cuda.set_allocator(found.counted(found.default))
@@ -89,7 +89,7 @@ def pools(cp: ModuleType) -> Pools:
 
 
 def in_words(size: int) -> str:
-    """A number of bytes for people: 512 bytes, 1.50 KiB, 20.00 MiB …"""
+    """A number of bytes as text: 512 bytes, 1.50 KiB, 20.00 MiB …"""
     if size < 1024:
         return f"{size} bytes"
     power = min((size.bit_length() - 1) // 10, 4)
@@ -100,7 +100,7 @@ def in_words(size: int) -> str:
 
 
 def index_of(device: Where) -> int:
-    """The number of a GPU: of the current one for None and "cuda". ValueError for a device that is no GPU."""
+    """The number of a GPU; None and "cuda" mean the current one. ValueError for a device that is no GPU."""
     if device is None:
         return current_device()
     if isinstance(device, int):
@@ -117,7 +117,7 @@ def on(device: Where) -> Any:
 
 
 def memory_allocated(device: Where = None) -> int:
-    """Bytes in use by tensors, in the blocks of 512 bytes that they are given; 0 without a GPU."""
+    """Bytes in use by tensors, in blocks of 512 bytes; 0 without a GPU."""
     return _statistic(device, Pools.used)
 
 
@@ -127,7 +127,7 @@ def max_memory_allocated(device: Where = None) -> int:
 
 
 def memory_reserved(device: Where = None) -> int:
-    """Bytes taken from the GPU: those in use, and those that are kept to be used again; 0 without a GPU."""
+    """Bytes taken from the GPU, in use or kept for reuse; 0 without a GPU."""
     return _statistic(device, Pools.reserved)
 
 
@@ -141,7 +141,7 @@ def _statistic(device: Where, number: Callable[[Pools], int]) -> int:
 
 
 def reset_peak_memory_stats(device: Where = None) -> None:
-    """From now on max_memory_allocated tells of what follows."""
+    """Set the peak of max_memory_allocated to the bytes in use now."""
     with on(device):
         found = pools(devices.cupy())
         found.peak[current_device()] = 0
@@ -149,14 +149,14 @@ def reset_peak_memory_stats(device: Where = None) -> None:
 
 
 def mem_get_info(device: Where = None) -> tuple[int, int]:
-    """Bytes that are free on the GPU, for any program, and all that it has."""
+    """The free bytes of the GPU, for any program, and all of its bytes."""
     with on(device):
         free, total = devices.cupy().cuda.runtime.memGetInfo()
         return int(free), int(total)
 
 
 def set_per_process_memory_fraction(fraction: float, device: Where = None) -> None:
-    """Take no more than this share of the GPU's memory from it: beyond, OutOfMemoryError. ValueError outside of 0 … 1.
+    """Limit this process to a share of the GPU's memory; OutOfMemoryError beyond it. ValueError outside of 0 … 1.
 
     A MemPool made later may take as much again.
     """
@@ -164,11 +164,11 @@ def set_per_process_memory_fraction(fraction: float, device: Where = None) -> No
         raise ValueError(f"Invalid fraction value: {fraction}. Allowed range: 0~1")
     with on(device):
         size = int(fraction * mem_get_info()[1])
-        pools(devices.cupy()).default.set_limit(size=max(size, 1))  # 0 would mean any
+        pools(devices.cupy()).default.set_limit(size=max(size, 1))  # 0 would mean no limit
 
 
 def empty_cache() -> None:
-    """Give the memory that is free now back to the GPU, but for that of MemPools and graphs; nothing without one."""
+    """Return unused memory to the GPU, except that of MemPools and graphs. Without a GPU, do nothing."""
     try:
         cp = devices.cupy()
     except RuntimeError:
@@ -185,7 +185,7 @@ def current_device() -> int:
 
 
 class MemPool:
-    """Memory apart from everybody else's: what is freed in it is used again in it alone, as a CUDA graph needs it.
+    """A separate pool: only the pool itself reuses memory that is freed in it, as a CUDA graph needs it.
 
     `with use_mem_pool(pool):` allocates there; `graph(g, pool=pool.id)` records there.
     """
@@ -203,7 +203,7 @@ class MemPool:
 
     @property
     def id(self) -> MemPool:
-        """What stands for it where PyTorch wants a handle: itself."""
+        """The handle that PyTorch's functions take: here the pool itself."""
         return self
 
 

@@ -1,4 +1,4 @@
-"""The plug-in that `tinytensor.dispatch` imports when CuPy is first used: these modules register functions there."""
+"""The modules that register functions with `tinytensor.dispatch`, which imports this file when CuPy is first used."""
 
 from __future__ import annotations
 

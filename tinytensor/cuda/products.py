@@ -1,13 +1,13 @@
 """Matrix products on a GPU: in TF32 where it is permitted, and in a form that a CUDA graph can record.
 
-CuPy's own refuse to run on a stream that is captured (cupy/cupy, issue 6290), though cuBLAS can. So while a graph is recorded
-cuBLAS is asked here, for what CuPy would ask it: the same function of the same library by the same handle, so the same bits.
+CuPy's products refuse to run on a stream that records (cupy/cupy, issue 6290); cuBLAS does not. While a graph records,
+this module calls cuBLAS as CuPy would: the same function of the same library with the same handle, so the same bits.
 
-cuBLAS counts columns first: what is C = A B to us is Cᵀ = Bᵀ Aᵀ to it, and our rows are its columns. So the operands change
-out. What lies transposed is taken as it is or copied where CuPy does so: another layout is another kernel, with other bits.
+cuBLAS stores matrices column by column: our C = A B is Cᵀ = Bᵀ Aᵀ for cuBLAS, so the operands swap places. A transposed
+operand is copied exactly if CuPy copies it: another layout would run another kernel, with other bits.
 
-TF32 is a mode of cuBLAS's handle, of which each thread has one. Set for a product, it holds for a single one, for a stack and for
-one that is recorded, where CuPy's own switch (CUPY_TF32) holds for single ones alone.
+TF32 is a mode of the cuBLAS handle, and each thread has one handle. Here it is set for every product: a single one, a
+stack, one in a graph. CuPy's switch (CUPY_TF32) is for single products only.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from tinytensor.precision import get_float32_matmul_precision
 REAL = {"float32": 0, "float64": 1, "float16": 2}  # cudaDataType_t
 COMPUTE = {"float32": 68, "float64": 70, "float16": 68}  # cublasComputeType_t
 TF32 = 3  # cublasMath_t's CUBLAS_TF32_TENSOR_OP_MATH
-TENSOR_OP, DEFAULT = 99, -1  # cublasGemmAlgo_t; CuPy takes the one for a single product and the other for a stack
+TENSOR_OP, DEFAULT = 99, -1  # cublasGemmAlgo_t: CuPy uses the first for a single product, the second for a stack
 NUMBERS = {68: (ctypes.c_float(1), ctypes.c_float(0)), 70: (ctypes.c_double(1), ctypes.c_double(0))}
 
 STREAM = (ctypes.c_void_p, ctypes.c_void_p)
@@ -43,7 +43,7 @@ GEMMS = (*HEAD, *STACKED, *STACKED, ctypes.c_void_p, *STACKED, *(ctypes.c_int,) 
 
 @on_gpu("matmul")
 def matmul(a: Array, b: Array, out: Array | None = None) -> Array:
-    """a @ b, in out if it is given."""
+    """a @ b, written to out if it is given."""
     if a.dtype != np.float32 or get_float32_matmul_precision() == "highest":
         return exact(a, b, out)
     with tf32():
@@ -52,14 +52,14 @@ def matmul(a: Array, b: Array, out: Array | None = None) -> Array:
 
 @on_gpu("einsum")
 def einsum(equation: str, *xs: Array, optimize: bool) -> Array:
-    """np.einsum."""
+    """np.einsum, in the precision that is permitted."""
     with nullcontext() if get_float32_matmul_precision() == "highest" else tf32():
         return np.einsum(equation, *xs, optimize=optimize)
 
 
 @contextmanager
 def tf32() -> Iterator[None]:
-    """Products of float32 that this thread asks for inside may be rounded to TF32."""
+    """A context in which cuBLAS may round the factors of this thread's float32 products to TF32."""
     handle, library = cupy().cuda.device.get_cublas_handle(), cupy().cuda.cublas
     library.setMathMode(handle, TF32)
     try:
@@ -69,7 +69,7 @@ def tf32() -> Iterator[None]:
 
 
 def exact(a: Array, b: Array, out: Array | None = None) -> Array:
-    """a @ b, in out if it is given, in the mode that cuBLAS is in."""
+    """a @ b, written to out if it is given, in the current mode of cuBLAS."""
     if not is_recording():
         return a @ b if out is None else np.matmul(a, b, out=out)
     if a.ndim == 1:
@@ -84,7 +84,7 @@ def exact(a: Array, b: Array, out: Array | None = None) -> Array:
             return y
     raise RuntimeError(
         f"matmul: {a.dtype}{list(a.shape)} @ {b.dtype}{list(b.shape)} cannot be recorded in a CUDA graph:"
-        " give floats of one dtype with the same leading dimensions"
+        " use floats of one dtype with the same leading dimensions"
     )
 
 
@@ -114,9 +114,9 @@ def multiply(a: Array, b: Array, y: Array) -> None:
 
 
 def laid_out(x: Array, turned: bool) -> tuple[Array, int, int]:
-    """x, or a copy of it, whose matrices lie one after the other; whether each is transposed; the length of its rows.
+    """x or a copy with contiguous matrices; whether each is transposed; the length of its rows.
 
-    turned: whether CuPy wants a single matrix transposed; those of a stack it never does.
+    turned: whether CuPy would pass a single matrix transposed. It never does so in a stack.
     """
     turned = turned and x.ndim == 2
     lies = x.flags.f_contiguous if turned else x.flags.c_contiguous
@@ -125,7 +125,7 @@ def laid_out(x: Array, turned: bool) -> tuple[Array, int, int]:
 
 @functools.cache
 def cublas() -> Any:
-    """The library that CuPy's module of that name is linked with: its symbols are found by way of the module."""
+    """The library cuBLAS. CuPy's module of that name is linked with it, so its symbols are found through the module."""
     library = ctypes.CDLL(cupy().cuda.cublas.__file__)
     for name, arguments in (
         ("cublasSetStream_v2", STREAM), ("cublasGemmEx", GEMM), ("cublasGemmStridedBatchedEx", GEMMS),

@@ -1,12 +1,12 @@
 """Random numbers drawn on the GPU: Philox-4x32-10, a function from a counter and a key to four numbers.
 
-A block cipher of ten rounds: each multiplies two of the four words and mixes the halves of the products with the others
-and with the key, which grows by a constant. There is no state but the counter, so every thread of a kernel counts for
-itself, and what was drawn once can be drawn again instead of being kept.
+It is a block cipher of ten rounds: each multiplies two of the four words and mixes the halves of the products with the
+other words and with the key, which grows by a constant. The counter is the only state. So every thread of a kernel
+counts for itself, and numbers can be drawn again instead of being stored.
 Source: Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011, section 3.3.
 
-A generator, which belongs to a thread, has a stream on every GPU: the key is its seed, the counter begins at 0 whenever
-it is seeded. A captured CUDA graph runs the same launches again and again, and reads both in the memory of the card.
+A generator has a stream on every GPU: the key is its seed, and seeding sets the counter to 0. A CUDA graph repeats the
+same launches, so they read key and counter from the memory of the GPU.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ extern "C" __global__ void set_state(unsigned long long* state, unsigned long lo
 
 
 class Drawn(NamedTuple):
-    """What to draw numbers from, in the order in which kernels take it: `draw` in PHILOX. The counter is the first."""
+    """The arguments of `draw` in PHILOX, in the order in which kernels take them. counter: the first to use."""
 
     key: np.uint64
     counter: int
@@ -55,20 +55,20 @@ class Drawn(NamedTuple):
 
 
 class Stream:
-    """The numbers of one generator on one GPU: its key, how many counters are used up, and the graph being captured."""
+    """The numbers of one generator on one GPU: its key, the number of used counters, and the graph that records."""
 
     def __init__(self, seed: int) -> None:
         self.captured: Captured | None = None
         self.manual_seed(seed)
 
     def manual_seed(self, seed: int) -> None:
-        """Start the stream of this seed. RuntimeError in a graph's capture, which would seed at every replay."""
+        """Restart from a seed. RuntimeError while a graph records, since a replay would not restart."""
         if self.captured is not None:
             raise RuntimeError("manual_seed inside the capture of a CUDA graph: call it before the capture or a replay")
         self.key, self.used = np.uint64(seed % 2**64), 0
 
     def take(self, count: int) -> Drawn:
-        """Use up the next counters."""
+        """Take the next `count` counters."""
         if self.captured is not None:
             self.captured.used += count
             return Drawn(self.key, self.captured.used - count, self.captured.state)
@@ -86,7 +86,7 @@ def stream_on(device: int) -> Stream:
 
 
 class Captured:
-    """The numbers that a CUDA graph draws, other ones at every replay: those that its launches would draw uncaptured.
+    """The random numbers of a CUDA graph. Every replay draws new ones, the same as its launches without a graph.
 
     numbers = Captured(device)
     with numbers: …                  capture the graph, in this block and this thread
@@ -107,7 +107,7 @@ class Captured:
         stream_on(self.device).captured = None
 
     def before_replay(self) -> None:
-        """Let the graph begin where this thread's stream is, and that go on behind the graph's numbers."""
+        """Start the graph at the position of this thread's stream, and move the stream behind the graph's numbers."""
         if self.used:
             start = stream_on(self.device).take(self.used)
             launch(SET, "set_state", FLOAT32, 1, (self.state, start.key, start.counter), threads=1)

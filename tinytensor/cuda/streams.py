@@ -11,12 +11,12 @@ recording: set[int] = set()  # the threads whose work is being recorded as a CUD
 
 
 def is_recording() -> bool:
-    """Whether this thread's work goes into a graph, and is not done yet."""
+    """Whether this thread records its work in a graph instead of running it."""
     return bool(recording) and threading.get_ident() in recording
 
 
 def must_not_wait(name: str) -> None:
-    """RuntimeError while this thread records a graph: what it asked for is not being done."""
+    """RuntimeError while this thread records a graph: the work does not run, so its end never comes."""
     if is_recording():
         raise RuntimeError(
             f"{name} waits for the GPU, which a CUDA graph cannot record: take it out of the captured work"
@@ -24,9 +24,9 @@ def must_not_wait(name: str) -> None:
 
 
 class Stream:
-    """A queue of work on the GPU, done in order; two of them run side by side. `with stream(s):` asks s for all that follows.
+    """A queue of work on the GPU. Its work runs in order; two queues run side by side. `with stream(s):` adds to s.
 
-    A lower priority number is served first.
+    A lower priority number runs first.
     """
 
     def __init__(self, *, priority: int = 0) -> None:
@@ -34,29 +34,29 @@ class Stream:
 
     @property
     def cuda_stream(self) -> int:
-        """CUDA's own number of it."""
+        """CUDA's number of the stream."""
         return int(self.cupy.ptr)
 
     def synchronize(self) -> None:
-        """Wait until all that it was asked for is done."""
+        """Wait until all its work is done."""
         must_not_wait("Stream.synchronize")
         self.cupy.synchronize()
 
     def query(self) -> bool:
-        """Whether all that it was asked for is done."""
+        """Whether all its work is done."""
         must_not_wait("Stream.query")
         return bool(self.cupy.done)
 
     def wait_stream(self, stream: Stream) -> None:
-        """Do what it is asked for from now on after all that the other was asked for until now."""
+        """Let later work of this stream wait for the present work of the other."""
         self.wait_event(stream.record_event())
 
     def wait_event(self, event: Event) -> None:
-        """Do what it is asked for from now on after the event."""
+        """Let later work of this stream wait for the event."""
         event.wait(self)
 
     def record_event(self, event: Event | None = None) -> Event:
-        """Mark this place in the queue; gives the event, a new one if none is given."""
+        """Mark this place in the queue; returns the event, a new one if none is given."""
         event = Event() if event is None else event
         event.record(self)
         return event
@@ -78,17 +78,17 @@ def _known(cupy_stream: Any) -> Stream:
 
 
 def current_stream() -> Stream:
-    """The stream that this thread asks now."""
+    """The stream to which this thread adds work."""
     return _known(devices.cupy().cuda.get_current_stream())
 
 
 def default_stream() -> Stream:
-    """The stream that is asked where no other is chosen."""
+    """The stream that is used if no other is chosen."""
     return _known(devices.cupy().cuda.Stream.null)
 
 
 class stream:
-    """A context in which this thread asks that stream; None changes nothing."""
+    """A context in which this thread adds work to that stream; None changes nothing."""
 
     def __init__(self, stream: Stream | None) -> None:
         self.stream = stream
@@ -110,20 +110,20 @@ class Event:
         self.timed = enable_timing
 
     def record(self, stream: Stream | None = None) -> None:
-        """Mark the place that the stream, or the current one, has come to."""
+        """Mark the present end of the stream (default: the current stream)."""
         self.cupy.record((stream or current_stream()).cupy)
 
     def wait(self, stream: Stream | None = None) -> None:
-        """Let the stream, or the current one, go on after this event alone; the program does not wait."""
+        """Let later work of the stream (default: the current one) wait for this event; the program does not wait."""
         (stream or current_stream()).cupy.wait_event(self.cupy)
 
     def query(self) -> bool:
-        """Whether its stream has come to the mark."""
+        """Whether the stream has reached the mark."""
         must_not_wait("Event.query")
         return bool(self.cupy.done)
 
     def synchronize(self) -> None:
-        """Wait until its stream has come to the mark."""
+        """Wait until the stream has reached the mark."""
         must_not_wait("Event.synchronize")
         self.cupy.synchronize()
 
@@ -135,6 +135,6 @@ class Event:
 
 
 def synchronize() -> None:
-    """Wait until the GPU has done all that was asked of it."""
+    """Wait until the GPU has done all its work."""
     must_not_wait("cuda.synchronize")
     devices.cupy().cuda.runtime.deviceSynchronize()

@@ -1,12 +1,12 @@
 """Attention in one launch each way, in memory that grows with T: `ops/blockwise_attention.py` has the formulas.
 
-A block of threads has a tile of queries for its own and walks over tiles of keys and values, with the softmax made online;
-backward, some blocks do the same for dq, the others own keys and walk over queries for dk and dv. So no two blocks write to
-one place, and sums have one order. Of a tile's T·S scores a thread has MINE × THEIRS in registers.
+Forward, a block of threads owns a tile of queries and loops over tiles of keys and values, with an online softmax.
+Backward, some blocks do the same for dq; the others own tiles of keys and loop over queries for dk and dv. So no two
+blocks write to the same place, and sums have a fixed order. A thread keeps MINE × THEIRS scores of a tile in registers.
 
-Arrays come with their strides: q, k and v are views of (B, T, 3H, D), and y, dq, dk, dv are laid out like them. Where q, k
-and v lie side by side, so do their gradients, and `fused/split.py` has nothing to copy.
-A mask is added and has a gradient, at the price of T·S numbers; dropout multiplies the weights.
+Arrays come with their strides: q, k and v are views of (B, T, 3H, D), and y, dq, dk, dv are laid out like them. If q, k
+and v lie side by side, so do their gradients, and `fused/split.py` copies nothing.
+A mask is added to the scores; its gradient needs T·S numbers. dropout multiplies the weights.
 """
 
 from __future__ import annotations
@@ -326,7 +326,7 @@ def mask_gradient(
 def blockwise_attention_forward(
     q: Array, k: Array, v: Array, *, scale: float, causal: bool, block: int = 1, span: int = 1
 ) -> Output:
-    """block and span are the plain pair's: it is the card that decides here."""
+    """block and span are for the plain pair; here the GPU determines the tiles."""
     check(q, k, v, block, span)
     return attention_forward(q, k, v, None, scale=scale, causal=causal)
 
@@ -336,7 +336,7 @@ def blockwise_attention_backward(dy: Array, *saved: Any) -> Gradients:
 
 
 def problem(arrays: list[Array], E: int, scale: float, causal: bool) -> Any:
-    """The sizes and strides, as the kernel takes them: by value. arrays: as STRIDED has them, None for an absent one."""
+    """The sizes and strides, which the kernel takes by value. arrays: in the order of STRIDED, None if absent."""
     (_, H, T, D), S = arrays[0].shape, arrays[1].shape[-2]
     layouts = [strides(x) for x in arrays] + [strides(None)] * (len(STRIDED) - len(arrays))
     return np.array([((H, T, S, D, E, causal), *layouts, scale)], PROBLEM)
@@ -351,7 +351,7 @@ def gradients(q: Array, k: Array, v: Array) -> list[Array]:
 
 
 def batch_of(q: Array, k: Array, v: Array) -> tuple[int, ...]:
-    """The leading dimensions of y; ValueError where they do not broadcast."""
+    """The leading dimensions of y; ValueError if they do not broadcast."""
     batch: tuple[int, ...] = q.shape[:-2]
     same = batch == k.shape[:-2] == v.shape[:-2]
     return batch if same else np.broadcast_shapes(batch, k.shape[:-2], v.shape[:-2])
@@ -369,7 +369,7 @@ def expanded(x: Array, shape: tuple[int, ...]) -> Array:
 
 @functools.cache
 def kernel_for(width: int, itemsize: int) -> tuple[str, int]:
-    """The source for rows of up to that many numbers, and how many rows a block owns; no source where none fits."""
+    """The source for rows of up to that many numbers, and the number of rows of a block; "" and 0 if no tile fits."""
     columns = -(-width // LANES) * LANES
     for own, other in TILES:
         numbers = 2 * (own + other) * (columns + 1) + 2 * own * (other + 1) + 2 * max(own, other)
@@ -379,7 +379,7 @@ def kernel_for(width: int, itemsize: int) -> tuple[str, int]:
 
 
 def fits(q: Array, k: Array, v: Array, mask: Array | None = None, *, dropout: Array | None = None, **_: Any) -> bool:
-    """Whether the kernels take this call; the plain pair has the rest: nothing to compute, wide rows, and errors."""
+    """Whether the kernels take this call. The plain pair takes the rest: empty arrays, wide rows, and errors."""
     dtype = q.dtype
     if any(x.ndim < 2 or x.size == 0 for x in (q, k, v)) or dtype.name not in NAMES:
         return False

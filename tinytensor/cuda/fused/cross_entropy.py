@@ -1,7 +1,7 @@
-"""Cross entropy in two launches, or in one where the loss of each row is wanted; its backward in one.
+"""Cross entropy in two launches, or in one with reduction "none"; its backward in one.
 
-`tinytensor.ops.cross_entropy` has the formulas. What is saved are the logits, which are there already, and each row's
-largest logit and Σ e^(x − largest): the softmax is made of them again, and no array of N·C is kept.
+`tinytensor.ops.cross_entropy` has the formulas. The forward saves the logits, which exist already, and for each row the
+largest logit and Σ e^(x − largest). The backward computes the softmax from them again, so no array of N·C is stored.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def backward(
 ) -> Gradients:
     dx = empty(x)
     rows, n = x.shape
-    step = dy.ndim  # all rows have one dy, or each has its own
+    step = dy.ndim  # 0: all rows share one dy, 1: each row has its own
     classes = (target, target.itemsize, ignore_index)
     arguments = (contiguous(dy), step, x, *classes, statistics, count, dx, n)
     launch(SOURCE, "cross_entropy_backward", x.dtype, rows, arguments, row_threads(n))

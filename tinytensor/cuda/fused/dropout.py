@@ -1,7 +1,7 @@
 """Dropout in one launch each way: the kernel draws the mask, and the backward draws it again, so none is stored.
 
-`tinytensor.ops.dropout` has the formula. There the mask is an array that was drawn outside; here it is what to draw it
-from, so that this pair, too, gives the same for the same arguments.
+`tinytensor.ops.dropout` has the formula. There the mask is an array; here it is the key and counter to draw it from. So
+this pair, too, returns the same for the same arguments.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ extern "C" __global__ void dropout(
 
 @dataclass(frozen=True, slots=True)
 class Mask:
-    """A mask, 0 with probability p and else 1/(1 − p), of any shape of that many elements: what to draw it from.
+    """A mask, 0 with probability p and else 1/(1 − p), as the key and the counter to draw it from.
 
-    NumPy's and CuPy's ufuncs leave it alone, so x * mask is for the mask to do: the plain pair takes one as well.
+    Without __array_ufunc__, x * mask calls __rmul__ of the mask: so the plain pair takes a Mask as well.
     """
 
     p: float

@@ -1,15 +1,25 @@
 """Embedding in one launch each way: `tinytensor.ops.embedding` has the formula.
 
-The backward has a block of threads for each row of the table, up to MOST_ROWS: it looks through all ids for its own,
-and adds up their gradients always in the same order. For larger tables that would be too much looking: every id adds
-its gradient to its row by atomics, in whatever order they come, so that the last bits differ from run to run.
+With up to MOST_ROWS rows, the backward has a block of threads for each row of the table: it searches all ids for its
+own, and adds up their gradients in a fixed order. For larger tables the search would take too long: there every id adds
+its gradient to its row by atomics, in any order, so the last bits differ from run to run.
 """
 
 from __future__ import annotations
 
 from tinytensor.backend import Array
 from tinytensor.cuda.fused import replace
-from tinytensor.cuda.kernel import INTEGERS, THREADS, contiguous, empty, integers, launch, placed, row_threads, wide
+from tinytensor.cuda.kernel import (
+    INTEGERS,
+    THREADS,
+    contiguous,
+    empty,
+    integers,
+    launch,
+    out_or_empty,
+    row_threads,
+    wide,
+)
 from tinytensor.primitive import Gradients, Output
 
 MOST_ROWS = 1024
@@ -78,17 +88,17 @@ def backward(dy: Array, ids: Array, rows: int, *, out: tuple[Array | None, ...] 
     dy, n = contiguous(dy), dy.shape[-1]
     if rows > MOST_ROWS:
         return (by_id(dy, ids, rows, n, out[0]),)
-    dw = placed(out[0], dy, (rows, n))
+    dw = out_or_empty(out[0], dy, (rows, n))
     width = row_threads(n, 1)
     arguments = (dy, ids, ids.itemsize, dw, ids.size, rows, n, width)
     launch(BY_ROW, "embedding_backward_by_row", dy.dtype, rows * -(-n // width), arguments)
     return (dw,)
 
 
-def by_id(dy: Array, ids: Array, rows: int, n: int, place: Array | None) -> Array:
+def by_id(dy: Array, ids: Array, rows: int, n: int, out: Array | None) -> Array:
     """The gradient of a large table, added up by atomics in float32 or float64."""
     direct = wide(dy) == dy.dtype
-    dw = placed(place, dy, (rows, n)) if direct else empty(dy, (rows, n), wide(dy))
+    dw = out_or_empty(out, dy, (rows, n)) if direct else empty(dy, (rows, n), wide(dy))
     dw.fill(0)
     launch(BY_ID, "embedding_backward_by_id", dy.dtype, ids.size, (dy, ids, ids.itemsize, dw, rows, n), row_threads(n))
     return dw if direct else dw.astype(dy.dtype)

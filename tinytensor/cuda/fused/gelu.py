@@ -1,6 +1,6 @@
 """GELU in one launch, exact and by tanh: `tinytensor.ops.gelu` has the formulas.
 
-Both find the derivative on their way and save that alone, so that the backward is one product.
+Both forwards compute the derivative too and save only that, so the backward is one product.
 """
 
 from __future__ import annotations

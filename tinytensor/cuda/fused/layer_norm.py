@@ -1,15 +1,15 @@
 """Layer norm in one launch each way: `tinytensor.ops.layer_norm` has the formulas.
 
-x is saved rather than x̂, with each row's mean and 1/σ: x is there already, x̂ would be another array of its size.
-These two are all that a sum over rows needs to know of a row, so dw and db do not wait for dx: other blocks of the same
-launch add them up, always in the same order. Sums by atomics would differ in their last bits from run to run.
+The forward saves x, and the mean and 1/σ of each row, instead of x̂: x exists already, x̂ would be another array of its
+size. With mean and 1/σ, the sums for dw and db do not need dx: other blocks of the same launch add them up, in a fixed
+order. Sums by atomics would differ in their last bits from run to run.
 """
 
 from __future__ import annotations
 
 from tinytensor.backend import Array
 from tinytensor.cuda.fused import replace
-from tinytensor.cuda.kernel import ROWS, THREADS, contiguous, empty, launch, placed, row_threads, wide
+from tinytensor.cuda.kernel import ROWS, THREADS, contiguous, empty, launch, out_or_empty, row_threads, wide
 from tinytensor.primitive import Gradients, Output
 
 COLUMNS = 8  # of a block that adds up dw and db: the fewest that read whole sectors of 32 bytes
@@ -97,8 +97,8 @@ def backward(
     needs: tuple[bool, ...] = (True,) * 3, out: tuple[Array | None, ...] = (None,) * 3, add_to: Array | None = None,
 ) -> Gradients:  # fmt: skip
     rows, dx = x.size // n, empty(x)
-    dw = placed(out[1], x, w.shape) if needs[1] and w is not None else None
-    db = placed(out[2], x, b_shape) if needs[2] and b_shape is not None else None
+    dw = out_or_empty(out[1], x, w.shape) if needs[1] and w is not None else None
+    db = out_or_empty(out[2], x, b_shape) if needs[2] and b_shape is not None else None
     blocks = -(-rows // (THREADS // 32)) + (0 if dw is None and db is None else -(-n // COLUMNS))
     add_to = None if add_to is None else contiguous(add_to)
     arguments = (contiguous(dy), x, statistics, w, add_to, dx, dw, db, rows, n)

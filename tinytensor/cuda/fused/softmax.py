@@ -82,7 +82,7 @@ def log_softmax_backward(dy: Array, y: Array, axis: int) -> Gradients:
 
 
 def along_lines(kernel: str, axis: int, *arrays: Array) -> Array:
-    """What the kernel makes of the lines of the arrays, which have one shape."""
+    """Run the kernel on each line of the arrays, which have the same shape."""
     arrays = tuple(map(contiguous, arrays))
     result = empty(arrays[0])
     if result.size:

@@ -1,4 +1,4 @@
-"""Split whose backward copies nothing where the gradients lie side by side, as fused attention leaves them."""
+"""Split, whose backward copies nothing if the gradients lie side by side, as those of fused attention do."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def backward(dys: list[Array | None], *saved: Any) -> Gradients:
 
 
 def joined(parts: Sequence[Array | None], axis: int) -> Array | None:
-    """The array whose pieces along axis these are, one after the other in one memory; None if they are not."""
+    """The one array that has these parts side by side along axis, in the same memory; None if there is none."""
     first, end, size = parts[0], None, 0
     for x in parts:
         if x is None or first is None or (x.dtype, x.strides) != (first.dtype, first.strides):
