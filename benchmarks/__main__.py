@@ -1,10 +1,10 @@
-"""All of the quick benchmarks, one after the other, as tables.
+"""All quick benchmarks, one after the other, as tables.
 
     python -m benchmarks
     python -m benchmarks --repeats 5 --threads 2 --json benchmarks/results/quick.jsonl --plots benchmarks/results
 
-Alone, with more flags: python -m benchmarks.NAME for train_step, generate, memory, ops, overhead; and for what takes
-longer or needs more: ladder, scaling, time_to_loss, cpu_vs_gpu; roofline estimates what GPUs would take.
+One benchmark, with more flags: python -m benchmarks.NAME, for train_step, generate, memory, ops, overhead. These take
+longer or need more: ladder, scaling, time_to_loss, cpu_vs_gpu. roofline estimates the time on GPUs.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ def make_parser() -> Any:
     add("--threads", nargs="+", type=positive("--threads"), metavar="N",
         help="cores that an engine may use (default: each benchmark's own)")  # fmt: skip
     add("--repeats", type=positive("--repeats"), metavar="N", default=1,
-        help="rounds: one is quick and noisy, five give ratios to rely on (default: 1)")  # fmt: skip
-    add("--json", type=Path, metavar="FILE", help="keep the rows there, one JSON object a line")
-    add("--plots", type=Path, metavar="FOLDER", help="draw each there, as NAME.png")
+        help="rounds: one is quick and noisy, five make the ratios reliable (default: 1)")  # fmt: skip
+    add("--json", type=Path, metavar="FILE", help="add the rows to this file, one JSON object a line")
+    add("--plots", type=Path, metavar="FOLDER", help="draw each benchmark in this folder, as NAME.png")
     return parser
 
 

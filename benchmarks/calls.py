@@ -1,7 +1,7 @@
-"""One call of every primitive, at the size that it has in a training step, or a large one where it has none there.
+"""One call of every primitive, with its size in a training step, or a large size if a step does not call it.
 
-A row is `Call(arrays, torch, static, flops)`: the forward's inputs; the same function in PyTorch, called with the module
-and the inputs as tensors; the forward's keyword arguments; and what its products multiply and add, 2 a pair.
+A row is `Call(arrays, torch, static, flops)`: the inputs of the forward; the same function in PyTorch, called with the
+module and the inputs as tensors; the keyword arguments of the forward; its multiplications and additions in products.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Call:
 
 
 def table() -> dict[str, Any]:
-    """All primitives, whatever was imported before."""
+    """All primitives; imports the modules that register them."""
     import gpt.rotary  # noqa: F401  (a model may add primitives of its own)
 
     load_all()
@@ -41,23 +41,23 @@ def normal(*shape: int, seed: int = 0) -> Any:
 
 
 def positive(*shape: int, seed: int = 0) -> Any:
-    """Between 0.1 and 0.9: what a logarithm, a root, a power and a probability can take."""
+    """Numbers between 0.1 and 0.9: for logarithms, roots, powers and probabilities."""
     return np.random.default_rng(seed).random(shape, np.float32) * np.float32(0.8) + np.float32(0.1)
 
 
 def calls(size: Size, n: int = 1024) -> dict[str, Call]:
-    """Every primitive's call: `size` is the training step's; what has none there works on n × n numbers."""
+    """A call of every primitive: with the size of the training step, or on n × n numbers."""
     return {**elementwise(n), **scalars(n), **shapes(n), **indexing(n), **reductions(n), **of_the_step(size)}
 
 
 def of_the_step(size: Size) -> dict[str, Call]:
-    """What the models are made of, at their sizes; linear is a block's largest, C → 4C."""
+    """The primitives of a training step, with their sizes; linear is the largest of a block, C → 4C."""
     B, T, C, H = size.batch, size.context, size.width, size.heads
     D, V = C // H, VOCABULARY
     random = np.random.default_rng(0)
     ids, target = random.integers(0, V, (B, T)), random.integers(0, V, B * T)
     mask = (random.random((B, T, C)) < 0.9).astype(np.float32) / np.float32(0.9)
-    q, k, v = normal(B, T, 3, H, D).transpose(2, 0, 3, 1, 4)  # (B, H, T, D) each, where the fused product put them
+    q, k, v = normal(B, T, 3, H, D).transpose(2, 0, 3, 1, 4)  # (B, H, T, D) each, as views of one array
     causal = {"scale": D**-0.5, "causal": True}
     ignore = {"target": target, "ignore_index": -100, "reduction": "mean"}
     x, wide, gain = normal(B, T, C), normal(B, T, 4 * C), positive(C)

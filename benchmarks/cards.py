@@ -1,4 +1,4 @@
-"""What some GPUs can do at most, by NVIDIA's figures and pages that quote them; what a launch costs. None was measured here."""
+"""Peaks of some GPUs, from pages that quote NVIDIA; the time of a launch. None was measured here."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Card:
-    """Bytes per second of its memory, and operations per second in products by precision; where the figures stand."""
+    """Bytes per second of the memory, operations per second in products for each precision, and the source."""
 
     name: str
     bandwidth: float
@@ -19,8 +19,8 @@ def card(name: str, gigabytes: float, source: str, **teraflops: float) -> Card:
     return Card(name, 1e9 * gigabytes, {precision: 1e12 * peak for precision, peak in teraflops.items()}, source)
 
 
-# Of dense products; float16 adds up in float32, which halves the peak of a GeForce. A T4 has no TF32. TF32 and float16 of L4 and
-# H100 are half of what NVIDIA prints, which is with sparsity.
+# Peaks of dense products. float16 adds up in float32, which halves the peak of a GeForce. A T4 has no TF32. TF32 and
+# float16 of L4 and H100 are half of what NVIDIA prints, since NVIDIA counts with sparsity.
 CARDS = (
     card("T4", 320, "https://sysrqmts.com/en/gpus/nvidia/tesla/t4", float32=8.1, float16=65),
     card("L4", 300, "https://hmc-tech.com/gpu/nvidia-l4-vs-nvidia-a100-40gb; "
@@ -32,7 +32,7 @@ CARDS = (
          float32=66.9, tf32=494.7, float16=989.4),
 )  # fmt: skip
 
-# Seconds that a launch takes at least, however small the kernel.
+# Seconds that a launch takes at least, even for a tiny kernel.
 #   CuPy  the host's part of an elementwise function on 100 × 100 numbers: https://github.com/cupy/cupy/pull/3298
 #   graph 80 kernels of a CUDA graph in 70 µs: https://cuda.juliagpu.org/dev/usage/graphs/
 LAUNCH = {"CuPy": 11e-6, "graph": 70e-6 / 80}

@@ -1,6 +1,6 @@
-"""One engine's measurement in a process of its own: python -m benchmarks.child '{"benchmark": "train_step", …}'.
+"""The measurement of one engine, in its own process: python -m benchmarks.child '{"benchmark": "train_step", …}'.
 
-Prints one JSON line. The parent has set the number of BLAS threads, before NumPy is imported.
+It prints one JSON line. The parent sets the number of BLAS threads, before NumPy is imported.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from benchmarks.harness import Case
 
 
 def answer(case: Case) -> dict[str, Any]:
-    """What the case's module measured in this process, its peak of memory, and where that was."""
+    """What the module of the case measured in this process, the peak of memory, and the environment."""
     results = import_module(f"benchmarks.{case.benchmark}").measure(case)
     return {"results": results, "peak_mib": peak_mib(), "environment": environment()}
 

@@ -1,6 +1,6 @@
-"""What the benchmarks' commands share: flags, the progress bar, the table, the JSON file, the plot.
+"""The shared parts of the commands: flags, the progress bar, the table, the JSON file, the plot.
 
-Imports the standard library alone until a command runs, since the processes that measure import it as well.
+It imports only the standard library until a command runs, since the processes that measure import it too.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ class Column:
 
 
 def number(title: str, key: str, spec: str = ".2f") -> Column:
-    """row[key]; a dash where it has none."""
+    """row[key]; a dash if it has none."""
     return Column(title, lambda row: "–" if row.get(key) is None else format(row[key], spec))
 
 
 def ratio_to(engine: str) -> Column:
-    """The row's time as a multiple of that engine's."""
+    """The time of the row as a multiple of that of the engine."""
     return Column(
         f"÷ {engine}", lambda row: "–" if row["ratios"].get(engine) is None else f"{row['ratios'][engine]:.3f}"
     )
@@ -58,7 +58,7 @@ def table(rows: Sequence[Row], columns: Sequence[Column]) -> str:
 
 @dataclass(frozen=True)
 class Options:
-    """What a command line chose: all combinations of engines, threads and sizes."""
+    """The choices of a command line: all combinations of engines, threads and sizes are measured."""
 
     engines: tuple[str, ...]
     threads: tuple[int, ...]
@@ -66,14 +66,14 @@ class Options:
     repeats: int
     json: Path | None = None
     plot: Path | None = None
-    given: dict[str, Any] = field(default_factory=dict)  # a benchmark's own flags
+    given: dict[str, Any] = field(default_factory=dict)  # the flags of one benchmark alone
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """One benchmark: what it compares unless told otherwise, and how its rows are shown.
+    """One benchmark: its defaults, and how its rows are shown.
 
-    `text` is the module's docstring; `check_size` refuses a wrong size; `draw` makes a plot of rows at a path.
+    `text` is the docstring of the module; `check_size` refuses a wrong size; `draw` makes a plot of rows at a path.
     """
 
     name: str
@@ -93,14 +93,14 @@ class Benchmark:
         return Options(self.engines, self.threads, self.sizes, self.repeats)
 
     def processes(self, options: Options) -> int:
-        """How many children will be started."""
+        """The number of processes to start."""
         return len(options.engines) * len(options.threads) * max(1, len(options.sizes)) * options.repeats
 
     def add_flags(self, parser: Any) -> None:
-        """Flags of its own, for Options.given."""
+        """Add flags of this benchmark alone, for Options.given."""
 
     def run(self, options: Options, tick: Callable[[Case], None]) -> list[Row]:
-        """Measure; `tick` hears of every process that is done."""
+        """Measure, and call `tick` after every process."""
         rows = []
         for size, threads in product(options.sizes, options.threads):
             rows += compare([Case(self.name, size, e, threads) for e in options.engines], options.repeats, tick)
@@ -136,16 +136,16 @@ def parse(benchmark: Benchmark, argv: list[str]) -> Options:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     add: Any = parser.add_argument
     add("--engines", nargs="+", metavar="NAME", choices=benchmark.engines, default=benchmark.engines,
-        help=f"which take turns, from {', '.join(benchmark.engines)} (default: all)")  # fmt: skip
+        help=f"the engines that take turns, from {', '.join(benchmark.engines)} (default: all)")  # fmt: skip
     add("--threads", nargs="+", metavar="N", type=positive("--threads"), default=benchmark.threads,
-        help=f"cores that an engine may use (default: {' '.join(map(str, benchmark.threads))})")  # fmt: skip
+        help=f"the number of cores for an engine (default: {' '.join(map(str, benchmark.threads))})")  # fmt: skip
     if benchmark.sizes:
         add("--sizes", nargs="+", metavar="SIZE", default=benchmark.sizes,
             help=f"{benchmark.size_text} (default: {' '.join(benchmark.sizes)})")  # fmt: skip
     add("--repeats", metavar="N", type=positive("--repeats"), default=benchmark.repeats,
-        help=f"rounds, in each of which every engine has a fresh process (default: {benchmark.repeats})")  # fmt: skip
-    add("--json", metavar="FILE", type=Path, help="keep the rows there, one JSON object a line")
-    add("--plot", metavar="FILE", type=Path, help="draw them: a .png or .svg")
+        help=f"rounds; each starts a fresh process for every engine (default: {benchmark.repeats})")  # fmt: skip
+    add("--json", metavar="FILE", type=Path, help="add the rows to this file, one JSON object a line")
+    add("--plot", metavar="FILE", type=Path, help="draw the rows: a .png or .svg")
     benchmark.add_flags(parser)
     given = {"sizes": (), **vars(parser.parse_args(argv))}
     for size in given["sizes"]:
@@ -172,7 +172,7 @@ def positive(flag: str) -> Callable[[str], int]:
 
 
 class Progress:
-    """A bar on a terminal that says what was measured last; nothing in a pipe."""
+    """A progress bar on a terminal, with the last measurement; nothing in a pipe."""
 
     def __init__(self, total: int) -> None:
         from tqdm import tqdm

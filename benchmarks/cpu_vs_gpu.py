@@ -1,4 +1,4 @@
-"""The training step and every primitive on the CPU beside a GPU: from which size on does the GPU win?
+"""The training step and every primitive, on the CPU and on a GPU: at which size does the GPU become faster?
 
     python -m benchmarks.cpu_vs_gpu
     python -m benchmarks.cpu_vs_gpu --quick
@@ -9,11 +9,11 @@ gpu    the same on CuPy, with the fused kernels of tinytensor.cuda
 graph  the step again, replayed as a CUDA graph; no primitives
 torch  PyTorch on the same GPU, where it has CUDA
 
-The first size is where all begin; each other one differs from it in its width or its batch. Primitives run forward and
-backward without the tape, on arrays of the step's sizes, or on as many numbers as an activation of that step has. A GPU is
-timed by CUDA events between calls, read after the last one has ended: calls are launched ahead of it, as in training.
+The first size is the base; every other one differs from it in its width or its batch. Primitives run forward and
+backward without the tape, on arrays of the step's sizes, or on as many numbers as an activation of that step has. CUDA
+events between calls time a GPU. They are read when the last call has ended, so the host launches ahead, as in training.
 
-from    the width or batch from which on the GPU is faster, on a straight line between two sizes in logarithms
+from    the width or batch at which the GPU becomes faster, interpolated in logarithms between two sizes
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def timed_on_gpu(step: Callable[[], object], cuda: Any, seconds: float = 2.0, wa
 
 
 class OnGpu:
-    """The module torch for a call's function, whose arrays from NumPy lie on the GPU, each moved once."""
+    """The module torch for a Call: from_numpy moves its arrays to the GPU, each once."""
 
     def __init__(self, torch: Any) -> None:
         self.torch = torch
@@ -80,12 +80,12 @@ class OnGpu:
 
 
 def numbers(size: Size) -> int:
-    """n, so that n × n are about as many numbers as an activation has; a multiple of 4."""
+    """n, a multiple of 4, so that n × n is about the number of elements of an activation."""
     return 4 * max(2, round(math.sqrt(size.batch * size.context * size.width) / 4))
 
 
 def primitives(case: Case) -> Iterator[tuple[str, Callable[[], object]]]:
-    """Each primitive's name, and a function that runs it forward and backward for the case's engine."""
+    """The name of each primitive, and a function that runs it forward and backward for the engine of the case."""
     from benchmarks.calls import calls, table
 
     size = Size.parse(case.size)
@@ -137,7 +137,7 @@ def _pair_of_torch(primitive: Any, call: Any) -> Callable[[], object]:
 
 @contextmanager
 def training(case: Case) -> Iterator[Callable[[], object]]:
-    """The next step of the engine's training loop."""
+    """A function that runs the next training step of the engine."""
     size = Size.parse(case.size)
     if case.engine == "torch":
         engine = torch_step(size, 1, "cuda")
@@ -168,9 +168,10 @@ def measure(case: Case) -> Results:
 
 
 def crossover(points: Sequence[tuple[float, float, float]]) -> float:
-    """Of (size, CPU's time, GPU's time) by size: from where on the GPU wins; 0 if everywhere, inf if not at the largest.
+    """The size at which the GPU becomes faster; 0 if it always is, inf if not even at the largest size.
 
-    Between a size where it loses and the next, where it wins: where the line through the logarithms of both ratios is 0.
+    points: (size, time of the CPU, time of the GPU), by size. Between the last size at which the GPU is slower and the
+    next, the logarithm of the ratio is interpolated linearly in the logarithm of the size.
     """
     ratios = [math.log(cpu / gpu) for _, cpu, gpu in points]
     lost = [i for i, ratio in enumerate(ratios) if ratio <= 0]
@@ -207,7 +208,7 @@ def from_cell(row: Row) -> str:
 
 
 def draw(rows: Sequence[Row], path: Path) -> None:
-    """Above, the step's time against width and batch; below, each primitive's gain at the largest width."""
+    """Above, the time of a step against width and batch; below, the gain of each primitive at the largest width."""
     steps = [row for row in rows if row["name"].startswith("cpu_vs_gpu.time_step(")]
     gains = [row for row in crossovers(rows) if row["number"] == "width" and row["what"] != "step"]
     gains.sort(key=lambda row: float(row["faster"]))
@@ -232,10 +233,10 @@ def draw(rows: Sequence[Row], path: Path) -> None:
 
 
 class CpuVsGpu(Benchmark):
-    """With --quick, without PyTorch where it has no CUDA, and with one line if there is no GPU at all."""
+    """Adds --quick, leaves PyTorch out if it has no CUDA, and prints one line if there is no GPU."""
 
     def add_flags(self, parser: Any) -> None:
-        parser.add_argument("--quick", action="store_true", help=f"three sizes alone: {' '.join(QUICK)}")
+        parser.add_argument("--quick", action="store_true", help=f"only three sizes: {' '.join(QUICK)}")
 
     def _main(self, argv: list[str]) -> int:
         from benchmarks.environment import gpu
@@ -249,7 +250,7 @@ class CpuVsGpu(Benchmark):
         where = gpu() or {}
         print(f"gpu: {', '.join(f'{key} {value}' for key, value in where.items())}")
         if where["name"] == EMULATED and options.json is not None:
-            raise UserError("--json: these are times of the emulator, on the host; they say nothing of a GPU")
+            raise UserError("--json: these are times of the emulator on the host, not of a GPU")
         return super()._main(argv)
 
     def run(self, options: Options, tick: Callable[[Case], None]) -> list[Row]:

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def environment() -> dict[str, Any]:
-    """What this process computes with: a child says so when it has measured."""
+    """The processor, libraries and commit of this process; a child reports them after it has measured."""
     from threadpoolctl import threadpool_info
 
     import tinytensor
@@ -38,7 +38,7 @@ def environment() -> dict[str, Any]:
 
 
 def gpu() -> dict[str, Any] | None:
-    """The GPU that this process used, the CUDA that its driver and its library have, and CuPy's version; None without one."""
+    """The GPU of this process, the CUDA versions of its driver and library, CuPy's version; None without a GPU."""
     if "cupy" in sys.modules:
         cupy = sys.modules["cupy"]
         runtime = cupy.cuda.runtime
@@ -71,7 +71,7 @@ def cores() -> int:
 
 @contextmanager
 def limited_to(count: int) -> Iterator[None]:
-    """Processes that are started within may run on so many cores, where the system can say so."""
+    """A context whose new processes may use `count` cores, if the system can limit them."""
     if not hasattr(os, "sched_setaffinity"):
         yield
         return
@@ -91,7 +91,7 @@ def installed(package: str) -> str | None:
 
 
 def torch_blas() -> str | None:
-    """What multiplies matrices in PyTorch, which links it in, so that threadpoolctl does not see it."""
+    """The BLAS of PyTorch. It is linked statically, so threadpoolctl does not see it."""
     if "torch" not in sys.modules:
         return None
     torch = sys.modules["torch"]
@@ -104,7 +104,7 @@ def torch_blas() -> str | None:
 
 
 def commit() -> str | None:
-    """The checkout's commit, with +dirty if other files than results differ from it; None outside of git."""
+    """The checkout's commit, with +dirty if files other than results differ from it; None outside of git."""
     try:
         head = _git("rev-parse", "--short=10", "HEAD")
         changed = _git("status", "--porcelain", "--", ".", ":!benchmarks/results")
@@ -119,14 +119,14 @@ def _git(*arguments: str) -> str:
 
 
 def load() -> float | None:
-    """How many processes wanted a core over the last minute: above `cores`, read the numbers as ratios alone."""
+    """How many processes wanted a core over the last minute. If more than `cores`, trust only the ratios."""
     return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
 
 
 def peak_mib() -> float | None:
-    """The most memory that this process has held at once, in MiB; None where the system does not tell.
+    """The peak of memory of this process, in MiB; None if the system does not report it.
 
-    Linux counts VmHWM from the start of the program; ru_maxrss would also have what its parent held.
+    Linux counts VmHWM from the start of the program; ru_maxrss would include the memory of the parent.
     """
     status = Path("/proc/self/status")
     if status.exists():

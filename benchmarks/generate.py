@@ -1,11 +1,11 @@
-"""Text from a model, a character at a time: milliseconds and characters per second, batch 1.
+"""Text from a model, one character at a time: milliseconds and characters per second, batch 1.
 
     python -m benchmarks.generate
     python -m benchmarks.generate --sizes 4,4,128,256 --engines tinytensor nanogpt --plot generate.svg
 
-A prompt of one character is continued until the context is full. tinytensor and torch keep keys and values;
-tinytensor-no-cache computes the whole window for each character; nanogpt is what nanoGPT's generate does on the
-PyTorch model: the whole window, softmax, multinomial.
+The model continues a prompt of one character until the context is full. tinytensor and torch cache keys and values;
+tinytensor-no-cache computes the whole window for each character. nanogpt runs nanoGPT's generate on the PyTorch model:
+the whole window, softmax, multinomial.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def parse_size(text: str) -> Size:
 
 
 def tinytensor_text(size: Size, use_cache: bool) -> Callable[[], object]:
-    """As gpt.generate does it."""
+    """Text as gpt.generate makes it."""
     from gpt.generate import sample
     from gpt.model import build
     from gpt.parallel import one_blas_thread
@@ -49,7 +49,7 @@ def tinytensor_text(size: Size, use_cache: bool) -> Callable[[], object]:
 
 
 def torch_text(size: Size) -> Callable[[], object]:
-    """The twin of gpt.generate."""
+    """Text as reference_torch.generate makes it."""
     import torch
     from reference_torch.generate import sample
     from reference_torch.model import build
@@ -59,7 +59,7 @@ def torch_text(size: Size) -> Callable[[], object]:
 
 
 def nanogpt_text(size: Size) -> Callable[[], object]:
-    """No cache: every character takes the last `context` ones through the whole model."""
+    """Text without a cache: for every character, the model computes the last `context` characters again."""
     import torch
     from reference_torch.model import build
 

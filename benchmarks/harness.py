@@ -1,6 +1,6 @@
-"""How engines are compared: in fresh processes that take turns, with rows as the result.
+"""Compares engines in fresh processes that take turns, and returns rows.
 
-Imports the standard library alone, since the processes that measure import it as well.
+It imports only the standard library, since the processes that measure import it too.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from benchmarks.environment import ROOT, cores, limited_to, load
 from gpt.errors import UserError
 
 Row = dict[str, Any]
-# What a child measured, by name: {"time_step": {"ms": [31.2, …], "tokens": 768}}. What is beside "ms" goes into the row,
-# and of lists the median.
+# What a child measured, by name: {"time_step": {"ms": [31.2, …], "tokens": 768}}. The values beside "ms" go into the
+# row; of a list, its median.
 Results = dict[str, dict[str, Any]]
 
 BY_TORCH = ("torch", "nanogpt")
-SHARED = ("train_step", "ladder", "memory", "scaling")  # what trains
+SHARED = ("train_step", "ladder", "memory", "scaling")  # benchmarks that train
 BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 
@@ -40,12 +40,12 @@ class Case:
     dtype: str = "float32"
 
     def name(self, what: str) -> str:
-        """asv's way to name a benchmark with its parameters."""
+        """The name of a benchmark with its parameters, in the form of asv."""
         threads = f"{self.threads} thread{'s' * (self.threads != 1)}"
         return f"{self.benchmark}.{what}({self.size}, {threads}, {self.engine})"
 
     def blas_threads(self) -> int:
-        """PyTorch has threads in every operation; a batch in tinytensor is shared by Python threads, with one for BLAS."""
+        """PyTorch uses threads in each operation; tinytensor splits a batch over Python threads with one for BLAS."""
         return 1 if self.engine != "torch" and self.benchmark in SHARED else self.threads
 
 
@@ -74,7 +74,7 @@ class Size:
         return f"{self.layers},{self.heads},{self.width},{self.context},{self.batch}"
 
     def flops(self, vocabulary: int = 65) -> float:
-        """Of a training step's matrix products: 2 a multiplication and addition, forward once and backward twice.
+        """Operations in the matrix products of a training step: 2 for each pair, once forward and twice backward.
 
         A block has 12 C² weights and, for each of T positions, two products of C numbers with T others; the head V C.
         """
@@ -83,7 +83,7 @@ class Size:
 
 
 def timed(step: Callable[[], object], seconds: float = 2.0, warmup: int = 3, least: int = 5, most: int = 400) -> Any:
-    """Milliseconds of every call, over about so many seconds, after a few that do not count."""
+    """Milliseconds of each call, for about `seconds`, after `warmup` calls that do not count."""
     for _ in range(warmup):
         step()
     samples: list[float] = []
@@ -96,7 +96,7 @@ def timed(step: Callable[[], object], seconds: float = 2.0, warmup: int = 3, lea
 
 
 def child(case: Case) -> dict[str, Any]:
-    """The JSON line of a fresh process that measures the case; UserError with its last words if it fails."""
+    """Measure the case in a fresh process and return its JSON line. If it fails, UserError with its last line."""
     threads = dict.fromkeys(BLAS_THREADS, str(case.blas_threads()))
     command = [sys.executable, "-m", "benchmarks.child", json.dumps(asdict(case))]
     answer: dict[str, Any] = json.loads(run(command, case.threads, case.name("measure"), threads).splitlines()[-1])
@@ -104,7 +104,7 @@ def child(case: Case) -> dict[str, Any]:
 
 
 def run(command: Sequence[str], count: int, name: str, variables: dict[str, str] | None = None) -> str:
-    """What a program prints that may use so many cores; UserError with its last words if it fails."""
+    """Run a program on `count` cores and return its output. If it fails, UserError with its last line."""
     with limited_to(count):
         env = {**os.environ, **(variables or {})}
         done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
@@ -116,7 +116,7 @@ def run(command: Sequence[str], count: int, name: str, variables: dict[str, str]
 
 
 def compare(cases: Sequence[Case], repeats: int, tick: Callable[[Case], None]) -> list[Row]:
-    """Measure cases that differ in their engine, in turns, `repeats` times; the rows of all that they measured."""
+    """Measure cases that differ in their engine, in turns, `repeats` times. Returns the rows."""
     if find_spec("torch") is None and any(case.engine in BY_TORCH for case in cases):
         raise UserError("PyTorch is not installed: pip install torch, or leave it out with --engines tinytensor")
     busy = load()
@@ -131,7 +131,7 @@ def compare(cases: Sequence[Case], repeats: int, tick: Callable[[Case], None]) -
 
 
 def summarize(cases: Sequence[Case], rounds: Sequence[Sequence[dict[str, Any]]]) -> list[Row]:
-    """Rows of the samples of all rounds; rounds[r][i] is what case i answered in round r."""
+    """The rows of all rounds; rounds[r][i] is the answer of case i in round r."""
     rows = []
     for i, case in enumerate(cases):
         for what in rounds[0][i]["results"]:
@@ -145,7 +145,7 @@ def summarize(cases: Sequence[Case], rounds: Sequence[Sequence[dict[str, Any]]])
 
 
 def row(case: Case, what: str, answers: Sequence[dict[str, Any]], ratios: dict[str, float | None]) -> Row:
-    """One row: the pooled samples of a case, and what else its last answer had to say."""
+    """One row: the pooled samples of a case, and the other values of its answers."""
     samples = [ms for answer in answers for ms in answer["results"][what].get("ms", ())]
     peaks = [answer["peak_mib"] for answer in answers if answer["peak_mib"] is not None]
     extra = {key: pooled(key, what, answers) for key in answers[-1]["results"][what] if key != "ms"}
@@ -166,7 +166,7 @@ def row(case: Case, what: str, answers: Sequence[dict[str, Any]], ratios: dict[s
 
 
 def pooled(key: str, what: str, answers: Sequence[dict[str, Any]]) -> Any:
-    """What the answers have beside their samples: the last one's; of lists, the median of all that is in them."""
+    """A value beside the samples: that of the last answer; for lists, the median over all answers."""
     values = [answer["results"][what][key] for answer in answers]
     if not isinstance(values[-1], list):
         return values[-1]
@@ -174,7 +174,7 @@ def pooled(key: str, what: str, answers: Sequence[dict[str, Any]]) -> Any:
 
 
 def ratio(rounds: Sequence[Sequence[dict[str, Any]]], i: int, j: int, what: str) -> float | None:
-    """The median over rounds of case i's median time ÷ case j's; of peak memory where nothing was timed."""
+    """Median over the rounds: the median time of case i ÷ that of case j. Without times, the same of peak memory."""
     found = []
     for answers in rounds:
         ours, theirs = (answers[k]["results"][what].get("ms") or [answers[k]["peak_mib"]] for k in (i, j))
@@ -185,7 +185,7 @@ def ratio(rounds: Sequence[Sequence[dict[str, Any]]], i: int, j: int, what: str)
 
 
 def spread(samples: Sequence[float]) -> float:
-    """How far apart the quartiles are: half of the samples lie in between."""
+    """The distance of the quartiles: half of the samples lie between them."""
     if len(samples) < 2:
         return 0.0
     first, _, third = statistics.quantiles(samples, n=4)
@@ -193,5 +193,5 @@ def spread(samples: Sequence[float]) -> float:
 
 
 def rounded(x: float) -> float:
-    """To five digits: what follows is noise, and long in a file."""
+    """x, rounded to five digits: the others are noise."""
     return float(f"{x:.5g}")

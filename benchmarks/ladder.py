@@ -1,13 +1,13 @@
-"""The plain engine, and each change that made it faster, one on top of the other: a training step of every rung.
+"""A training step of the plain engine, and after each change that made it faster, one on top of the other.
 
     python -m benchmarks.ladder
     python -m benchmarks.ladder --sizes 4,4,128,64,12 --threads 1 --repeats 5
 
-plain       operations one by one, in memory that is fresh each time, BLAS with all threads, AdamW for each parameter
+plain       operations one by one, in fresh memory each time, BLAS with all threads, AdamW for each parameter
 fused       attention, layer norm, GELU, cross entropy and linear as one primitive each
 memory      freed blocks are kept for the next step (buffers.keep_freed_memory)
-shards      the batch is shared by Python threads, each with one for BLAS (gpt.parallel.Shards)
-flat        parameters, gradients and moments as vectors (AdamW(fused=True)), updated by the same threads: as gpt.train does
+shards      Python threads share the batch, each with one BLAS thread (gpt.parallel.Shards)
+flat        parameters, gradients, moments are vectors (AdamW(fused=True)), updated by the same threads, as in gpt.train
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def rung_step(rung: str, size: Size, threads: int) -> Iterator[Callable[[], obje
 
 @contextmanager
 def one_by_one() -> Iterator[None]:
-    """Fused primitives are replaced by their composed forms: what they compute, in smaller operations."""
+    """A context that replaces fused primitives by their composed forms, which use smaller operations."""
     from tinytensor import tape
     from tinytensor.backend import is_array
     from tinytensor.nn import functional  # each of its files has imported `apply`

@@ -1,11 +1,11 @@
-"""Memory that training takes: the peak of the whole process, with all that the program imports.
+"""The memory of training: the peak of the whole process, imports included.
 
     python -m benchmarks.memory
     python -m benchmarks.memory --sizes 4,4,128,64,12 4,4,128,2048,2 --threads 1
 
-A process runs gpt.train or reference_torch.train for a few steps, evaluation and, for gpt.train, checkpoint and sample
-included, on a text of random characters. `growth` is what came after the imports: weights, activations, optimizer.
-reference_torch.train takes text and first weights from gpt, so tinytensor is in its process too: some 7 MiB.
+A process runs gpt.train or reference_torch.train for a few steps on a text of random characters, with evaluation and,
+for gpt.train, checkpoint and sample. `growth` is the memory after the imports: weights, activations, optimizer.
+reference_torch.train takes text and first weights from gpt, so its process holds tinytensor too: about 7 MiB.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def measure(case: Case) -> Results:
 
 
 def flags(size: Size, threads: int) -> list[str]:
-    """The size on gpt.train's command line."""
+    """The size as flags of gpt.train."""
     values = {
         "layers": size.layers, "heads": size.heads, "width": size.width, "context": size.context,
         "batch-size": size.batch, "threads": threads, "steps": STEPS, "positions": "learned", "gelu": "tanh",

@@ -1,16 +1,16 @@
-"""Every primitive of the table, forward and backward, beside PyTorch's and beside what the machine can do.
+"""Every primitive of the table, forward and backward, compared with PyTorch and with the limits of the machine.
 
     python -m benchmarks.ops
     python -m benchmarks.ops --engines tinytensor --repeats 1
 
-What a training step calls has the size that it has there; the rest works on 1024 × 1024 numbers. tinytensor's pairs
-are called without the tape, PyTorch's backward through torch.autograd.grad. PyTorch's process is as it comes: there a
-large result is fresh memory from the system each time, while gpt.train lets NumPy keep what it freed, and so does this.
+The primitives of a training step have their sizes there; the others work on 1024 × 1024 numbers. Pairs of tinytensor
+run without the tape, the backward of PyTorch runs by torch.autograd.grad. PyTorch takes large results from the system
+each time, its default; NumPy keeps freed memory, as gpt.train tells it to.
 
-MB           bytes that have to be moved: inputs, outputs, what is saved, and gradients, each once
-in the step  calls in one training step, and the share of its time that is spent in them, forward and backward
-÷ limit      time as a multiple of the least possible: bytes over the speed of a copy of so many bytes, or products
-             over the speed of a large product, whichever is longer; both are measured first
+MB           bytes that have to be moved: inputs, outputs, saved arrays, and gradients, each once
+in the step  the number of calls in a training step, and their share of its time, forward and backward
+÷ limit      time as a multiple of the shortest possible time: the larger of bytes ÷ the speed of a copy of so many
+             bytes, and operations ÷ the speed of a large product; both speeds are measured first
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Pair = tuple[list[float], list[float]]  # milliseconds of forward and of backwar
 
 @dataclass(frozen=True)
 class Limits:
-    """What this machine can do on so many threads: bytes per second by bytes moved, and float32 products per second."""
+    """Limits of this machine: bytes per second by the number of bytes, and float32 operations per second."""
 
     bandwidth: dict[int, float]
     flops: float
@@ -59,7 +59,7 @@ def measure_limits() -> Limits:
 
 
 def best(function: Callable[[], object], seconds: float = 0.03) -> float:
-    """The shortest of its calls over about so many seconds."""
+    """The time of the shortest call, out of calls for about `seconds`."""
     shortest, end = float("inf"), time.perf_counter() + seconds
     while shortest == float("inf") or time.perf_counter() < end:
         started = time.perf_counter()
@@ -69,7 +69,7 @@ def best(function: Callable[[], object], seconds: float = 0.03) -> float:
 
 
 def timed_pair(forward: Callable[[], Any], backward: Callable[[Any], object]) -> Pair:
-    """Milliseconds of forward and of backward(what it returned), call by call."""
+    """Milliseconds of forward, and of backward(result of forward), call by call."""
     times: Pair = ([], [])
     end = time.perf_counter() + SECONDS
     while len(times[0]) < 5 or time.perf_counter() < end:
@@ -81,11 +81,11 @@ def timed_pair(forward: Callable[[], Any], backward: Callable[[Any], object]) ->
         del made
         times[0].append((b - a) * 1e3)
         times[1].append((c - b) * 1e3)
-    return times[0][2:], times[1][2:]  # the first two find no memory that is warm
+    return times[0][2:], times[1][2:]  # the first two use cold memory
 
 
 def tinytensor_pair(primitive: Any, call: Any) -> tuple[Pair, tuple[int, int]]:
-    """The pair's times, and the bytes that both have to move: none for a view, or a gradient that is handed on."""
+    """The times of the pair, and the bytes that each has to move: none for a view, or a gradient that is dy itself."""
     import numpy as np
 
     from tinytensor.writes import arrays_in
@@ -102,7 +102,7 @@ def tinytensor_pair(primitive: Any, call: Any) -> tuple[Pair, tuple[int, int]]:
 
 
 def unique_bytes(arrays: Any, without: Any = ()) -> int:
-    """Bytes of the arrays' memory, each once; none of what is memory of others."""
+    """The bytes of the arrays, shared memory once; without memory that the others share."""
     from tinytensor.writes import owner
 
     sizes = {id(owner(a)): a.nbytes for a in arrays if hasattr(a, "nbytes")}
@@ -157,7 +157,7 @@ def measure_tinytensor(size: Size, threads: int) -> Results:
             "ratio_to_limit": [ms / limit for ms in both(times)["ms"]] if limit else None,
             "calls_in_step": count, "share_of_step": [share],
         }  # fmt: skip
-    for name, (count, share) in step.items():  # what is no primitive
+    for name, (count, share) in step.items():  # the rest of the step
         found["track_everything_else"] = {"primitive": name, "calls_in_step": count, "share_of_step": [share]}
     return found
 
@@ -167,7 +167,7 @@ def both(times: Pair) -> dict[str, Any]:
 
 
 def recorded_step(size: Size, steps: int = 10) -> dict[str, tuple[int, float]]:
-    """For each primitive that a training step calls, how often, and its share of the time; and everything else."""
+    """For each primitive of a training step, the number of calls and the share of the time; and the rest."""
     from benchmarks.calls import table
 
     spent: dict[str, float] = defaultdict(float)
@@ -204,7 +204,7 @@ def recorded_step(size: Size, steps: int = 10) -> dict[str, tuple[int, float]]:
 
 
 def draw(rows: Sequence[Row], path: Path) -> None:
-    """Each primitive's time as a multiple of PyTorch's, on a logarithmic axis; the step's primitives in colour."""
+    """The time of each primitive ÷ that of PyTorch, on a logarithmic axis; primitives of the step in colour."""
     ours = [row for row in rows if row["engine"] == "tinytensor" and row["ratio_to_torch"] is not None]
     ours.sort(key=lambda row: float(row["ratio_to_torch"]))
     made = figure(8, 1 + 0.19 * len(ours))

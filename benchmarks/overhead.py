@@ -1,10 +1,10 @@
-"""What is left where there is nothing to compute: an operation on one element, and `import`.
+"""Time beside computing: of an operation on one element, and of `import`.
 
     python -m benchmarks.overhead
     python -m benchmarks.overhead --sizes 1 1000
 
 time_operation  an operation, forward and backward: the mean over a chain of y ← tanh(y · a + b)
-time_tape       the same less the pairs of array functions called by hand: what recording and playing add
+time_tape       the same minus the time of its array functions called by hand: the cost of recording and playing
 time_import     the statement `import tinytensor` in a new interpreter, NumPy's own import included
 """
 
@@ -32,7 +32,7 @@ def parse_elements(text: str) -> int:
 
 
 def chain(torch: Any, elements: int) -> Callable[[], float]:
-    """Seconds of an operation, forward and backward, by an engine that speaks PyTorch."""
+    """Seconds of an operation, forward and backward, in tinytensor or PyTorch."""
     y, a, b = (torch.full((elements,), value, requires_grad=True) for value in (0.5, 0.9, 0.1))
 
     def run() -> float:
@@ -46,7 +46,7 @@ def chain(torch: Any, elements: int) -> Callable[[], float]:
 
 
 def pairs_by_hand(elements: int) -> Callable[[], float]:
-    """Seconds of the same pairs of array functions, called in the same order with nothing in between."""
+    """Seconds of the same pairs of array functions, called one after the other by hand."""
     import numpy as np
 
     from tinytensor.primitive import PRIMITIVES
@@ -89,21 +89,21 @@ def measure(case: Case) -> Results:
 
 
 def repeated(run: Callable[[], float]) -> list[float]:
-    """Milliseconds, as the function itself measures them, over and over for a second."""
+    """Milliseconds that the function measures itself, repeated for a second."""
     samples: list[float] = []
     timed(lambda: samples.append(run() * 1e3), seconds=1.0)
     return samples[3:]
 
 
 def imports(module: str, times: int = 4) -> list[float]:
-    """Milliseconds of the import in new interpreters; the first may find nothing in the disk's cache, and is left out."""
+    """Milliseconds of the import in new interpreters, without the first, which may read from disk."""
     commands = [[sys.executable, "-c", IMPORT.format(module)]] * times
     outputs = [subprocess.run(command, capture_output=True, text=True, check=True).stdout for command in commands]
     return [float(output) * 1e3 for output in outputs][1:]
 
 
 def duration(title: str, key: str) -> Column:
-    """Milliseconds where there are some, else microseconds."""
+    """Milliseconds for the import, microseconds for the others."""
     return Column(title, lambda row: f"{row[key]:.0f} ms" if what(row) == "time_import" else f"{1e3 * row[key]:.2f} µs")
 
 

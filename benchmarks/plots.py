@@ -1,4 +1,4 @@
-"""Bars for comparisons. Drawn without pyplot, on a canvas that needs no display."""
+"""Bar charts for comparisons, drawn without pyplot, so they need no display."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from benchmarks.harness import Row
 from gpt.errors import UserError
 
-# One colour an engine, in every plot; told apart by colour-blind readers (Okabe and Ito, 2008).
+# One colour for each engine, in every plot; colour-blind readers can tell them apart (Okabe and Ito, 2008).
 COLOURS = {"torch": "#E69F00", "tinytensor": "#0072B2", "matmul": "#999999"}
 OTHERS = ("#56B4E9", "#009E73", "#CC79A7", "#D55E00", "#F0E442")
 
@@ -29,7 +29,7 @@ def figure(width: float, height: float) -> Any:
 
 
 def check(path: Path) -> None:
-    """UserError if the name's end is no format."""
+    """UserError unless the name ends in .png or .svg."""
     if path.suffix not in (".png", ".svg"):
         raise UserError(f"--plot {path}: the name must end in .png or .svg")
 
@@ -42,7 +42,7 @@ def save(made: Any, path: Path) -> None:
 def bars(label: str, value: str = "median_ms", faster: bool = False) -> Callable[[Sequence[Row], Path], None]:
     """A `draw` that makes a bar of row[value] for each engine and number of threads, with axes for each size.
 
-    faster: the value is a speed, so beside it stands the inverse of the ratio of times.
+    faster: the value is a speed, so the note beside it is the inverse of the ratio of times.
     """
 
     def draw(rows: Sequence[Row], path: Path) -> None:

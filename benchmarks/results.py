@@ -1,4 +1,4 @@
-"""Rows in a file, one JSON object a line: a history that is added to and never typed."""
+"""Rows in a file, one JSON object a line: a history of measurements."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from gpt.errors import UserError
 
 
 def key(row: Row) -> tuple[str, str, str, str]:
-    """What a row replaces: the same measurement of the same commit on the same kind of CPU, and of GPU."""
+    """A row replaces one with the same key: the same measurement, commit, CPU and GPU."""
     where = row["environment"]
     return row["name"], str(where["commit"]), where["cpu"], str((where.get("gpu") or {}).get("name"))
 
 
 def read(path: Path) -> list[Row]:
-    """The file's rows; none if there is no file. UserError names a line that is no row."""
+    """The rows of the file; none if there is no file. UserError names a line that is not a row."""
     if not path.exists():
         return []
     rows = []
@@ -26,12 +26,12 @@ def read(path: Path) -> list[Row]:
             rows.append(json.loads(line))
             key(rows[-1])
         except (ValueError, KeyError, TypeError):
-            raise UserError(f"{path}, line {number} is not a benchmark's row; take another file") from None
+            raise UserError(f"{path}, line {number} is not the row of a benchmark; use another file") from None
     return rows
 
 
 def merge(path: Path, rows: Sequence[Row]) -> None:
-    """Put the rows into the file, in the place of those that they replace."""
+    """Add the rows to the file, or put them in place of those that they replace."""
     kept = {key(row): row for row in read(path)} | {key(row): row for row in rows}
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept.values()), "utf-8")

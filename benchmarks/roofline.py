@@ -1,16 +1,16 @@
-"""How long a training step would take on GPUs that nobody here has measured: an estimate, from below.
+"""An estimate, from below, of the time of a training step on GPUs that were not measured.
 
     python -m benchmarks.roofline
     python -m benchmarks.roofline --sizes 6,6,384,256,4 --plot benchmarks/results/roofline.png
 
-A step runs on the host, and for each call of a primitive its operations and bytes are counted: inputs, outputs, what the
-backward needs, and gradients, each once; then the gradient's norm, clipping and AdamW. A card needs at least
+A step runs on the host. For each call of a primitive, its operations and bytes are counted: inputs, outputs, arrays for
+the backward, and gradients, each once; then the norm of the gradient, clipping and AdamW. A GPU needs at least
 
     work      Σ over calls of max(bytes ÷ bandwidth, operations ÷ peak)
-    launches  how many × what one costs the host, through CuPy or as part of a CUDA graph; meanwhile the card works
+    launches  their number × the time of one on the host, through CuPy or in a CUDA graph; the GPU works meanwhile
 
-so a step takes the larger of both or more: a cache may save bytes, but no kernel reaches a peak. How many launches there
-are tests/cuda/launches.py counts, into benchmarks/results/launches.json; cards, costs and sources are in benchmarks/cards.py.
+so a step takes at least the larger of both: a cache may save bytes, but no kernel reaches a peak.
+tests/cuda/launches.py counts launches, into benchmarks/results/launches.json; GPUs, times and sources are in benchmarks/cards.py.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ Function = Callable[..., Any]
 
 @dataclass(frozen=True)
 class Work:
-    """What one call has to do: operations of its products, and the bytes that it moves in float32."""
+    """The work of one call: operations of its products, and the bytes that it moves in float32."""
 
     name: str
     flops: float
@@ -51,7 +51,7 @@ class Work:
 
 
 def flops_of(name: str, arrays: Sequence[Any], static: dict[str, Any]) -> float:
-    """Of a forward's products, 2 a multiplication and addition; causal attention needs half of the square."""
+    """The operations of a forward's products, 2 for each pair; causal attention needs half of the square."""
     if name in ("linear", "matmul"):
         x, w = arrays[:2]
         return 2.0 * float(x.size * (w.shape[0] if name == "linear" else w.shape[-1]))
@@ -63,7 +63,7 @@ def flops_of(name: str, arrays: Sequence[Any], static: dict[str, Any]) -> float:
 
 
 def bytes_of(arrays: Iterable[Any], without: Iterable[Any] = ()) -> float:
-    """Of the arrays' memory, no part of it twice; none of what is memory of others."""
+    """The bytes of the arrays, shared memory once; without memory that the others share."""
     from tinytensor.writes import owner
 
     others = {id(owner(a)) for a in without if hasattr(a, "nbytes")}
@@ -78,14 +78,14 @@ def bytes_of(arrays: Iterable[Any], without: Iterable[Any] = ()) -> float:
 
 @contextmanager
 def counted() -> Iterator[list[Work]]:
-    """Within the context, calls of the table's pairs leave their work in the list."""
+    """A context that adds the work of every call of a primitive to the list."""
     from benchmarks.calls import table as primitives
 
     works: list[Work] = []
     pairs = {name: (p.forward, p.backward) for name, p in primitives().items()}
     try:
         for name, p in primitives().items():
-            forwards: list[tuple[float, float]] = []  # their operations and bytes, until their backwards have come
+            forwards: list[tuple[float, float]] = []  # operations and bytes of forwards without a backward so far
             p.forward = _forward(name, p.forward, works, forwards)
             p.backward = _backward(name, p.backward, works, forwards)
         yield works
@@ -113,11 +113,11 @@ def _backward(name: str, backward: Function, works: list[Work], forwards: list[t
 
     def call(dy: Any, *saved: Any, **asked: Any) -> Any:
         into = list(arrays_in((dy,)))
-        flops, moved = forwards.pop()  # the last forward has its backward first
-        needed = min(bytes_of(arrays_in(saved)), moved)  # what was saved can be made again from inputs and outputs
+        flops, moved = forwards.pop()  # the backward of the last forward runs first
+        needed = min(bytes_of(arrays_in(saved)), moved)  # inputs and outputs would do as well
         gradients = backward(dy, *saved, **asked)
         made = bytes_of(gradients, without=into)
-        again = 2.5 if name in ATTENTION else 2  # of attention's five products one is made again
+        again = 2.5 if name in ATTENTION else 2  # attention computes one of its five products again
         works.append(Work(name, again * flops, made + bytes_of(into) + needed if made else 0))
         return gradients
 
@@ -125,7 +125,7 @@ def _backward(name: str, backward: Function, works: list[Work], forwards: list[t
 
 
 def work_of(size: Size) -> tuple[list[Work], float]:
-    """The work of a step's primitives, and the bytes of norm, clipping and AdamW, which stay float32 in any precision."""
+    """The work of the primitives of a step, and the bytes of norm, clipping and AdamW, which are always float32."""
     import numpy as np
 
     from benchmarks.train_step import config_of
@@ -143,7 +143,7 @@ def work_of(size: Size) -> tuple[list[Work], float]:
 
 
 def work_seconds(card: Card, precision: str, works: Sequence[Work], optimizer: float) -> float | None:
-    """How long the card needs for it at the least; None where it does not have that precision."""
+    """The shortest time of the GPU for this work, in seconds; None if it lacks that precision."""
     if precision not in card.peaks:
         return None
     share = 0.5 if precision == "float16" else 1.0
@@ -152,7 +152,7 @@ def work_seconds(card: Card, precision: str, works: Sequence[Work], optimizer: f
 
 
 def launches_of(layers: int, path: Path = LAUNCHES) -> dict[str, int]:
-    """Launches and products of a step with so many layers, by kind of kernels: each layer adds as many as the second did."""
+    """Launches and products of a step, by kind of kernels. Each further layer adds as many as the second did."""
     try:
         kept = json.loads(path.read_text("utf-8"))
     except OSError:
@@ -161,7 +161,7 @@ def launches_of(layers: int, path: Path = LAUNCHES) -> dict[str, int]:
 
 
 def estimates(size: Size) -> list[Row]:
-    """A row for each card and precision."""
+    """A row for each GPU and precision."""
     (works, optimizer), launches = work_of(size), launches_of(size.layers)["fused"]
     rows = []
     for card in CARDS:
@@ -190,7 +190,7 @@ COLUMNS = (
 
 
 def markdown(sizes: Sequence[Size]) -> str:
-    """The tables of docs/gpu.md: launches by layers, and each card's work in every precision and step in float32."""
+    """The tables of docs/gpu.md: launches by layers; for each GPU the work in each precision, a step in float32."""
     counts = {layers: launches_of(layers) for layers in (1, 2, 4, 6)}
     lines = ["| layers | plain pairs | fused |", "|--:|--:|--:|"]
     lines += [f"| {layers} | {n['plain']} | {n['fused']} |" for layers, n in counts.items()]
@@ -213,7 +213,7 @@ def markdown(sizes: Sequence[Size]) -> str:
 
 
 def draw(path: Path, base: Size = BASE, widths: Sequence[int] = WIDTHS) -> None:
-    """A step's time against the model's width: measured on a core of a CPU, and the least that cards can need."""
+    """The time of a step against the width: measured on one core of a CPU, and the shortest possible on GPUs."""
     launches = launches_of(base.layers)["fused"]
     works = {width: work_of(replace(base, width=width)) for width in widths}
     made = plots.figure(8, 5)
@@ -244,13 +244,13 @@ def draw(path: Path, base: Size = BASE, widths: Sequence[int] = WIDTHS) -> None:
 
 
 def measured(base: Size, path: Path = SCALING) -> list[tuple[list[tuple[int, float]], str, str]]:
-    """The latest times against the width in benchmarks/results, of tinytensor and PyTorch on one core of a CPU."""
+    """The latest times in benchmarks/results against the width, for tinytensor and PyTorch on one core of a CPU."""
     from benchmarks.results import read
     from benchmarks.scaling import along
 
     lines = []
     rows = [row for row in read(path) if row["threads"] == 1]
-    rows.sort(key=lambda row: row["size"] != str(base))  # it stands first, for `along`
+    rows.sort(key=lambda row: row["size"] != str(base))  # `along` needs the base size first
     for engine in ("tinytensor", "torch"):
         times = {width: float(row["median_ms"]) for width, row in along(rows, "width", engine)}
         if times:

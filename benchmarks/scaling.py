@@ -1,17 +1,17 @@
-"""How a training step's time and memory grow with width, depth, context and batch.
+"""Growth of the time and memory of a training step with width, depth, context and batch.
 
     python -m benchmarks.scaling --plot scaling.png --json scaling.jsonl
     python -m benchmarks.scaling --sizes 4,4,128,64,12 4,4,256,64,12 4,4,512,64,12
 
-The first size is where all begin; each other one differs from it in one number. For each number, cost ~ size^p: p is
-fitted to what was measured, by least squares of the logarithms, and beside it stands the p that the same fit gives for
-the work (of the time it takes the minimum, to which other work on the machine adds least):
+The first size is the base; every other one differs from it in one number. For each number, cost ~ size^p: p is fitted
+to the measurements by least squares of the logarithms, and compared with the p of the same fit to the work. The time is
+the minimum of the samples, since other work on the machine changes it least.
 
     products  6 B T (L (12 C² + 2 T C) + V C)                  2 a multiplication and addition, three passes
     bytes     4 (4 P + B T (L (16 C + H T) + 2 V)),            P ≈ 12 L C² parameters, each with gradient and two moments,
                                                               and what the backward of a block needs
 
-Memory is what a process holds at its peak more than one that trains a model of almost nothing.
+Memory is the peak of the process minus its peak after a step of a tiny model.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def measure(case: Case) -> Results:
 
 
 def memory(size: Size) -> float:
-    """Bytes that a step needs, in float32: the formula above."""
+    """The bytes of a step in float32, by the formula above."""
     L, H, C, T, B = size.layers, size.heads, size.width, size.context, size.batch
     parameters = 12 * L * C * C + (2 * VOCABULARY + T) * C
     return 4.0 * (4 * parameters + B * T * (L * (16 * C + H * T) + 2 * VOCABULARY))
@@ -63,7 +63,7 @@ def exponent(xs: Sequence[float], ys: Sequence[float]) -> float:
 
 
 def along(rows: Sequence[Row], name: str, engine: str) -> list[tuple[int, Row]]:
-    """The engine's rows whose sizes differ from the first row's in that number alone, by that number."""
+    """The rows of the engine whose size differs from that of the first row only in that number, by that number."""
     base = asdict(Size.parse(rows[0]["size"]))
     threads = rows[0]["threads"]
     found = []

@@ -1,13 +1,13 @@
-"""From nothing to a loss over the whole validation split: wall time of whole programs, start-up and evaluation included.
+"""The time to reach a validation loss: wall time of whole programs, with start-up and evaluation.
 
     python -m benchmarks.time_to_loss --data shakespeare --threads 2         # some minutes
     python -m benchmarks.time_to_loss --fast "--steps 500" --json FILE
 
-torch                   nanoGPT's CPU recipe: reference_torch.train --recipe nanogpt. Its time and loss are the mark
-tinytensor              gpt.train with the flags of --fast: how long to a loss that is as low?
-tinytensor-same-time    gpt.train with as many steps as fit into torch's time at tinytensor's speed: how low?
+torch                   nanoGPT's CPU recipe: reference_torch.train --recipe nanogpt. The others are compared with it
+tinytensor              gpt.train with the flags of --fast: how long does it take to a loss as low as torch's?
+tinytensor-same-time    gpt.train with as many steps as fit into the time of torch: how low is the loss?
 
-Nothing else is measured meanwhile, and two programs never run at once.
+Two programs never run at once.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from gpt.errors import UserError
 
 RECIPE = "nanogpt"
 FAST = "--context 64 --batch-size 16 --steps 500"
-MARGIN = 0.97  # of torch's time, so that tinytensor-same-time ends before it
+MARGIN = 0.97  # tinytensor-same-time gets this share of torch's time, so that it ends first
 LOSS = re.compile(r"validation loss ([0-9.]+)")
 
 Answer = dict[str, Any]
 
 
 def race(engine: str, flags: Sequence[str], threads: int, folder: Path) -> Answer:
-    """Run a program to its end; its wall time, its loss over the whole split, and what it says of its steps."""
+    """Run a program to its end. Returns its wall time, its loss over the whole split, and its number of steps."""
     program = ["reference_torch.train", "--recipe", RECIPE]
     if engine != "torch":
         program = ["gpt.train", "--out", str(folder), "--no-plot"]
@@ -49,7 +49,7 @@ def race(engine: str, flags: Sequence[str], threads: int, folder: Path) -> Answe
     found = LOSS.search(printed)
     if found is None:
         raise UserError(f"{name} printed no validation loss")
-    told = " ".join(without(flags, "--data"))  # where the text lies is nobody's business
+    told = " ".join(without(flags, "--data"))  # the path of the text stays private
     result: Answer = {"ms": [seconds * 1e3], "seconds": [seconds], "loss": [float(found[1])], "flags": told}
     if engine != "torch":
         last_row = json.loads((folder / "metrics.jsonl").read_text("utf-8").splitlines()[-1])
@@ -58,24 +58,26 @@ def race(engine: str, flags: Sequence[str], threads: int, folder: Path) -> Answe
 
 
 def without(flags: Sequence[str], name: str) -> list[str]:
-    """The flags but the one of that name, and its value."""
+    """The flags without the one of that name and its value."""
     at = flags.index(name) if name in flags else len(flags)
     return [*flags[:at], *flags[at + 2 :]]
 
 
 def steps_within(seconds: float, run: Answer) -> int:
-    """How many steps a program like `run` makes in so many seconds, what it needs besides its steps included."""
+    """The number of steps of a program like `run` in that time, with its start-up and evaluation."""
     result = run["results"]["time_to_loss"]
     besides = result["ms"][0] / 1e3 - result["training_seconds"]
     return max(1, int((MARGIN * seconds - besides) / (result["training_seconds"] / result["steps"])))
 
 
 class TimeToLoss(Benchmark):
-    """Programs in turns instead of cases in turns: the third runs as long as the first one took."""
+    """Whole programs take turns; the third runs for the time of the first."""
 
     def add_flags(self, parser: Any) -> None:
         parser.add_argument("--data", metavar="TEXT", help="the text, as for gpt.train (default: gpt.train's)")
-        parser.add_argument("--fast", metavar="FLAGS", default=FAST, help=f"of tinytensor's run (default: {FAST!r})")
+        parser.add_argument(
+            "--fast", metavar="FLAGS", default=FAST, help=f"the flags of tinytensor's run (default: {FAST!r})"
+        )
 
     def run(self, options: Options, tick: Callable[[Case], None]) -> list[Row]:
         if "tinytensor-same-time" in options.engines and {"torch", "tinytensor"} - {*options.engines}:

@@ -1,10 +1,10 @@
-"""One training step: batch, forward, backward, clipping and AdamW, as gpt.train and reference_torch.train do it.
+"""One training step: batch, forward, backward, clipping and AdamW, as in gpt.train and reference_torch.train.
 
     python -m benchmarks.train_step
     python -m benchmarks.train_step --sizes 6,6,384,256,4 --threads 2 --engines tinytensor torch
 
-matmul is the floor: the matrix products of the step and nothing else, by NumPy's BLAS, shared by threads as tinytensor
-shares a batch.
+matmul is the floor: only the matrix products of the step, by NumPy's BLAS, with the batch split over threads as in
+tinytensor.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ VOCABULARY = 65  # tiny Shakespeare's
 
 
 def config_of(size: Size, threads: int, device: str = "cpu", cuda_graph: bool = False) -> Any:
-    """The size as gpt.train's configuration: learned positions, GELU by tanh, biases, a head of its own."""
+    """The size as a configuration of gpt.train: learned positions, GELU by tanh, biases, an untied head."""
     from gpt.config import TrainConfig
 
     return TrainConfig(
@@ -58,7 +58,7 @@ def tinytensor_step(
 
 
 def steps_of(shards: Any, optimizer: Any, ids: Any) -> Callable[[], object]:
-    """A function that makes the next step of gpt.train's loop, and gives its loss."""
+    """A function that runs the next step of gpt.train's loop, and returns its loss."""
     from gpt import data
     from gpt.step import make_update
 
@@ -101,7 +101,7 @@ def torch_step(size: Size, threads: int, device: str = "cpu") -> Iterator[Callab
 
 @contextmanager
 def matmul_step(size: Size, threads: int) -> Iterator[Callable[[], object]]:
-    """The products of a step, of the same shapes and memory layouts; the batch shared by threads as tinytensor does."""
+    """The products of a step, with its shapes and memory layouts; the batch is split over threads as in tinytensor."""
     from concurrent.futures import ThreadPoolExecutor
 
     shares = [size.batch // threads + (i < size.batch % threads) for i in range(threads)]
@@ -111,7 +111,7 @@ def matmul_step(size: Size, threads: int) -> Iterator[Callable[[], object]]:
 
 
 def products(size: Size) -> Callable[[], None]:
-    """Multiplies, forward and backward, what a step multiplies."""
+    """A function that computes all products of a step, forward and backward."""
     import numpy as np
 
     L, H, C, T, B = size.layers, size.heads, size.width, size.context, size.batch

@@ -281,7 +281,7 @@ def test_rows_replace_the_same_measurement_of_the_same_commit_alone(tmp_path: Pa
 def test_a_file_of_something_else_is_left_alone(tmp_path: Path, line: str) -> None:
     file = tmp_path / "notes.txt"
     file.write_text(line + "\n")
-    with pytest.raises(UserError, match="line 1 is not a benchmark's row"):
+    with pytest.raises(UserError, match="line 1 is not the row of a benchmark"):
         results.merge(file, [])
     assert file.read_text() == line + "\n"
 
@@ -584,7 +584,7 @@ def test_a_comparison_on_a_gpu(
     assert "torch: left out" in out
     monkeypatch.setattr(environment, "gpu", lambda: {"name": cpu_vs_gpu.EMULATED})
     assert cpu_vs_gpu.BENCHMARK.main([f"--json={tmp_path / 'rows.jsonl'}"]) == 2
-    assert "they say nothing of a GPU" in capsys.readouterr().err
+    assert "not of a GPU" in capsys.readouterr().err
 
 
 # ------------------------------------------------------------------------------------------------------- roofline
