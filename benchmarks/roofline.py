@@ -10,7 +10,8 @@ the backward, and gradients, each once; then the norm of the gradient, clipping 
     launches  their number × the time of one on the host, through CuPy or in a CUDA graph; the GPU works meanwhile
 
 so a step takes at least the larger of both: a cache may save bytes, but no kernel reaches a peak.
-tests/cuda/launches.py counts launches, into benchmarks/results/launches.json; GPUs, times and sources are in benchmarks/cards.py.
+tests/cuda/launches.py counts launches, into benchmarks/results/launches.json. benchmarks/cards.py has GPUs, times and
+sources.
 """
 
 from __future__ import annotations

@@ -90,9 +90,8 @@ class GradScaler:
         self._growth_interval = growth_interval
         self._scale: Tensor | None = None  # made on the device of the first loss
         self._growth_tracker: Tensor | None = None  # steps since the last overflow or growth
-        self._stages: dict[
-            int, tuple[str, dict[Device, Tensor]]
-        ] = {}  # id of the optimizer → (stage, what was found on each device)
+        # id of the optimizer → ("ready", "unscaled" or "stepped"; for each device, whether it has an inf or nan)
+        self._stages: dict[int, tuple[str, dict[Device, Tensor]]] = {}
 
     def scale(self, outputs: Any) -> Any:
         """Return outputs, a Tensor or a list or tuple of Tensors, times the scale."""
@@ -194,7 +193,7 @@ class GradScaler:
     # ------------------------------------------------------------------------------------------ settings
 
     def get_scale(self) -> float:
-        """The scale as a number, which waits for a GPU; 1 if the scaler is switched off."""
+        """The scale as a number, for which the program waits for a GPU; 1 if the scaler is switched off."""
         if not self._enabled:
             return 1.0
         return self._init_scale if self._scale is None else float(self._scale.item())

@@ -57,7 +57,7 @@ def load(
     name = str(f) if isinstance(f, (str, os.PathLike)) else "the file"
     if content[:4] == b"PK\x03\x04" or content[:1] == b"\x80":
         raise RuntimeError(
-            f"{name} is a PyTorch file, and a pickle can run any code; where PyTorch is installed, "
+            f"{name} is a PyTorch file, and a pickle can run any code; with PyTorch installed, "
             "convert it: safetensors.torch.save_file(torch.load(OLD, weights_only=True), NEW)"
         )
     numpy_format = _safetensors()
