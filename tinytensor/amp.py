@@ -114,7 +114,7 @@ class GradScaler:
             raise RuntimeError("unscale_() has already been called on this optimizer since the last update().")
         if stage == "stepped":
             raise RuntimeError("unscale_() is being called after step().")
-        self._stages[id(optimizer)] = "unscaled", self._look_through(optimizer, unscale=True)
+        self._stages[id(optimizer)] = "unscaled", self._find_inf(optimizer, unscale=True)
 
     def step(self, optimizer: Any, *args: Any, **kwargs: Any) -> Any:
         """Call optimizer.step(…) on the gradients divided by the scale, unless one is inf or nan. Return its result.
@@ -131,7 +131,7 @@ class GradScaler:
             raise RuntimeError("step() has already been called since the last update().")
         fused = getattr(optimizer, "_step_supports_amp_scaling", False)
         if stage == "ready":
-            found = self._look_through(optimizer, unscale=not fused)
+            found = self._find_inf(optimizer, unscale=not fused)
         assert found, "No inf checks were recorded for this optimizer."
         self._stages[id(optimizer)] = "stepped", found
         if fused:
@@ -175,7 +175,7 @@ class GradScaler:
         )
         return self._scale, self._growth_tracker
 
-    def _look_through(self, optimizer: Any, unscale: bool) -> dict[Device, Tensor]:
+    def _find_inf(self, optimizer: Any, unscale: bool) -> dict[Device, Tensor]:
         """For each device 1 if a gradient there is inf or nan, else 0. unscale=True divides them by the scale."""
         kinds: dict[Any, list[Array]] = {}
         for g in flat.gradients(p for group in optimizer.param_groups for p in group["params"]):
@@ -187,7 +187,7 @@ class GradScaler:
             if where not in found:
                 found[where] = wrap(array_module(arrays[0]).zeros((), np.float32))
             scale = self._begun("unscale_")[0].to(where).array if unscale else None
-            _look_through(arrays, scale, found[where].array)
+            _find_inf_and_unscale(arrays, scale, found[where].array)
         return found
 
     # ------------------------------------------------------------------------------------------ settings
@@ -268,10 +268,10 @@ def _together(found: list[Tensor]) -> Tensor:
     return functools.reduce(lambda total, each: total + each.to(total.device), found)
 
 
-def _look_through(gradients: list[Array], scale: Array | None, found: Array) -> None:
+def _find_inf_and_unscale(gradients: list[Array], scale: Array | None, found: Array) -> None:
     """Set found to 1 if an element of the arrays is inf or nan. Divide the arrays by scale, if there is one."""
     if not isinstance(found, np.ndarray):
-        gpu("look_through")(gradients, scale, found)
+        gpu("find_inf_and_unscale")(gradients, scale, found)
         return
     for g in gradients:
         if not np.isfinite(g).all():

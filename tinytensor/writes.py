@@ -72,8 +72,8 @@ def owner(x: Array) -> Array:
 
 def arrays_in(saved: Iterable[Any]) -> Iterable[Array]:
     """The arrays among what a forward saved; an index or a list of operands may hold some."""
-    for s in saved:
-        for x in s if isinstance(s, (tuple, list)) else (s,):
+    for item in saved:
+        for x in item if isinstance(item, (tuple, list)) else (item,):
             if is_array(x):
                 yield x
 

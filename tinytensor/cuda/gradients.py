@@ -54,7 +54,7 @@ extern "C" __global__ void clip(ARRAYS, const A* sums, long long count, double l
 }
 
 // *found = 1 if an element is inf or nan; all elements divided by *scale, where there is one.
-extern "C" __global__ void look_through(ARRAYS, const float* scale, float* found) {
+extern "C" __global__ void find_inf_and_unscale(ARRAYS, const float* scale, float* found) {
   Part part = here();
   A factor = scale ? (A)(float)(1 / (double)*scale) : 1;
   for (long long i = part.start; i < part.size; i += part.stride) {
@@ -98,12 +98,12 @@ def clip_norm(gradients: Sequence[Array], limit: Any) -> Array:
     return norm
 
 
-@on_gpu("look_through")
-def look_through(gradients: Sequence[Array], scale: Array | None, found: Array) -> None:
+@on_gpu("find_inf_and_unscale")
+def find_inf_and_unscale(gradients: Sequence[Array], scale: Array | None, found: Array) -> None:
     """found[()] = 1 if an element of the arrays, all of one dtype, is inf or nan; divide them by scale[()], if given."""
     packed, calls = _packed(gradients)
     for blocks, arrays in calls:
-        launch(SOURCE, "look_through", gradients[0].dtype, blocks, (*arrays, scale, found))
+        launch(SOURCE, "find_inf_and_unscale", gradients[0].dtype, blocks, (*arrays, scale, found))
     if scale is not None:
         _put_back(gradients, packed)
 

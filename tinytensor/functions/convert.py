@@ -154,15 +154,15 @@ def to(
     Returns self if nothing changes, unless copy. non_blocking is a hint, for copies between devices.
     """
     flags: list[bool] = []
-    for a in args:
-        if isinstance(a, DType):
-            dtype = a
-        elif is_tensor(a):
-            device, dtype = a.device, a.dtype
-        elif isinstance(a, bool):
-            flags.append(a)
-        elif a is not None:
-            device = a
+    for argument in args:
+        if isinstance(argument, DType):
+            dtype = argument
+        elif is_tensor(argument):
+            device, dtype = argument.device, argument.dtype
+        elif isinstance(argument, bool):
+            flags.append(argument)
+        elif argument is not None:
+            device = argument
     copy = flags[1] if len(flags) > 1 else copy  # the first is non_blocking
     x = self if dtype is None else cast(self, dtype.numpy)
     moved = to_device(x.array, device)

@@ -68,9 +68,9 @@ class EventList(list[Event]):
 
         head = (self.title, "calls", "forward ms", "backward ms", "own ms", "share")
         cells = [
-            (e.key, f"{e.count / per:,.6g}" if e.count else "", *map(milliseconds, (e.forward, e.backward, e.own)),
-             share(e.own, whole))
-            for e in shown
+            (row.key, f"{row.count / per:,.6g}" if row.count else "",
+             *map(milliseconds, (row.forward, row.backward, row.own)), share(row.own, whole))
+            for row in shown
         ]  # fmt: skip
         return columns(head, cells, left=1)
 

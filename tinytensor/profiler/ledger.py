@@ -46,17 +46,10 @@ class MemoryList(list[Held]):
         shown.append(Held("total", "", "", "", sum(row.count for row in self), self.nbytes))
         head = ("saved by", "in", "shape", "dtype", "arrays", "KiB", "share")
         cells = [
-            (
-                r.primitive,
-                r.module,
-                r.shape,
-                r.dtype,
-                f"{r.count}",
-                f"{r.nbytes / 1024:,.1f}",
-                share(r.nbytes, self.nbytes),
-            )
-            for r in shown
-        ]
+            (row.primitive, row.module, row.shape, row.dtype, f"{row.count}", f"{row.nbytes / 1024:,.1f}",
+             share(row.nbytes, self.nbytes))
+            for row in shown
+        ]  # fmt: skip
         return columns(head, cells, left=4)
 
 
