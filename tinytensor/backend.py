@@ -1,4 +1,4 @@
-"""The array backend: NumPy, or CuPy where the data is on a GPU.
+"""The array backend: NumPy, or CuPy if the data is on a GPU.
 
 The data decides. To make a new array, a kernel asks `array_module(x)`. For everything else it calls `np.exp(x)` and
 the like: NumPy passes the call on to CuPy if x is a CuPy array (NEP 13, NEP 18).

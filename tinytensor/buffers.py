@@ -19,7 +19,7 @@ def vector(count: int, like: Array) -> Array:
 def part_of(whole: Array, start: int, shape: tuple[int, ...]) -> Array:
     """An array of that shape on the memory of a `vector`, from element start on.
 
-    It owns its part for NumPy, as no view does: an in-place write is dated (writes.py) for this part alone.
+    NumPy does not see it as a view of the whole, so an in-place write gets a date (writes.py) for this part alone.
     """
     offset = start * whole.itemsize
     if isinstance(whole, np.ndarray):

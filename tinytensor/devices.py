@@ -1,4 +1,4 @@
-"""Devices: where an array lies, and how to move it. Only this module imports CuPy, when it is first needed.
+"""Devices: where an array lies, and how to move it. Only this module imports CuPy, when a GPU is first needed.
 
 A Tensor has no field for its device, `.device` reads it off the array.
 """
@@ -78,7 +78,7 @@ def cupy() -> ModuleType:
 
 
 def to_device(x: Array, where: device | str | None) -> Array:
-    """x on that device: x itself if it is there already or where is None, else a copy."""
+    """x on that device: x itself if it is there already, or if `where` is None; else a copy."""
     if where is None:
         return x
     where = where if isinstance(where, device) else device(where)

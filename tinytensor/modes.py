@@ -1,4 +1,4 @@
-"""Gradient modes: whether a thread records its calls. `no_grad`, `enable_grad` and their like switch it.
+"""Gradient modes: whether a thread records its calls. `no_grad`, `enable_grad` and others switch it.
 
     with no_grad():          # inside, results have no history, and nothing is saved for a backward
         loss = model(x)

@@ -1,4 +1,4 @@
-"""The edge of the subset: the error for names that PyTorch has and tinytensor lacks, and imports on first use."""
+"""The edge of the subset: an error for the names that tinytensor lacks; modules that are imported on first use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""torch.accelerator: the GPU, by names that fit every maker's."""
+"""torch.accelerator: functions of torch.cuda under names for any kind of accelerator."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def is_current_stream_capturing() -> bool:
 
 
 def graph_pool_handle() -> MemPool:
-    """New memory for several graphs, of which no two are replayed at the same time: graph(g, pool=handle)."""
+    """New memory for graphs that are never replayed at the same time: graph(g, pool=handle)."""
     return MemPool()
 
 

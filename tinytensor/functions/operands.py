@@ -1,4 +1,4 @@
-"""Operands of elementwise functions: what may be one, and in which dtype the function computes.
+"""Operands of elementwise functions: which values are allowed, and the dtype that a function computes in.
 
 Sizes broadcast: from the right, they are equal or 1. `tinytensor.dtypes.result_type` has the rules for dtypes.
 """
