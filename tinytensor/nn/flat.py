@@ -63,3 +63,15 @@ def gradients(parameters: Iterable[Any]) -> list[Array]:
         whole = flat is not None and set(own) == set(flat.parameters) and flat.complete()
         found += [flat.grad] if flat is not None and whole else [p.grad.array for p in own]
     return found
+
+
+def share(parameters: Sequence[Any], twins: Sequence[Any]) -> None:
+    """Let the twins use the memory of the parameters; their gradients stay their own, in the same layout."""
+    pairs = list(zip(parameters, twins, strict=True))
+    if all(twin.array is p.array for p, twin in pairs):
+        return
+    twin_of = dict(pairs)
+    for flat in {p._flat: None for p in parameters if p._flat is not None}:
+        Flat([twin_of[p] for p in flat.parameters], like=flat)
+    for p, twin in pairs:
+        twin.data = p.data

@@ -334,3 +334,8 @@ _HOMES: dict[str, tuple[str, type]] = {
     "_buffers": ("buffer", Tensor),
     "_modules": ("module", Module),
 }
+
+
+def has_hooks(module: Module) -> bool:
+    """Return whether the module or a part of it has hooks of its forward."""
+    return any(part._forward_hooks or part._forward_pre_hooks for part in module.modules())
