@@ -14,8 +14,9 @@ from profiles import cases
 from samples import SAMPLES
 
 import tinytensor as tt
+from gpt.build import build
 from gpt.config import GPTConfig
-from gpt.model import GPT, build
+from gpt.model import GPT
 from gpt.rotary import rotary
 from tinytensor import tape
 from tinytensor.gradcheck.table import Sample, forward, play

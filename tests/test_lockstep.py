@@ -11,7 +11,7 @@ import pytest
 
 import tinytensor as tt
 from gpt.config import TrainConfig
-from gpt.train import prepare
+from gpt.run.opening import prepare
 from tinytensor.optim import AdamW
 from tinytensor.optim.adam import adam_update, adamw_update
 from tinytensor.primitive import PRIMITIVES

@@ -18,9 +18,9 @@ import numpy as np
 import tinytensor as tt
 from gpt import data
 from gpt.config import RECIPES, TrainConfig
+from gpt.fast.threads import Shards
 from gpt.model import GPT
 from gpt.optimizer import learning_rate, make_optimizer
-from gpt.parallel import Shards
 from gpt.step import GraphedUpdate, Update, make_update
 from tinytensor import cuda
 from tinytensor.nn import functional as F

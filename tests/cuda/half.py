@@ -19,11 +19,12 @@ import gpu  # first: before cupy is imported
 import numpy as np
 
 import tinytensor as tt
-from gpt import checkpoint, data
+from gpt import data
 from gpt.config import RECIPES, TrainConfig
+from gpt.fast.threads import Shards
 from gpt.model import GPT
 from gpt.optimizer import learning_rate, make_optimizer
-from gpt.parallel import Shards
+from gpt.run import checkpoint
 from gpt.step import Outcome, make_update
 from tinytensor import nn, optim
 from tinytensor.amp import GradScaler

@@ -21,8 +21,8 @@ from unittest import mock
 import gpu  # first: before cupy is imported
 
 from gpt import checkpoint, evaluate, generate, metrics, train
-from gpt.progress import Progress
 from gpt.run import Run, begin
+from gpt.run.progress import Progress
 from tinytensor import cuda
 
 TEXT = "It was the best of times, it was the worst of times. " * 40
