@@ -22,9 +22,9 @@ def split(ids: Ids, context: int) -> tuple[Ids, Ids]:
 
     Raises UserError if one window does not fit into the training part.
     """
-    cut = int(0.9 * len(ids))
+    cut = int(0.9 * len(ids))  # a cut, not a random choice: validation text is text that training never saw
     train, validation = ids[:cut], ids[cut:]
-    if len(train) <= context or len(validation) < 2:
+    if len(train) <= context or len(validation) < 2:  # a target is one character further
         raise UserError(
             f"a text of {len(ids):,} characters is shorter than a window of --context {context}: "
             f"its first 90 % must hold {context + 1:,} characters and the rest 2; "
@@ -35,8 +35,11 @@ def split(ids: Ids, context: int) -> tuple[Ids, Ids]:
 
 def batch(ids: Ids, config: TrainConfig, step: int, micro_step: int = 0) -> Batch:
     """Draw B = batch_size windows of T = context characters: inputs (B, T) and targets (B, T)."""
+    # A counter for each micro-step: the batches of one update differ, and none depends on how many came before.
     random = np.random.Generator(np.random.Philox(key=[config.seed, step], counter=[0, 0, 0, micro_step]))
-    starts = random.integers(0, len(ids) - config.context, size=config.batch_size)  # (B,)
+    starts = random.integers(
+        0, len(ids) - config.context, size=config.batch_size
+    )  # (B,), the last one can be N - T - 1
     # Row b takes the characters starts[b] … starts[b] + T: one more than the context, for the last target.
     windows = ids[starts[:, None] + np.arange(config.context + 1)]  # (B, 1) + (T + 1,) -> (B, T + 1)
     # The target of each character is the one after it: the same windows, moved by one.

@@ -13,8 +13,8 @@ from tinytensor.optim import AdamW
 class Outcome(NamedTuple):
     """What an update reports: the mean loss of the batches, the norm of its gradient before clipping, the loss scale."""
 
-    loss: float
-    norm: float
+    loss: float  # in nats
+    norm: float  # √ of the sum of squares over all gradients
     scale: float = 1.0  # float16 alone has another, see gpt/fast/half.py
 
 
@@ -25,12 +25,12 @@ def learning_rate(step: int, config: TrainConfig) -> float:
     linear: peak + (final - peak) p        cosine: final + (peak - final) (1 + cos(pi p)) / 2
     """
     peak, final = config.learning_rate, config.final_learning_rate
-    if step < config.warmup:  # AdamW's averages know few gradients yet: small steps
+    if step < config.warmup:  # the rise: AdamW's averages know few gradients yet, so steps are small
         return peak * (step + 1) / (config.warmup + 1)
-    begin = max(config.warmup, config.steps * (1 - config.decay))
-    if step <= begin:
+    begin = max(config.warmup, config.steps * (1 - config.decay))  # the first step of the fall
+    if step <= begin:  # the plateau
         return peak
-    p = (step - begin) / (config.steps - begin)
+    p = (step - begin) / (config.steps - begin)  # the fall: small steps at the end average out the noise of batches
     fall = p if config.decay_shape == "linear" else (1 - math.cos(math.pi * p)) / 2  # 0 to 1
     return peak + (final - peak) * fall
 
@@ -38,11 +38,9 @@ def learning_rate(step: int, config: TrainConfig) -> float:
 def parameter_groups(model: Any, config: TrainConfig) -> list[dict[str, Any]]:
     """Return the matrices, which weight decay draws to zero, and the vectors (biases, norms), which it leaves alone."""
     parameters = list(model.parameters())
-    groups = [
-        {"params": [p for p in parameters if p.dim() >= 2], "weight_decay": config.weight_decay},
-        {"params": [p for p in parameters if p.dim() < 2], "weight_decay": 0.0},
-    ]
-    return [group for group in groups if group["params"]]
+    matrices, vectors = [p for p in parameters if p.dim() >= 2], [p for p in parameters if p.dim() < 2]
+    groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+    return [group for group in groups if group["params"]]  # a model may have no vectors
 
 
 def make_optimizer(model: Model, config: TrainConfig) -> AdamW:

@@ -20,7 +20,7 @@ from tinytensor.tape import apply
 
 
 def rotary_forward(x: Array, *, start: int = 0) -> Any:
-    turn = turns(x, start)
+    turn = turns(x, start)  # (T, D/2)
     return turned(x, turn), (turn,)  # y = x e^(iθ); the backward needs no x
 
 
@@ -47,9 +47,8 @@ def rotary(x: Tensor, start: int = 0) -> Tensor:
 
 def turns(x: Array, start: int) -> Array:
     """Return e^(iθ) for the positions and pairs of x (…, T, D): (T, D/2) complex numbers of its precision."""
-    length, width = x.shape[-2:]
-    kind, end = np.result_type(x.dtype, np.complex64), start + length
-    return table(1 << (end - 1).bit_length(), width, kind, array_module(x))[start:end]  # 2^n rows: few tables serve all
+    kind, end = np.result_type(x.dtype, np.complex64), start + x.shape[-2]
+    return table(1 << (end - 1).bit_length(), x.shape[-1], kind, array_module(x))[start:end]  # 2^n rows: few tables
 
 
 @cache  # for good: a recorded CUDA graph goes on reading it
@@ -58,8 +57,7 @@ def table(length: int, width: int, dtype: Any, xp: Any) -> Array:
     return xp.asarray(np.exp(1j * angles).astype(dtype))
 
 
-def turned(x: Array, turn: Array) -> Array:
-    """Multiply the pairs of x (…, T, D), seen as complex numbers, by turn (T, D/2)."""
+def turned(x: Array, turn: Array) -> Array:  # the pairs of x as complex numbers, times turn
     dtype, wide = x.dtype, np.result_type(x.dtype, np.float32)  # float16 has no complex type: computed in float32
     if x.strides[-1] != x.itemsize or dtype != wide:  # a view needs the numbers of a pair side by side
         x = x.astype(wide, order="C")

@@ -65,9 +65,9 @@ def train(run: Run, folder: Path, quiet: bool) -> int | None:
     with (
         np.errstate(all="ignore"),  # numbers that are not finite are reported by name instead
         Interrupt() as interrupt,  # Ctrl-C ends the loop after a whole step
-        Shards(run.model, config, shard_gradient, run.optimizer) as shards,
-        Metrics(folder, run.step) as metrics,
-        Progress(config, run.step, run.baselines, quiet) as progress,
+        Shards(run.model, config, shard_gradient, run.optimizer) as shards,  # the threads
+        Metrics(folder, run.step) as metrics,  # metrics.jsonl
+        Progress(config, run.step, run.baselines, quiet) as progress,  # the terminal
     ):
         # On a GPU or in float16 an update of gpt/fast takes the place of `update` above. It makes the same change.
         update_weights = fast_update(shards, run.optimizer, run.scaler) or partial(update, shards, run.optimizer)
@@ -78,12 +78,13 @@ def train(run: Run, folder: Path, quiet: bool) -> int | None:
             rate = learning_rate(run.step, config)
             outcome = update_weights(batches, run.step, rate)  # forward, backward, clip, step
             run.step += 1
-            run.check(outcome)
+            run.check(outcome)  # stops if a number is not finite
             speed = sum(ids.size for ids, _ in batches) / (time.perf_counter() - started)
 
+            # Evaluate, on text that training never draws; then report, and save.
             val_loss = None
             if run.step % config.eval_every == 0 or run.step == config.steps:
-                val_loss, _ = mean_loss(run.model, run.validation_ids, config.eval_windows)  # evaluate
+                val_loss, _ = mean_loss(run.model, run.validation_ids, config.eval_windows)
                 run.check_finite(validation_loss=val_loss)
             run.seconds = time.perf_counter() - began
             row = row_of(run, outcome, rate, speed, val_loss)
