@@ -63,7 +63,7 @@ class GPTConfig:
 
     vocab_size: int = field(default=65, metadata={"rule": SIZE})  # the text decides, so there is no flag
     model: str = model_("gpt", "gpt, a transformer, or bigram, an embedding and a head", one_of("gpt", "bigram"))
-    context: int = model_(128, "characters that the model sees before the one it predicts", SIZE, "characters")
+    context: int = model_(128, "text that the model sees before the character that it predicts", SIZE, "characters")
     width: int = model_(128, "length of an embedding", SIZE, "numbers")
     layers: int = transformer(2, "number of blocks", LAYERS)
     heads: int = transformer(4, "attention heads in a block, a divisor of the width", SIZE)
@@ -104,7 +104,7 @@ class TrainConfig(GPTConfig):
         "", "shakespeare, python-docs, or a path to a UTF-8 text", ANY,
         shown="shakespeare, or python-docs where that cannot be fetched",
     )  # fmt: skip
-    seed: int = training(1337, "of the weights, the batches and dropout", SEED)
+    seed: int = training(1337, "seed of the weights, the batches and dropout", SEED)
     steps: int = training(2000, "updates of the weights", SIZE, "steps")
     batch_size: int = training(8, "windows in a batch", SIZE, "windows")
     grad_accumulation: int = training(1, "batches whose gradients are averaged for one update", SIZE, "batches")
