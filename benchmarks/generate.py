@@ -32,9 +32,9 @@ def parse_size(text: str) -> Size:
 
 def tinytensor_text(size: Size, use_cache: bool) -> Callable[[], object]:
     """As gpt.generate does it."""
+    from gpt.build import build
+    from gpt.fast.threads import one_blas_thread
     from gpt.generate import sample
-    from gpt.model import build
-    from gpt.parallel import one_blas_thread
     from tinytensor import Generator
     from tinytensor.buffers import keep_freed_memory
 
@@ -51,8 +51,8 @@ def tinytensor_text(size: Size, use_cache: bool) -> Callable[[], object]:
 def torch_text(size: Size) -> Callable[[], object]:
     """The twin of gpt.generate."""
     import torch
+    from reference_torch.build import build
     from reference_torch.generate import sample
-    from reference_torch.model import build
 
     model, generator = build(config_of(size, 1)), torch.Generator().manual_seed(0)
     return lambda: list(sample(model, [0], size.context, TEMPERATURE, generator=generator))
@@ -61,7 +61,7 @@ def torch_text(size: Size) -> Callable[[], object]:
 def nanogpt_text(size: Size) -> Callable[[], object]:
     """No cache: every character takes the last `context` ones through the whole model."""
     import torch
-    from reference_torch.model import build
+    from reference_torch.build import build
 
     model = build(config_of(size, 1)).eval()
 

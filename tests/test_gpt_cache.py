@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 import tinytensor as tt
 from gpt import generate
-from gpt.cache import Cache
+from gpt.build import build
+from gpt.cache import Cache, past
 from gpt.config import GPTConfig
-from gpt.decode import Reader
 from gpt.errors import UserError
+from gpt.fast.decode import Reader
 from gpt.generate import sample
-from gpt.model import GPT, build
+from gpt.model import GPT
 
 SMALL = GPTConfig(vocab_size=11, context=8, width=16, layers=2, heads=2, dropout=0.5)  # which eval() turns off
 VARIANTS = {
@@ -43,7 +45,7 @@ def ids_of(*shape):
 @tt.no_grad()
 def in_parts(model, ids, parts, cache):
     """The logits of ids (B, T), read `parts` tokens at a time."""
-    return np.concatenate([model(part, cache=cache)[0].numpy() for part in ids.split(parts, 1)], 1)
+    return np.concatenate([cache.read(model, part)[0].numpy() for part in ids.split(parts, 1)], 1)
 
 
 @pytest.mark.parametrize("parts", [(1,) * 8, (8,), (5, 1, 1, 1), (1, 7), (3, 2, 3)], ids=str)
@@ -68,8 +70,8 @@ def test_float32_stays_float32():
 def test_the_loss_with_a_cache_is_that_of_the_new_tokens():
     model, ids, cache = awake(), ids_of(2, 8), Cache(8)
     with tt.no_grad():
-        model(ids[:, :5], cache=cache)
-        _, loss = model(ids[:, 5:], ids[:, 5:], cache)
+        cache.read(model, ids[:, :5])
+        _, loss = cache.read(model, ids[:, 5:], ids[:, 5:])
         logits, _ = model(ids)
     expected = tt.nn.functional.cross_entropy(logits[:, 5:].flatten(0, 1), ids[:, 5:].flatten())
     assert loss.item() == pytest.approx(expected.item(), rel=1e-12)
@@ -79,7 +81,7 @@ def test_more_than_the_context_is_refused():
     model, cache = awake(), Cache(8)
     in_parts(model, ids_of(1, 6), (6,), cache)
     with pytest.raises(ValueError, match="9 characters is longer than the context of 8"):
-        model(ids_of(1, 3), cache=cache)
+        cache.read(model, ids_of(1, 3))
     assert cache.length == 6
 
 
@@ -96,17 +98,17 @@ def test_an_interrupted_forward_leaves_nothing_behind():
     np.testing.assert_allclose(in_parts(model, ids[:, 4:], (2, 2), cache), whole[:, 4:], rtol=1e-11, atol=1e-12)
 
 
-# ------------------------------------------------------------------------------------------ steps
+# --------------------------------------------------------------------------------------- ArrayGPT
 
 
 @pytest.fixture
 def forwards(monkeypatch):
-    """The lengths of what the GPT itself is given to read, not by its steps."""
+    """The lengths of what the GPT itself reads, without what ArrayGPT reads alone."""
     lengths, forward = [], GPT.forward
 
-    def counted(self, ids, targets=None, cache=None):
+    def counted(self, ids, targets=None):
         lengths.append(ids.shape[1])
-        return forward(self, ids, targets, cache)
+        return forward(self, ids, targets)
 
     monkeypatch.setattr(GPT, "forward", counted)
     return lengths
@@ -114,7 +116,7 @@ def forwards(monkeypatch):
 
 @pytest.mark.parametrize("dtype", [tt.float64, tt.float32], ids=str)
 @pytest.mark.parametrize("variant", [v for v in VARIANTS if v != "bigram"])
-def test_a_steps_logits_are_the_models(variant, dtype, forwards):
+def test_the_logits_of_array_gpt_are_the_models(variant, dtype, forwards):
     model, ids, cache = awake(variant, dtype), ids_of(1, 8), Cache(8)
     whole = model(ids)[0].detach().numpy()[0]
     with tt.no_grad():
@@ -123,7 +125,7 @@ def test_a_steps_logits_are_the_models(variant, dtype, forwards):
     tolerance = 1e-11 if dtype == tt.float64 else 1e-5
     np.testing.assert_allclose(rows, whole[2:], rtol=tolerance, atol=tolerance)
     assert {row.dtype for row in rows} == {whole.dtype}
-    assert forwards == [8, 3, 1]  # the whole, the prompt, and the token by which the step was proven
+    assert forwards == [8, 3, 1]  # the whole, the prompt, and the token by which ArrayGPT was proven
     assert cache.length == 8
 
 
@@ -196,6 +198,29 @@ def test_predictions_that_are_not_finite_are_an_error():
         text(model, [1], 3, True)
 
 
+def test_a_model_in_float16_writes_text():
+    """Rotary angles have no complex type of two float16, and are computed in float32."""
+    assert len(text(awake("rotary", tt.float16), [1, 2, 3], 6, True)) == 6
+
+
+def test_a_thread_does_not_see_the_cache_of_another():
+    """One thread reads with a cache while another, in the middle of it, reads without."""
+    model, ids, cache = awake(), ids_of(1, 8), Cache(8)
+    whole = model(ids)[0].detach().numpy()
+    in_parts(model, ids[:, :4], (4,), cache)
+    seen = []
+
+    def elsewhere(*_):
+        with ThreadPoolExecutor(1) as pool:
+            seen.append(pool.submit(lambda: (past(), type(model).forward(model, ids)[0].detach().numpy())).result())
+
+    with model.register_forward_pre_hook(elsewhere):
+        logits, _ = cache.read(model, ids[:, 4:])
+    assert seen[0][0] == 0 and past() == 0
+    np.testing.assert_array_equal(seen[0][1], whole)
+    np.testing.assert_allclose(logits.detach().numpy(), whole[:, 4:], rtol=1e-11, atol=1e-12)
+
+
 # ------------------------------------------------------------------------------------------ texts
 
 
@@ -220,9 +245,9 @@ def test_a_bigram_needs_no_more_than_the_last_token():
 class Witness(GPT):
     """A model that notes which tokens it was given, and how many its cache had before."""
 
-    def forward(self, ids, targets=None, cache=None):
-        self.seen.append((cache.length, ids[0].tolist()))
-        return super().forward(ids, targets, cache)
+    def forward(self, ids, targets=None):
+        self.seen.append((past(), ids[0].tolist()))
+        return super().forward(ids, targets)
 
 
 @pytest.mark.parametrize("context", [8, 7, 2, 1])
@@ -274,7 +299,7 @@ def test_no_cache_is_a_flag(monkeypatch, capsys):
 @pytest.fixture
 def twin(one_torch_thread):
     """A function that makes ours and its twin on PyTorch, with the same weights."""
-    from reference_torch import model as reference
+    from reference_torch import build as reference
     from reference_torch.weights import to_torch
 
     def make(variant):
@@ -295,8 +320,8 @@ def test_the_twin_has_the_same_logits(twin, variant):
     ids, cache, their_cache = ids_of(2, 8), Cache(8), reference_torch.cache.Cache(8)
     for part in ids.split([3, 1, 1, 3], 1):
         with tt.no_grad(), torch.inference_mode():
-            logits, _ = ours(part, cache=cache)
-            expected, _ = theirs(torch.from_numpy(part.numpy()), cache=their_cache)
+            logits, _ = cache.read(ours, part)
+            expected, _ = their_cache.read(theirs, torch.from_numpy(part.numpy()))
         np.testing.assert_allclose(logits.numpy(), expected.numpy(), rtol=1e-11, atol=1e-12)
     for module, expected in zip(cache.layers.values(), their_cache.layers.values(), strict=True):
         for x, y in zip(module, expected, strict=True):

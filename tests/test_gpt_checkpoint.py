@@ -12,12 +12,13 @@ import shutil
 import numpy as np
 import pytest
 
-from gpt import checkpoint
-from gpt.checkpoint import Checkpoint, fresh_model, load, read, save
 from gpt.config import TrainConfig
 from gpt.data import batch
 from gpt.errors import UserError
-from gpt.optimizer import make_optimizer, make_scaler
+from gpt.fast.half import make_scaler
+from gpt.optimizer import make_optimizer
+from gpt.run import checkpoint
+from gpt.run.checkpoint import Checkpoint, fresh_model, load, read, save
 from gpt.tokenizer import CharTokenizer
 
 CONFIG = TrainConfig(vocab_size=3, context=4, width=8, layers=1, heads=2, batch_size=2, threads=1)
@@ -33,7 +34,8 @@ def make(step, config=CONFIG):
     optimizer.step()
     weights = checkpoint.weight_arrays(model)
     state = checkpoint.optimizer_arrays(model, optimizer)
-    scale = make_scaler(config).state_dict()
+    scaler = make_scaler(config)
+    scale = scaler.state_dict() if scaler else {}
     return Checkpoint(step, 1.5, config, CharTokenizer("abc"), "0" * 64, weights, state, scale)
 
 

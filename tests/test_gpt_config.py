@@ -11,9 +11,9 @@ from gpt.cli import new_config
 from gpt.config import RECIPES, GPTConfig, TrainConfig, flag, from_dict
 from gpt.errors import UserError
 from gpt.generate import main as generate
+from gpt.job import make_parser
 from gpt.optimizer import learning_rate
 from gpt.train import main as train
-from gpt.train import make_parser
 
 REFUSED = {
     "--layers 0": "--layers 0: it must be a whole number from 1",

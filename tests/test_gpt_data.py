@@ -14,9 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from profiles import cases
 
-from gpt import baselines, data
+from gpt import corpus, data
 from gpt.config import TrainConfig
 from gpt.errors import UserError
+from gpt.run import baselines
 from gpt.tokenizer import CharTokenizer
 
 
@@ -53,15 +54,15 @@ def test_a_tokenizer_is_not_made_of_something_else(value):
 @pytest.mark.parametrize("name", ["a\0b", "\ud800", ""])
 def test_a_name_that_no_file_can_have(name):
     with pytest.raises(UserError, match="--data takes"):
-        data.read(name)
+        corpus.read(name)
 
 
 def test_byte_order_mark_and_line_ends(tmp_path):
     path = tmp_path / "text"
     path.write_bytes(b"\xef\xbb\xbfone\r\ntwo\nthr\xc3\xa9e\r\n")
-    corpus = data.read(str(path))
-    assert corpus.text == "one\ntwo\nthrée\n"
-    assert corpus.name == str(path)
+    found = corpus.read(str(path))
+    assert found.text == "one\ntwo\nthrée\n"
+    assert found.name == str(path)
 
 
 @pytest.mark.parametrize(
@@ -78,19 +79,19 @@ def test_what_is_not_a_text_is_refused(tmp_path, raw, message):
     path = tmp_path / "text"
     path.write_bytes(raw)
     with pytest.raises(UserError, match=message):
-        data.read(str(path))
+        corpus.read(str(path))
 
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path):
     with pytest.raises(UserError, match="No such file"):
-        data.read(str(tmp_path / "missing"))
+        corpus.read(str(tmp_path / "missing"))
     with pytest.raises(UserError, match="directory"):
-        data.read(str(tmp_path))
+        corpus.read(str(tmp_path))
 
 
 def test_python_docs_are_english_prose():
-    text = data.read("python-docs").text
-    assert text == data.python_docs()
+    text = corpus.read("python-docs").text
+    assert text == corpus.python_docs()
     assert text.isascii()
     assert len(text) > 100_000
     assert ">>>" not in text and "::=" not in text
@@ -110,9 +111,9 @@ def shakespeare(tmp_path, monkeypatch):
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
     monkeypatch.setenv("NO_PROXY", "*")
-    monkeypatch.setenv(data.CACHE_VARIABLE, str(tmp_path / "cache"))
-    monkeypatch.setattr(data, "SHAKESPEARE_URL", f"http://127.0.0.1:{server.server_port}/input.txt")
-    monkeypatch.setattr(data, "SHAKESPEARE_SHA256", hashlib.sha256(text).hexdigest())
+    monkeypatch.setenv(corpus.CACHE_VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setattr(corpus, "SHAKESPEARE_URL", f"http://127.0.0.1:{server.server_port}/input.txt")
+    monkeypatch.setattr(corpus, "SHAKESPEARE_SHA256", hashlib.sha256(text).hexdigest())
 
     def stop():
         server.shutdown()
@@ -123,27 +124,27 @@ def shakespeare(tmp_path, monkeypatch):
 
 
 def test_shakespeare_is_fetched_once(shakespeare):
-    first = data.read("shakespeare")
+    first = corpus.read("shakespeare")
     shakespeare()  # from here on there is no server
-    assert data.read_default() == (first, "")
+    assert corpus.read_default() == (first, "")
     assert first.text.startswith("To be")
 
 
 def test_without_network_the_default_is_python_docs(shakespeare):
     shakespeare()
     with pytest.raises(UserError, match=r"cannot be fetched.*--data python-docs"):
-        data.read("shakespeare")
-    corpus, note = data.read_default()
-    assert corpus.name == "python-docs"
+        corpus.read("shakespeare")
+    found, note = corpus.read_default()
+    assert found.name == "python-docs"
     assert "cannot be fetched" in note
     assert "python-docs" in note
     assert "\n" not in note
 
 
 def test_another_checksum_is_refused(shakespeare, monkeypatch):
-    monkeypatch.setattr(data, "SHAKESPEARE_SHA256", "0" * 64)
+    monkeypatch.setattr(corpus, "SHAKESPEARE_SHA256", "0" * 64)
     with pytest.raises(UserError, match="cannot be fetched"):
-        data.read("shakespeare")
+        corpus.read("shakespeare")
 
 
 def test_split_is_90_10_and_needs_a_window():

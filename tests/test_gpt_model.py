@@ -11,12 +11,15 @@ import pytest
 import gpt
 import tinytensor
 from gpt import data
+from gpt.bigram import Bigram
+from gpt.build import build
 from gpt.config import RECIPES, GPTConfig, TrainConfig
 from gpt.errors import UserError
-from gpt.memory import check_memory, parameter_count
-from gpt.model import GPT, Bigram, build
+from gpt.fast.threads import Shards, ordered_map, rows_of, seed_of, usable_cores
+from gpt.model import GPT
 from gpt.optimizer import make_optimizer
-from gpt.parallel import Shards, ordered_map, seed_of, usable_cores
+from gpt.run.checks import check_memory, parameter_count
+from gpt.train import shard_gradient
 
 SMALL = GPTConfig(vocab_size=11, context=8, width=16, layers=2, heads=2)
 
@@ -112,7 +115,7 @@ def test_one_seed_gives_one_model():
 def gradients(config, model, steps=1):
     ids = np.random.default_rng(0).integers(0, 11, 500)
     batches = [data.batch(ids, config, 0, micro) for micro in range(config.grad_accumulation)]
-    with Shards(model, config) as shards:
+    with Shards(model, config, shard_gradient) as shards:
         losses = [shards.gradient(batches, step=7).item() for _ in range(steps)]
     return losses, [p.grad.detach().numpy().copy() for p in model.parameters()]
 
@@ -137,7 +140,7 @@ def test_accumulated_batches_average():
     (loss,), mean = gradients(config, model)
     ids = np.random.default_rng(0).integers(0, 11, 500)
     losses, sums = [], [0.0] * len(mean)
-    with Shards(model, train_config()) as shards:
+    with Shards(model, train_config(), shard_gradient) as shards:
         for micro in range(3):
             losses.append(shards.gradient([data.batch(ids, config, 0, micro)], step=7).item())
             sums = [s + p.grad.detach().numpy() for s, p in zip(sums, model.parameters())]
@@ -157,7 +160,7 @@ def test_threads_with_dropout_are_repeatable():
 
 def test_replicas_follow_the_models_weights():
     model = GPT(dataclasses.replace(SMALL, tied=True))
-    with Shards(model, train_config(threads=2, tied=True)) as shards:
+    with Shards(model, train_config(threads=2, tied=True), shard_gradient) as shards:
         optimizer = make_optimizer(model, train_config(tied=True))
         ids = np.random.default_rng(0).integers(0, 11, 500)
         shards.gradient([data.batch(ids, shards.config, 0)], 0)
@@ -168,7 +171,7 @@ def test_replicas_follow_the_models_weights():
 
 def test_an_error_in_a_worker_reaches_the_caller():
     model = GPT(SMALL)
-    with Shards(model, train_config(threads=2)) as shards:
+    with Shards(model, train_config(threads=2), shard_gradient) as shards:
         x = np.zeros((6, 8), np.int64)
         x[5, 0] = 99  # outside the vocabulary, in the second thread's half
         with pytest.raises(IndexError):
@@ -177,6 +180,13 @@ def test_an_error_in_a_worker_reaches_the_caller():
 
 def test_ordered_map_keeps_the_order():
     assert ordered_map(lambda n: n * n, iter(range(20)), threads=3) == [n * n for n in range(20)]
+
+
+@pytest.mark.parametrize("length, shards", [(6, 1), (6, 4), (7, 3), (12, 2)])
+def test_shards_are_the_parts_of_array_split(length, shards):
+    rows = np.arange(length)
+    for shard, expected in enumerate(np.array_split(rows, shards)):
+        assert rows[rows_of(length, shard, shards)].tolist() == expected.tolist()
 
 
 def test_seeds_differ_in_every_part():
@@ -189,7 +199,8 @@ def test_seeds_differ_in_every_part():
 def test_the_package_exports_lazily():
     assert gpt.GPT is GPT
     assert gpt.GPTConfig is GPTConfig
-    assert gpt.load.__module__ == "gpt.checkpoint"
+    assert gpt.load.__module__ == "gpt.run.checkpoint"
+    assert gpt.Bigram is Bigram
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         gpt.nothing  # noqa: B018
 
@@ -231,7 +242,7 @@ def test_parameters_without_a_gradient_are_left_out_of_the_sum():
 
 def gradients_or_none(config, model):
     ids = np.random.default_rng(0).integers(0, 11, 500)
-    with Shards(model, config) as shards:
+    with Shards(model, config, shard_gradient) as shards:
         loss = shards.gradient([data.batch(ids, config, 0, 0)], step=7)
     return loss, {n: None if p.grad is None else p.grad.numpy().copy() for n, p in model.named_parameters()}
 
@@ -243,7 +254,7 @@ def test_the_threads_that_share_a_batch_share_the_update(monkeypatch):
         tinytensor.manual_seed(0)
         model, config = GPT(SMALL), train_config(threads=2)
         optimizer = make_optimizer(model, config)
-        with Shards(model, config, optimizer if threads else None) as shards:
+        with Shards(model, config, shard_gradient, optimizer if threads else None) as shards:
             assert (optimizer.map == shards.map) is threads
             ids = np.random.default_rng(0).integers(0, 11, 500)
             for step in range(3):

@@ -18,15 +18,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gpt import checkpoint, evaluate, generate, metrics
-from gpt.baselines import Baselines
+from gpt import evaluate, generate
 from gpt.config import NEWER, TrainConfig
 from gpt.evaluate import mean_loss
-from gpt.interrupt import Interrupt
-from gpt.lock import locked
-from gpt.plots import plot_loss
-from gpt.progress import Progress
-from gpt.train import main, make_parser
+from gpt.job import make_parser
+from gpt.run import checkpoint, metrics
+from gpt.run.baselines import Baselines
+from gpt.run.interrupt import Interrupt
+from gpt.run.lock import locked
+from gpt.run.plots import plot_loss
+from gpt.run.progress import Progress
+from gpt.train import main
 from tinytensor import tensor
 from tinytensor.amp import GradScaler
 from tinytensor.cuda import OutOfMemoryError
@@ -146,7 +148,7 @@ def test_no_data_falls_back_to_python_docs(text, monkeypatch, capsys):
     def offline():
         raise checkpoint.UserError("tiny Shakespeare cannot be fetched; take --data PATH")
 
-    monkeypatch.setattr("gpt.data.fetch_shakespeare", offline)
+    monkeypatch.setattr("gpt.corpus.fetch_shakespeare", offline)
     assert main([*BIGRAM, "--out", "run"]) == 0
     out = capsys.readouterr().out
     assert "note: tiny Shakespeare cannot be fetched; training on python-docs instead" in out
@@ -254,7 +256,7 @@ def test_ctrl_c_before_the_first_step(text, monkeypatch, capsys):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("gpt.train.begin", interrupt)
+    monkeypatch.setattr("gpt.run.opening.begin", interrupt)
     assert main([*TINY, *text, "--out", "run"]) == 130
     one_line(capsys, "interrupted")
 
@@ -323,7 +325,7 @@ def test_killed_before_the_first_checkpoint(text, monkeypatch, capsys):
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr("gpt.checkpoint.sync_folder", kill)
+        patch.setattr("gpt.run.checkpoint.sync_folder", kill)
         with pytest.raises(Killed):
             main([*BIGRAM, *text, "--out", "run", "--quiet"])
     assert sorted(os.listdir("run")) == [".lock", "checkpoint.new", "config.json"]
@@ -437,7 +439,7 @@ def test_a_full_disk_while_metrics_are_written(text, monkeypatch, capsys):
 
 @pytest.mark.parametrize("broken", ["head.weight", "blocks.0.feed_forward.up.bias"])
 def test_a_gradient_that_is_not_finite_stops_before_the_update(text, broken, monkeypatch, capsys):
-    from gpt.parallel import Shards
+    from gpt.fast.threads import Shards
 
     gradient = Shards.gradient
 
@@ -458,7 +460,7 @@ def test_a_gradient_that_is_not_finite_stops_before_the_update(text, broken, mon
 def half(text, monkeypatch, scale=2.0**16, interval=2000, steps=9):
     """Train in float16 with a loss scale that begins there and is doubled after so many steps; the exit status."""
     made = partial(GradScaler, init_scale=scale, growth_interval=interval)
-    monkeypatch.setattr("gpt.optimizer.GradScaler", made)
+    monkeypatch.setattr("gpt.fast.half.GradScaler", made)
     return main([*TINY, *text, "--dtype", "float16", f"--steps={steps}", "--out", "run", "--quiet"])
 
 
@@ -478,12 +480,12 @@ def test_an_overflow_of_float16_skips_the_step_and_halves_the_scale(text, monkey
 
 
 def test_a_gradient_that_overflows_float16_at_any_scale_stops(text, monkeypatch, capsys):
-    from gpt.parallel import Shards
+    from gpt.fast.threads import Shards
 
     gradient = Shards.gradient
 
-    def spoilt(self, batches, step):
-        loss = gradient(self, batches, step)
+    def spoilt(self, batches, step, scale):
+        loss = gradient(self, batches, step, scale)
         dict(self.models[0].named_parameters())["head.weight"].grad[0] = float("inf")
         return loss
 
@@ -530,7 +532,7 @@ def test_out_of_memory_names_the_sizes(text, monkeypatch, capsys):
     def too_large(*_):
         raise MemoryError("Unable to allocate 9 TiB")
 
-    monkeypatch.setattr("gpt.checkpoint.build", too_large)
+    monkeypatch.setattr("gpt.run.checkpoint.build", too_large)
     assert main([*TINY, *text, "--out", "run"]) == 2
     one_line(capsys, "out of memory; lower --batch-size, --context, --width or --layers", "9 TiB")
 
@@ -599,11 +601,11 @@ def test_a_run_of_an_older_version_goes_on(text):
 def test_memory_of_a_gpu_is_in_metrics_and_progress(text, monkeypatch, capsys):
     """The numbers of a GPU that is not there, in a run on the CPU."""
 
-    def add(row, config):
+    def add(row, device):
         row["gpu_memory"], row["gpu_memory_peak"] = 2**21, 3 * 2**20
 
     with monkeypatch.context() as patch:
-        patch.setattr("gpt.train.add_gpu_memory", add)
+        patch.setattr("gpt.run.metrics.add_gpu_memory", add)
         assert main([*TINY, *text, "--out", "run"]) == 0
     assert "k tokens/s, GPU memory 2 MiB (peak 3), bigram" in capsys.readouterr().out
     assert {row["gpu_memory_peak"] for row in metrics.read(Path("run"))} == {3 * 2**20}
@@ -658,7 +660,7 @@ def test_a_terminal_that_closes_under_the_bar_does_not_stop_the_run(text, monkey
     silenced = []
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
     monkeypatch.setattr("tqdm.tqdm.update", closed)
-    monkeypatch.setattr("gpt.progress.silence", lambda: silenced.append(True))
+    monkeypatch.setattr("gpt.run.progress.silence", lambda: silenced.append(True))
     assert main([*TINY, *text, "--out", "run"]) == 0
     assert len(silenced) == 9
     assert checkpoint.read(Path("run")).step == 9
@@ -673,7 +675,7 @@ def test_a_file_system_without_locks_is_no_obstacle(tmp_path, monkeypatch):
         with locked(tmp_path), locked(tmp_path):
             pass
     with monkeypatch.context() as patch:
-        patch.setattr("gpt.lock.os.name", "nt")  # which has no fcntl
+        patch.setattr("gpt.run.lock.os.name", "nt")  # which has no fcntl
         with locked(tmp_path), locked(tmp_path):
             pass
     with locked(tmp_path), pytest.raises(checkpoint.UserError, match="another process"), locked(tmp_path):
@@ -682,13 +684,13 @@ def test_a_file_system_without_locks_is_no_obstacle(tmp_path, monkeypatch):
 
 def test_a_loss_that_overflows_from_finite_weights_is_explained(text, monkeypatch, capsys):
     """Nothing stored is infinite: the message says so, with the largest value."""
-    monkeypatch.setattr("gpt.parallel.Shards.gradient", lambda self, batches, step: tensor(float("inf")))
+    monkeypatch.setattr("gpt.fast.threads.Shards.gradient", lambda self, batches, step: tensor(float("inf")))
     assert main([*TINY, *text, "--out", "run", "--quiet"]) == 2
     one_line(capsys, "loss is inf", "every parameter is finite, and the largest value", "last checkpoint is intact")
 
 
 def test_a_thousand_runs_of_one_second(text, monkeypatch, capsys):
-    monkeypatch.setattr("gpt.train.Path.exists", lambda self: self.parts[0] == "runs")
+    monkeypatch.setattr("gpt.run.opening.Path.exists", lambda self: self.parts[0] == "runs")
     assert main([*BIGRAM, *text, "--quiet"]) == 2
     one_line(capsys, "runs/ has a thousand runs of this second; give --out")
 
@@ -697,7 +699,7 @@ def test_a_quiet_run_does_not_say_where_its_text_is_from(text, monkeypatch, caps
     def offline():
         raise checkpoint.UserError("no network")
 
-    monkeypatch.setattr("gpt.data.fetch_shakespeare", offline)
+    monkeypatch.setattr("gpt.corpus.fetch_shakespeare", offline)
     assert main([*BIGRAM, "--out", "run", "--quiet"]) == 0
     assert capsys.readouterr() == ("", "")
     assert json.loads(Path("run/config.json").read_text())["data"] == "python-docs"

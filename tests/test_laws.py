@@ -14,8 +14,9 @@ from profiles import cases
 
 import gpt.rotary_samples  # noqa: F401  (a model may add primitives of its own)
 import tinytensor as tt
+from gpt.build import build
 from gpt.config import GPTConfig
-from gpt.model import GPT, build
+from gpt.model import GPT
 from gpt.rotary import rotary
 from tinytensor import tape
 from tinytensor.functions.inplace import makes_view

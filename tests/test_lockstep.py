@@ -11,7 +11,7 @@ import pytest
 
 import tinytensor as tt
 from gpt.config import TrainConfig
-from gpt.train import prepare
+from gpt.run.opening import prepare
 from tinytensor.optim import AdamW
 from tinytensor.optim.adam import adam_update, adamw_update
 from tinytensor.primitive import PRIMITIVES
@@ -209,7 +209,7 @@ def test_the_place_and_both_values_are_named(text):
     with planted("gelu_tanh", forward=one_element):
         message = run(text).divergence
     found = re.search(
-        r"diverges first at \[1, 5, 7\]: (\S+) in tinytensor, (\S+) in PyTorch; apart by 1.0e-06", message
+        r"diverges first at \[1, 5, 7\]: (\S+) in tinytensor, (\S+) in PyTorch; they differ by 1.0e-06", message
     )
     assert found, message
     assert float(found[1]) - float(found[2]) == pytest.approx(1e-6)
@@ -351,8 +351,8 @@ def test_quiet_says_nothing(text, capsys):
 @pytest.mark.parametrize(
     "flags, message",
     [
-        (["--dtype=float16"], "--dtype float16: PyTorch's side has no loss scale; take float32 or float64"),
-        (["--dropout=0.1"], "--dropout 0.1: the two engines draw other random numbers; leave it out"),
+        (["--dtype=float16"], "--dtype float16: there is no loss scale for PyTorch; take float32 or float64"),
+        (["--dropout=0.1"], "--dropout 0.1: the two engines draw different random numbers; leave it out"),
         (["--device=cuda"], "unrecognized arguments: --device=cuda"),
         (["--data=nowhere"], "cannot read"),
         (["--stepss=3"], "did you mean --steps?"),

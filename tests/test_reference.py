@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import doctest
 import os
 import subprocess
 import sys
@@ -12,9 +13,11 @@ import numpy as np
 import pytest
 
 import tinytensor as tt
-from gpt import metrics, train
+from gpt import train
+from gpt.build import build
 from gpt.config import RECIPES, GPTConfig
-from gpt.model import build
+from gpt.run import metrics
+from gpt.run.opening import prepare
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
@@ -49,17 +52,25 @@ def shaken(model, seed):
     return model
 
 
-@pytest.mark.parametrize("name", ["model.py", "cache.py"])
+@pytest.mark.parametrize("name", ["model.py", "cache.py", "bigram.py", "build.py"])
 def test_they_differ_in_their_imports_alone(name: str) -> None:
     files = [(ROOT / folder / name).read_text("utf-8").splitlines() for folder in ("gpt", "reference_torch")]
     ours, theirs = ([line for line in lines if not line.startswith(("from ", "import "))] for lines in files)
     assert ours == theirs
 
 
+def test_the_four_lines_of_attention_are_the_fused_function_on_both_sides() -> None:
+    import gpt.model
+    import reference_torch.model
+
+    for module in (gpt.model, reference_torch.model):
+        assert doctest.testmod(module) == (0, 3)
+
+
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_logits_loss_and_gradients_agree(variant: str, dtype: str) -> None:
-    import reference_torch.model as reference
+    import reference_torch.build as reference
 
     config = dataclasses.replace(SMALL, **VARIANTS[variant])
     ours, theirs = build(config).to(getattr(tt, dtype)), reference.build(config).to(getattr(torch, dtype))
@@ -82,7 +93,7 @@ def test_logits_loss_and_gradients_agree(variant: str, dtype: str) -> None:
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_weights_move_both_ways(variant: str, dtype: str) -> None:
-    import reference_torch.model as reference
+    import reference_torch.build as reference
     from reference_torch.weights import to_tinytensor, to_torch
 
     config = dataclasses.replace(SMALL, **VARIANTS[variant])
@@ -105,7 +116,7 @@ def test_weights_move_both_ways(variant: str, dtype: str) -> None:
 
 
 def test_weights_of_another_shape_are_refused() -> None:
-    import reference_torch.model as reference
+    import reference_torch.build as reference
     from reference_torch.weights import to_tinytensor, to_torch
 
     narrow = dataclasses.replace(SMALL, width=8)
@@ -130,7 +141,7 @@ def test_the_loop_gives_the_losses_of_gpt_train(variant: str, text: str) -> None
     ours = metrics.read(Path("run"))
 
     given = vars(reference.make_parser().parse_args([*tiny, *flags, text]))
-    run = train.prepare(given.pop("recipe"), {k: v for k, v in given.items() if k != "quiet"}, True)
+    run = prepare(given.pop("recipe"), {k: v for k, v in given.items() if k != "quiet"}, True)
     rows = reference.train(run, reference.fresh_model(run), quiet=True)
     assert [row["step"] for row in rows if row["val_loss"] is not None] == [5, 10, 12]
     for row, expected in zip(rows, ours, strict=True):

@@ -1,12 +1,12 @@
-"""Checkpoints that survive a crash at any instant, and tell when they are damaged.
+"""Checkpoints: a crash at any instant leaves a complete one, and damage is noticed.
 
     RUN/config.json                          the configuration
     RUN/checkpoint/weights.safetensors       every parameter by its name
     RUN/checkpoint/optimizer.safetensors     AdamW's state of each parameter: `name.exp_avg`, ...
     RUN/checkpoint/metadata.json             step, configuration, tokenizer, loss scale, checksums, versions
 
-A save writes `checkpoint.new` completely, then renames `checkpoint` to `checkpoint.old` and
-`checkpoint.new` to `checkpoint`. Between the two renames `checkpoint.old` is the complete one.
+A save writes all of `checkpoint.new`, then renames `checkpoint` to `checkpoint.old`, then `checkpoint.new` to
+`checkpoint`. Between the two renames `checkpoint.old` is the complete one.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from safetensors.numpy import load as parse_arrays
 from safetensors.numpy import save as format_arrays
 
 import tinytensor
-from gpt import data
+from gpt import corpus
+from gpt.build import Model, build
 from gpt.cli import check_device
 from gpt.config import GPTConfig, TrainConfig, from_dict
-from gpt.data import Corpus
+from gpt.corpus import Corpus
 from gpt.errors import UserError
-from gpt.model import GPT, Bigram, build
-from gpt.optimizer import make_scaler
+from gpt.fast.half import make_scaler
 from gpt.tokenizer import CharTokenizer
 from tinytensor import Tensor, from_numpy
 from tinytensor.optim import AdamW
@@ -46,7 +46,7 @@ FILES = ("weights.safetensors", "optimizer.safetensors")
 
 @dataclass
 class Checkpoint:
-    """All that a run needs to go on: `step` updates were made in `seconds`."""
+    """Everything that a run needs to go on after `step` updates, which took `seconds`."""
 
     step: int
     seconds: float
@@ -55,11 +55,11 @@ class Checkpoint:
     corpus_sha256: str
     weights: Arrays
     optimizer: Arrays
-    loss_scale: dict[str, float] = field(default_factory=dict)  # GradScaler's state; {} where it is switched off
+    loss_scale: dict[str, float] = field(default_factory=dict)  # the state of GradScaler; {} but for float16
 
 
 def save(run: Path, checkpoint: Checkpoint) -> None:
-    """Replace the run's checkpoint; on failure the previous one is still there."""
+    """Replace the checkpoint of the run. If that fails, the previous one is still there."""
     files = [format_arrays(checkpoint.weights), format_arrays(checkpoint.optimizer)]
     metadata = {
         "step": checkpoint.step,
@@ -93,7 +93,7 @@ def save(run: Path, checkpoint: Checkpoint) -> None:
 
 def swap(run: Path) -> None:
     """Put the complete `checkpoint.new` in place of `checkpoint`."""
-    if (run / CURRENT).exists():  # else an earlier swap was cut off, and OLD is the complete one
+    if (run / CURRENT).exists():  # else a crash cut off an earlier swap, and OLD is the complete one
         shutil.rmtree(run / OLD, ignore_errors=True)
         os.rename(run / CURRENT, run / OLD)
     os.rename(run / NEW, run / CURRENT)
@@ -102,7 +102,7 @@ def swap(run: Path) -> None:
 
 
 def write(path: Path, content: bytes) -> None:
-    """Write a file and wait until the disk has it."""
+    """Write a file, and wait until it is on the disk."""
     with path.open("wb") as file:
         file.write(content)
         file.flush()
@@ -110,7 +110,7 @@ def write(path: Path, content: bytes) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Wait until the disk has a folder's names, where the system can say so."""
+    """Wait until the names in the folder are on the disk, where the system can wait for that."""
     if hasattr(os, "O_DIRECTORY"):
         descriptor = os.open(folder, os.O_DIRECTORY)
         try:
@@ -124,7 +124,7 @@ def sha256(content: bytes) -> str:
 
 
 def read(run: Path) -> Checkpoint:
-    """The run's checkpoint, with every checksum verified."""
+    """Read the checkpoint of the run, and verify every checksum."""
     folder = next((run / name for name in (CURRENT, OLD) if (run / name).is_dir()), None)
     if folder is None or not (run / "config.json").is_file():
         raise UserError(
@@ -137,14 +137,16 @@ def read(run: Path) -> Checkpoint:
     try:
         config = from_dict(metadata["config"], f"{folder / 'metadata.json'}")
         tokenizer = CharTokenizer.from_json(metadata["tokenizer"])
-        step, seconds, corpus = (metadata[key] for key in ("step", "seconds", "corpus_sha256"))
+        step, seconds, text = (metadata[key] for key in ("step", "seconds", "corpus_sha256"))
         if not (isinstance(step, int) and step >= 0 and 0 <= seconds < math.inf):
             raise UserError(f"{folder / 'metadata.json'} is damaged: step {step}, seconds {seconds}")
         weights, optimizer = (read_arrays(folder / name, metadata["sha256"][name]) for name in FILES)
-        scale = metadata.get("loss_scale", {})  # runs made by older versions have none
-        if not isinstance(scale, dict) or set(scale) != set(make_scaler(config).state_dict()) or not is_finite(scale):
+        scale = metadata.get("loss_scale", {})  # older versions did not write it
+        scaler = make_scaler(config)
+        names = set(scaler.state_dict() if scaler else {})
+        if not isinstance(scale, dict) or set(scale) != names or not is_finite(scale):
             raise UserError(f"{folder / 'metadata.json'} is damaged: loss_scale {scale}")
-        checkpoint = Checkpoint(step, float(seconds), config, tokenizer, str(corpus), weights, optimizer, scale)
+        checkpoint = Checkpoint(step, float(seconds), config, tokenizer, str(text), weights, optimizer, scale)
     except OSError as error:
         raise UserError(f"{folder} is incomplete: {error.filename}: {error.strerror}") from None
     except (KeyError, TypeError, OverflowError) as error:
@@ -154,12 +156,12 @@ def read(run: Path) -> Checkpoint:
 
 
 def is_finite(numbers: dict[str, Any]) -> bool:
-    """Whether all values are numbers, and none is infinite or nan."""
+    """Return whether all values are numbers, none of them infinite or nan."""
     return all(isinstance(x, (int, float)) and math.isfinite(x) for x in numbers.values())
 
 
 def read_json(path: Path) -> Any:
-    """The value in a JSON file; UserError names the file that has none."""
+    """Read a JSON file. Raises UserError, with its name, for anything else."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -169,7 +171,7 @@ def read_json(path: Path) -> Any:
 
 
 def read_arrays(path: Path, expected: str) -> Arrays:
-    """A safetensors file's arrays, if its checksum is the one that was written down."""
+    """Read the arrays of a safetensors file. Raises UserError unless its checksum is `expected`."""
     content = path.read_bytes()
     if sha256(content) != expected:
         raise UserError(
@@ -183,7 +185,7 @@ def read_arrays(path: Path, expected: str) -> Arrays:
 
 
 def compare(run: Path, written: GPTConfig, checkpoint: Checkpoint) -> None:
-    """UserError if config.json describes another model than the checkpoint's."""
+    """Raise UserError if config.json describes another model than the checkpoint."""
     names = GPTConfig.__dataclass_fields__
     for name in names:
         ours, theirs = getattr(written, name), getattr(checkpoint.config, name)
@@ -194,42 +196,43 @@ def compare(run: Path, written: GPTConfig, checkpoint: Checkpoint) -> None:
 
 
 def read_corpus(saved: Checkpoint, run: Path) -> Corpus:
-    """The text that `run` was trained on; UserError if it has changed since."""
-    corpus = data.read(saved.config.data)
-    if corpus.sha256 != saved.corpus_sha256:
-        raise UserError(f"{corpus.name} has changed since {run} was trained on it")
-    return corpus
+    """Read the text that the run was trained on. Raises UserError if it has changed since."""
+    text = corpus.read(saved.config.data)
+    if text.sha256 != saved.corpus_sha256:
+        raise UserError(f"{text.name} has changed since {run} was trained on it")
+    return text
 
 
-def load(run: str | Path, device: str | None = None) -> tuple[GPT | Bigram, CharTokenizer]:
-    """The model of a run folder, ready to evaluate, on that device or the run's, and its tokenizer."""
+def load(run: str | Path, device: str | None = None) -> tuple[Model, CharTokenizer]:
+    """Return the model of a run folder in evaluation mode, and its tokenizer. Without `device`, on the device of the run."""
     checkpoint = read(Path(run))
     return restore_model(checkpoint, Path(run), device).eval(), checkpoint.tokenizer
 
 
-def restore_model(checkpoint: Checkpoint, run: Path, device: str | None = None) -> GPT | Bigram:
-    """The checkpoint's model on that device, or its configuration's."""
+def restore_model(checkpoint: Checkpoint, run: Path, device: str | None = None) -> Model:
+    """Return the model of the checkpoint. Without `device`, on the device of its configuration."""
     device = device or checkpoint.config.device
     check_device(device)
     model = fresh_model(replace(checkpoint.config, device=device, cuda_graph=False, tf32=False))
     try:
         model.load_state_dict({name: from_numpy(a) for name, a in checkpoint.weights.items()})
-    except RuntimeError as error:  # names that are missing, unexpected or of another shape
+    except RuntimeError as error:  # missing or unexpected names, or other shapes
         raise UserError(f"{run}: the weights do not fit the configuration: {error}") from None
     return model
 
 
-def fresh_model(config: TrainConfig) -> GPT | Bigram:
-    """A model with its first weights, on the configuration's device and in its precision."""
+def fresh_model(config: TrainConfig) -> Model:
+    """Return a model with its first weights, on the device and in the precision of the configuration."""
     return build(config).to(device=config.device, dtype=getattr(tinytensor, config.dtype))
 
 
-def weight_arrays(model: GPT | Bigram) -> Arrays:
+def weight_arrays(model: Model) -> Arrays:
+    """Return a copy of every weight, by its name."""
     return {name: to_array(value) for name, value in model.state_dict().items()}
 
 
-def optimizer_arrays(model: GPT | Bigram, optimizer: AdamW) -> Arrays:
-    """AdamW's state under `parameter.key`."""
+def optimizer_arrays(model: Model, optimizer: AdamW) -> Arrays:
+    """Return the state of AdamW: an array for each `parameter.key`, such as `norm.weight.exp_avg`."""
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     return {
         f"{names[id(parameter)]}.{key}": to_array(value)
@@ -238,8 +241,8 @@ def optimizer_arrays(model: GPT | Bigram, optimizer: AdamW) -> Arrays:
     }
 
 
-def restore_optimizer(model: GPT | Bigram, optimizer: AdamW, arrays: Arrays) -> None:
-    """Give AdamW the state that `optimizer_arrays` took; UserError if it is another model's."""
+def restore_optimizer(model: Model, optimizer: AdamW, arrays: Arrays) -> None:
+    """Set the state of AdamW from `optimizer_arrays`. Raises UserError if it does not fit the model."""
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     shapes = {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
     order = [names[id(p)] for group in optimizer.param_groups for p in group["params"]]
@@ -253,6 +256,6 @@ def restore_optimizer(model: GPT | Bigram, optimizer: AdamW, arrays: Arrays) -> 
 
 
 def to_array(value: Any) -> NDArray[Any]:
-    """A tensor's or number's array, on the host and not shared."""
+    """Copy a tensor or a number into a NumPy array."""
     array = value.detach().cpu().numpy() if isinstance(value, Tensor) else value
     return np.array(array)

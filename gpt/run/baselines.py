@@ -1,6 +1,6 @@
-"""What knowing little is worth: the cross entropies of three count models, in nats.
+"""Baselines: the losses of three models that only count characters, in nats.
 
-They stand beside every loss: a model below `bigram` uses more than the character before.
+They are printed beside every loss. A model with a loss below `bigram` uses more than the one character before.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ class Baselines:
     unigram  p(b) = (count(b) + 1) / (N + V)
     bigram   p(b | a) = (count(a b) + 1) / (count(a .) + V)
 
-    The counts are the training split's, each raised by one (Laplace), so that no
-    probability is zero. V is the size of the vocabulary.
+    Counts are those of the training split, each raised by one (Laplace), so that no probability is zero.
+    N is their sum, V the size of the vocabulary.
     """
 
     uniform: float
@@ -30,17 +30,17 @@ class Baselines:
     bigram: float
 
     def __str__(self) -> str:
-        """Best first: a narrow terminal cuts off the rest."""
+        """The lowest first, since a narrow terminal cuts off the end."""
         return f"bigram {self.bigram:.3f}, unigram {self.unigram:.3f}, uniform {self.uniform:.3f}"
 
 
 def measure(train: Ids, validation: Ids, vocab_size: int) -> Baselines:
-    """The baselines over the same N - 1 predictions that `gpt.evaluate` makes."""
+    """Measure the baselines on the predictions that `gpt.evaluate` makes: of every character but the first."""
     before, after = validation[:-1], validation[1:]  # (N - 1,) each
     counts = np.bincount(train, minlength=vocab_size)
     unigram = (counts[after] + 1) / (len(train) + vocab_size)
 
-    # Pairs as one number a V + b, sorted: no V x V table, which a large vocabulary would not allow.
+    # A pair (a, b) is one number a V + b, and pairs are sorted: a V x V table would be too large for a large vocabulary.
     pairs, pair_counts = np.unique(train[:-1] * vocab_size + train[1:], return_counts=True)
     wanted = before * vocab_size + after
     at = np.searchsorted(pairs, wanted).clip(max=len(pairs) - 1)

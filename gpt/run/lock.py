@@ -14,9 +14,9 @@ LOCK = ".lock"
 
 @contextmanager
 def locked(run: Path) -> Iterator[None]:
-    """Hold RUN/.lock, where the system has such locks: it lets go when the process ends, however.
+    """Hold RUN/.lock in this context. The system frees it when the process ends, even by a crash.
 
-    UserError if another process holds it.
+    Raises UserError if another process holds it. Does nothing where the system has no such locks.
     """
     with (run / LOCK).open("w") as file:
         if os.name == "posix":

@@ -1,4 +1,4 @@
-"""What a run says while it trains: a bar on a terminal, lines in a pipe, nothing if quiet."""
+"""What a run prints while it trains: a bar on a terminal, lines in a pipe, nothing if quiet."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ import time
 
 from gpt.cli import say, silence
 from gpt.config import TrainConfig
-from gpt.memory import in_words
-from gpt.metrics import Row
+from gpt.run.metrics import Row
 
 SECONDS_BETWEEN_LINES = 5.0
 
 
 class Progress:
-    """Shows the last row and the time left; `beside`, the corpus's baselines, stands beside every loss."""
+    """Shows the last row and the time left. Prints `beside`, the baselines of the text, beside every loss."""
 
     def __init__(self, config: TrainConfig, step: int, beside: object, quiet: bool) -> None:
         self._steps, self._first, self._quiet = config.steps, step, quiet
@@ -31,7 +30,7 @@ class Progress:
                              initial=step, bar_format=shape)  # fmt: skip
 
     def update(self, row: Row) -> None:
-        """Show `row`; in a pipe, if it was evaluated or some seconds have passed."""
+        """Show the row. In a pipe it prints a line only for the first step, after an evaluation, or after some seconds."""
         val = row["val_loss"]
         self._val = self._val if val is None else f" val {val:.3f}"
         if self._bar is not None:
@@ -42,13 +41,13 @@ class Progress:
                 silence()
         elif not self._quiet:
             self._line(row)
-            self._val = ""  # a line has only what its own step measured
+            self._val = ""  # a line shows only what its own step measured
 
     def _text(self, row: Row) -> str:
         speed = row["tokens_per_second"] / 1000
         scale = f", loss scale {row['loss_scale']:g}" if "loss_scale" in row else ""
         digits = 0 if speed >= 10 else 1
-        return f"loss {row['train_loss']:.3f}{self._val}, {speed:.{digits}f}k tokens/s{scale}{in_words(row)}, {self._beside}"
+        return f"loss {row['train_loss']:.3f}{self._val}, {speed:.{digits}f}k tokens/s{scale}{gpu_memory(row)}, {self._beside}"
 
     def _line(self, row: Row) -> None:
         now = time.perf_counter()
@@ -66,3 +65,11 @@ class Progress:
     def __exit__(self, *_: object) -> None:
         if self._bar is not None:
             self._bar.close()
+
+
+def gpu_memory(row: Row) -> str:
+    """Say how much memory tensors use on the GPU; "" for a row without one."""
+    if "gpu_memory" not in row:
+        return ""
+    used, peak = (row[key] / 2**20 for key in ("gpu_memory", "gpu_memory_peak"))
+    return f", GPU memory {used:,.0f} MiB (peak {peak:,.0f})"

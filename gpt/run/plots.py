@@ -1,4 +1,4 @@
-"""loss.png: a run's losses against the corpus's baselines."""
+"""loss.png: the losses of a run, and the baselines of its text."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from gpt.baselines import Baselines
-from gpt.metrics import Row
+from gpt.run.baselines import Baselines
+from gpt.run.metrics import Row
 
-SMOOTHING = 20  # a training loss is averaged with the ones before it, over so many steps
+SMOOTHING = 20  # steps over which the training loss is averaged
 
 
 def plot_loss(path: Path, rows: list[Row], baselines: Baselines, whole: float) -> None:
@@ -49,7 +49,7 @@ def plot_loss(path: Path, rows: list[Row], baselines: Baselines, whole: float) -
 
 
 def smooth(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The mean of each value and up to SMOOTHING - 1 before it."""
+    """Return for each value the mean of it and of up to SMOOTHING - 1 values before it."""
     sums = np.concatenate([[0.0], np.cumsum(values)])
     ends = np.arange(1, len(values) + 1)
     begins = np.maximum(0, ends - SMOOTHING)

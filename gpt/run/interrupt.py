@@ -11,7 +11,7 @@ SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if 
 
 
 class Interrupt:
-    """A context in which the first of SIGNALS sets `signal`; a second one acts as usual."""
+    """A context in which the first signal of SIGNALS only sets `signal`. A second one acts as usual."""
 
     def __init__(self) -> None:
         self.signal: int | None = None
@@ -21,7 +21,7 @@ class Interrupt:
         if threading.current_thread() is threading.main_thread():  # Python's rule for handlers
             for number in SIGNALS:
                 nohup = number not in (signal.SIGINT, signal.SIGTERM) and signal.getsignal(number) is signal.SIG_IGN
-                if not nohup:  # which asked to outlive the terminal
+                if not nohup:  # nohup asks to outlive the terminal
                     self._before[number] = signal.signal(number, self._request)
         return self
 

@@ -1,17 +1,17 @@
-"""Whether a model fits into the memory, found out before it is built; and how much it takes on a GPU."""
+"""What can be wrong with a run: a model too large for the memory, and numbers that are not finite."""
 
 from __future__ import annotations
 
 import os
 
+from gpt.build import Model
 from gpt.config import GPTConfig, TrainConfig
 from gpt.errors import UserError
-from gpt.metrics import Row
-from tinytensor import cuda
+from tinytensor import isfinite
 
 
 def parameter_count(config: GPTConfig) -> int:
-    """The number of parameters that `gpt.model.build` makes."""
+    """Return the number of parameters of the model that `gpt.build` makes, without making it."""
     V, C, bias = config.vocab_size, config.width, int(config.bias)
     if config.model == "bigram":
         return V * C + C * V + V
@@ -24,13 +24,13 @@ def parameter_count(config: GPTConfig) -> int:
 
 
 def check_memory(config: TrainConfig) -> None:
-    """UserError if weights, gradients and AdamW's two averages exceed the computer's memory."""
+    """Raise UserError if weights, gradients and AdamW's two averages need more memory than the computer has."""
     known = getattr(os, "sysconf_names", {})
     if config.device != "cpu" or not {"SC_PAGE_SIZE", "SC_PHYS_PAGES"} <= known.keys():
         return
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     count = parameter_count(config)
-    needed = count * (32 if config.dtype == "float64" else 16)  # float16: two in it, and three in float32
+    needed = count * (32 if config.dtype == "float64" else 16)  # float16: two arrays in it, and three in float32
     if needed > memory:
         sizes = "--width" if config.model == "bigram" else "--width, --layers or --context"
         raise UserError(
@@ -39,15 +39,13 @@ def check_memory(config: TrainConfig) -> None:
         )
 
 
-def add_gpu_memory(row: Row, config: TrainConfig) -> None:
-    """Note how much of the GPU's memory tensors use, and the most until now; nothing on the CPU."""
-    if config.device != "cpu":
-        row["gpu_memory"], row["gpu_memory_peak"] = cuda.memory_allocated(), cuda.max_memory_allocated()
-
-
-def in_words(row: Row) -> str:
-    """The same for people; "" for a row of the CPU's."""
-    if "gpu_memory" not in row:
-        return ""
-    used, peak = (row[key] / 2**20 for key in ("gpu_memory", "gpu_memory_peak"))
-    return f", GPU memory {used:,.0f} MiB (peak {peak:,.0f})"
+def first_not_finite(model: Model) -> str:
+    """Say which parameter is the first, in the model's order, whose value is not finite; else whose gradient is not."""
+    parameters = list(model.named_parameters())
+    values = [(name, "value", p) for name, p in parameters]
+    gradients = [(name, "gradient", p.grad) for name, p in parameters if p.grad is not None]
+    for name, what, tensor in values + gradients:
+        if not bool(isfinite(tensor).all()):
+            return f"the first parameter whose {what} is not finite is {name}"
+    largest, name = max((float(p.detach().abs().max()), name) for name, p in parameters)
+    return f"every parameter is finite, and the largest value, {largest:.1e}, is in {name}"

@@ -1,4 +1,4 @@
-"""Rotary positions in one launch of CuPy, in any layout: gpt/rotary.py has the formula."""
+"""Rotary positions on a GPU in one launch, for any memory layout. The formula is in gpt/rotary.py."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from gpt.rotary import complex_of, turns
-from tinytensor.backend import Array, array_module
+from gpt.rotary import turns
+from tinytensor.backend import Array
 from tinytensor.cuda.fused import replace
 from tinytensor.cuda.kernel import THREADS, as_four, launch, strides
 
@@ -31,7 +31,7 @@ extern "C" __global__ void rotary(const T* x, const A* turn, T* y, Sizes n, doub
 
 
 def forward(x: Array, *, start: int = 0) -> Any:
-    turn = turns(start, x.shape[-2], x.shape[-1], complex_of(x.dtype), array_module(x))
+    turn = turns(x, start)
     return turned(x, turn, 1), (turn,)
 
 
@@ -40,7 +40,7 @@ def backward(dy: Array, turn: Array) -> Any:
 
 
 def turned(x: Array, turn: Array, sign: int) -> Array:
-    """x (…, T, D) with its pairs turned by turn (T, D/2), complex, or for sign −1 turned back; laid out like x."""
+    """Turn the pairs of x (…, T, D) by turn (T, D/2), complex numbers; for sign −1 turn them back. Keeps the layout of x."""
     xs = as_four(x)
     y = np.empty_like(xs)
     _, heads, rows, columns = xs.shape
