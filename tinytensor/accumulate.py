@@ -14,29 +14,28 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinytensor.accumulate_base import AccumulatorBase, buffer_of
 from tinytensor.backend import Array, as_array
 from tinytensor.base import wrap
-from tinytensor.offers import Offers, buffer_of
 
 if TYPE_CHECKING:
     from tinytensor.tape import Edge, Node
     from tinytensor.tensor import Tensor
 
 
-class Accumulator(Offers):
+class Accumulator(AccumulatorBase):
     """The gradients of everything below the roots, while one backward runs.
 
     An edge is the Node that computed a value, or the leaf itself. With `targets` (autograd.grad), only edges in `wanted`
     get a gradient, those of the targets are collected in `found`, and no leaf's .grad changes.
     """
 
-    __slots__ = ("found", "owned", "wanted")
+    __slots__ = ("owned", "wanted")
 
     def __init__(self, targets: frozenset[Edge] | None, wanted: frozenset[Edge] | None) -> None:
-        super().__init__(targets)  # self.gradients: what has come together so far, for each edge
+        super().__init__(targets)  # makes self.gradients: for each edge what has come together so far
         self.wanted = wanted
-        self.owned: set[Edge] = set()  # whose gradient is an array of ours, so that it may change in place
-        self.found: dict[Edge, Array] = {}
+        self.owned: set[Edge] = set()  # the edges whose gradient is an array of ours: it may change in place
 
     def start(self, root: Edge, dy: Array) -> None:
         """Add the gradient with which the backward begins."""
@@ -47,10 +46,10 @@ class Accumulator(Offers):
     def take(self, node: Node) -> Any:
         """Remove and return the gradient of node, which is complete; None if nothing needs it."""
         # Complete, because everything computed from its output is newer, and the tape plays the newest nodes first.
-        self.offered, self.add_to = (), None  # the previous backward is done (offers.py)
+        self.offered, self.add_to = (), None  # the previous backward is done (accumulate_base.py)
         dy = self.gradients.pop(node, None)
         if dy is not None and (node.retained is not None or self.targets is not None):
-            self._keep(node, dy)
+            self.keep(node, dy)  # somebody wants a copy
         return dy
 
     def hand_on(self, node: Node, inputs: tuple[Edge | None, ...], dxs: Any) -> None:
@@ -67,7 +66,9 @@ class Accumulator(Offers):
                 continue
             shape = edge.shape if edge.__class__ is kind else edge.array.shape  # type: ignore[union-attr]
             if dx.shape != shape:  # every gradient has the shape of its value
-                raise _wrong_shape(node, dx, shape)
+                message = f"returned a gradient of shape {dx.shape} for an input of shape {shape}: where the forward"
+                message += " broadcasts, the backward has to sum"
+                raise RuntimeError(f"the backward of {node.primitive.name} {message}")
             old = gradients.get(edge)
             if old is None:  # the first: borrow it, unless it lies in a buffer of the leaf, which we own
                 gradients[edge] = dx
@@ -87,14 +88,6 @@ class Accumulator(Offers):
         pieces = self.gradients.setdefault(edge, [None] * len(dx))
         pieces[:] = [old if new is None else new for old, new in zip(pieces, dx)]  # dx has one entry that is not None
 
-    def _keep(self, node: Node, dy: Array) -> None:
-        """Copy dy for the Tensor that retains its gradient, and for the caller who asked for it."""
-        t: Any = None if node.retained is None else node.retained()
-        if t is not None:  # the Tensor still exists
-            t.grad = wrap(dy.copy() if t.grad is None else t.grad.array + dy)
-        if self.targets is not None and node in self.targets:
-            self.found[node] = np.copy(dy)  # dy is borrowed
-
     def finish(self) -> dict[Edge, Array]:
         """Hand every leaf its gradient, or return the targets' gradients, as arrays that belong to the caller.
 
@@ -106,13 +99,6 @@ class Accumulator(Offers):
             else:
                 accumulate_grad(leaf, g, leaf in self.owned)  # type: ignore[arg-type]
         return self.found
-
-
-def _wrong_shape(node: Node, dx: Array, shape: tuple[int, ...]) -> RuntimeError:
-    return RuntimeError(
-        f"the backward of {node.primitive.name} returned a gradient of shape {dx.shape} for an input of shape {shape}:"
-        " where the forward broadcasts, the backward has to sum"
-    )
 
 
 def accumulate_grad(leaf: Tensor, g: Array, owned: bool) -> None:

@@ -1,4 +1,4 @@
-"""Attributes of a Tensor in PyTorch's names: its dtype, its sizes, its place in the graph; and new Tensors like it.
+"""Attributes of a Tensor in PyTorch's names: its dtype, its sizes, its place in the graph; and how one is made.
 
 Nothing here computes. methods.py lists the functions that are methods.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import builtins
 import weakref
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
@@ -41,6 +41,19 @@ class Attributes(TensorBase):
     """The base class of Tensor that has these attributes."""
 
     __slots__ = ()
+
+    def __init__(self, *data: Any) -> None:
+        """Tensor([1, 2]) is float32 whatever the list holds; Tensor(2, 3) is a 2 × 3 of zeros, Tensor() empty."""
+        if len(data) == 1 and not isinstance(data[0], int):
+            array = data[0].array if isinstance(data[0], TensorBase) else np.array(data[0])
+        else:  # sizes
+            array = np.zeros(checked(sizes(data or (0,))))
+        self.array = array.astype(np.float32, copy=False)
+        self._grad, self._node, self._requires_grad = None, None, False  # a leaf, and a constant
+
+    def __getattr__(self, name: str) -> NoReturn:  # Python asks here only for a name that nothing else has
+        hint = "" if name.startswith("__") else ": it is outside tinytensor's subset of PyTorch, or no such name"
+        raise AttributeError(f"'Tensor' object has no attribute {name!r}{hint}")
 
     # ---------------------------------------------------------------------------------- its place in the graph
 

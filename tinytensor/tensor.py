@@ -9,54 +9,33 @@
     >>> x.grad
     tensor([2., 4., 6.])
 
-`.array` is the NumPy or CuPy array itself; everything else has PyTorch's names. methods.py lists
-the functions that are methods and operators (`x * x` is mul(x, x)), attributes.py has what only looks at the array.
+`.array` is the NumPy or CuPy array itself; everything else has PyTorch's names. methods.py lists the functions that are
+methods and operators (`x * x` is mul(x, x)), attributes.py has what only looks at the array.
 """
 
 from __future__ import annotations
 
-import builtins
-from typing import Any, NoReturn
-
-import numpy as np
-
 from tinytensor.attributes import Size
 from tinytensor.base import TensorBase, results_are, wrap
 from tinytensor.functions.backward import run_backward
-from tinytensor.functions.dims import checked, sizes
 from tinytensor.methods import Methods
 from tinytensor.printing import show
 
 
 @results_are  # every operation returns Tensors
-class Tensor(Methods):  # Methods is a TensorBase: `array`, `_grad` and `_node` come from there
+class Tensor(Methods):  # and so a TensorBase: it has `array`, `_grad`, `_node` and `_requires_grad`
     """An array that remembers how it was computed. Made by `tensor`, `zeros` and their like; see PyTorch's Tensor."""
 
     __slots__ = ()  # those of TensorBase are all
     __array_ufunc__ = None  # numpy_array * tensor asks the Tensor
 
-    def __init__(self, *data: Any) -> None:
-        """Tensor([1, 2]) is float32 whatever the list holds; Tensor(2, 3) is a 2 × 3 of zeros, Tensor() empty."""
-        if len(data) == 1 and not isinstance(data[0], int):
-            array = data[0].array if isinstance(data[0], Tensor) else np.array(data[0])
-        else:  # sizes
-            array = np.zeros(checked(sizes(data or (0,))))
-        self.array = array.astype(np.float32, copy=False)  # no copy of what is float32 already
-        self._grad, self._node, self._requires_grad = None, None, False  # a leaf, and a constant
-
-    def __getattr__(self, name: str) -> NoReturn:  # Python asks here only for a name that nothing else has
-        hint = "" if name.startswith("__") else ": it is outside tinytensor's subset of PyTorch, or no such name"
-        raise AttributeError(f"'Tensor' object has no attribute {name!r}{hint}")
-
-    # ---------------------------------------------------------------------------------- gradients
-
     @property
-    def requires_grad(self) -> builtins.bool:
+    def requires_grad(self) -> bool:
         """Whether backward leaves a gradient here, or passes one through."""
         return self._requires_grad  # of a leaf: what was asked for; of a result: whether an input requires it
 
     @requires_grad.setter
-    def requires_grad(self, value: builtins.bool) -> None:
+    def requires_grad(self, value: bool) -> None:
         if value and self.array.dtype.kind != "f":  # a whole number cannot change by a little
             raise RuntimeError(f"only Tensors of floating point dtype can require gradients, not {self.array.dtype}")
         if self._node is not None and not value:  # the tape has recorded it already
@@ -81,9 +60,8 @@ class Tensor(Methods):  # Methods is a TensorBase: `array`, `_grad` and `_node` 
         self._grad = value  # None: the next backward leaves its gradient, and does not add to an old one
 
     def backward(
-        self, gradient: Tensor | None = None, retain_graph: builtins.bool | None = None,
-        create_graph: builtins.bool = False,
-    ) -> None:  # fmt: skip
+        self, gradient: Tensor | None = None, retain_graph: bool | None = None, create_graph: bool = False
+    ) -> None:
         """Add d self / d leaf · gradient to the .grad of every leaf that self was computed from.
 
         gradient: needed unless self has one element. retain_graph: keep what was saved, for a second backward.
