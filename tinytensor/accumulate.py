@@ -17,10 +17,19 @@ import numpy as np
 from tinytensor.accumulate_base import AccumulatorBase, buffer_of
 from tinytensor.backend import Array, as_array
 from tinytensor.base import wrap
+from tinytensor.primitive import Primitive
 
 if TYPE_CHECKING:
     from tinytensor.tape import Edge, Node
     from tinytensor.tensor import Tensor
+
+
+def _output_backward(dy: Array, position: int, count: int) -> Any:
+    return ([dy if i == position else None for i in range(count)],)  # one entry in the list of the call
+
+
+# One output of a call that has several is a node of its own; its backward hands its gradient on to the call.
+OUTPUT = Primitive("output", lambda *_: None, _output_backward, formula="one output of several", fits="")
 
 
 class Accumulator(AccumulatorBase):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 FILES = sorted(path for folder in ("gpt", "reference_torch") for path in (ROOT / folder).rglob("*.py"))
 INTERNAL = {"wrap"}  # of the engine: without an underscore, but not documented
 

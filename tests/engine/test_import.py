@@ -11,7 +11,7 @@ import pytest
 
 from tinytensor import compat
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 OTHERS = (
     "torch",
     "cupy",

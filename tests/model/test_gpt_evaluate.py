@@ -206,7 +206,7 @@ def test_a_terminal_without_the_characters(tmp_path):
     assert train([*TINY, "--data", str(tmp_path / "text"), "--out", str(tmp_path / "run")]) == 0
     done = subprocess.run(
         [sys.executable, "-m", "gpt.generate", str(tmp_path / "run"), "--tokens", "3"],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent), "PYTHONIOENCODING": "ascii"},
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONIOENCODING": "ascii"},
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert (done.stdout, done.stderr) == ("\\xe9" * 3 + "\n", "")

@@ -1,7 +1,7 @@
 """The reading path: its files, lines and comments.
 
-    python tests/budget.py            # the README's list
-    python tests/budget.py FILE …     # the same of any files
+    python tests/house/budget.py            # the README's list
+    python tests/house/budget.py FILE …     # the same of any files
 
 The list is the table under the README's heading that begins with "Read": a row and a link for each file, its lines in the
 last column. Lines are counted as `wc -l` does. Comments are lines that have one, alone or behind code.
@@ -16,7 +16,7 @@ import tokenize
 from pathlib import Path
 from typing import NamedTuple
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 MOST_LINES = 1800  # of all files together
 COMMENTS = (15, 25)  # of 100 lines, in each file
 

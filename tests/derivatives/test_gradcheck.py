@@ -22,7 +22,7 @@ from tinytensor.gradcheck.table import Sample
 from tinytensor.primitive import Primitive
 from tinytensor.tape import apply
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 def normal(*shape: int, seed: int = 0) -> tt.Tensor:

@@ -1,4 +1,4 @@
-"""The files in which a function runs between the drawing of a batch and the updated weights: python tests/executed.py
+"""The files in which a function runs between the drawing of a batch and the updated weights: python tests/house/executed.py
 
 It runs three updates of the default training under `sys.setprofile`, and prints a JSON object: for each file of tinytensor
 and gpt the functions that ran, those of threads as well. What an import runs is left out.
@@ -16,7 +16,8 @@ from collections import defaultdict
 from pathlib import Path
 from types import FrameType
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = tuple(str(ROOT / package) + os.sep for package in ("tinytensor", "gpt"))
 UPDATES = 3
 ARGUMENTS = [
     f"--steps={UPDATES}",
@@ -41,7 +42,7 @@ class Recorder:
         if event not in ("call", "return"):
             return
         path = frame.f_code.co_filename
-        if not path.startswith(str(ROOT)):
+        if not path.startswith(PACKAGES):
             return
         path, name = os.path.relpath(path, ROOT).replace(os.sep, "/"), frame.f_code.co_name
         if event == "call" and (path, name) == FIRST and not self.on:

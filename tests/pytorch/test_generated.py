@@ -1,6 +1,6 @@
 """Every public function against PyTorch over generated calls: values, shapes, dtypes, views, gradients and errors.
 
-tests/calls.py says what to call; here it is called twice, and what comes back is compared. A public name without a row
+tests/pytorch/calls.py says what to call; here it is called twice, and what comes back is compared. A public name without a row
 there fails. `--hypothesis-profile=thorough` draws ten times the cases.
 """
 
@@ -124,7 +124,7 @@ def homes(name: str) -> list[str]:
 
 def test_every_public_name_has_a_row() -> None:
     have = {home for name in ROWS for home in homes(name)}
-    assert sorted(PUBLIC - have - set(EXEMPT)) == [], "add a row to tests/calls.py"
+    assert sorted(PUBLIC - have - set(EXEMPT)) == [], "add a row to tests/pytorch/calls.py"
     assert sorted((have | set(EXEMPT)) - PUBLIC) == [], "rows or exemptions of what is not there"
     assert sorted(have & set(EXEMPT)) == []
 

@@ -1,6 +1,6 @@
 """Imports go one way: down the list of layers, and never in a circle. Run it as a program to see the circles.
 
-    python tests/test_imports_one_way.py
+    python tests/house/test_imports_one_way.py
 
 grimp reads the imports from the source, those inside functions as well; those under `if TYPE_CHECKING` do not count.
 """
@@ -90,7 +90,7 @@ def test_a_circle_and_a_way_up_are_noticed() -> None:
 
 def main() -> None:
     """Print the circles, and how many files are in one."""
-    sys.path.append(str(Path(__file__).parent.parent))
+    sys.path.append(str(Path(__file__).parents[2]))
     imports = graph(*PACKAGES)
     found = circles(imports)
     for circle in found:

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-FOLDER = Path(__file__).parent / "cuda"
+FOLDER = Path(__file__).parents[1] / "cuda"
 LONGEST = "primitives.py"  # it begins first, beside all others
 PROGRAMS = [LONGEST, *sorted({p.name for p in FOLDER.glob("*.py") if "__main__" in p.read_text("utf-8")} - {LONGEST})]
 

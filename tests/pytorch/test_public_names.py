@@ -1,6 +1,6 @@
 """Every public name that a script may use, as public_names.txt lists them: none disappears, and what moves keeps its path.
 
-    python tests/test_public_names.py    # adds the names that are new; it removes none
+    python tests/pytorch/test_public_names.py    # adds the names that are new; it removes none
 
 A name is public if its module lists it in `__all__` or defines it itself, without a leading underscore. Of classes, the
 list has the members that PyTorch's class has too.
@@ -99,7 +99,7 @@ def test_the_list_is_complete() -> None:
     pytest.importorskip("torch")
     pytest.importorskip("tensorboardX")
     new = sorted(set(public()) - set(NAMES))
-    assert not new, f"run python {Path('tests', Path(__file__).name)}: it adds {', '.join(new)}"
+    assert not new, f"run python {Path('tests', 'pytorch', Path(__file__).name)}: it adds {', '.join(new)}"
 
 
 # ------------------------------------------------------------------------------------------- the list

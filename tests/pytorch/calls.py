@@ -3,7 +3,7 @@
 A row is a function that draws the arguments of one call: `"unbind": lambda d: d.called(x := d.x(), d.dim(x))`.
 It belongs to every home of its name (the module function, the method of Tensor, nn.functional); a row with a full name,
 such as "Tensor.where", belongs to that home alone. Arguments are described apart from both libraries: an `Array` becomes
-a Tensor of whichever is asked, a `Name` one of its dtypes. tests/test_generated.py makes each call twice and compares.
+a Tensor of whichever is asked, a `Name` one of its dtypes. tests/pytorch/test_generated.py makes each call twice and compares.
 
 What a row leaves out on purpose has a comment: what is outside the subset, and where PyTorch fails inside.
 """
@@ -1430,7 +1430,7 @@ def gained(d: Draw) -> Call:
 
 
 def with_gradients(d: Draw, *more: Any) -> Call:
-    """Tensors that will get a gradient, see tests/test_generated.py, and what to clip it to."""
+    """Tensors that will get a gradient, see tests/pytorch/test_generated.py, and what to clip it to."""
     shapes = [(2, 3), (), (4,), (1,)]
     xs = [d.x(d.of(*shapes), ("float64", "float32"), kinds=("plain",), grad=True) for _ in range(d.int(1, 3))]
     return d.called(xs, *more)

@@ -22,7 +22,7 @@ from gpt.run.opening import prepare
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 SMALL = GPTConfig(vocab_size=11, context=8, width=16, layers=2, heads=2)
 VARIANTS = {
     "default": {},

@@ -1,6 +1,6 @@
 """CuPy without a GPU: every program of tests/cuda under the emulator. tests/emulated/emulator.py says what is real there.
 
-python -m pytest -m emulated -n auto tests/test_emulated.py
+python -m pytest -m emulated -n auto tests/gpu/test_emulated.py
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 RUNS = ROOT / "runs"
 TABLE = (RUNS / "README.md").read_text("utf-8")
 SCRIPTS = sorted(RUNS.glob("*.sh"))

@@ -35,7 +35,7 @@ from tinytensor.cuda import OutOfMemoryError
 from tinytensor.optim import AdamW
 
 TEXT = "It was the best of times, it was the worst of times. " * 40
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 TINY = [
     "--layers=1", "--width=16", "--heads=2", "--context=16", "--batch-size=4", "--warmup=2",
     "--steps=9", "--eval-every=4", "--dropout=0.1", "--threads=2", "--grad-accumulation=2",
