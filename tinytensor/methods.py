@@ -6,12 +6,12 @@ A table of names and nothing else. The functions are in `tinytensor/functions/`,
 from __future__ import annotations
 
 from tinytensor import functions as F
-from tinytensor.base import TensorBase
+from tinytensor.attributes import Attributes
 from tinytensor.functions import convert, indexing, inplace, pointwise
 from tinytensor.functions.inplace import in_place
 
 
-class Methods(TensorBase):
+class Methods(Attributes):
     """The base class of Tensor that has these names."""
 
     __slots__ = ()

@@ -15,10 +15,11 @@ import numpy as np
 import pytest
 
 import tinytensor as tt
-from tinytensor import backend, buffers, cuda
-from tinytensor.backend import array_module, is_array, scatter_add
+from tinytensor import buffers, cuda, sums
+from tinytensor.backend import array_module, is_array
 from tinytensor.devices import device_of, to_device
 from tinytensor.ops import arithmetic
+from tinytensor.ops.embedding import scatter_add
 from tinytensor.primitive import PRIMITIVES, primitive
 
 
@@ -230,7 +231,7 @@ def test_scatter_add_adds_up(rows: int, n: int) -> None:
 def test_scatter_add_elsewhere_asks_that_module(monkeypatch: pytest.MonkeyPatch) -> None:
     """Many rows outside of NumPy: no sorting, add.at."""
     stand_in = SimpleNamespace(zeros=np.zeros, add=np.add)
-    monkeypatch.setattr(backend, "array_module", lambda x: stand_in)
+    monkeypatch.setattr(sums, "array_module", lambda x: stand_in)
     out = scatter_add(2000, np.array([3, 3, 1]), np.ones((3, 2)))
     assert (out[3].tolist(), out[1].tolist(), out.sum()) == ([2, 2], [1, 1], 6)
 

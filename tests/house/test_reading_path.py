@@ -17,15 +17,39 @@ README = (ROOT / "README.md").read_text("utf-8")
 # What a default training step runs besides the files of the list: the file, and why a reader may leave it out.
 FAST = "fast path of "  # and its plain twin, which is on the list
 CHECKS = "checks arguments and calls apply"  # one file of the kind is on the list
-GUARD = "guard: only refuses"
+HOLDS = "returns what is there or what it is given: it computes nothing in a default step"
+GUARD = "guard: notes, compares and refuses; it changes no number"
 OFF_THE_LIST = {
+    "gpt/fast/threads.py": FAST + "gpt/train.py",  # one shard: shard_gradient for the whole batch
     "tinytensor/ops/blockwise_attention.py": FAST + "tinytensor/ops/attention.py",
-    "tinytensor/nn/flat.py": FAST + "tinytensor/optim/adamw.py",
+    "tinytensor/accumulate_base.py": FAST + "tinytensor/accumulate.py",  # buffers that the tape offers
+    "tinytensor/nn/flat.py": FAST + "tinytensor/optim/adamw.py",  # all parameters in one buffer
+    "tinytensor/buffers.py": FAST + "tinytensor/optim/adamw.py",
+    "tinytensor/optim/adam.py": FAST + "tinytensor/optim/adamw.py",
+    "tinytensor/optim/fused.py": FAST + "tinytensor/optim/adamw.py",
+    "tinytensor/optim/moments.py": FAST + "tinytensor/optim/adamw.py",
+    "tinytensor/optim/blocks.py": FAST + "tinytensor/optim/adamw.py",
+    "tinytensor/nn/clip_base.py": FAST + "tinytensor/nn/clip.py",  # the norm of several vectors
+    "tinytensor/functions/backward.py": CHECKS,
     "tinytensor/functions/dims.py": CHECKS,
     "tinytensor/functions/shape.py": CHECKS,
     "tinytensor/functions/pointwise.py": CHECKS,
-    "tinytensor/dtypes.py": CHECKS,
-    "tinytensor/amp.py": GUARD,
+    "tinytensor/nn/functional/activations.py": CHECKS,
+    "tinytensor/nn/functional/attention.py": CHECKS,
+    "tinytensor/nn/functional/checks.py": CHECKS,
+    "tinytensor/nn/functional/cross_entropy.py": CHECKS,
+    "tinytensor/nn/functional/dropout.py": CHECKS,  # returns its input, as p is 0
+    "tinytensor/nn/functional/embedding.py": CHECKS,
+    "tinytensor/nn/functional/norms.py": CHECKS,
+    "tinytensor/attributes.py": HOLDS,
+    "tinytensor/creation.py": HOLDS,  # from_numpy
+    "tinytensor/devices.py": HOLDS,
+    "tinytensor/dtypes.py": HOLDS,
+    "tinytensor/functions/convert.py": HOLDS,  # item, to
+    "tinytensor/modes.py": HOLDS,  # whether the thread records, which it does
+    "tinytensor/nn/containers.py": HOLDS,  # the blocks of the model, one after the other
+    "gpt/cache.py": HOLDS,  # training has no cache
+    "tinytensor/writes.py": GUARD,
 }
 
 
@@ -60,7 +84,7 @@ def test_the_list_is_complete(record_property: Callable[[str, object], None]) ->
 @pytest.mark.parametrize("path, why", OFF_THE_LIST.items())
 def test_what_is_not_on_the_list_has_a_reason(path: str, why: str) -> None:
     assert (ROOT / path).is_file()
-    assert why in (CHECKS, GUARD) or why.removeprefix(FAST) in {row.path for row in listed(README)}
+    assert why in (CHECKS, HOLDS, GUARD) or why.removeprefix(FAST) in {row.path for row in listed(README)}
 
 
 # ------------------------------------------------------------------------------------------ the reader
