@@ -13,14 +13,14 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 PLUGIN = "tinytensor.cuda.plugin"  # imports everything that registers itself here
 
-_registered: dict[str, Callable[..., Any]] = {}
+registered: dict[str, Callable[..., Any]] = {}
 
 
 def on_gpu(name: str) -> Callable[[F], F]:
     """Decorator: register a function of tinytensor.cuda under this name."""
 
     def register(function: F) -> F:
-        _registered[name] = function
+        registered[name] = function
         return function
 
     return register
@@ -28,6 +28,6 @@ def on_gpu(name: str) -> Callable[[F], F]:
 
 def gpu(name: str) -> Callable[..., Any]:
     """The function that tinytensor.cuda registered under this name."""
-    if name not in _registered:
+    if name not in registered:
         importlib.import_module(PLUGIN)
-    return _registered[name]
+    return registered[name]
