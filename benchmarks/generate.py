@@ -32,9 +32,9 @@ def parse_size(text: str) -> Size:
 
 def tinytensor_text(size: Size, use_cache: bool) -> Callable[[], object]:
     """Text as gpt.generate makes it."""
+    from gpt.build import build
+    from gpt.fast.threads import one_blas_thread
     from gpt.generate import sample
-    from gpt.model import build
-    from gpt.parallel import one_blas_thread
     from tinytensor import Generator
     from tinytensor.buffers import keep_freed_memory
 
@@ -51,8 +51,8 @@ def tinytensor_text(size: Size, use_cache: bool) -> Callable[[], object]:
 def torch_text(size: Size) -> Callable[[], object]:
     """Text as reference_torch.generate makes it."""
     import torch
+    from reference_torch.build import build
     from reference_torch.generate import sample
-    from reference_torch.model import build
 
     model, generator = build(config_of(size, 1)), torch.Generator().manual_seed(0)
     return lambda: list(sample(model, [0], size.context, TEMPERATURE, generator=generator))
@@ -61,7 +61,7 @@ def torch_text(size: Size) -> Callable[[], object]:
 def nanogpt_text(size: Size) -> Callable[[], object]:
     """Text without a cache: for every character, the model computes the last `context` characters again."""
     import torch
-    from reference_torch.model import build
+    from reference_torch.build import build
 
     model = build(config_of(size, 1)).eval()
 

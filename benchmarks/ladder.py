@@ -6,7 +6,7 @@
 plain       operations one by one, in fresh memory each time, BLAS with all threads, AdamW for each parameter
 fused       attention, layer norm, GELU, cross entropy and linear as one primitive each
 memory      freed blocks are kept for the next step (buffers.keep_freed_memory)
-shards      Python threads share the batch, each with one BLAS thread (gpt.parallel.Shards)
+shards      Python threads share the batch, each with one BLAS thread (gpt.fast.threads.Shards)
 flat        parameters, gradients, moments are vectors (AdamW(fused=True)), updated by the same threads, as in gpt.train
 """
 
@@ -30,9 +30,10 @@ def rung_step(rung: str, size: Size, threads: int) -> Iterator[Callable[[], obje
     """The training step with the changes up to this rung."""
     from threadpoolctl import threadpool_limits
 
-    from gpt.model import build
+    from gpt.build import build
+    from gpt.fast.threads import Shards
     from gpt.optimizer import parameter_groups
-    from gpt.parallel import Shards
+    from gpt.train import shard_gradient
     from tinytensor import buffers, optim
 
     has = RUNGS[: RUNGS.index(rung) + 1]
@@ -43,7 +44,7 @@ def rung_step(rung: str, size: Size, threads: int) -> Iterator[Callable[[], obje
     optimizer = optim.AdamW(parameter_groups(model, config), fused="flat" in has)
     with (
         nullcontext() if "fused" in has else one_by_one(),
-        Shards(model, config, optimizer if "flat" in has else None) as shards,
+        Shards(model, config, shard_gradient, optimizer if "flat" in has else None) as shards,
         nullcontext() if "shards" in has else threadpool_limits(threads, user_api="blas"),
     ):
         yield steps_of(shards, optimizer, ids)

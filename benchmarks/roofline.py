@@ -130,7 +130,7 @@ def work_of(size: Size) -> tuple[list[Work], float]:
     import numpy as np
 
     from benchmarks.train_step import config_of
-    from gpt.model import build
+    from gpt.build import build
     from tinytensor import from_numpy
 
     model = build(config_of(size, 1))

@@ -93,7 +93,7 @@ class TimeToLoss(Benchmark):
         return rows
 
     def _round(self, cases: Sequence[Case], options: Options, tick: Callable[[Case], None]) -> list[Answer]:
-        from gpt.data import name_of
+        from gpt.corpus import name_of
 
         text = options.given["data"]
         shared = ["--data", name_of(text)] if text else []

@@ -9,6 +9,7 @@ tinytensor.
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -44,30 +45,33 @@ def tinytensor_step(
     size: Size, threads: int, device: str = "cpu", cuda_graph: bool = False
 ) -> Iterator[Callable[[], object]]:
     """The loop of gpt.train."""
-    from gpt.model import build
+    from gpt.build import build
+    from gpt.fast.threads import Shards
     from gpt.optimizer import make_optimizer
-    from gpt.parallel import Shards
+    from gpt.train import shard_gradient
     from tinytensor.buffers import keep_freed_memory
 
     keep_freed_memory()
     config, ids = config_of(size, threads, device, cuda_graph), random_ids()
     model = build(config).to(device)
     optimizer = make_optimizer(model, config)
-    with Shards(model, config, optimizer) as shards:
+    with Shards(model, config, shard_gradient, optimizer) as shards:
         yield steps_of(shards, optimizer, ids)
 
 
 def steps_of(shards: Any, optimizer: Any, ids: Any) -> Callable[[], object]:
     """A function that runs the next step of gpt.train's loop, and returns its loss."""
     from gpt import data
-    from gpt.step import make_update
+    from gpt.fast.gpu import fast_update
+    from gpt.train import update
 
-    rate, update = optimizer.param_groups[0]["lr"], make_update(shards, optimizer)
+    rate = optimizer.param_groups[0]["lr"]
+    update_weights = fast_update(shards, optimizer) or functools.partial(update, shards, optimizer)
     steps = iter(range(10**9))
 
     def step() -> object:
         n = next(steps)
-        return update([data.batch(ids, shards.config, n)], n, rate)[0]
+        return update_weights([data.batch(ids, shards.config, n)], n, rate).loss
 
     return step
 
@@ -77,7 +81,7 @@ def torch_step(size: Size, threads: int, device: str = "cpu") -> Iterator[Callab
     """The loop of reference_torch.train: scaled_dot_product_attention, fused AdamW."""
     import torch
     from gpt import data
-    from reference_torch.model import build
+    from reference_torch.build import build
     from reference_torch.train import make_optimizer
 
     torch.set_num_threads(threads)

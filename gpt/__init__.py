@@ -1,8 +1,10 @@
 """A character-level GPT on tinytensor: `from gpt import GPT, GPTConfig, load`.
 
 python -m gpt.train       trains a model and leaves a run folder
-python -m gpt.generate    streams text from a run
-python -m gpt.evaluate    measures a run over a whole validation split
+python -m gpt.generate    writes text with the model of a run
+python -m gpt.evaluate    measures the loss of a run over the whole validation split
+
+The files of this folder are the ones to read. gpt/run has what is around the training loop, gpt/fast the fast paths.
 """
 
 from __future__ import annotations
@@ -10,17 +12,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from gpt.checkpoint import load
+    from gpt.bigram import Bigram
     from gpt.config import GPTConfig
-    from gpt.model import GPT, Bigram
+    from gpt.model import GPT
+    from gpt.run.checkpoint import load
 
 __all__ = ["GPT", "Bigram", "GPTConfig", "load"]
 
-_HOMES = {"GPT": "model", "Bigram": "model", "GPTConfig": "config", "load": "checkpoint"}
+_HOMES = {"GPT": "model", "Bigram": "bigram", "GPTConfig": "config", "load": "run.checkpoint"}
 
 
 def __getattr__(name: str) -> object:
-    """Import on first use, so that a command's --help does not wait for the engine."""
+    """Import a name when it is first used, so that --help does not wait for the engine."""
     if name not in _HOMES:
         raise AttributeError(f"module 'gpt' has no attribute {name!r}")
     from importlib import import_module

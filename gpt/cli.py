@@ -1,4 +1,4 @@
-"""What the three commands share: flags made from the configuration, and errors in one line."""
+"""What the commands share: flags made from the configuration, and errors in one line."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from gpt.errors import UserError
 from tinytensor import devices
 from tinytensor.cuda import OutOfMemoryError
 
-RESUMABLE = ("steps", "eval_every", "device", "cuda_graph", "tf32", "threads")  # what may change when a run goes on
+RESUMABLE = ("steps", "eval_every", "device", "cuda_graph", "tf32", "threads")  # may change when a run goes on
 
 
 def command(name: str) -> Callable[[Callable[[list[str]], int]], Callable[..., int]]:
-    """Make `main(argv) -> exit status` of a body that raises: 0 done, 2 a UserError, 130 Ctrl-C."""
+    """Turn exceptions of main(argv) into an exit status and one line: 2 for a UserError, 130 for Ctrl-C."""
 
     def decorate(body: Callable[[list[str]], int]) -> Callable[..., int]:
         @functools.wraps(body)
@@ -38,7 +38,7 @@ def command(name: str) -> Callable[[Callable[[list[str]], int]], Callable[..., i
                 return fail(name, f"out of memory; lower {sizes}. {error}", 2)
             except KeyboardInterrupt:
                 return fail(name, "interrupted", 130)
-            except BrokenPipeError:  # the reader left, as `head` does: nothing more to say
+            except BrokenPipeError:  # the reader left, as `head` does
                 silence()
                 return 141
             except OSError as error:
@@ -57,7 +57,7 @@ def fail(name: str, message: str, status: int) -> int:
 
 
 def say(text: str) -> None:
-    """Print at once. A reader that left, as `head` does, is no reason to stop."""
+    """Print at once. If the reader left, as `head` does, the program goes on without printing."""
     try:
         print(text, flush=True)
     except OSError:
@@ -65,14 +65,14 @@ def say(text: str) -> None:
 
 
 def silence() -> None:
-    """From now on, what is printed goes nowhere."""
+    """Throw away everything that is printed from now on."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)
 
 
 class Parser(argparse.ArgumentParser):
-    """An ArgumentParser that raises UserError, and knows a misspelt flag."""
+    """An ArgumentParser that raises UserError, and suggests the right flag for a misspelt one."""
 
     def __init__(self, name: str, description: str) -> None:
         super().__init__(f"python -m {name}", description=description, allow_abbrev=False)
@@ -86,9 +86,9 @@ class Parser(argparse.ArgumentParser):
 
 
 def add_config_arguments(parser: argparse.ArgumentParser, without: Collection[str] = (), **defaults: object) -> None:
-    """A flag for each field of TrainConfig but those `without`, in the field's group. Absent flags set nothing.
+    """Add a flag for each field of TrainConfig but those in `without`. The result has only the flags that were given.
 
-    `defaults` are a command's own, for the help: the command applies them.
+    `defaults` are shown in the help in place of the fields' own; the command has to apply them.
     """
     groups: dict[str, Any] = {}
     for each in dataclasses.fields(TrainConfig):
@@ -111,11 +111,11 @@ def add_config_arguments(parser: argparse.ArgumentParser, without: Collection[st
 
 
 def parse_value(each: dataclasses.Field[Any], text: str) -> object:
-    """The field's value that `text` spells; the error says what would be right."""
+    """Convert the text to a value of the field. The error says what would be right."""
     try:
         value = TYPES[str(each.type)](text)
     except ValueError:
-        value = text  # of the wrong type: the check refuses it in the field's own words
+        value = text  # of the wrong type: `check` refuses it, in the words of the field
     try:
         check(each, value)
     except UserError as error:
@@ -124,7 +124,7 @@ def parse_value(each: dataclasses.Field[Any], text: str) -> object:
 
 
 def new_config(recipe: str, given: dict[str, Any]) -> TrainConfig:
-    """The recipe, changed by the flags that were given."""
+    """Return the recipe, changed by the flags that were given."""
     config = dataclasses.replace(RECIPES[recipe], **given)
     if config.model == "bigram":
         transformer_only = [
@@ -139,7 +139,7 @@ def new_config(recipe: str, given: dict[str, Any]) -> TrainConfig:
 
 
 def resumed_config(saved: TrainConfig, step: int, given: dict[str, Any]) -> TrainConfig:
-    """The run's own configuration; only RESUMABLE flags may differ from it."""
+    """Return the configuration of the run, changed by the flags that were given. Only RESUMABLE ones may differ."""
     for name, value in given.items():
         if name not in RESUMABLE and value != getattr(saved, name):
             raise UserError(
@@ -153,12 +153,12 @@ def resumed_config(saved: TrainConfig, step: int, given: dict[str, Any]) -> Trai
 
 
 def add_device_argument(parser: argparse.ArgumentParser) -> None:
-    """A flag for another device than the run was trained on."""
-    parser.add_argument("--device", choices=DEVICES, help="where the arrays live (default: where the run was trained)")
+    """Add the flag --device, for another device than that of the run."""
+    parser.add_argument("--device", choices=DEVICES, help="where the arrays are (default: where the run was trained)")
 
 
 def check_device(device: str, tf32: bool = False) -> None:
-    """UserError if `device` is cuda and there is none: what is missing, and how to get it; or if it has no TF32."""
+    """Raise UserError if there is no such device, with what is missing; or if it has no TF32 and needs it."""
     if device == "cuda":
         try:
             cupy = devices.cupy()

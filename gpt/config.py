@@ -1,8 +1,7 @@
-"""One typed, frozen configuration behind the model, the command line and the run folder.
+"""The configuration: every number and choice that decides a model and its training, with the defaults.
 
-Every field carries its help text, unit, group and rule. The command lines are built from these
-fields (cli.py), a rule refuses an impossible value with what would be right, and a run folder
-keeps all of them in `config.json`.
+Every field has its help text, unit, group and rule. cli.py makes the flags of the command line from these fields. A rule
+refuses an impossible value, and says what would be right. A run folder keeps all fields in `config.json`.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ TYPES: dict[str, type] = {"int": int, "float": float, "str": str, "bool": bool}
 
 @dataclass(frozen=True)
 class Rule:
-    """What a value must be: in words, for the message, and as a test."""
+    """What a value must be: in words, for the message, and as a function."""
 
     text: str
     holds: Callable[[Any], bool]
@@ -44,10 +43,10 @@ def one_of(*choices: str) -> Rule:
 
 
 def group(title: str) -> Callable[..., Any]:
-    """Make the function that declares a field of the group `title`."""
+    """Return a function that declares a field of the group `title`."""
 
     def declare(default: Any, text: str, rule: Rule, unit: str = "", shown: str = "") -> Any:
-        """A field; `shown` describes a default that is worked out at run time."""
+        """Declare a field. `shown` describes a default that is only known at run time."""
         metadata = {"group": title, "text": text, "rule": rule, "unit": unit, "shown": shown}
         return field(default=default, metadata=metadata)
 
@@ -60,22 +59,22 @@ training, evaluation, machine = group("training"), group("evaluation"), group("m
 
 @dataclass(frozen=True)
 class GPTConfig:
-    """Everything that decides the shape of a model and how its weights begin."""
+    """Everything that decides what a model computes and how its weights begin."""
 
-    vocab_size: int = field(default=65, metadata={"rule": SIZE})  # the tokenizer decides, no flag
-    model: str = model_("gpt", "transformer, or embedding and head", one_of("gpt", "bigram"))
-    context: int = model_(128, "how far back the model sees", SIZE, "characters")
+    vocab_size: int = field(default=65, metadata={"rule": SIZE})  # the text decides, so there is no flag
+    model: str = model_("gpt", "gpt, a transformer, or bigram, an embedding and a head", one_of("gpt", "bigram"))
+    context: int = model_(128, "text that the model sees before the character that it predicts", SIZE, "characters")
     width: int = model_(128, "length of an embedding", SIZE, "numbers")
-    layers: int = transformer(2, "blocks", LAYERS)
+    layers: int = transformer(2, "number of blocks", LAYERS)
     heads: int = transformer(4, "attention heads in a block, a divisor of the width", SIZE)
-    positions: str = transformer("rotary", "how order enters", one_of("rotary", "learned"))
-    gelu: str = transformer("tanh", "GELU by tanh, or exact", one_of("tanh", "exact"))
+    positions: str = transformer("rotary", "how the model knows the order of characters", one_of("rotary", "learned"))
+    gelu: str = transformer("tanh", "GELU, approximated by tanh or exact", one_of("tanh", "exact"))
     bias: bool = transformer(True, "bias vectors in linear layers and norms", ANY)
-    tied: bool = transformer(False, "the head uses the embedding's matrix", ANY)
+    tied: bool = transformer(False, "the head uses the matrix of the embedding", ANY)
     init: str = transformer(
-        "fan-in", "how the weights begin: by the number of inputs, or GPT-2's", one_of("fan-in", "gpt2")
+        "fan-in", "how large the first weights are: by the number of inputs, or as in GPT-2", one_of("fan-in", "gpt2")
     )
-    dropout: float = transformer(0.0, "share of activations set to zero", SHARE)
+    dropout: float = transformer(0.0, "share of activations that are set to zero in training", SHARE)
 
     def __post_init__(self) -> None:
         for each in dataclasses.fields(self):
@@ -99,45 +98,53 @@ class GPTConfig:
 
 @dataclass(frozen=True)
 class TrainConfig(GPTConfig):
-    """A model and everything that decides how it is trained: the whole of a run but its folder."""
+    """A model, and everything that decides how it is trained."""
 
     data: str = text_(
         "", "shakespeare, python-docs, or a path to a UTF-8 text", ANY,
         shown="shakespeare, or python-docs where that cannot be fetched",
     )  # fmt: skip
-    seed: int = training(1337, "of the weights, the batches and dropout", SEED)
+    seed: int = training(1337, "seed of the weights, the batches and dropout", SEED)
     steps: int = training(2000, "updates of the weights", SIZE, "steps")
     batch_size: int = training(8, "windows in a batch", SIZE, "windows")
-    grad_accumulation: int = training(1, "batches averaged into one update", SIZE, "batches")
-    learning_rate: float = training(3e-3, "AdamW's step size at its peak", POSITIVE)
-    final_learning_rate: float = training(0.0, "and after the last step", NOT_NEGATIVE)
-    warmup: int = training(50, "updates over which the learning rate rises", COUNT, "steps")
-    decay: float = training(0.4, "last share of the steps, over which it falls", FRACTION)
+    grad_accumulation: int = training(1, "batches whose gradients are averaged for one update", SIZE, "batches")
+    learning_rate: float = training(3e-3, "learning rate of AdamW at its peak", POSITIVE)
+    final_learning_rate: float = training(0.0, "learning rate at the end", NOT_NEGATIVE)
+    warmup: int = training(50, "updates in which the learning rate rises to its peak", COUNT, "steps")
+    decay: float = training(0.4, "share of the steps, at the end, in which it falls", FRACTION)
     decay_shape: str = training("linear", "how it falls", one_of("linear", "cosine"))
-    beta1: float = training(0.9, "AdamW's memory of gradients", SHARE)
-    beta2: float = training(0.95, "AdamW's memory of squared gradients", SHARE)
-    weight_decay: float = training(0.1, "AdamW's, of matrices; vectors have none", NOT_NEGATIVE)
-    grad_clip: float = training(1.0, "largest norm of the gradient; 0: any", NOT_NEGATIVE)
-    eval_every: int = evaluation(200, "updates between evaluations; each one saves", SIZE, "steps")
+    beta1: float = training(0.9, "share of the old average in AdamW's average of gradients", SHARE)
+    beta2: float = training(0.95, "share of the old average in AdamW's average of squared gradients", SHARE)
+    weight_decay: float = training(
+        0.1,
+        "of matrices: each update takes this share, times the learning rate, away",
+        NOT_NEGATIVE,
+    )
+    grad_clip: float = training(1.0, "largest norm of the gradient; 0: no limit", NOT_NEGATIVE)
+    eval_every: int = evaluation(200, "updates between evaluations; each evaluation saves", SIZE, "steps")
     eval_windows: int = evaluation(
-        160, "evenly spaced windows of the validation split that these take", SIZE, "windows"
+        160, "windows of the validation split, evenly spaced, in an evaluation", SIZE, "windows"
     )
     dtype: str = machine(
         "float32",
-        "precision of all numbers; float16: with a loss scale, and masters of the weights in float32; for a GPU, since NumPy "
-        "multiplies such matrices slowly",
+        "precision of all numbers; float16 uses a loss scale, keeps a copy of the weights in float32, and is for a GPU: NumPy "
+        "multiplies float16 matrices slowly",
         one_of("float16", "float32", "float64"),
     )
     tf32: bool = machine(
-        False, "multiply float32 matrices in TF32, 10 bits of mantissa: faster from Ampere on, --device cuda alone", ANY
+        False,
+        "multiply float32 matrices with 10 bits of mantissa, which is faster on GPUs from Ampere on; needs --device cuda",
+        ANY,
     )
-    device: str = machine("cpu", "where the arrays live", one_of(*DEVICES))
+    device: str = machine("cpu", "where the arrays are", one_of(*DEVICES))
     cuda_graph: bool = machine(
-        False, "record an update as a CUDA graph, one launch from then on; same numbers, --device cuda alone", ANY
+        False,
+        "record an update as a CUDA graph: each step is then one launch with the same numbers; needs --device cuda",
+        ANY,
     )
     threads: int = machine(
-        0, "threads that share a batch; they decide the order of sums, so the last bits", COUNT,
-        shown="the usable cores",
+        0, "threads that share a batch; their number decides the order of sums, and so the last bits", COUNT,
+        shown="the number of usable cores",
     )  # fmt: skip
 
     def __post_init__(self) -> None:
@@ -159,7 +166,7 @@ class TrainConfig(GPTConfig):
 
 
 def check(each: dataclasses.Field[Any], value: object) -> None:
-    """Raise UserError unless `value` has the field's type, is finite and obeys its rule."""
+    """Raise UserError unless the value has the type of the field, is finite and obeys its rule."""
     rule, kind = each.metadata["rule"], TYPES[str(each.type)]
     allowed: tuple[type, ...] = (int, float) if kind is float else (kind,)
     right_type = isinstance(value, allowed) and (kind is bool or not isinstance(value, bool))
@@ -170,15 +177,15 @@ def check(each: dataclasses.Field[Any], value: object) -> None:
 
 
 def flag(name: str) -> str:
-    """The command-line spelling of a field: batch_size -> --batch-size."""
+    """Return the flag of a field: batch_size -> --batch-size."""
     return "--" + name.replace("_", "-")
 
 
-NEWER = {"cuda_graph", "tf32"}  # what runs made by older versions do not have: the default is what they did
+NEWER = {"cuda_graph", "tf32"}  # older versions had no such field; they did what its default says
 
 
 def from_dict(values: object, source: str) -> TrainConfig:
-    """The configuration that `dataclasses.asdict` gave; `source` names it in errors."""
+    """Invert `dataclasses.asdict`. Raises UserError, which names the source, for anything else."""
     names = {each.name for each in dataclasses.fields(TrainConfig)}
     found = set(values) if isinstance(values, dict) else set()
     if not isinstance(values, dict) or found | NEWER != names:
@@ -193,11 +200,11 @@ def from_dict(values: object, source: str) -> TrainConfig:
 
 
 RECIPES = {
-    # Chosen for the loss it reaches in about a minute on two cores. Rotary positions and blocks
-    # that begin as the identity let a learning rate four times nanoGPT's work from the start.
+    # The lowest loss that was found for about a minute on two cores. With rotary positions, and with blocks that begin
+    # as the identity, a learning rate three times that of nanoGPT works.
     "default": TrainConfig(),
-    # The CPU recipe in nanoGPT's README (config/train_shakespeare_char.py with its arguments).
-    # Its validation loss averages 20 random batches; ours takes as many windows, evenly spaced.
+    # The recipe for a CPU in the README of nanoGPT (config/train_shakespeare_char.py with its arguments).
+    # nanoGPT evaluates on 20 random batches; this evaluates on as many windows, evenly spaced.
     "nanogpt": TrainConfig(
         layers=4,
         heads=4,

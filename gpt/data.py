@@ -1,149 +1,30 @@
-"""Text in, batches out: the corpora, the 90/10 split, and windows drawn by a counter.
+"""Batches: random windows of the text, each with the character that follows every one of its characters.
 
-A batch depends on (seed, step, micro-step) alone, never on the batches before it, so a resumed run
-sees the same ones: Philox (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3") is a
-function from a key and a counter to random bits.
+A batch depends on (seed, step, micro-step) alone, never on the batches before it, so a resumed run draws the same ones.
+Philox computes random bits from a key and a counter, without a state.
+Source: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011.
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
-import re
-import textwrap
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numpy.typing import NDArray
 
+from gpt.config import TrainConfig
 from gpt.errors import UserError
 
-if TYPE_CHECKING:
-    from gpt.config import TrainConfig
-
-Ids = NDArray[np.int64]
-
-SHAKESPEARE_URL = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
-SHAKESPEARE_SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
-CACHE_VARIABLE = "TINYTENSOR_CACHE"  # a folder to use in place of the user's cache folder
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-WANTED = "--data takes shakespeare, python-docs, or a path to a text"
-
-
-@dataclass(frozen=True)
-class Corpus:
-    """A text, and the name by which `read` finds it again."""
-
-    name: str
-    text: str
-
-    @property
-    def sha256(self) -> str:
-        return hashlib.sha256(self.text.encode()).hexdigest()
-
-
-def read(data: str) -> Corpus:
-    """The corpus `shakespeare`, `python-docs`, or the UTF-8 text at a path."""
-    if not data:
-        raise UserError(f"no text is named: {WANTED}")
-    if data == "shakespeare":
-        return Corpus(data, read_text(fetch_shakespeare()))
-    if data == "python-docs":
-        return Corpus(data, python_docs())
-    return Corpus(name_of(data), read_text(Path(name_of(data))))
-
-
-def name_of(data: str) -> str:
-    """The name that finds the corpus from any working folder."""
-    named = data in ("shakespeare", "python-docs")
-    return data if named else os.path.abspath(os.path.expanduser(data))
-
-
-def read_default() -> tuple[Corpus, str]:
-    """Shakespeare where it can be had, else python-docs; and a line that says why, or ""."""
-    try:
-        return read("shakespeare"), ""
-    except UserError as error:
-        reason = str(error).split(";")[0]
-        return read("python-docs"), f"{reason}; training on python-docs instead"
-
-
-def read_text(path: Path) -> str:
-    """A UTF-8 file's text, without a byte-order mark and with LF line ends."""
-    try:
-        raw = path.read_bytes()
-    except (OSError, ValueError) as error:  # ValueError: a character that no path can have
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise UserError(f"cannot read {path}: {reason}; {WANTED}") from None
-    mark = len(BYTE_ORDER_MARK) if raw.startswith(BYTE_ORDER_MARK) else 0
-    try:
-        text = raw[mark:].decode()
-    except UnicodeDecodeError as error:
-        offset = mark + error.start
-        raise UserError(
-            f"{path} is not UTF-8: byte 0x{raw[offset]:02x} at offset {offset} ({error.reason}); "
-            f"convert it first, for example with iconv -t UTF-8"
-        ) from None
-    if not text:
-        raise UserError(f"{path} is empty; {WANTED}")
-    return text.replace("\r\n", "\n")
-
-
-def fetch_shakespeare() -> Path:
-    """Tiny Shakespeare's path in the cache folder; downloaded and checked the first time."""
-    import pooch
-
-    pooch.get_logger().setLevel("ERROR")
-    try:
-        path = pooch.retrieve(
-            SHAKESPEARE_URL,
-            known_hash=f"sha256:{SHAKESPEARE_SHA256}",
-            fname="tinyshakespeare.txt",
-            path=os.environ.get(CACHE_VARIABLE) or pooch.os_cache("tinytensor"),
-            downloader=pooch.HTTPDownloader(timeout=5),
-        )
-    except (OSError, ValueError) as error:  # no network, an unwritable cache, another checksum
-        kind = type(error).__name__
-        raise UserError(
-            f"tiny Shakespeare cannot be fetched from {SHAKESPEARE_URL} ({kind}); "
-            f"take --data PATH with a copy of it, or --data python-docs"
-        ) from None
-    return Path(path)
-
-
-PLAIN = str.maketrans("\u201c\u201d\u2018\u2019\u2014\u2013", "\"\"''--", "*")  # quotes and dashes
-CODE = re.compile(r"[{}<>|\\^@~$%&#`?!]|--|::")
-
-
-def python_docs() -> str:
-    """The English paragraphs of `pydoc_data.topics`, which every CPython carries.
-
-    Grammar, tables and code go by what only they contain; a paragraph that several topics
-    share is kept once, or the validation split would repeat the training split.
-    """
-    from pydoc_data.topics import topics
-
-    paragraphs: dict[str, None] = {}
-    for name in sorted(topics):
-        for block in re.split(r"\n\s*\n", topics[name]):
-            lines = textwrap.dedent(block).strip().translate(PLAIN).splitlines()
-            text = "\n".join(re.sub(r"[ \t]+", " ", line).strip() for line in lines)
-            letters = sum(c.isalpha() or c in " \n,." for c in text)
-            begins = text[:1].isalpha() or text[:1] == '"'
-            long_enough = len(text) >= 40 and letters >= 0.8 * len(text)
-            ends = text.endswith((".", ":")) and text.isascii()
-            if begins and ends and long_enough and not CODE.search(text):
-                paragraphs[text] = None
-    return "\n\n".join(paragraphs) + "\n"
+Ids = NDArray[np.int64]  # characters as numbers, see gpt/tokenizer.py
+Batch = tuple[Ids, Ids]  # inputs and targets, (B, T) each
 
 
 def split(ids: Ids, context: int) -> tuple[Ids, Ids]:
-    """The first 90 % for training, the rest for validation; UserError if a window does not fit."""
-    cut = int(0.9 * len(ids))
+    """Split the text (N,): the first 90 % are for training, the rest for validation.
+
+    Raises UserError if one window does not fit into the training part.
+    """
+    cut = int(0.9 * len(ids))  # a cut, not a random choice: validation text is text that training never saw
     train, validation = ids[:cut], ids[cut:]
-    if len(train) <= context or len(validation) < 2:
+    if len(train) <= context or len(validation) < 2:  # a target is one character further
         raise UserError(
             f"a text of {len(ids):,} characters is shorter than a window of --context {context}: "
             f"its first 90 % must hold {context + 1:,} characters and the rest 2; "
@@ -152,9 +33,14 @@ def split(ids: Ids, context: int) -> tuple[Ids, Ids]:
     return train, validation
 
 
-def batch(ids: Ids, config: TrainConfig, step: int, micro_step: int = 0) -> tuple[Ids, Ids]:
-    """Inputs and targets (batch_size, context): random windows, targets one character later."""
+def batch(ids: Ids, config: TrainConfig, step: int, micro_step: int = 0) -> Batch:
+    """Draw B = batch_size windows of T = context characters: inputs (B, T) and targets (B, T)."""
+    # A counter for each micro-step: the batches of one update differ, and none depends on how many came before.
     random = np.random.Generator(np.random.Philox(key=[config.seed, step], counter=[0, 0, 0, micro_step]))
-    starts = random.integers(0, len(ids) - config.context, size=config.batch_size)
-    windows = ids[starts[:, None] + np.arange(config.context + 1)]  # (batch_size, context + 1)
+    starts = random.integers(
+        0, len(ids) - config.context, size=config.batch_size
+    )  # (B,), the last one can be N - T - 1
+    # Row b takes the characters starts[b] … starts[b] + T: one more than the context, for the last target.
+    windows = ids[starts[:, None] + np.arange(config.context + 1)]  # (B, 1) + (T + 1,) -> (B, T + 1)
+    # The target of each character is the one after it: the same windows, moved by one.
     return np.ascontiguousarray(windows[:, :-1]), np.ascontiguousarray(windows[:, 1:])

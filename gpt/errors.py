@@ -1,7 +1,7 @@
-"""The one exception behind every message that a user is meant to read."""
+"""The exception for everything that a user can put right."""
 
 from __future__ import annotations
 
 
 class UserError(ValueError):
-    """What is wrong and what would be right, in one line; commands print it and exit with 2."""
+    """Its message says in one line what is wrong and what would be right. Commands print it and exit with 2."""

@@ -2,8 +2,8 @@
 
     python -m gpt.evaluate RUN [--data PATH] [--json]
 
-Windows of the context's length stand side by side, so each of the N - 1 predictions of a split of
-N characters is made once; the last window may be shorter.
+Windows of `context` characters lie side by side, so every character but the first is predicted once. The last window
+may be shorter.
 """
 
 from __future__ import annotations
@@ -16,21 +16,22 @@ from pathlib import Path
 
 import numpy as np
 
-from gpt import baselines, checkpoint, data
+from gpt import corpus, data
+from gpt.build import Model
 from gpt.cli import Parser, add_device_argument, command
 from gpt.data import Ids
-from gpt.model import GPT, Bigram
-from gpt.parallel import ordered_map, usable_cores
+from gpt.fast import threads
+from gpt.run import baselines, checkpoint
 from tinytensor import from_numpy, no_grad
 from tinytensor.buffers import keep_freed_memory
 
-TOKENS_AT_ONCE = 1024  # how many predictions one forward pass makes
+TOKENS_AT_ONCE = 1024  # predictions of one forward
 
 
 def windows(ids: Ids, context: int, limit: int = 0) -> Iterator[tuple[Ids, Ids]]:
-    """Inputs and targets (B, T) that predict every token of ids but the first, once.
+    """Yield inputs and targets (B, T) that predict every character of ids (N,) but the first once.
 
-    With a `limit`, at most so many windows, evenly spaced over the split.
+    With a limit, they are at most so many windows, evenly spaced over the split.
     """
     full = (len(ids) - 1) // context
     x = ids[: full * context].reshape(full, context)
@@ -46,8 +47,8 @@ def windows(ids: Ids, context: int, limit: int = 0) -> Iterator[tuple[Ids, Ids]]
         yield ids[None, -1 - rest : -1], ids[None, -rest:]
 
 
-def mean_loss(model: GPT | Bigram, ids: Ids, limit: int = 0) -> tuple[float, int]:
-    """The mean of -ln p over the predictions, in nats, and their number."""
+def mean_loss(model: Model, ids: Ids, limit: int = 0) -> tuple[float, int]:
+    """Return the mean of -ln p over the predictions, in nats, and their number."""
     device = next(model.parameters()).device
 
     def total(window: tuple[Ids, Ids]) -> tuple[float, int]:
@@ -58,8 +59,8 @@ def mean_loss(model: GPT | Bigram, ids: Ids, limit: int = 0) -> tuple[float, int
 
     was_training = model.training
     model.eval()
-    threads = usable_cores() if device.type == "cpu" else 1
-    totals = ordered_map(total, windows(ids, model.config.context, limit), threads)
+    count = threads.usable_cores() if device.type == "cpu" else 1
+    totals = threads.ordered_map(total, windows(ids, model.config.context, limit), count)
     model.train(was_training)
     losses, counts = zip(*totals, strict=True)
     return sum(losses) / sum(counts), sum(counts)
@@ -72,8 +73,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument(
         "--data",
         metavar="PATH",
-        help="another text, whose own last 10 %% is the validation split "
-        "(default: the text that the run was trained on)",
+        help="another text; its last 10 %% are the validation split (default: the text that the run was trained on)",
     )
     add_device_argument(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -83,10 +83,10 @@ def main(argv: list[str]) -> int:
     saved = checkpoint.read(options.run)
     model = checkpoint.restore_model(saved, options.run, options.device)
     if options.data is None:
-        corpus = checkpoint.read_corpus(saved, options.run)
+        text = checkpoint.read_corpus(saved, options.run)
     else:
-        corpus = data.read(options.data)
-    ids = saved.tokenizer.encode(corpus.text, corpus.name)
+        text = corpus.read(options.data)
+    ids = saved.tokenizer.encode(text.text, text.name)
     train_ids, validation_ids = data.split(ids, saved.config.context)
     loss, tokens = mean_loss(model, validation_ids)
     bits = loss / math.log(2)
@@ -95,7 +95,7 @@ def main(argv: list[str]) -> int:
         return 0
     base = baselines.measure(train_ids, validation_ids, saved.tokenizer.vocab_size)
     print(f"loss {loss:.4f} nats = {bits:.4f} bits per character")
-    print(f"over the whole validation split of {corpus.name}: {tokens:,} predictions")
+    print(f"over the whole validation split of {text.name}: {tokens:,} predictions")
     print(f"baselines of this text in nats: {base}")
     return 0
 

@@ -16,14 +16,14 @@ from typing import Any
 
 import numpy as np
 
+from gpt.build import Model
 from gpt.cache import Cache
-from gpt.checkpoint import load
 from gpt.cli import Parser, add_device_argument, command
 from gpt.config import COUNT, FRACTION, NOT_NEGATIVE, SEED, SIZE, Rule
-from gpt.decode import Reader
 from gpt.errors import UserError
-from gpt.model import GPT, Bigram
-from gpt.parallel import one_blas_thread
+from gpt.fast.decode import Reader
+from gpt.fast.threads import one_blas_thread
+from gpt.run.checkpoint import load
 from gpt.tokenizer import CharTokenizer
 from tinytensor import Generator, Tensor, float64, inference_mode, rand
 from tinytensor.backend import Array
@@ -33,26 +33,25 @@ from tinytensor.buffers import keep_freed_memory
 def candidates(
     logits: Tensor, temperature: float, top_k: int | None = None, top_p: float | None = None
 ) -> tuple[Array, Array]:
-    """The tokens that may follow logits (V,), most probable first, with their probabilities (k,): arrays.
+    """Return the tokens that may follow, the most probable first, and their probabilities: arrays (k,) of logits (V,).
 
-    UserError where the logits are not finite.
-    p = softmax(logits / temperature). top_k keeps the k most probable tokens (Fan et al. 2018);
-    top_p then keeps the fewest whose share of what is left reaches p (Holtzman et al. 2020).
+    p = softmax(logits / temperature). top_k keeps the k most probable tokens (Fan et al., 2018). Of those, top_p keeps
+    the fewest whose probabilities add up to top_p (Holtzman et al., 2020). Raises UserError if logits are not finite.
     """
     x = logits.numpy()
     top = x.max()
-    if temperature == 0:  # greedy: the limit, where the best token has all the probability
+    if temperature == 0:  # the limit: the best token has all the probability
         return x.argmax(-1, keepdims=True), np.ones(1)
     if not math.isfinite(top):
         raise UserError("the model's predictions are not finite: train it again, with a lower --learning-rate")
     with np.errstate(over="ignore"):
-        # At most 0, and in float64: the smallest temperature leaves the best tokens at 0, not 0 / 0.
+        # At most 0, and in float64: then even the smallest temperature leaves the best token at 0, and not at 0 / 0.
         x = (x - top).astype(np.float64) / temperature
     tokens = (-x).argsort(kind="stable")[:top_k]  # (k,)
     p = np.exp(x[tokens])
     if top_p is not None:
         shares = p / p.sum()
-        before = shares.cumsum() - shares  # what the more probable tokens already have
+        before = shares.cumsum() - shares  # the sum over the more probable tokens
         kept = max(1, int((before < top_p).sum()))
         tokens, p = tokens[:kept], p[:kept]
     return tokens, p / p.sum()
@@ -61,7 +60,7 @@ def candidates(
 def draw(
     logits: Tensor, temperature: float, top_k: int | None, top_p: float | None, generator: Generator | None
 ) -> int:
-    """One of the candidates, by its probability: the first at which their sum passes a random number."""
+    """Draw a candidate by its probability: the first at which the sum of probabilities passes a random number."""
     tokens, probabilities = candidates(logits, temperature, top_k, top_p)
     number = rand(1, generator=generator, dtype=float64).item()
     total = probabilities.cumsum()
@@ -69,7 +68,7 @@ def draw(
 
 
 def sample(
-    model: GPT | Bigram,
+    model: Model,
     ids: Sequence[int],
     n: int,
     temperature: float = 1.0,
@@ -80,9 +79,9 @@ def sample(
 ) -> Iterator[int]:
     """Yield n tokens after the prompt `ids` (at least one), each drawn from the model's prediction.
 
-    Temperature 0 takes the most probable. A cache lets a token go through the model once; when it is full, it begins
-    again with its last half: from there on a prediction sees a half to the whole of the context. Without a cache, each
-    sees the last `context` tokens, and all of them are computed for each.
+    Temperature 0 takes the most probable token. With a cache the model computes each token once. When the cache is full,
+    it starts again from its last half, so a prediction sees between half of the context and all of it. Without a cache
+    each prediction sees the last `context` tokens, and the model computes all of them for each prediction.
     """
     cache = Cache(model.config.context) if use_cache else None
     read = Reader(model, cache)
@@ -98,7 +97,7 @@ def sample(
 def continued(
     predict: Callable[[list[int]], int], cache: Any, ids: Sequence[int], n: int, context: int
 ) -> Iterator[int]:
-    """Yield n tokens; predict(new) gives the one after `new`, which are those that the cache, if any, does not have."""
+    """Yield n tokens. predict(new) returns the token after `new`, the tokens that the cache, if any, does not have yet."""
     window = deque(ids, maxlen=context)
     new = list(window)
     for _ in range(n):
@@ -114,14 +113,14 @@ def continued(
 
 
 def encode_prompt(tokenizer: CharTokenizer, prompt: str) -> list[int]:
-    """The prompt's ids; for no prompt a line's end, after which a text begins."""
+    """Return the ids of the prompt. Without a prompt, the id of a line end: a new line begins after it."""
     if prompt:
         return [int(token) for token in tokenizer.encode(prompt, "--prompt")]
     return [max(0, tokenizer.characters.find("\n"))]
 
 
 def number(kind: type[int] | type[float], rule: Rule) -> Any:
-    """An argparse type: a number that obeys the rule."""
+    """Make an argparse type: it converts a text to a number and checks the rule."""
 
     def convert(text: str) -> int | float:
         try:
@@ -137,20 +136,22 @@ def number(kind: type[int] | type[float], rule: Rule) -> Any:
 
 @command("gpt.generate")
 def main(argv: list[str]) -> int:
-    parser = Parser("gpt.generate", "Stream text from a trained model.")
+    parser = Parser("gpt.generate", "Write text with a trained model, as it comes.")
     add = parser.add_argument
     add("run", metavar="RUN", type=Path, help="a folder that gpt.train made")
     add("--prompt", default="", metavar="TEXT", help="text to continue (default: a new line)")
     add("--tokens", default=200, type=number(int, COUNT), help="characters (default: 200)")
     add("--temperature", default=0.8, type=number(float, NOT_NEGATIVE),
-        help="below 1 sharpens, 0 takes the most probable (default: 0.8)")  # fmt: skip
-    add("--top-k", type=number(int, SIZE), help="only the K most probable (default: all)")
+        help="below 1 favours the probable characters, 0 takes the most probable (default: 0.8)")  # fmt: skip
+    add("--top-k", type=number(int, SIZE), help="draw from the K most probable (default: all)")
     add("--top-p", type=number(float, FRACTION),
-        help="only the most probable that together reach P (default: all)")  # fmt: skip
-    add("--seed", type=number(int, SEED), help="repeats a text (default: a new one each time)")
+        help="draw from the most probable that together have the probability P (default: all)")  # fmt: skip
+    add(
+        "--seed", type=number(int, SEED), help="the same number repeats the same text (default: another text each time)"
+    )
     add("--no-cache", action="store_true",
-        help="compute the whole context for each character: many times slower, and once the text is longer, each sees "
-        "all of its context, not a half to the whole")  # fmt: skip
+        help="compute all of the context again for each character. Many times slower. Once the text is longer than the "
+        "context, each character then depends on all of it; with the cache on half of it at least")  # fmt: skip
     add_device_argument(parser)
     options = parser.parse_args(argv)
     keep_freed_memory()

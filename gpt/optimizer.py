@@ -1,50 +1,50 @@
-"""How the weights are updated: AdamW's parameter groups, the learning rate's schedule, the loss scale."""
+"""How the weights are updated: AdamW, its groups of parameters, and the learning rate of each step."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
+from gpt.build import Model
 from gpt.config import TrainConfig
-from gpt.model import GPT, Bigram
-from tinytensor.amp import GradScaler
 from tinytensor.optim import AdamW
 
 
-def learning_rate(step: int, config: TrainConfig) -> float:
-    """A linear rise over `warmup` steps, the peak, then a fall over the last `decay` of the run.
+class Outcome(NamedTuple):
+    """What an update reports: the mean loss of the batches, the norm of its gradient before clipping, the loss scale."""
 
-    With progress p from 0 to 1 over the fall, and rates from `peak` to `final`:
+    loss: float  # in nats
+    norm: float  # √ of the sum of squares over all gradients
+    scale: float = 1.0  # float16 alone has another, see gpt/fast/half.py
+
+
+def learning_rate(step: int, config: TrainConfig) -> float:
+    """Rise linearly to the peak over `warmup` steps, stay there, fall over the last share `decay` of the run.
+
+    With p from 0 to 1 over the fall, and rates from `peak` to `final`:
     linear: peak + (final - peak) p        cosine: final + (peak - final) (1 + cos(pi p)) / 2
     """
     peak, final = config.learning_rate, config.final_learning_rate
-    if step < config.warmup:
+    if step < config.warmup:  # the rise: AdamW's averages know few gradients yet, so steps are small
         return peak * (step + 1) / (config.warmup + 1)
-    begin = max(config.warmup, config.steps * (1 - config.decay))
-    if step <= begin:
+    begin = max(config.warmup, config.steps * (1 - config.decay))  # the first step of the fall
+    if step <= begin:  # the plateau
         return peak
-    p = (step - begin) / (config.steps - begin)
-    fall = p if config.decay_shape == "linear" else (1 - math.cos(math.pi * p)) / 2
+    p = (step - begin) / (config.steps - begin)  # the fall: small steps at the end average out the noise of batches
+    fall = p if config.decay_shape == "linear" else (1 - math.cos(math.pi * p)) / 2  # 0 to 1
     return peak + (final - peak) * fall
 
 
 def parameter_groups(model: Any, config: TrainConfig) -> list[dict[str, Any]]:
-    """The model's matrices, which decay, and its vectors (biases, norms), which do not."""
+    """Return the matrices, which weight decay draws to zero, and the vectors (biases, norms), which it leaves alone."""
     parameters = list(model.parameters())
-    groups = [
-        {"params": [p for p in parameters if p.dim() >= 2], "weight_decay": config.weight_decay},
-        {"params": [p for p in parameters if p.dim() < 2], "weight_decay": 0.0},
-    ]
-    return [group for group in groups if group["params"]]
+    matrices, vectors = [p for p in parameters if p.dim() >= 2], [p for p in parameters if p.dim() < 2]
+    groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+    return [group for group in groups if group["params"]]  # a model may have no vectors
 
 
-def make_optimizer(model: GPT | Bigram, config: TrainConfig) -> AdamW:
-    """AdamW with these groups; weights in float16 have masters in float32, which small steps are not lost in."""
+def make_optimizer(model: Model, config: TrainConfig) -> AdamW:
+    """AdamW on these groups, fused: one vector operation for all parameters of a group (tinytensor/nn/flat.py)."""
     groups, betas = parameter_groups(model, config), (config.beta1, config.beta2)
-    masters = config.dtype == "float16"
-    return AdamW(groups, lr=config.learning_rate, betas=betas, fused=True, master_weights=masters)
-
-
-def make_scaler(config: TrainConfig) -> GradScaler:
-    """What keeps float16 gradients from vanishing; switched off in any other precision."""
-    return GradScaler("cpu", enabled=config.dtype == "float16")  # its scale lies where the loss does, on a GPU as well
+    half = config.dtype == "float16"  # then it also keeps the weights in float32, for steps too small for float16
+    return AdamW(groups, lr=config.learning_rate, betas=betas, fused=True, master_weights=half)

@@ -11,7 +11,7 @@ from gpt.errors import UserError
 
 
 def code_points(text: str) -> NDArray[np.uint32]:
-    """(N,) the characters' numbers; NumPy then works on them without a Python loop."""
+    """Return the numbers of the characters, (N,), as an array: NumPy works on it without a Python loop."""
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
 
 
@@ -32,7 +32,7 @@ class CharTokenizer:
 
     @classmethod
     def from_text(cls, text: str) -> CharTokenizer:
-        """The vocabulary of all characters that occur in `text`."""
+        """Make a tokenizer of all characters that occur in the text."""
         return cls("".join(map(chr, np.unique(code_points(text)))))
 
     @property
@@ -40,7 +40,7 @@ class CharTokenizer:
         return len(self.characters)
 
     def encode(self, text: str, what: str = "the text") -> NDArray[np.int64]:
-        """The ids (N,) of `text`; UserError names the characters outside the vocabulary."""
+        """Return the ids (N,) of the text. Raises UserError, which names them, for characters outside the vocabulary."""
         points = code_points(text)
         ids = np.searchsorted(self._points, points).clip(max=self.vocab_size - 1)
         unknown = self._points[ids] != points
@@ -50,7 +50,7 @@ class CharTokenizer:
             plural = "s" if len(names) > 1 else ""
             raise UserError(
                 f"{what} has the character{plural} {', '.join(names[:8])}{more}, which the model's "
-                f"vocabulary of {self.vocab_size} characters has not: {self.characters!a}"
+                f"vocabulary of {self.vocab_size} characters does not have: {self.characters!a}"
             )
         return ids.astype(np.int64)
 
@@ -62,7 +62,7 @@ class CharTokenizer:
 
     @classmethod
     def from_json(cls, value: object) -> CharTokenizer:
-        """Inverse of `to_json`; UserError for anything else."""
+        """Invert `to_json`. Raises UserError for anything else."""
         if isinstance(value, dict) and value.get("type") == "characters":
             characters = value.get("characters")
             if isinstance(characters, str):

@@ -1,9 +1,9 @@
-"""The same model and training loop on PyTorch: the second opinion on outputs, gradients and updates.
+"""The same model and training loop on PyTorch, to compare outputs, gradients and updates with.
 
 python -m reference_torch.train       the main job, by PyTorch
 python -m reference_torch.lockstep    both engines side by side, compared tensor by tensor at every step
 
-`model.py` is `gpt/model.py` with other imports and no other difference; a test holds the two to it.
+`model.py` is `gpt/model.py` but for its imports; so are `cache.py`, `bigram.py` and `build.py`. A test asserts it.
 """
 
 from __future__ import annotations
@@ -14,6 +14,6 @@ try:
     import torch  # noqa: F401
 except ModuleNotFoundError as error:
     message = f"reference_torch compares with PyTorch ({error}); install it: pip install torch"
-    if sys.argv[0] == "-m":  # python -m reference_torch.…, whose module Python is still looking for
+    if sys.argv[0] == "-m":  # python -m reference_torch.…: Python is still looking for the module
         sys.exit(message)
     raise ImportError(message) from error

@@ -1,27 +1,27 @@
-"""Text from the model on PyTorch, one token at a time: gpt/generate.py's `sample`, with what it calls in PyTorch."""
+"""Text from the model on PyTorch, one token at a time: `sample` of gpt/generate.py, and what it calls on PyTorch."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
 from gpt.generate import continued
+from reference_torch.build import Model
 from reference_torch.cache import Cache
-from reference_torch.model import GPT, Bigram
 from torch import Generator, Tensor, arange, inference_mode, multinomial, softmax, tensor
 
 
 def candidates(
     logits: Tensor, temperature: float, top_k: int | None = None, top_p: float | None = None
 ) -> tuple[Tensor, Tensor]:
-    """The tokens that may follow logits (V,) with their probabilities (k,); where some are left out, in that order.
+    """Return the tokens that may follow, and their probabilities: (k,) of logits (V,). top_k and top_p sort them.
 
-    p = softmax(logits / temperature). top_k keeps the k most probable tokens (Fan et al. 2018);
-    top_p then keeps the fewest whose share of what is left reaches p (Holtzman et al. 2020).
+    p = softmax(logits / temperature). top_k keeps the k most probable tokens (Fan et al., 2018). Of those, top_p keeps
+    the fewest whose probabilities add up to top_p (Holtzman et al., 2020).
     """
-    if temperature == 0:  # greedy: the limit, where the best token has all the probability
+    if temperature == 0:  # the limit: the best token has all the probability
         best = logits.argmax(-1, keepdim=True)  # (1,)
         return best, best * 0.0 + 1.0
-    # At most 0, and in float64: the smallest temperature leaves the best tokens at 0, not 0 / 0.
+    # At most 0, and in float64: then even the smallest temperature leaves the best token at 0, and not at 0 / 0.
     scaled = (logits - logits.max()).double() / temperature
     probabilities = softmax(scaled, dim=-1)  # (V,)
     if top_k is None and top_p is None:
@@ -31,7 +31,7 @@ def candidates(
         probabilities, tokens = probabilities[:top_k], tokens[:top_k]  # (k,)
     if top_p is not None:
         shares = probabilities / probabilities.sum()
-        before = shares.cumsum(0) - shares  # what the more probable tokens already have
+        before = shares.cumsum(0) - shares  # the sum over the more probable tokens
         kept = max(1, int((before < top_p).sum()))
         probabilities, tokens = probabilities[:kept], tokens[:kept]
     return tokens, probabilities / probabilities.sum()
@@ -40,27 +40,28 @@ def candidates(
 def draw(
     logits: Tensor, temperature: float, top_k: int | None, top_p: float | None, generator: Generator | None
 ) -> int:
-    """One of the candidates, by its probability."""
+    """Draw a candidate by its probability."""
     tokens, probabilities = candidates(logits, temperature, top_k, top_p)
     rank = multinomial(probabilities, 1, generator=generator)  # (1,)
     return int(tokens[rank].item())
 
 
 class Reader:
-    """reader(new) -> logits (V,) for the token after the new ones, which the cache, if any, then has as well."""
+    """reader(new) -> logits (V,) for the character after the new ones. Afterwards the cache, if any, has them too."""
 
-    def __init__(self, model: GPT | Bigram, cache: Cache | None) -> None:
+    def __init__(self, model: Model, cache: Cache | None) -> None:
         self.model, self.cache = model, cache
         self.device = next(model.parameters()).device
 
     def __call__(self, new: list[int]) -> Tensor:
-        logits, _ = self.model(tensor([new], device=self.device), cache=self.cache)  # (1, T, V)
+        ids = tensor([new], device=self.device)  # (1, T)
+        logits, _ = self.cache.read(self.model, ids) if self.cache else self.model(ids)  # (1, T, V)
         last: Tensor = logits[0, -1].cpu()  # (V,)
         return last
 
 
 def sample(
-    model: GPT | Bigram,
+    model: Model,
     ids: Sequence[int],
     n: int,
     temperature: float = 1.0,
@@ -71,9 +72,9 @@ def sample(
 ) -> Iterator[int]:
     """Yield n tokens after the prompt `ids` (at least one), each drawn from the model's prediction.
 
-    Temperature 0 takes the most probable. A cache lets a token go through the model once; when it is full, it begins
-    again with its last half: from there on a prediction sees a half to the whole of the context. Without a cache, each
-    sees the last `context` tokens, and all of them are computed for each.
+    Temperature 0 takes the most probable token. With a cache the model computes each token once. When the cache is full,
+    it starts again from its last half, so a prediction sees between half of the context and all of it. Without a cache
+    each prediction sees the last `context` tokens, and the model computes all of them for each prediction.
     """
     cache = Cache(model.config.context) if use_cache else None
     read = Reader(model, cache)

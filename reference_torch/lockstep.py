@@ -4,15 +4,15 @@
     python -m reference_torch.lockstep --dtype float32
     python -m reference_torch.lockstep --recipe nanogpt --data my.txt
 
-Compared are what goes into and comes out of every module, logits and loss; the gradients there and of every parameter
-before clipping; their norm; AdamW's moments; and the parameters after the update. A difference is measured by the
-tensor's own scale: |ours − PyTorch's| / max |PyTorch's|, at the element where it is largest. The first tensor in the
-order of computation that is apart by more than the tolerance stops the run, and is named: activations forwards, loss,
-gradients backwards, norm, moments, parameters. So "norm, gradient of input" says that norm's own backward is wrong, and
-a gradient of qkv's output, that what reads qkv is: rotary positions or attention.
+It compares the inputs and outputs of every module, logits and loss; their gradients and those of every parameter before
+clipping; the norm of the gradient; the moments of AdamW; and the parameters after the update. A difference is measured
+relative to the tensor: |ours − PyTorch's| / max |PyTorch's|, at the element where it is largest. The order is that of the
+computation: activations forwards, loss, gradients backwards, norm, moments, parameters. The first tensor that differs by
+more than the tolerance stops the run, and is named. So "norm, gradient of input" means that the backward of norm is
+wrong. A wrong gradient of the output of qkv means that something that reads qkv is: rotary positions or attention.
 
-AdamW divides a gradient by its size, so where a gradient is nothing but rounding the update is too. A key's bias is
-such a parameter without rotary positions, since softmax does not see a shift.
+AdamW divides a gradient by its size. So where a gradient is only rounding, the update is only rounding too. The bias of a
+key is such a parameter without rotary positions, since softmax ignores a shift.
 """
 
 from __future__ import annotations
@@ -30,28 +30,28 @@ import torch
 from gpt import cli, data
 from gpt.config import RECIPES, TrainConfig
 from gpt.errors import UserError
-from gpt.metrics import Row
 from gpt.optimizer import learning_rate
-from gpt.progress import Progress
-from gpt.run import Run
-from gpt.train import describe, prepare
-from reference_torch.sides import NORM, Pair, Side, step
+from gpt.run.metrics import Row
+from gpt.run.opening import prepare
+from gpt.run.progress import Progress
+from gpt.run.state import Run
+from reference_torch.sides import NORM, Pair, Side, compared_step
 from reference_torch.train import fresh_model, make_optimizer, refuse_half
 
 DEFAULTS = {"steps": 200, "data": "python-docs", "dtype": "float64"}
-WITHOUT = ("device", "eval_every", "eval_windows")  # the comparison is made on the CPU, and nothing is evaluated
-# A share of the tensor's largest value. float32 is for gross errors: over 200 steps on Shakespeare PyTorch itself moves
-# up to 0.02 away from what it computes in float64.
+WITHOUT = ("device", "eval_every", "eval_windows")  # it runs on the CPU, and evaluates nothing
+# Relative to the largest value of the tensor. float32 finds large errors only: over 200 steps on Shakespeare PyTorch
+# itself differs by up to 0.02 from what it computes in float64.
 TOLERANCE = {"float64": 1e-9, "float32": 1e-1}
-# Learning rates that a parameter may be apart besides: AdamW's step is at most about one, either way, and any part of
-# it where the gradient is nothing but rounding. In float64 rounding is far below AdamW's epsilon, which stops that.
+# Learning rates by which a parameter may differ in addition. Where a gradient is only rounding, AdamW moves the parameter
+# by up to about one learning rate in either direction. In float64 rounding is far below AdamW's epsilon: no such moves.
 STEPS = {"float64": 0, "float32": 2}
-CURVES = {"float64": 1e-9, "float32": 1e-3}  # of the losses, in nats
+CURVES = {"float64": 1e-9, "float32": 1e-3}  # differences of losses, in nats
 
 
 @dataclass
 class Record:
-    """How far apart one tensor was at most; `relative` is the share of its largest value, at `step`."""
+    """The largest difference of one tensor, absolute and relative to its largest value, and the step of the latter."""
 
     name: str
     kind: str
@@ -63,7 +63,7 @@ class Record:
 
 @dataclass
 class Report:
-    """What was found: a record for each tensor, the losses batch by batch, and what stopped the run, if anything."""
+    """The result: a record for each tensor, the losses of each batch, and what stopped the run, if anything did."""
 
     config: TrainConfig
     records: dict[tuple[str, str], Record] = field(default_factory=dict)
@@ -71,7 +71,7 @@ class Report:
     divergence: str = ""
 
     def add(self, pair: Pair, step: int) -> None:
-        """Note how far apart a pair is, and if it is too far."""
+        """Record the difference of a pair, and whether it is too large."""
         at, ours, theirs = f"step {step}: {pair.name}, {pair.kind}", pair.ours, pair.theirs
         if (ours.shape, ours.dtype) != (theirs.shape, theirs.dtype):
             kinds = [f"{x.dtype} {x.shape}" for x in (ours, theirs)]
@@ -80,7 +80,7 @@ class Report:
         if not ours.size:
             return
         difference, scale = np.abs(ours - theirs), float(np.abs(theirs).max())
-        place = np.unravel_index(int(difference.argmax()), ours.shape)  # that of a NaN, if there is one
+        place = np.unravel_index(int(difference.argmax()), ours.shape)  # of a NaN, if there is one
         absolute = float(difference[place])
         relative = absolute / scale if scale else math.inf if absolute else 0.0
         record = self.records.setdefault((pair.name, pair.kind), Record(pair.name, pair.kind, ours.shape))
@@ -94,11 +94,11 @@ class Report:
             where = f" at {[int(i) for i in place]}" if place else ""
             self.divergence = (
                 f"{at} diverges first{where}: {ours[place]!s} in tinytensor, {theirs[place]!s} in PyTorch; "
-                f"apart by {absolute:.1e}, which is {relative:.1e} of the largest value; allowed is {allowed:.1e}"
+                f"they differ by {absolute:.1e}, which is {relative:.1e} of the largest value; allowed is {allowed:.1e}"
             )
 
     def allowed(self, kind: str, scale: float) -> float:
-        """The largest difference in a tensor of this kind whose largest value is `scale`."""
+        """Return the largest difference that is allowed in a tensor of this kind with the largest value `scale`."""
         dtype = self.config.dtype
         if kind == "loss":
             return CURVES[dtype]
@@ -109,7 +109,7 @@ class Report:
         return max(self.records.values(), key=lambda record: record.relative)
 
     def __str__(self) -> str:
-        """What the progress bar says."""
+        """The text in the progress bar."""
         return f"largest difference {self.worst().relative:.1e}"
 
     def table(self) -> str:
@@ -138,29 +138,29 @@ class Report:
 
 
 def compare(run: Run, quiet: bool = False) -> Report:
-    """Make the run's steps on both sides, to the last or to the first divergence."""
+    """Make the steps of the run with both engines, up to the last one or to the first divergence."""
     config, report = run.config, Report(run.config)
     model = fresh_model(run)
     ours = Side(tinytensor, run.model, run.optimizer)
     theirs = Side(torch, model, make_optimizer(model, config))
     began = time.perf_counter()
     with (
-        np.errstate(all="ignore"),  # what is not finite is a divergence
+        np.errstate(all="ignore"),  # a number that is not finite is a divergence
         threadpool_limits(config.threads, user_api="blas"),
         Progress(config, 0, report, quiet) as progress,
     ):
-        for n in range(config.steps):
-            started, rate = time.perf_counter(), learning_rate(n, config)
-            batches = [data.batch(run.train_ids, config, n, micro) for micro in range(config.grad_accumulation)]
-            for pair in step(ours, theirs, batches, rate, config):
-                report.add(pair, n + 1)
+        for step in range(config.steps):
+            started, rate = time.perf_counter(), learning_rate(step, config)
+            batches = [data.batch(run.train_ids, config, step, micro) for micro in range(config.grad_accumulation)]
+            for pair in compared_step(ours, theirs, batches, rate, config):
+                report.add(pair, step + 1)
                 if report.divergence:
                     return report
                 if pair.kind == NORM:
                     norm = float(pair.ours)
             now = time.perf_counter()
             row = Row(
-                step=n + 1, train_loss=report.losses[-1][0], val_loss=None, learning_rate=rate, grad_norm=norm,
+                step=step + 1, train_loss=report.losses[-1][0], val_loss=None, learning_rate=rate, grad_norm=norm,
                 seconds=now - began, tokens_per_second=sum(ids.size for ids, _ in batches) / (now - started),
             )  # fmt: skip
             progress.update(row)
@@ -177,7 +177,7 @@ def make_parser() -> cli.Parser:
     run.add_argument(
         "--recipe", choices=RECIPES, default="default", help="where the other defaults come from (default: default)"
     )
-    run.add_argument("--quiet", action="store_true", help="say nothing but a divergence")
+    run.add_argument("--quiet", action="store_true", help="print a divergence only")
     cli.add_config_arguments(parser, WITHOUT, **DEFAULTS)
     return parser
 
@@ -187,12 +187,12 @@ def main(argv: list[str]) -> int:
     given = vars(make_parser().parse_args(argv))
     recipe, quiet = given.pop("recipe"), given.pop("quiet")
     if given.get("dropout"):
-        raise UserError(f"--dropout {given['dropout']}: the two engines draw other random numbers; leave it out")
+        raise UserError(f"--dropout {given['dropout']}: the two engines draw different random numbers; leave it out")
     refuse_half(given)
     run = prepare(recipe, {**DEFAULTS, **given}, quiet)
     torch.set_num_threads(run.config.threads)
     if not quiet:
-        cli.say(describe(run))
+        cli.say(str(run))
     report = compare(run, quiet)
     if not quiet:
         cli.say(report.table())

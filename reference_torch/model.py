@@ -1,43 +1,41 @@
-"""The character models, from the first step to the transformer. Read from top to bottom.
+"""The transformer. Read from top to bottom.
 
 Letters in the shape comments: B windows in the batch, T characters in a window, C width,
 H heads, D = C / H width of a head, V characters in the vocabulary.
-With a cache, T are the new characters, and S those that it has by then, the new ones included.
+While text is generated, T are the new characters and S are all of them so far (gpt/cache.py); in training S = T.
 """
 
 from __future__ import annotations
 
 from gpt.config import GPTConfig
-from reference_torch.cache import Cache
+from reference_torch import cache
 from reference_torch.rotary import rotary
 from torch import Tensor, arange, float16, nn
 from torch.nn import functional as F
 
 
-class Bigram(nn.Module):
-    """The first model: the next character from the last one alone, by embedding and head."""
+def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Causal attention in four lines. q, k, v and the result are (B, H, T, D).
 
-    def __init__(self, config: GPTConfig) -> None:
-        super().__init__()
-        self.config = config
-        self.embedding = nn.Embedding(config.vocab_size, config.width)
-        self.head = nn.Linear(config.width, config.vocab_size)
+    The model calls `F.scaled_dot_product_attention`, which computes the same, faster, in one operation:
 
-    def forward(
-        self, ids: Tensor, targets: Tensor | None = None, cache: Cache | None = None
-    ) -> tuple[Tensor, Tensor | None]:
-        """Logits (B, T, V) for the character after each of ids (B, T); the loss, given targets."""
-        x = self.embedding(ids)  # (B, T, C)
-        if cache is not None:
-            cache.length += ids.shape[1]  # there is nothing else to remember
-        logits = self.head(x)  # (B, T, V)
-        return logits, cross_entropy(logits, targets)
+    >>> q, k, v = arange(240.0).sin().view(3, 1, 2, 5, 8)  # B = 1, H = 2, T = 5, D = 8
+    >>> fused = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+    >>> ((attention(q, k, v) - fused).abs() < 1e-6).all().item()
+    True
+    """
+    T, D = q.shape[-2:]
+    scores = q @ k.transpose(-2, -1) / D**0.5  # (B, H, T, T): how well the query of row t fits the key of column s
+    scores = scores.masked_fill(q.new_ones(T, T).tril() == 0, float("-inf"))  # the mask: columns s > t are the future
+    weights = scores.softmax(-1)  # each row is positive and sums to 1; exp(-inf) = 0
+    y: Tensor = weights @ v  # (B, H, T, D): row t mixes the values up to t by their weights
+    return y
 
 
 class CausalSelfAttention(nn.Module):
-    """Each character takes a mixture of what the characters up to it offer.
+    """Each character asks (query), the characters up to it answer (keys), and it takes a mixture of their values.
 
-    Vaswani et al. 2017, "Attention is all you need", section 3.2.
+    Source: Vaswani et al., "Attention is all you need", 2017, section 3.2.
     """
 
     def __init__(self, config: GPTConfig) -> None:
@@ -48,27 +46,24 @@ class CausalSelfAttention(nn.Module):
         self.qkv = nn.Linear(config.width, 3 * config.width, bias=config.bias)
         self.projection = nn.Linear(config.width, config.width, bias=config.bias)
 
-    def forward(self, x: Tensor, cache: Cache | None = None) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         B, T, C = x.shape
         H, D = self.heads, C // self.heads
-        past = 0 if cache is None else cache.length
-        qkv = self.qkv(x).view(B, T, 3 * H, D).transpose(1, 2)  # (B, T, 3C) -> (B, 3H, T, D)
+        qkv = self.qkv(x).view(B, T, 3 * H, D).transpose(1, 2)  # (B, T, 3C) -> (B, T, 3H, D) -> (B, 3H, T, D)
         q, k, v = qkv.split(H, dim=1)  # 3 of (B, H, T, D)
+        past = cache.past()  # characters before these; 0 in training
         if self.positions == "rotary":
             q, k = rotary(q, past), rotary(k, past)
-        if cache is not None:
-            k, v = cache.extend(self, k, v)  # (B, H, S, D), S = past + T
-        mask = None
-        if past and T > 1:  # row t sees the past and up to t; is_causal means that only without a past
-            mask = x.new_ones(T, past + T).tril(past) == 1  # (T, S)
+        k, v, mask = cache.extend(self, k, v)  # (B, H, S, D); in training the same k and v, and no mask
+        # Fused: the four lines of `attention` above, with dropout of the weights.
         dropout = self.dropout if self.training else 0.0
-        y = F.scaled_dot_product_attention(q, k, v, mask, dropout_p=dropout, is_causal=not past)
-        y = y.transpose(1, 2).reshape(B, T, C)  # (B, H, T, D) -> (B, T, C)
-        return F.dropout(self.projection(y), self.dropout, self.training)
+        y = F.scaled_dot_product_attention(q, k, v, mask, dropout_p=dropout, is_causal=past == 0)  # (B, H, T, D)
+        y = y.transpose(1, 2).reshape(B, T, C)  # (B, H, T, D) -> (B, T, H, D) -> (B, T, C): the heads side by side
+        return F.dropout(self.projection(y), self.dropout, self.training)  # (B, T, C)
 
 
 class FeedForward(nn.Module):
-    """Each character's vector on its own: C -> 4C -> GELU -> C."""
+    """Two linear layers and a GELU for each character's vector on its own: C -> 4C -> C."""
 
     def __init__(self, config: GPTConfig) -> None:
         super().__init__()
@@ -83,7 +78,7 @@ class FeedForward(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention, then feed-forward; each reads a normalised copy and adds to the residual."""
+    """Attention, then feed-forward. Each reads a normalised copy of x and adds its result to x (the residual)."""
 
     def __init__(self, config: GPTConfig) -> None:
         super().__init__()
@@ -92,14 +87,14 @@ class Block(nn.Module):
         self.feed_forward_norm = nn.LayerNorm(config.width, bias=config.bias)
         self.feed_forward = FeedForward(config)
 
-    def forward(self, x: Tensor, cache: Cache | None = None) -> Tensor:
-        x = x + self.attention(self.attention_norm(x), cache)
-        x = x + self.feed_forward(self.feed_forward_norm(x))
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.attention(self.attention_norm(x))  # between characters
+        x = x + self.feed_forward(self.feed_forward_norm(x))  # within each character
         return x
 
 
 class GPT(nn.Module):
-    """A decoder-only transformer of pre-norm blocks: Radford et al. 2019 (GPT-2), section 2.3."""
+    """A decoder-only transformer of pre-norm blocks. Source: Radford et al., 2019 (GPT-2), section 2.3."""
 
     def __init__(self, config: GPTConfig) -> None:
         super().__init__()
@@ -113,7 +108,7 @@ class GPT(nn.Module):
         self._initialise()
 
     def _initialise(self) -> None:
-        """Draw the weights; biases begin at zero, norms at one.
+        """Draw the weights. Biases begin at zero, the norms' weights at one, all others as `config.init` says:
 
         gpt2: N(0, 0.02²), projections into the residual smaller by 1/√(2 L), since 2 L of them add up.
         fan-in: N(0, 1/inputs), embeddings N(0, 0.2²), projections zero: each block begins as the identity.
@@ -123,43 +118,30 @@ class GPT(nn.Module):
             projection = name.endswith("projection.weight")
             if name.endswith("bias") or (projection and not gpt2):
                 nn.init.zeros_(parameter)
-            elif "norm" not in name:
+            elif "norm" not in name:  # LayerNorm made its weight: ones
                 std = 0.02 if gpt2 else 0.2 if "embedding" in name else parameter.shape[1] ** -0.5
                 nn.init.normal_(parameter, std=std / depth**0.5 if projection else std)
         if self.config.tied:
             self.head.weight = self.embedding.weight
 
-    def forward(
-        self, ids: Tensor, targets: Tensor | None = None, cache: Cache | None = None
-    ) -> tuple[Tensor, Tensor | None]:
-        """Logits (B, T, V) for the character after each of ids (B, T); the loss, given targets.
-
-        With a cache, ids go on from what it has, and it then has them as well: no character is computed twice.
-        """
-        T, context = ids.shape[1], self.config.context
-        past = 0 if cache is None else cache.length
-        if context < past + T:
+    def forward(self, ids: Tensor, targets: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """Return logits (B, T, V) for the character after each of ids (B, T); and the loss, given targets (B, T)."""
+        T, past, context = ids.shape[1], cache.past(), self.config.context
+        if past + T > context:
             raise ValueError(f"a window of {past + T} characters is longer than the context of {context}")
-        x = self.embedding(ids)  # (B, T, C)
+        x = self.embedding(ids)  # (B, T) -> (B, T, C)
         if self.config.positions == "learned":
             x = x + self.position_embedding(arange(past, past + T, device=ids.device))  # (B, T, C) + (T, C)
         x = F.dropout(x, self.config.dropout, self.training)
         for block in self.blocks:
-            x = block(x, cache)
-        if cache is not None:
-            cache.length += T
-        logits = self.head(self.norm(x))  # (B, T, V)
+            x = block(x)  # (B, T, C)
+        logits = self.head(self.norm(x))  # (B, T, C) -> (B, T, V)
         return logits, cross_entropy(logits, targets)
 
 
 def cross_entropy(logits: Tensor, targets: Tensor | None) -> Tensor | None:
-    """Mean of -ln p(target) over all B T predictions, in nats; in float32 where the logits are float16."""
+    """Return the mean of -ln p(target) over all B T predictions, in nats; None without targets."""
     if targets is None:
         return None
-    logits = logits.float() if logits.dtype == float16 else logits
-    return F.cross_entropy(logits.flatten(0, 1), targets.flatten())  # (B T, V), (B T,) -> ()
-
-
-def build(config: GPTConfig) -> GPT | Bigram:
-    """The model that `config.model` names, with fresh weights."""
-    return GPT(config) if config.model == "gpt" else Bigram(config)
+    logits = logits.float() if logits.dtype == float16 else logits  # the sum of exp overflows float16
+    return F.cross_entropy(logits.flatten(0, 1), targets.flatten())  # (B, T, V) -> (B T, V), (B, T) -> (B T,)

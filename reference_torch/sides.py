@@ -1,7 +1,7 @@
-"""One training step by two engines at once, as a sequence of pairs of arrays in the order in which they are computed.
+"""One training step by two engines, as a sequence of pairs of arrays in the order in which they are computed.
 
-The engines have the same names, so one class runs either. Hooks keep what goes into and comes out of every module;
-`retain_grad` keeps the gradients there.
+The engines have the same names, so one class runs either. Hooks keep the inputs and outputs of every module, and
+`retain_grad` keeps their gradients.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpt.config import TrainConfig
-from gpt.parallel import Batch
+from gpt.data import Batch
 
 NORM = "norm of the gradient"
 
 
 class Pair(NamedTuple):
-    """One tensor as both engines have it: `kind` says what it is of the module or parameter `name`."""
+    """One tensor of both engines. `name` is a module or parameter, `kind` says what of it: "output", "gradient", …"""
 
     name: str
     kind: str
@@ -58,11 +58,11 @@ class Side:
             value.retain_grad()
 
     def backward(self, share: float) -> None:
-        """Add the gradient of share · loss."""
+        """Accumulate the gradient of share · loss."""
         (self.values["", "loss"] * share).backward()
 
     def clip(self, limit: float) -> NDArray[Any]:
-        """Clip the gradients; give their norm before."""
+        """Clip the gradients. Return the norm that they had before."""
         return array(self.engine.nn.utils.clip_grad_norm_(self.model.parameters(), limit))
 
     def update(self, rate: float) -> None:
@@ -72,12 +72,14 @@ class Side:
 
 
 def array(tensor: Any) -> NDArray[Any]:
-    """The tensor's array, its memory shared; what has no gradient (None) has an array of no elements."""
+    """Return the array of a tensor, on the same memory; for None, the gradient of nothing, an array without elements."""
     return np.empty(0) if tensor is None else np.asarray(tensor.detach().numpy())
 
 
-def step(ours: Side, theirs: Side, batches: Iterable[Batch], rate: float, config: TrainConfig) -> Iterator[Pair]:
-    """Make one step on both sides. Each pair comes as soon as it is computed, before anything that depends on it."""
+def compared_step(
+    ours: Side, theirs: Side, batches: Iterable[Batch], rate: float, config: TrainConfig
+) -> Iterator[Pair]:
+    """Make one step with both engines. Yields each pair as soon as it is computed, before anything that depends on it."""
     sides = ours, theirs
     for side in sides:
         side.optimizer.zero_grad()
@@ -96,7 +98,7 @@ def step(ours: Side, theirs: Side, batches: Iterable[Batch], rate: float, config
 
 
 def activations(ours: Side, theirs: Side) -> Iterator[Pair]:
-    """Inputs and outputs of modules, logits and loss. An input that is an earlier module's output comes once."""
+    """Yield inputs and outputs of modules, logits and loss. An input that is the output of an earlier module comes once."""
     seen: set[int] = set()
     for (name, kind), value in ours.values.items():
         if kind != "input" or id(value) not in seen:
@@ -105,10 +107,10 @@ def activations(ours: Side, theirs: Side) -> Iterator[Pair]:
 
 
 def gradients(ours: Side, theirs: Side) -> Iterator[Pair]:
-    """From the loss backwards: for each module, the gradient of its output, of its parameters, of its input.
+    """Yield gradients from the loss backwards: for each module those of its output, its parameters and its input.
 
-    So the first that is wrong is what the module's own backward made. What is one tensor for several modules comes
-    once, where its gradient is complete; likewise a parameter, under its first name.
+    So the first one that is wrong comes from the backward of its own module. A tensor that several modules have comes
+    once, where its gradient is complete; a parameter that they share comes once, under its first name.
     """
     parameters: dict[str, list[tuple[str, Any, Any]]] = {}
     for (name, p), q in zip(ours.model.named_parameters(), theirs.model.parameters(), strict=True):
@@ -124,7 +126,7 @@ def gradients(ours: Side, theirs: Side) -> Iterator[Pair]:
 
 
 def moments_and_parameters(ours: Side, theirs: Side) -> Iterator[Pair]:
-    """After the update: AdamW's averages of the gradient and of its square, then the parameters."""
+    """Yield, after the update, the averages of AdamW (of the gradient and of its square), then the parameters."""
     both = list(zip(ours.model.named_parameters(), theirs.model.parameters(), strict=True))
     for moment in ("exp_avg", "exp_avg_sq"):
         for (name, p), q in both:

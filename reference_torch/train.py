@@ -1,10 +1,10 @@
-"""The main job on PyTorch: what gpt.train computes, for comparing curves, speed and code.
+"""The training of gpt.train on PyTorch, to compare losses, speed and code.
 
     python -m reference_torch.train --recipe nanogpt --data python-docs --steps 200
 
-Text, batches, first weights, learning rates and flags are gpt.train's own, so the losses are the same up to rounding
-(with dropout they are not: the two draw other random numbers). It leaves no run folder. PyTorch shares a batch over
-threads by itself, so there are no shards: --threads is torch.set_num_threads.
+Text, batches, first weights, learning rates and flags are those of gpt.train, so the losses are the same up to rounding;
+except with dropout, since the two draw different random numbers. It leaves no run folder. PyTorch itself shares the work
+among threads, so there are no shards: --threads sets torch.set_num_threads.
 """
 
 from __future__ import annotations
@@ -19,31 +19,31 @@ from gpt.config import RECIPES, TrainConfig
 from gpt.data import Ids
 from gpt.errors import UserError
 from gpt.evaluate import windows
-from gpt.metrics import Row
 from gpt.optimizer import learning_rate, parameter_groups
-from gpt.progress import Progress
-from gpt.run import Run
-from gpt.train import describe, prepare
-from reference_torch.model import GPT, Bigram, build
+from gpt.run.metrics import Row
+from gpt.run.opening import prepare
+from gpt.run.progress import Progress
+from gpt.run.state import Run
+from reference_torch.build import Model, build
 from reference_torch.weights import to_torch
 from torch import nn
 
 
-def fresh_model(run: Run) -> GPT | Bigram:
-    """PyTorch's model with the first weights that the run drew for tinytensor's."""
+def fresh_model(run: Run) -> Model:
+    """Return the model on PyTorch with the first weights of the run, which tinytensor drew."""
     model = build(run.config).to(getattr(torch, run.config.dtype))
     to_torch(run.model, model)
     return model
 
 
-def make_optimizer(model: GPT | Bigram, config: TrainConfig) -> torch.optim.AdamW:
-    """PyTorch's AdamW with the parameter groups of gpt.optimizer; fused, which is its fastest."""
+def make_optimizer(model: Model, config: TrainConfig) -> torch.optim.AdamW:
+    """AdamW of PyTorch with the parameter groups of gpt.optimizer. Fused is the fastest."""
     groups, betas = parameter_groups(model, config), (config.beta1, config.beta2)
     return torch.optim.AdamW(groups, lr=config.learning_rate, betas=betas, fused=True)
 
 
-def train(run: Run, model: GPT | Bigram, quiet: bool) -> list[Row]:
-    """Make all of the run's steps; return what gpt.train writes into metrics.jsonl."""
+def train(run: Run, model: Model, quiet: bool) -> list[Row]:
+    """Make all steps of the run. Return the rows that gpt.train writes into metrics.jsonl."""
     config, device = run.config, next(model.parameters()).device
     torch.manual_seed(config.seed)  # for dropout
     optimizer = make_optimizer(model, config)
@@ -87,8 +87,8 @@ def train(run: Run, model: GPT | Bigram, quiet: bool) -> list[Row]:
     return rows
 
 
-def mean_loss(model: GPT | Bigram, ids: Ids, limit: int = 0) -> tuple[float, int]:
-    """The mean of -ln p over the predictions, in nats, and their number; see gpt.evaluate."""
+def mean_loss(model: Model, ids: Ids, limit: int = 0) -> tuple[float, int]:
+    """Return the mean of -ln p over the predictions, in nats, and their number; see gpt/evaluate.py."""
     device = next(model.parameters()).device
     total, count = 0.0, 0
     model.eval()
@@ -102,18 +102,20 @@ def mean_loss(model: GPT | Bigram, ids: Ids, limit: int = 0) -> tuple[float, int
 
 
 def refuse_half(given: dict[str, object]) -> None:
-    """UserError for float16, in which gpt.train has a loss scale and masters of the weights."""
+    """Raise UserError for float16: gpt.train has a loss scale for it, this has none."""
     if given.get("dtype") == "float16":
-        raise UserError("--dtype float16: PyTorch's side has no loss scale; take float32 or float64")
+        raise UserError("--dtype float16: there is no loss scale for PyTorch; take float32 or float64")
 
 
 def make_parser() -> cli.Parser:
-    parser = cli.Parser("reference_torch.train", "The main job by PyTorch: the same weights, batches and flags.")
+    parser = cli.Parser(
+        "reference_torch.train", "Train with PyTorch as gpt.train does: the same weights, batches and flags."
+    )
     run = parser.add_argument_group("run")
     run.add_argument(
         "--recipe", choices=RECIPES, default="default", help="where the other defaults come from (default: default)"
     )
-    run.add_argument("--quiet", action="store_true", help="say nothing but errors")
+    run.add_argument("--quiet", action="store_true", help="print errors only")
     cli.add_config_arguments(parser)
     return parser
 
@@ -129,7 +131,7 @@ def main(argv: list[str]) -> int:
     torch.set_num_threads(run.config.threads)
     model = fresh_model(run).to(device)
     if not quiet:
-        cli.say(describe(run))
+        cli.say(str(run))
     train(run, model, quiet)
     if not quiet:
         loss, predictions = mean_loss(model, run.validation_ids)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The GPU path without a GPU: what the programs of tests/cuda print.
-# Some minutes, the first time more; needs .venv-gpu and g++ (README).
+# Some minutes, the first time more; needs .venv-gpu and g++ (docs/proof.md).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=${PYTHON:-.venv-gpu/bin/python}

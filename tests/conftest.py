@@ -17,7 +17,7 @@ import profiles
 import pytest
 
 import tinytensor
-from gpt.parallel import usable_cores
+from gpt.fast.threads import usable_cores
 from tinytensor.gradcheck.table import LIMITS
 
 profiles.load()

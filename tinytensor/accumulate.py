@@ -1,122 +1,108 @@
 """Where gradients add up while the tape is played, and who owns them.
 
-A value that was used twice gets two gradients, and its gradient is their sum. The sum wants no copy for every term, so
-the rule is: the first gradient of a value is *borrowed* from the backward that returned it; the second makes a new sum,
-which the Accumulator *owns*; every later one is added to that sum in place. In place into a borrowed array would
-change another value's gradient: the backward of a + b returns one array for both inputs.
+A value that was used twice gets two gradients, and its gradient is their sum. In y = a·b + a the value a is used by
+the product and by the sum; with dy = 1 their backwards return b and 1 for it, so da = b + 1.
+
+The sum wants no copy for every term, so the rule is: the first gradient of a value is *borrowed* from the backward
+that returned it; the second makes a new sum, which the Accumulator *owns*; it adds every later one to that sum in
+place. In place into a borrowed array would change another gradient: the backward of a + b returns dy for both inputs.
 """
 
 from __future__ import annotations
 
-import functools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinytensor.accumulate_base import AccumulatorBase, buffer_of
 from tinytensor.backend import Array, as_array
-from tinytensor.base import TensorBase, wrap
+from tinytensor.base import wrap
+from tinytensor.primitive import Primitive
 
 if TYPE_CHECKING:
     from tinytensor.tape import Edge, Node
+    from tinytensor.tensor import Tensor
 
 
-class Accumulator:
+def _output_backward(dy: Array, position: int, count: int) -> Any:
+    return ([dy if i == position else None for i in range(count)],)  # one entry in the list of the call
+
+
+# One output of a call that has several is a node of its own; its backward hands its gradient on to the call.
+OUTPUT = Primitive("output", lambda *_: None, _output_backward, formula="one output of several", fits="")
+
+
+class Accumulator(AccumulatorBase):
     """The gradients of everything below the roots, while one backward runs.
 
-    An edge is the Node that computed a value, or the leaf itself. With `targets`, only edges in `wanted` get a gradient,
-    those of the targets are collected in `found`, and no leaf's .grad changes.
+    An edge is the Node that computed a value, or the leaf itself. With `targets` (autograd.grad), only edges in `wanted`
+    get a gradient, those of the targets are collected in `found`, and no leaf's .grad changes.
     """
 
-    __slots__ = ("add_to", "found", "gradients", "offered", "owned", "targets", "wanted")
+    __slots__ = ("owned", "wanted")
 
     def __init__(self, targets: frozenset[Edge] | None, wanted: frozenset[Edge] | None) -> None:
-        self.targets, self.wanted = targets, wanted
-        self.gradients: dict[Edge, Any] = {}  # what has come together so far
-        self.owned: set[Edge] = set()  # whose gradient is an array of ours, so that it may change in place
-        self.found: dict[Edge, Array] = {}
-        self.offered: tuple[Array | None, ...] = ()  # to the backward that runs now: buffers of leaves …
-        self.add_to: Array | None = None  # … and a gradient to which it may add its own
+        super().__init__(targets)  # makes self.gradients: for each edge what has come together so far
+        self.wanted = wanted
+        self.owned: set[Edge] = set()  # the edges whose gradient is an array of ours: it may change in place
 
     def start(self, root: Edge, dy: Array) -> None:
         """Add the gradient with which the backward begins."""
         if self.wanted is None or root in self.wanted:
-            old = self.gradients.get(root)
+            old = self.gradients.get(root)  # not None if one Tensor is a root twice
             self.gradients[root] = dy if old is None else as_array(np.add(old, dy))
 
     def take(self, node: Node) -> Any:
         """Remove and return the gradient of node, which is complete; None if nothing needs it."""
-        self.offered, self.add_to = (), None  # the previous backward is done
+        # Complete, because everything computed from its output is newer, and the tape plays the newest nodes first.
+        self.offered, self.add_to = (), None  # the previous backward is done (accumulate_base.py)
         dy = self.gradients.pop(node, None)
         if dy is not None and (node.retained is not None or self.targets is not None):
-            self._keep(node, dy)
+            self.keep(node, dy)  # somebody wants a copy
         return dy
 
     def hand_on(self, node: Node, inputs: tuple[Edge | None, ...], dxs: Any) -> None:
         """Add what the backward of node returned, one gradient for each input, to the gradients of these inputs."""
         if len(dxs) != len(inputs):
-            raise ValueError(
-                f"the backward of {node.primitive.name} returned {len(dxs)} gradients for {len(inputs)} inputs"
-            )
+            name = node.primitive.name
+            raise ValueError(f"the backward of {name} returned {len(dxs)} gradients for {len(inputs)} inputs")
         gradients, owned, wanted, kind = self.gradients, self.owned, self.wanted, node.__class__
         for edge, dx in zip(inputs, dxs):
             if edge is None or dx is None or not (wanted is None or edge in wanted):
-                continue
-            if dx.__class__ is list:
+                continue  # nobody wants it
+            if dx.__class__ is list:  # of a call with several outputs
                 self._collect(edge, dx)
                 continue
             shape = edge.shape if edge.__class__ is kind else edge.array.shape  # type: ignore[union-attr]
-            if dx.shape != shape:
-                raise _wrong_shape(node, dx, shape)
+            if dx.shape != shape:  # every gradient has the shape of its value
+                message = f"returned a gradient of shape {dx.shape} for an input of shape {shape}: where the forward"
+                message += " broadcasts, the backward has to sum"
+                raise RuntimeError(f"the backward of {node.primitive.name} {message}")
             old = gradients.get(edge)
-            if old is None:  # borrow it, unless it lies in a buffer of the leaf, which is ours to add to
+            if old is None:  # the first: borrow it, unless it lies in a buffer of the leaf, which we own
                 gradients[edge] = dx
                 if self.offered and any(dx is buffer for buffer in self.offered):
                     owned.add(edge)
-            elif old is self.add_to:  # the backward has added old to dx already
+            elif old is self.add_to:  # the backward has added old to dx already, and returned a new array
                 gradients[edge], self.add_to = dx, None
                 owned.discard(edge)
-            elif edge in owned:
+            elif edge in owned:  # the third and later ones: in place
                 np.add(old, dx, old)
-            else:  # the second: a new sum
+            else:  # the second: a new sum, which we own
                 gradients[edge] = as_array(np.add(old, dx))
                 owned.add(edge)
 
     def _collect(self, edge: Edge, dx: list[Any]) -> None:
         """Note the gradient of one output of a call with several: what its backward takes is a list of all of them."""
         pieces = self.gradients.setdefault(edge, [None] * len(dx))
-        pieces[:] = [old if new is None else new for old, new in zip(pieces, dx)]
-
-    def with_options(self, node: Node, inputs: tuple[Edge | None, ...]) -> Any:
-        """The backward of node, with the keywords that it takes (see primitive.py)."""
-        names = node.primitive.options
-        options: dict[str, Any] = {}
-        if "needs" in names:
-            options["needs"] = tuple([edge is not None for edge in inputs])
-        if "add_to" in names and not isinstance(inputs[0], TensorBase):
-            options["add_to"] = self.add_to = self.gradients.get(inputs[0])  # type: ignore[arg-type]
-        if "out" in names and self.targets is None:
-            options["out"] = self.offered = tuple([self._buffer(edge) for edge in inputs])
-        return functools.partial(node.primitive.backward, **options)
-
-    def _buffer(self, edge: Edge | None) -> Array | None:
-        """The buffer in which a backward may leave the first gradient of a leaf, if that leaf has one."""
-        first = isinstance(edge, TensorBase) and edge not in self.gradients
-        return buffer_of(edge) if first else None  # type: ignore[arg-type]
-
-    def _keep(self, node: Node, dy: Array) -> None:
-        """Copy dy for the Tensor that retains its gradient, and for the caller who asked for it."""
-        t = None if node.retained is None else node.retained()
-        if t is not None:
-            t.grad = wrap(dy.copy() if t.grad is None else t.grad.array + dy)
-        if self.targets is not None and node in self.targets:
-            self.found[node] = np.copy(dy)
+        pieces[:] = [old if new is None else new for old, new in zip(pieces, dx)]  # dx has one entry that is not None
 
     def finish(self) -> dict[Edge, Array]:
         """Hand every leaf its gradient, or return the targets' gradients, as arrays that belong to the caller.
 
         Leaves get theirs when the whole backward has run: an exception on the way leaves no .grad half filled.
         """
-        for leaf, g in self.gradients.items():
+        for leaf, g in self.gradients.items():  # only leaves are left: `take` removed the nodes
             if self.targets is not None:
                 self.found[leaf] = g if leaf in self.owned else g.copy()
             else:
@@ -124,29 +110,14 @@ class Accumulator:
         return self.found
 
 
-def _wrong_shape(node: Node, dx: Array, shape: tuple[int, ...]) -> RuntimeError:
-    return RuntimeError(
-        f"the backward of {node.primitive.name} returned a gradient of shape {dx.shape} for an input of shape {shape}:"
-        " where the forward broadcasts, the backward has to sum"
-    )
-
-
-def accumulate_grad(leaf: TensorBase, g: Array, owned: bool) -> None:
+def accumulate_grad(leaf: Tensor, g: Array, owned: bool) -> None:
     """leaf.grad += g. The first one becomes an array of the leaf's own: no other Tensor may share it."""
-    buffer = buffer_of(leaf)
+    buffer = buffer_of(leaf)  # None, but for the parameters of a Flat (nn/flat.py)
     if leaf._grad is not None:
-        np.add(leaf._grad.array, g, out=leaf._grad.array)
+        np.add(leaf._grad.array, g, out=leaf._grad.array)  # a second backward adds to the gradient of the first
     elif buffer is None:
-        leaf.grad = wrap(g if owned else g.copy())
+        leaf.grad = wrap(g if owned else g.copy())  # g may be a gradient of something else as well: borrowed
     else:
-        if g is not buffer:
+        if g is not buffer:  # else the backward has written it there
             buffer[...] = g
         leaf.grad = wrap(buffer)
-
-
-def buffer_of(leaf: TensorBase) -> Array | None:
-    """The buffer for a leaf's first gradient (nn.flat has one for all parameters); None once the leaf has moved."""
-    buffer, own = leaf._grad_buffer, leaf.array
-    if buffer is None or leaf._grad is not None or type(buffer) is not type(own) or buffer.dtype != own.dtype:
-        return None
-    return buffer if buffer.shape == own.shape else None

@@ -19,14 +19,14 @@ Registered = TypeVar("Registered", bound=Callable[..., Any])
 PLUGIN = "tinytensor.cuda.plugin"  # imports every module of tinytensor.cuda that registers a function here
 KERNELS: list[str] = []  # further modules with pairs for a GPU
 
-_registered: dict[str, Callable[..., Any]] = {}
+registered: dict[str, Callable[..., Any]] = {}
 
 
 def on_gpu(name: str) -> Callable[[Registered], Registered]:
     """Decorator: register a function of tinytensor.cuda under this name."""
 
     def register(function: Registered) -> Registered:
-        _registered[name] = function
+        registered[name] = function
         return function
 
     return register
@@ -34,9 +34,9 @@ def on_gpu(name: str) -> Callable[[Registered], Registered]:
 
 def gpu(name: str) -> Callable[..., Any]:
     """The function that tinytensor.cuda registered under this name."""
-    if name not in _registered:
+    if name not in registered:
         importlib.import_module(PLUGIN)
-    return _registered[name]
+    return registered[name]
 
 
 def kernels_in(module: str) -> None:

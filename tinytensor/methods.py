@@ -6,12 +6,12 @@ This file is a table of names. The functions are in `tinytensor/functions/`, in 
 from __future__ import annotations
 
 from tinytensor import functions as fn
-from tinytensor.base import TensorBase
+from tinytensor.attributes import Attributes
 from tinytensor.functions import arithmetic, choice, comparison, convert, indexing, inplace, powers
 from tinytensor.functions.inplace import in_place
 
 
-class Methods(TensorBase):
+class Methods(Attributes):
     """The base class of Tensor that has these names."""
 
     __slots__ = ()

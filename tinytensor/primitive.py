@@ -19,8 +19,6 @@ import inspect
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from tinytensor.dispatch import KERNELS as KERNELS  # its former home
-
 Function: TypeAlias = Callable[..., Any]  # a forward, a backward, a composed form
 Output: TypeAlias = tuple[Any, tuple[Any, ...]]  # what a forward returns: output (or a tuple of outputs), saved
 Gradients: TypeAlias = tuple[Any, ...]  # what a backward returns: for each input an array, or None

@@ -1,9 +1,9 @@
-"""The tape: it records primitive calls as they run and plays their backwards in reverse.
+"""The tape: it records primitive calls as they run, and plays their backwards in reverse.
 
-    apply(MUL, a, b)    runs mul_forward on the arrays of a and b; if one of them wants a gradient, a Node records the
-                        call: the primitive, where the gradients of a and b go, and what mul_forward saved
-    backward(roots)     walks over the nodes, newest first; each gets the gradient of its output, dy, calls
-                        mul_backward(dy, *saved) and hands the results on to the nodes that computed a and b
+    apply(MUL, a, b)    runs mul_forward on the arrays of a and b. If one of them wants a gradient, a Node records the call:
+                        the primitive, where the gradients of a and b go, and what mul_forward saved.
+    backward(roots)     walks over the nodes, newest first. Each takes the gradient of its output, dy, calls
+                        mul_backward(dy, *saved), and hands the results on to the nodes that computed a and b.
 
 Its contract. Each rule answers a failure that was reproduced in well-known engines.
 
@@ -15,12 +15,10 @@ Its contract. Each rule answers a failure that was reproduced in well-known engi
 4. The tape drops saved arrays the moment their backward has run. A second backward raises and says why.
 5. Traversal is iterative: a chain of 20,000 operations works.
 6. A primitive returns arrays, never bare scalars. NumPy's reductions return scalars: `wrap` makes them arrays again.
-7. Several threads can run forward and backward at once. They share the registered primitives and kernels, settings of
-   the process (precision, printing, a profile), a clock and the dates of writes; each has its own gradient mode.
+7. Several threads can run forward and backward at once. They share a clock and the dates of in-place writes
+   (writes.py), and what only imports and settings change: the table, precision, a running profiler. The gradient mode
+   is per thread (modes.py).
 8. float32 in, float32 out.
-
-A node does not know the Tensors it was called with, only the nodes that computed them (or the leaves). So an
-activation that no backward saved is freed as soon as the model lets go of it.
 """
 
 from __future__ import annotations
@@ -31,7 +29,7 @@ from collections.abc import Sequence
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from tinytensor.accumulate import Accumulator
+from tinytensor.accumulate import OUTPUT, Accumulator
 from tinytensor.backend import Array, is_array
 from tinytensor.base import TensorBase, wrap
 from tinytensor.devices import on_one_gpu
@@ -45,24 +43,25 @@ if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
 
 Edge: TypeAlias = "Node | TensorBase"  # where a gradient goes: the node that computed the value, or the leaf itself
-Edges: TypeAlias = "tuple[Edge | None, ...]"  # one for each input of a call; None: no gradient is wanted
-Saved: TypeAlias = tuple[Any, ...]
-
-# ---------------------------------------------------------------------------------------------- recording
+Edges: TypeAlias = "tuple[Edge | None, ...]"  # one for each input of a call; None: it wants no gradient
+Saved: TypeAlias = tuple[Any, ...]  # what a forward keeps for its backward
 
 
 class Node(Described):
-    """One recorded call: which primitive ran, where the gradients of its inputs go, and what its backward needs."""
+    """One recorded call. It knows the nodes that computed its inputs, not the input Tensors themselves.
+
+    So an activation that no backward saved is freed as soon as the model lets go of it.
+    """
 
     __slots__ = ("__weakref__", "inputs", "order", "primitive", "retained", "saved", "shape")
 
     def __init__(self, primitive: Primitive, inputs: Edges, saved: Saved, shape: tuple[int, ...]) -> None:
         self.primitive = primitive
-        self.inputs = inputs  # for each input the node that computed it, or the leaf, or None: no gradient wanted
+        self.inputs = inputs  # where their gradients go
         self.saved = saved  # None once it was played
         self.shape = shape  # of the output, and so of its gradient
-        self.order = tick()  # its age
-        self.retained: weakref.ref[TensorBase] | None = None  # a result that keeps its gradient: retain_grad()
+        self.order = tick()  # its age: inputs are older than what is computed from them
+        self.retained: weakref.ref[TensorBase] | None = None  # the output, if it keeps its gradient: retain_grad()
 
 
 def apply(primitive: Primitive, *inputs: Tensor | None, **static: Any) -> Tensor:
@@ -71,17 +70,17 @@ def apply(primitive: Primitive, *inputs: Tensor | None, **static: Any) -> Tensor
     Returns a Tensor, or a tuple of them where the forward returns several arrays. RuntimeError for shapes that do not
     fit, with the shapes and what would fit, and for inputs on different devices.
     """
-    arrays = [None if t is None else t.array for t in inputs]
+    arrays = [None if t is None else t.array for t in inputs]  # kernels work on arrays
     if "cupy" in sys.modules and on_one_gpu(primitive.name, arrays):
         primitive = gpu("kernel")(primitive, arrays, static)  # a fused one, if there is one for this call
     mode = thread.mode
-    edges = edges_of(inputs) if mode.enabled else None
-    if primitive.takes_save:
+    edges = edges_of(inputs) if mode.enabled else None  # None: nothing to record, also under no_grad
+    if primitive.takes_save:  # it can save time where no backward follows
         static["save"] = edges is not None
     try:
         output, saved = mode.run(primitive.forward, *arrays, **static)
     except RuntimeError:
-        if in_kernel():
+        if in_kernel():  # a kernel called a function of Tensors
             raise RuntimeError(
                 f"{primitive.name} was called inside a kernel: kernels work on arrays, not on Tensors"
             ) from None
@@ -97,11 +96,11 @@ def edges_of(inputs: Sequence[TensorBase | None]) -> Edges | None:
     """Where the gradients of the inputs go, one by one; None if no input wants one."""
     if orphans:
         check_constants(inputs)
-    edges: list[Edge | None] = []
+    edges: list[Edge | None] = []  # a loop, not an expression: it runs for every call
     wanted = False
     for t in inputs:
         if t is not None and t._requires_grad:
-            edges.append(edge(t) if rewritten else t._node or t)
+            edges.append(edge(t) if rewritten else t._node or t)  # rewritten: an in-place write was recorded somewhere
             wanted = True
         else:
             edges.append(None)
@@ -109,24 +108,16 @@ def edges_of(inputs: Sequence[TensorBase | None]) -> Edges | None:
 
 
 def edge(t: TensorBase) -> Edge:
-    """Where the gradient of t goes: the node that computed it, or t itself, a leaf. RuntimeError if that is outdated."""
-    node = t._node
-    return t if node is None else check_history(node, t.array) if rewritten else node
+    """Where the gradient of t goes: to the node that computed it, or to t itself, a leaf. RuntimeError if outdated."""
+    return t if t._node is None else check_history(t._node, t.array)
 
 
 def outputs(primitive: Primitive, edges: Edges | None, arrays: tuple[Array, ...], saved: Saved) -> tuple[Any, ...]:
     """Several outputs of one call as Tensors. Each has a node of its own, on top of the node of the call."""
     if edges is None:
-        return tuple([wrap(y) for y in arrays])
-    call = Node(primitive, edges, saved, ())
+        return tuple([wrap(y) for y in arrays])  # nothing to record
+    call = Node(primitive, edges, saved, ())  # its gradient is a list, with an entry for each output
     return tuple([wrap(y, Node(OUTPUT, (call,), (i, len(arrays)), y.shape)) for i, y in enumerate(arrays)])
-
-
-def _output_backward(dy: Array, position: int, count: int) -> Any:
-    return ([dy if i == position else None for i in range(count)],)  # one entry of the call's list of gradients
-
-
-OUTPUT = Primitive("output", lambda *_: None, _output_backward, formula="one output of several", fits="")
 
 
 def _shape_error(primitive: Primitive, arrays: Sequence[Array | None], error: ValueError) -> RuntimeError:
@@ -135,27 +126,25 @@ def _shape_error(primitive: Primitive, arrays: Sequence[Array | None], error: Va
     return RuntimeError(f"{primitive.name}: shapes {shapes} do not fit{hint} ({error})")
 
 
-# ---------------------------------------------------------------------------------------------- backward
-
-
 def backward(
     roots: list[tuple[Edge, Array]], *, retain_graph: bool, targets: frozenset[Edge] | None
 ) -> dict[Edge, Array]:
-    """Play the tape backwards from the roots; add to the gradient of every leaf, or return those of the targets.
+    """Play the tape backwards from the roots, with their gradients: add to the .grad of every leaf below.
 
-    With targets, only what lies between them and the roots is played. With retain_graph the saved arrays stay (and
-    backwards work on copies), so that a second backward can follow; without it they are dropped one by one.
+    With targets, no .grad changes: it returns the gradients of the targets, and plays only what lies between them and
+    the roots. With retain_graph the saved arrays stay, so that a second backward can follow.
     """
     nodes = _below([edge for edge, _ in roots], targets)
     gradients = Accumulator(targets, None if targets is None else targets.union(nodes))
     for root, dy in roots:
-        gradients.start(root, dy)
+        gradients.start(root, dy)  # 1 for a loss
     for node in reversed(nodes):  # newest first: everything computed from its output was played before
-        dy = gradients.take(node)
+        dy = gradients.take(node)  # complete; None if nothing passed a gradient to it
         primitive, inputs, saved = node.primitive, node.inputs, node.saved
         if not retain_graph:
-            node.inputs, node.saved = (), None  # rule 4
+            node.inputs, node.saved = (), None  # rule 4: these arrays are dropped one by one
         if dy is not None:
+            # Most backwards take dy and what was saved, and nothing else: out, needs and add_to are for a few.
             pair_backward = gradients.with_options(node, inputs) if primitive.options else primitive.backward
             gradients.hand_on(node, inputs, pair_backward(dy, *(_copies(saved) if retain_graph else saved)))
         del dy, saved  # free this memory before the next backward allocates
@@ -172,31 +161,31 @@ def _below(roots: list[Edge], targets: frozenset[Edge] | None) -> list[Node]:
 
     RuntimeError if one of them was played before, or an array that it saved was overwritten.
     """
-    stack = [edge for edge in roots if isinstance(edge, Node)]
+    stack = [edge for edge in roots if isinstance(edge, Node)]  # to be visited; a root may be a leaf
     seen, leaves = set(stack), set(roots)
-    while stack:
+    while stack:  # depth first, each node once, without recursion (rule 5)
         for edge in stack.pop().inputs:
             if edge.__class__ is not Node:
-                leaves.add(edge)
+                leaves.add(edge)  # also None, where no gradient is wanted
             elif edge not in seen:
                 seen.add(edge)
                 stack.append(edge)
-    nodes = sorted(seen, key=attrgetter("order"))  # by age: an input is older than what is computed from it
+    nodes = sorted(seen, key=attrgetter("order"))  # by age, which is a topological order
     if targets is not None:
         wanted: set[Any] = set(targets)
         played = []
         for node in nodes:
             if not wanted.isdisjoint(node.inputs):  # a target is below this node
-                wanted.add(node)
+                wanted.add(node)  # so it is a target to the nodes above it
                 played.append(node)
         if all(edge in seen or edge in leaves for edge in targets):  # else a played node may hide one: it raises below
             nodes = played
     for node in nodes:
-        if node.saved is None:
+        if node.saved is None:  # rule 4
             raise RuntimeError(
                 f"backward through {node.primitive.name} a second time:"
                 " the arrays that it saved were dropped when backward ran;"
                 " call backward(retain_graph=True) the first time, or run the forward again"
             )
-    check_saved(nodes)
+    check_saved(nodes)  # none was overwritten
     return nodes

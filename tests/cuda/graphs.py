@@ -18,10 +18,12 @@ import numpy as np
 import tinytensor as tt
 from gpt import data
 from gpt.config import RECIPES, TrainConfig
+from gpt.fast.gpu import GPUUpdate, GraphedUpdate, fast_update
+from gpt.fast.half import make_scaler
+from gpt.fast.threads import Shards
 from gpt.model import GPT
 from gpt.optimizer import learning_rate, make_optimizer
-from gpt.parallel import Shards
-from gpt.step import GraphedUpdate, Update, make_update
+from gpt.train import shard_gradient
 from tinytensor import cuda
 from tinytensor.nn import functional as F
 
@@ -59,7 +61,7 @@ def asked(work: Callable[[], object]) -> Counter[str]:
     return after
 
 
-def train(config: TrainConfig) -> tuple[list[Any], Update]:
+def train(config: TrainConfig) -> tuple[list[Any], GPUUpdate]:
     """Everything that the steps leave: loss and norm of each, weights and moments after the last; and who made them."""
     tt.manual_seed(0)
     tt.set_float32_matmul_precision("high" if config.tf32 else "highest")
@@ -67,8 +69,9 @@ def train(config: TrainConfig) -> tuple[list[Any], Update]:
     optimizer = make_optimizer(model, config)
     ids = np.random.default_rng(0).integers(0, config.vocab_size, 500)
     left: list[Any] = []
-    with Shards(model, config, optimizer) as shards:
-        update = make_update(shards, optimizer)
+    with Shards(model, config, shard_gradient, optimizer) as shards:
+        update = fast_update(shards, optimizer, make_scaler(config))
+        assert isinstance(update, GPUUpdate)
         for step in range(STEPS):
             batches = [data.batch(ids, config, step, micro) for micro in range(config.grad_accumulation)]
             left += update(batches, step, learning_rate(step, config))

@@ -1,6 +1,6 @@
 """Training in float16 on the real CuPy, beside float32: python tests/cuda/half.py [--emulated]
 
-The GPT by gpt.step from the same weights on the same batches in both precisions, then with a loss scale that is too large, then
+The GPT by gpt.fast from the same weights on the same batches in both precisions, then with a loss scale that is too large, then
 recorded as a CUDA graph, then stopped and resumed; and amp.GradScaler beside the host's over steps that overflow. The exit
 status is 1 where losses or masters are further apart than LIMITS, an overflow changes a weight or is not recovered from, the bits
 of a graph or of the resumed differ, the scalers do, and under the emulator where a step copies back, waits or allocates, or where
@@ -19,12 +19,14 @@ import gpu  # first: before cupy is imported
 import numpy as np
 
 import tinytensor as tt
-from gpt import checkpoint, data
+from gpt import data
 from gpt.config import RECIPES, TrainConfig
+from gpt.fast.gpu import GPUUpdate, fast_update
+from gpt.fast.threads import Shards
 from gpt.model import GPT
-from gpt.optimizer import learning_rate, make_optimizer
-from gpt.parallel import Shards
-from gpt.step import Outcome, make_update
+from gpt.optimizer import Outcome, learning_rate, make_optimizer
+from gpt.run import checkpoint
+from gpt.train import shard_gradient
 from tinytensor import nn, optim
 from tinytensor.amp import GradScaler
 
@@ -54,15 +56,16 @@ class Training:
         self.config = config
         self.model = GPT(config).to(device=config.device, dtype=getattr(tt, config.dtype))
         self.optimizer = make_optimizer(self.model, config)
-        self.scaler = GradScaler("cpu", scale, enabled=config.dtype == "float16")
+        self.scaler = GradScaler("cpu", scale) if config.dtype == "float16" else None
         self.ids = np.random.default_rng(0).integers(0, config.vocab_size, 500)
         self.cost: Counter[str] = Counter()
 
     def steps(self, first: int, last: int) -> list[Outcome]:
         """Make the steps first … last − 1; what the last one asked of the device, the copy of its numbers left out, is `cost`."""
         told = []
-        with Shards(self.model, self.config, self.optimizer, self.scaler) as shards:
-            update = make_update(shards, self.optimizer)
+        with Shards(self.model, self.config, shard_gradient, self.optimizer) as shards:
+            update = fast_update(shards, self.optimizer, self.scaler)
+            assert isinstance(update, GPUUpdate)
             launch, update.launch = update.launch, lambda step: self.counted(launch, step)
             for step in range(first, last):
                 batches = [

@@ -20,9 +20,11 @@ from unittest import mock
 
 import gpu  # first: before cupy is imported
 
-from gpt import checkpoint, evaluate, generate, metrics, train
-from gpt.progress import Progress
-from gpt.run import Run, begin
+from gpt import evaluate, generate, train
+from gpt.run import checkpoint, metrics, opening
+from gpt.run.opening import begin
+from gpt.run.progress import Progress
+from gpt.run.state import Run
 from tinytensor import cuda
 
 TEXT = "It was the best of times, it was the worst of times. " * 40
@@ -100,7 +102,7 @@ def spoilt() -> Iterator[tuple[str, bool]]:
 
     for flags in ([], ["--cuda-graph"]):
         name = " ".join(["spoilt", *flags])
-        with mock.patch.object(train, "begin", remembered), at_step(5, spoil):
+        with mock.patch.object(opening, "begin", remembered), at_step(5, spoil):
             status, _, error = run(train.main, *RUN, *flags, f"--out={name}")
         said = ("step 6: the loss is nan", "whose value is not finite is blocks.1.feed_forward.up.bias", "intact")
         well = status == 2 and error.count("\n") == 1 and all(part in error for part in said)
@@ -143,7 +145,7 @@ def others() -> Iterator[tuple[str, bool]]:
 def main() -> int:
     """Run all in a folder that is removed afterwards; 0 if all went well."""
     results = []
-    with tempfile.TemporaryDirectory() as folder, mock.patch("gpt.run.SAMPLE_TOKENS", 20):
+    with tempfile.TemporaryDirectory() as folder, mock.patch("gpt.job.SAMPLE_TOKENS", 20):
         os.chdir(folder)
         Path("text").write_text(TEXT)
         for part in (trainings, spoilt, exhausted, others):

@@ -3,7 +3,7 @@
 A row is a list of `Sample(arrays, torch, static)`: float64 inputs for the forward (None for an absent one), the same
 function in PyTorch, called with the same inputs as tensors, and the keyword arguments of the forward. From a row follow,
 without further code: gradients against central differences and PyTorch, float32 and float16, frozen inputs, odd memory
-layouts, the composed form. A row has a sample without elements and one with one (tests/test_primitives.py asserts it).
+layouts, the composed form. A row has a sample without elements and one with one (tests/derivatives/test_primitives.py asserts it).
 
 Samples at a kink (ties, the ends of a clamp, powers at 0) are `smooth=False`: there PyTorch alone says what is right.
 A package with primitives of its own calls `add`; `python -m tinytensor.gradcheck --samples its.module` then checks them.

@@ -7,8 +7,9 @@ A Python number has no gradient: a pair whose name ends in _scalar saves the num
 
 from __future__ import annotations
 
-from tinytensor.backend import Array, total
+from tinytensor.backend import Array
 from tinytensor.primitive import Gradients, Output, primitive
+from tinytensor.sums import total
 
 BROADCAST = "from the right, sizes are equal, or one of them is 1 or missing"  # the rule, for error messages
 

@@ -9,8 +9,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from tinytensor.backend import Array, scatter_add
+from tinytensor.backend import Array, array_module, product
 from tinytensor.primitive import Gradients, Output, primitive
+from tinytensor.sums import add_rows
+
+
+def scatter_add(rows: int, index: Array, updates: Array) -> Array:
+    """dw[index[n]] += updates[n] over n, from zeros: dw (rows, C), index (N,), updates (N, C)."""
+    if rows > 1024:
+        return add_rows(rows, index, updates)  # row by row: the matrix below would be large
+    xp = array_module(updates)
+    onehot = xp.zeros((len(index), rows), updates.dtype)  # (N, V)
+    onehot[xp.arange(len(index)), index] = 1  # one 1 in each row, in the column of its id
+    return product(onehot.T, updates)  # (V, N) @ (N, C) -> (V, C): one call of BLAS, the fastest for few rows
 
 
 def embedding_forward(w: Array, *, ids: Array) -> Output:

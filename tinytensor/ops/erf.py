@@ -1,7 +1,7 @@
 """The error function, which NumPy lacks: erf x = 2/√π ∫₀ˣ e^(−t²) dt.
 
 float32: x P(x²) / Q(x²) on |x| ≤ 3.92, beyond which erf is ±1 in float32. The coefficients are a weighted
-least-squares fit to `math.erf`; the worst relative error in float32 arithmetic is 4e-7 (tests/test_erf.py).
+least-squares fit to `math.erf`; the worst relative error in float32 arithmetic is 4e-7 (tests/derivatives/test_erf.py).
 float64: W. J. Cody's rational approximations on three ranges, good to 16 digits.
 Source: Cody, "Rational Chebyshev Approximations for the Error Function", Math. Comp. 23, 1969, tables II to IV.
 """

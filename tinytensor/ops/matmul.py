@@ -12,9 +12,10 @@ import math
 
 import numpy as np
 
-from tinytensor.backend import Array, contraction, product
+from tinytensor.backend import Array, product
 from tinytensor.ops.arithmetic import unbroadcast
 from tinytensor.primitive import Gradients, Output, primitive
+from tinytensor.sums import contraction
 
 
 def matmul_forward(a: Array, b: Array) -> Output:

@@ -20,5 +20,7 @@ from tinytensor.tensor import Tensor
 
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """y = x Wᵀ + b: x (…, I), weight W (O, I), bias b (O,) → y (…, O). RuntimeError if sizes or dtypes differ."""
+    # check …
     same_dtype("linear", input, weight, bias)  # PyTorch refuses mixed dtypes; NumPy would promote them silently
+    # … and call: the arrays of the Tensors go to linear_forward, the result is a Tensor with a node
     return apply(LINEAR, input, weight, bias)  # the pair itself checks that the sizes fit (Primitive.fits)

@@ -1,0 +1,125 @@
+"""The texts to train on: tiny Shakespeare, the documentation that Python carries, or a file of one's own."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import textwrap
+from dataclasses import dataclass
+from pathlib import Path
+
+from gpt.errors import UserError
+
+SHAKESPEARE_URL = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
+SHAKESPEARE_SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
+CACHE_VARIABLE = "TINYTENSOR_CACHE"  # a folder to use in place of the user's cache folder
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+WANTED = "--data takes shakespeare, python-docs, or a path to a text"
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A text, and the name under which `read` finds it again."""
+
+    name: str
+    text: str
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+
+def read(data: str) -> Corpus:
+    """Read the corpus `shakespeare` or `python-docs`, or the UTF-8 text at a path."""
+    if not data:
+        raise UserError(f"no text is named: {WANTED}")
+    if data == "shakespeare":
+        return Corpus(data, read_text(fetch_shakespeare()))
+    if data == "python-docs":
+        return Corpus(data, python_docs())
+    return Corpus(name_of(data), read_text(Path(name_of(data))))
+
+
+def name_of(data: str) -> str:
+    """Return the name that finds the corpus from any working folder: a path becomes absolute."""
+    named = data in ("shakespeare", "python-docs")
+    return data if named else os.path.abspath(os.path.expanduser(data))
+
+
+def read_default() -> tuple[Corpus, str]:
+    """Return Shakespeare and "", or, where it cannot be fetched, python-docs and a line that says why."""
+    try:
+        return read("shakespeare"), ""
+    except UserError as error:
+        reason = str(error).split(";")[0]
+        return read("python-docs"), f"{reason}; training on python-docs instead"
+
+
+def read_text(path: Path) -> str:
+    """Read a UTF-8 file. Drops a byte-order mark and turns line ends into LF."""
+    try:
+        raw = path.read_bytes()
+    except (OSError, ValueError) as error:  # ValueError: a character that no path can have
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UserError(f"cannot read {path}: {reason}; {WANTED}") from None
+    mark = len(BYTE_ORDER_MARK) if raw.startswith(BYTE_ORDER_MARK) else 0
+    try:
+        text = raw[mark:].decode()
+    except UnicodeDecodeError as error:
+        offset = mark + error.start
+        raise UserError(
+            f"{path} is not UTF-8: byte 0x{raw[offset]:02x} at offset {offset} ({error.reason}); "
+            f"convert it first, for example with iconv -t UTF-8"
+        ) from None
+    if not text:
+        raise UserError(f"{path} is empty; {WANTED}")
+    return text.replace("\r\n", "\n")
+
+
+def fetch_shakespeare() -> Path:
+    """Return the path of tiny Shakespeare in the cache folder. The first call downloads it and checks its sum."""
+    import pooch
+
+    pooch.get_logger().setLevel("ERROR")
+    try:
+        path = pooch.retrieve(
+            SHAKESPEARE_URL,
+            known_hash=f"sha256:{SHAKESPEARE_SHA256}",
+            fname="tinyshakespeare.txt",
+            path=os.environ.get(CACHE_VARIABLE) or pooch.os_cache("tinytensor"),
+            downloader=pooch.HTTPDownloader(timeout=5),
+        )
+    except (OSError, ValueError) as error:  # no network, an unwritable cache, another checksum
+        kind = type(error).__name__
+        raise UserError(
+            f"tiny Shakespeare cannot be fetched from {SHAKESPEARE_URL} ({kind}); "
+            f"take --data PATH with a copy of it, or --data python-docs"
+        ) from None
+    return Path(path)
+
+
+PLAIN = str.maketrans("\u201c\u201d\u2018\u2019\u2014\u2013", "\"\"''--", "*")  # quotes and dashes
+CODE = re.compile(r"[{}<>|\\^@~$%&#`?!]|--|::")
+
+
+def python_docs() -> str:
+    """Collect the English paragraphs of `pydoc_data.topics`, which is part of every CPython.
+
+    Leaves out grammar, tables and code, which it knows by their characters. Keeps a paragraph that several topics
+    share once: else the validation split would repeat the training split.
+    """
+    from pydoc_data.topics import topics
+
+    paragraphs: dict[str, None] = {}
+    for name in sorted(topics):
+        for block in re.split(r"\n\s*\n", topics[name]):
+            lines = textwrap.dedent(block).strip().translate(PLAIN).splitlines()
+            text = "\n".join(re.sub(r"[ \t]+", " ", line).strip() for line in lines)
+            letters = sum(c.isalpha() or c in " \n,." for c in text)
+            begins = text[:1].isalpha() or text[:1] == '"'
+            long_enough = len(text) >= 40 and letters >= 0.8 * len(text)
+            ends = text.endswith((".", ":")) and text.isascii()
+            if begins and ends and long_enough and not CODE.search(text):
+                paragraphs[text] = None
+    return "\n\n".join(paragraphs) + "\n"

@@ -1,0 +1,118 @@
+"""The command `python -m gpt.train` around the loop: flags, the run folder, and what is said and left at the end."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+from gpt import cli
+from gpt.config import RECIPES
+from gpt.errors import UserError
+from gpt.evaluate import mean_loss
+from gpt.fast.threads import one_blas_thread
+from gpt.generate import encode_prompt, sample
+from gpt.run import metrics
+from gpt.run.lock import locked
+from gpt.run.opening import new_folder, open_again, prepare, write_config
+from gpt.run.profiling import profiled
+from gpt.run.state import Run
+from tinytensor import Generator
+from tinytensor.buffers import keep_freed_memory
+
+SAMPLE_TOKENS, SAMPLE_TEMPERATURE = 500, 0.8
+
+
+@dataclass(frozen=True)
+class Options:
+    """The command line; `given` holds the flags of the configuration that it names."""
+
+    given: dict[str, object]
+    out: Path | None
+    resume: Path | None
+    recipe: str | None
+    no_plot: bool
+    quiet: bool
+    profile: bool
+
+
+def make_parser() -> cli.Parser:
+    parser = cli.Parser("gpt.train", "Train a character model. Ctrl-C saves and stops.")
+    run = parser.add_argument_group("run")
+    run.add_argument("--out", type=Path, metavar="FOLDER", help="run folder (default: runs/<time>)")
+    run.add_argument("--resume", type=Path, metavar="RUN", help="go on with this run folder")
+    run.add_argument("--recipe", choices=RECIPES, help="where the other defaults come from (default: default)")
+    run.add_argument("--no-plot", action="store_true", help="do not draw loss.png")
+    run.add_argument("--quiet", action="store_true", help="print errors only")
+    run.add_argument("--profile", action="store_true",
+                     help="show where a step's time and memory went; also in profile.txt and profile.json")  # fmt: skip
+    cli.add_config_arguments(parser)
+    return parser
+
+
+def parse(argv: list[str]) -> Options:
+    """Read the command line."""
+    given = vars(make_parser().parse_args(argv))
+    names = [name for name in Options.__dataclass_fields__ if name != "given"]
+    options = Options(given, **{name: given.pop(name) for name in names})
+    if options.resume and (options.out or options.recipe):
+        what = "--out" if options.out else "--recipe"
+        raise UserError(f"{what} and --resume: a resumed run keeps its own; leave {what} out")
+    return options
+
+
+def open_run(options: Options) -> tuple[Run, Path]:
+    """Return the run and its folder. A new folder is made last, when nothing else can be wrong any more."""
+    keep_freed_memory()
+    if options.resume:
+        run = open_again(options.resume, options.given, options.quiet)
+    else:
+        run = prepare(options.recipe or "default", options.given, options.quiet)
+    if options.profile and run.config.cuda_graph:
+        raise UserError("--profile: a recorded update has no parts to be timed; take --no-cuda-graph with it")
+    return run, options.resume or new_folder(options.out)
+
+
+def carry_out(run: Run, folder: Path, options: Options, train: Callable[[Run, Path, bool], int | None]) -> int:
+    """Train the run in its folder, then measure it; return the exit status. train(run, folder, quiet): see gpt/train.py."""
+    quiet = options.quiet
+    with locked(folder):
+        if not quiet:
+            cli.say(str(run))
+        write_config(run.config, folder)
+        run.save(folder)
+        with profiled(run, folder, quiet) if options.profile else nullcontext():
+            signal = train(run, folder, quiet)
+        again = shlex.quote(str(folder))
+        if signal is not None:
+            message = f"step {run.step} saved; go on with python -m gpt.train --resume {again}"
+            return cli.fail("gpt.train", message, 128 + signal)
+        summary = finish(run, folder, plot=not options.no_plot)
+    if not quiet:
+        cli.say(f"{summary}\nrun folder      {folder}")
+        cli.say(f"now try         python -m gpt.generate {again}")
+    return 0
+
+
+def finish(run: Run, folder: Path, plot: bool) -> str:
+    """Measure the loss over the whole validation split, write sample.txt and loss.png; return a summary."""
+    loss, predictions = mean_loss(run.model, run.validation_ids)
+    generator = Generator().manual_seed(run.config.seed)
+    start = encode_prompt(run.tokenizer, "")
+    tokens = sample(run.model, start, SAMPLE_TOKENS, SAMPLE_TEMPERATURE, generator=generator)
+    with one_blas_thread():
+        text = run.tokenizer.decode(tokens)
+    (folder / "sample.txt").write_text(text + "\n", "utf-8")
+    rows = metrics.read(folder)
+    if plot and rows:
+        from gpt.run.plots import plot_loss  # matplotlib takes long to import
+
+        plot_loss(folder / "loss.png", rows, run.baselines, loss)
+    return (
+        f"validation loss {loss:.4f} nats ({loss / math.log(2):.4f} bits per character) "
+        f"over the whole split, {predictions:,} predictions\n"
+        f"baselines       {run.baselines}"
+    )

@@ -1,0 +1,14 @@
+"""Everything around the training loop: what a run folder needs, and what a run reports.
+
+state        Run: the text, model and optimizer of a run, and how many steps it has made
+opening      a new run, or one as its folder has it
+checkpoint   saving and loading, safe against crashes
+lock         one process at a time in a folder
+interrupt    Ctrl-C asks to stop after the current step
+checks       memory, and numbers that are not finite
+metrics      metrics.jsonl, a line for each step
+progress     the bar or the lines on the terminal
+baselines    the losses of models that only count
+plots        loss.png
+profiling    --profile
+"""

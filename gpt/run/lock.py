@@ -1,0 +1,31 @@
+"""One process at a time trains in a run folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from gpt.errors import UserError
+
+LOCK = ".lock"
+
+
+@contextmanager
+def locked(run: Path) -> Iterator[None]:
+    """Hold RUN/.lock in this context. The system frees it when the process ends, even by a crash.
+
+    Raises UserError if another process holds it. Does nothing where the system has no such locks.
+    """
+    with (run / LOCK).open("w") as file:
+        if os.name == "posix":
+            from fcntl import LOCK_EX, LOCK_NB, flock
+
+            try:
+                flock(file, LOCK_EX | LOCK_NB)
+            except BlockingIOError:
+                raise UserError(f"another process is training in {run}") from None
+            except OSError:  # a file system without locks
+                pass
+        yield

@@ -1,0 +1,57 @@
+"""loss.png: the losses of a run, and the baselines of its text."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpt.run.baselines import Baselines
+from gpt.run.metrics import Row
+
+SMOOTHING = 20  # steps over which the training loss is averaged
+
+
+def plot_loss(path: Path, rows: list[Row], baselines: Baselines, whole: float) -> None:
+    """Draw training and validation loss; `whole` is the loss over the whole validation split."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    steps = np.array([row["step"] for row in rows])
+    train = np.array([row["train_loss"] for row in rows])
+    evaluated = [(row["step"], row["val_loss"]) for row in rows if row["val_loss"] is not None]
+    axes.plot(steps, train, color="tab:blue", alpha=0.25, linewidth=0.8)
+    axes.plot(steps, smooth(train), color="tab:blue", label="training (smoothed)")
+    if evaluated:
+        at, losses = zip(*evaluated, strict=True)
+        axes.plot(at, losses, "o-", color="tab:orange", label="validation (a part)")
+    axes.plot(steps[-1:], [whole], "*", markersize=14, color="tab:red", label=f"validation (whole): {whole:.3f}")
+    for name, loss in asdict(baselines).items():
+        axes.axhline(loss, color="grey", linestyle="--", linewidth=0.8)
+        axes.annotate(
+            f"{name} {loss:.3f}",
+            (1, loss),
+            xycoords=("axes fraction", "data"),
+            xytext=(-4, 3),
+            textcoords="offset points",
+            ha="right",
+            color="grey",
+        )
+    axes.set(xlabel="step", ylabel="loss (nats per character)", xlim=(0, None))
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(loc="upper center")
+    figure.savefig(path, dpi=120)
+
+
+def smooth(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return for each value the mean of it and of up to SMOOTHING - 1 values before it."""
+    sums = np.concatenate([[0.0], np.cumsum(values)])
+    ends = np.arange(1, len(values) + 1)
+    begins = np.maximum(0, ends - SMOOTHING)
+    means: NDArray[np.float64] = (sums[ends] - sums[begins]) / (ends - begins)
+    return means

@@ -1,0 +1,75 @@
+"""What a run prints while it trains: a bar on a terminal, lines in a pipe, nothing if quiet."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from gpt.cli import say, silence
+from gpt.config import TrainConfig
+from gpt.run.metrics import Row
+
+SECONDS_BETWEEN_LINES = 5.0
+
+
+class Progress:
+    """Shows the last row and the time left. Prints `beside`, the baselines of the text, beside every loss."""
+
+    def __init__(self, config: TrainConfig, step: int, beside: object, quiet: bool) -> None:
+        self._steps, self._first, self._quiet = config.steps, step, quiet
+        self._beside = beside
+        self._val = ""
+        self._began = self._last_line = time.perf_counter()
+        self._bar = None
+        if not quiet and sys.stdout is not None and sys.stdout.isatty():
+            from tqdm import tqdm
+
+            shape = "{n_fmt}/{total_fmt} {bar:6} {remaining} left{postfix}"
+            total = config.steps
+            self._bar = tqdm(None, None, total, file=sys.stdout, dynamic_ncols=True,
+                             initial=step, bar_format=shape)  # fmt: skip
+
+    def update(self, row: Row) -> None:
+        """Show the row. In a pipe it prints a line only for the first step, after an evaluation, or after some seconds."""
+        val = row["val_loss"]
+        self._val = self._val if val is None else f" val {val:.3f}"
+        if self._bar is not None:
+            self._bar.set_postfix_str(self._text(row), refresh=False)
+            try:
+                self._bar.update()
+            except OSError:  # the terminal was closed
+                silence()
+        elif not self._quiet:
+            self._line(row)
+            self._val = ""  # a line shows only what its own step measured
+
+    def _text(self, row: Row) -> str:
+        speed = row["tokens_per_second"] / 1000
+        scale = f", loss scale {row['loss_scale']:g}" if "loss_scale" in row else ""
+        digits = 0 if speed >= 10 else 1
+        return f"loss {row['train_loss']:.3f}{self._val}, {speed:.{digits}f}k tokens/s{scale}{gpu_memory(row)}, {self._beside}"
+
+    def _line(self, row: Row) -> None:
+        now = time.perf_counter()
+        first = row["step"] == self._first + 1
+        if first or row["val_loss"] is not None or now - self._last_line > SECONDS_BETWEEN_LINES:
+            self._last_line = now
+            per_step = (now - self._began) / (row["step"] - self._first)
+            left = round(per_step * (self._steps - row["step"]))
+            at = f"{row['step']:{len(str(self._steps))}}/{self._steps}"
+            say(f"step {at} {left // 60}:{left % 60:02} left, {self._text(row)}")
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+
+def gpu_memory(row: Row) -> str:
+    """Say how much memory tensors use on the GPU; "" for a row without one."""
+    if "gpu_memory" not in row:
+        return ""
+    used, peak = (row[key] / 2**20 for key in ("gpu_memory", "gpu_memory_peak"))
+    return f", GPU memory {used:,.0f} MiB (peak {peak:,.0f})"

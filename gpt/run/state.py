@@ -1,0 +1,82 @@
+"""One training run in memory."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from gpt.build import Model
+from gpt.config import TrainConfig
+from gpt.corpus import Corpus
+from gpt.data import Ids
+from gpt.errors import UserError
+from gpt.optimizer import Outcome
+from gpt.run import checkpoint
+from gpt.run.baselines import Baselines
+from gpt.run.checkpoint import Checkpoint
+from gpt.run.checks import first_not_finite
+from gpt.tokenizer import CharTokenizer
+from tinytensor.amp import GradScaler
+from tinytensor.optim import AdamW
+
+
+@dataclass
+class Run:
+    """A run that has made `step` updates in `seconds`, with everything that the next update needs."""
+
+    config: TrainConfig
+    corpus: Corpus
+    tokenizer: CharTokenizer
+    train_ids: Ids
+    validation_ids: Ids
+    baselines: Baselines
+    model: Model
+    optimizer: AdamW
+    scaler: GradScaler | None  # the loss scale; in float16 alone
+    step: int = 0
+    seconds: float = 0.0
+
+    def save(self, folder: Path) -> None:
+        """Replace the checkpoint in the folder. Raises UserError if a weight is not finite, and leaves the old one."""
+        weights = checkpoint.weight_arrays(self.model)
+        self.check_finite(largest_weight=float(np.max([abs(array).max() for array in weights.values()])))
+        state = checkpoint.optimizer_arrays(self.model, self.optimizer)
+        scale = self.scaler.state_dict() if self.scaler else {}
+        corpus = self.corpus.sha256
+        now = Checkpoint(self.step, self.seconds, self.config, self.tokenizer, corpus, weights, state, scale)
+        checkpoint.save(folder, now)
+
+    def check(self, outcome: Outcome) -> None:
+        """Raise UserError if the loss of the update or its gradient is not finite.
+
+        In float16 an infinite gradient is no error, since the loss scale may have been too large; a scale below 1 is one.
+        """
+        norm = {} if self.scaler else {"gradient_norm": outcome.norm}
+        self.check_finite(loss=outcome.loss, **norm)
+        if outcome.scale < 1:
+            raise UserError(
+                f"step {self.step}: the gradient overflows float16 at any loss scale; {first_not_finite(self.model)}; "
+                f"stopped, the last checkpoint is intact; try a lower --learning-rate, or --dtype float32"
+            )
+
+    def check_finite(self, **numbers: float) -> None:
+        """Raise UserError unless all numbers are finite. The error names the first parameter to look at."""
+        wrong = [f"the {name.replace('_', ' ')} is {x}" for name, x in numbers.items() if not math.isfinite(x)]
+        if wrong:
+            raise UserError(
+                f"step {self.step}: {' and '.join(wrong)}; {first_not_finite(self.model)}; "
+                f"stopped, the last checkpoint is intact; try a lower --learning-rate"
+            )
+
+    def __str__(self) -> str:
+        """The text and the model in three lines."""
+        length, different = len(self.corpus.text), self.tokenizer.vocab_size
+        size = sum(parameter.numel() for parameter in self.model.parameters())
+        return (
+            f"text      {self.corpus.name}: {length:,} characters, {different} different\n"
+            f"model     {self.config.model}: {size:,} parameters; threads: {self.config.threads}\n"
+            f"baselines {self.baselines} (nats per character)"
+        )

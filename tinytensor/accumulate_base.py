@@ -1,0 +1,68 @@
+"""AccumulatorBase: options for a backward, which save copies; and copies of gradients for those who need one.
+
+    needs     a bool for each input: False if no gradient is wanted, so that it need not be computed
+    out       the buffer of a leaf (nn.flat): the backward writes the gradient where it will be kept
+    add_to    the gradient that the first input already has: the backward returns the sum of both
+
+These are offers: a backward without these keywords returns the same gradients. Copies of gradients go to Tensors that
+retain theirs (`retain_grad`) and to the targets of `autograd.grad`.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tinytensor.backend import Array
+from tinytensor.base import TensorBase, wrap
+
+if TYPE_CHECKING:
+    from tinytensor.tape import Edge, Node
+
+
+class AccumulatorBase:
+    """The part of an Accumulator that makes offers and copies."""
+
+    __slots__ = ("add_to", "found", "gradients", "offered", "targets")
+
+    def __init__(self, targets: frozenset[Edge] | None) -> None:
+        self.targets = targets
+        self.gradients: dict[Edge, Any] = {}  # what has come together so far
+        self.found: dict[Edge, Array] = {}  # the gradients of the targets
+        self.offered: tuple[Array | None, ...] = ()  # to the backward that runs now: buffers of leaves …
+        self.add_to: Array | None = None  # … and a gradient to which it may add its own
+
+    def with_options(self, node: Node, inputs: tuple[Edge | None, ...]) -> Any:
+        """The backward of node, with the keywords that it takes."""
+        names = node.primitive.options
+        options: dict[str, Any] = {}
+        if "needs" in names:
+            options["needs"] = tuple([edge is not None for edge in inputs])
+        if "add_to" in names and not isinstance(inputs[0], TensorBase):
+            options["add_to"] = self.add_to = self.gradients.get(inputs[0])  # type: ignore[arg-type]
+        if "out" in names and self.targets is None:
+            options["out"] = self.offered = tuple([self._buffer(edge) for edge in inputs])
+        return functools.partial(node.primitive.backward, **options)
+
+    def _buffer(self, edge: Edge | None) -> Array | None:
+        """The buffer in which a backward may leave the first gradient of a leaf, if that leaf has one."""
+        first = isinstance(edge, TensorBase) and edge not in self.gradients
+        return buffer_of(edge) if first else None  # type: ignore[arg-type]
+
+    def keep(self, node: Node, dy: Array) -> None:
+        """Copy dy for the Tensor that retains its gradient, and for the caller, if node is a target."""
+        t: Any = None if node.retained is None else node.retained()
+        if t is not None:  # the Tensor still exists
+            t.grad = wrap(dy.copy() if t.grad is None else t.grad.array + dy)
+        if self.targets is not None and node in self.targets:
+            self.found[node] = np.copy(dy)  # dy is borrowed
+
+
+def buffer_of(leaf: TensorBase) -> Array | None:
+    """The buffer for a leaf's first gradient (nn.flat has one for all parameters); None once the leaf has moved."""
+    buffer, own = leaf._grad_buffer, leaf.array
+    if buffer is None or leaf._grad is not None or type(buffer) is not type(own) or buffer.dtype != own.dtype:
+        return None
+    return buffer if buffer.shape == own.shape else None

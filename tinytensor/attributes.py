@@ -1,0 +1,178 @@
+"""Attributes of a Tensor in PyTorch's names: its dtype, its sizes, its place in the graph; and how one is made.
+
+Nothing here computes. methods.py lists the functions that are methods.
+"""
+
+from __future__ import annotations
+
+import builtins
+import weakref
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import numpy as np
+
+from tinytensor import functions as fn
+from tinytensor.backend import array_module
+from tinytensor.base import TensorBase, wrap
+from tinytensor.devices import device as Device
+from tinytensor.devices import device_of
+from tinytensor.dtypes import dtype as DType
+from tinytensor.dtypes import from_numpy_dtype
+from tinytensor.functions.dims import nonnegative, one_dim, sizes
+
+if TYPE_CHECKING:
+    from tinytensor.tape import Node
+    from tinytensor.tensor import Tensor
+
+
+class Size(tuple[int, ...]):
+    """The sizes of the dimensions of a Tensor: a tuple with .numel()."""
+
+    def numel(self) -> int:
+        """The number of elements."""
+        return int(np.prod(self, dtype=np.int64))
+
+    def __repr__(self) -> str:
+        return f"tinytensor.Size({list(self)})"
+
+
+class Attributes(TensorBase):
+    """The base class of Tensor that has these attributes."""
+
+    __slots__ = ()
+
+    def __init__(self, *data: Any) -> None:
+        """Tensor([1, 2]) is float32 whatever the list holds; Tensor(2, 3) is a 2 × 3 of zeros, Tensor() empty."""
+        if len(data) == 1 and not isinstance(data[0], int):
+            array = data[0].array if isinstance(data[0], TensorBase) else np.array(data[0])
+        else:  # sizes
+            array = np.zeros(nonnegative(sizes(data or (0,))))
+        self.array = array.astype(np.float32, copy=False)
+        self._grad, self._node, self._requires_grad = None, None, False  # a leaf, and a constant
+
+    def __getattr__(self, name: str) -> NoReturn:  # Python asks here only for a name that nothing else has
+        hint = "" if name.startswith("__") else ": it is outside tinytensor's subset of PyTorch, or no such name"
+        raise AttributeError(f"'Tensor' object has no attribute {name!r}{hint}")
+
+    # ---------------------------------------------------------------------------------- its place in the graph
+
+    def requires_grad_(self: Any, requires_grad: builtins.bool = True) -> Any:
+        """Set requires_grad; RuntimeError for integers, and for False on a result."""
+        self.requires_grad = requires_grad
+        return self
+
+    @property
+    def is_leaf(self) -> builtins.bool:
+        """Whether no recorded call computed it."""
+        return self._node is None
+
+    @property
+    def grad_fn(self) -> Node | None:
+        """The node of the tape that computed it; None for a leaf."""
+        return self._node
+
+    def retain_grad(self) -> None:
+        """Keep the gradient of a result in .grad, as for a leaf."""
+        if not self._requires_grad:
+            raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
+        if self._node is not None:
+            self._node.retained = weakref.ref(self)  # the node must not keep its own result alive
+
+    @property
+    def data(self) -> Tensor:
+        """A Tensor on the same memory, without a history; assigning a Tensor takes over its memory."""
+        return wrap(self.array)
+
+    @data.setter
+    def data(self, value: Tensor) -> None:
+        self.array = value.array
+
+    # ---------------------------------------------------------------------------------- what it is
+
+    @property
+    def dtype(self) -> DType:
+        """The data type."""
+        return from_numpy_dtype(self.array.dtype)
+
+    @property
+    def ndim(self) -> int:
+        """The number of dimensions."""
+        return int(self.array.ndim)
+
+    def __len__(self) -> int:
+        if self.array.ndim == 0:
+            raise TypeError("len() of a 0-d tensor")
+        return len(self.array)
+
+    @property
+    def device(self) -> Device:
+        """Where the data lies; computed from the array."""
+        return device_of(self.array)
+
+    def size(self, dim: int | None = None) -> Any:
+        """All sizes, or that of one dimension."""
+        return Size(self.array.shape) if dim is None else self.array.shape[one_dim(dim, self.array.ndim)]
+
+    def dim(self) -> int:
+        """The number of dimensions."""
+        return int(self.array.ndim)
+
+    def numel(self) -> int:
+        """The number of elements."""
+        return int(self.array.size)
+
+    nelement = numel
+
+    def element_size(self) -> int:
+        """Bytes per element."""
+        return int(self.array.itemsize)
+
+    def is_floating_point(self) -> builtins.bool:
+        """Whether the elements are floats, which can have gradients."""
+        return builtins.bool(self.array.dtype.kind == "f")
+
+    def is_contiguous(self) -> builtins.bool:
+        """Whether the elements lie in memory row by row."""
+        return builtins.bool(self.array.flags.c_contiguous)
+
+    @property
+    def is_cuda(self) -> builtins.bool:
+        """Whether it lies on a GPU."""
+        return self.device.type == "cuda"
+
+    @property
+    def T(self: Any) -> Tensor:
+        """The transpose of a matrix; the dimensions reversed."""
+        return fn.permute(self, tuple(reversed(range(self.array.ndim))))
+
+    @property
+    def mT(self: Any) -> Tensor:
+        """The transpose of each matrix: the last two dimensions exchanged. RuntimeError for a vector."""
+        if self.array.ndim == 1:
+            raise RuntimeError("tensor.mT is only supported on matrices or batches of matrices, not on a vector")
+        return fn.transpose(self, -2, -1) if self.array.ndim else fn.reshape(self, ())
+
+    def __iter__(self: Any) -> Iterator[Tensor]:
+        if self.array.ndim == 0:
+            raise TypeError("iteration over a 0-d tensor")
+        return iter(fn.unbind(self))
+
+    def __contains__(self: Any, value: Any) -> builtins.bool:
+        return builtins.bool(fn.eq(self, value).any())
+
+    # -------------------------------------------------------------------------------- new, like this one
+
+    def new_zeros(self, *size: Any) -> Tensor:
+        """Zeros in this dtype, on this device."""
+        return wrap(array_module(self.array).zeros(nonnegative(sizes(size)), self.array.dtype))
+
+    def new_ones(self, *size: Any) -> Tensor:
+        """Ones in this dtype, on this device."""
+        return wrap(array_module(self.array).ones(nonnegative(sizes(size)), self.array.dtype))
+
+    def new_full(self, size: Any, fill_value: Any) -> Tensor:
+        """fill_value everywhere, in this dtype, on this device."""
+        return wrap(array_module(self.array).full(nonnegative(sizes((size,))), fill_value, self.array.dtype))
+
+    new_empty = new_zeros
