@@ -46,7 +46,7 @@ class Primitive:
 
 
 # The table. A module adds its rows once, at its import. Tests, benchmarks and the kernels for a GPU go through it.
-PRIMITIVES: dict[str, Primitive] = {}
+PRIMITIVES: dict[str, Primitive] = {}  # by name
 
 
 def primitive(
@@ -56,4 +56,4 @@ def primitive(
     if name in PRIMITIVES:
         raise ValueError(f"a primitive named {name!r} is already in the table")
     PRIMITIVES[name] = Primitive(name, forward, backward, formula, fits, composed)
-    return PRIMITIVES[name]
+    return PRIMITIVES[name]  # the row: functions call apply(row, …)
