@@ -15,8 +15,9 @@ Its contract. Each rule answers a failure that was reproduced in well-known engi
 4. The tape drops saved arrays the moment their backward has run. A second backward raises and says why.
 5. Traversal is iterative: a chain of 20,000 operations works.
 6. A primitive returns arrays, never bare scalars. NumPy's reductions return scalars: `wrap` makes them arrays again.
-7. Several threads can run forward and backward at once. What they share is the table of primitives, which only
-   imports change, a clock, and the dates of in-place writes (writes.py); the gradient mode is per thread (modes.py).
+7. Several threads can run forward and backward at once. They share a clock and the dates of in-place writes
+   (writes.py), and what only imports and settings change: the table, precision, a running profiler. The gradient mode
+   is per thread (modes.py).
 8. float32 in, float32 out.
 """
 
