@@ -17,7 +17,7 @@ from tinytensor.base import TensorBase, is_tensor, wrap
 from tinytensor.dtypes import bool as bool_dtype
 from tinytensor.dtypes import float32, number_dtype, result_type
 from tinytensor.modes import is_grad_enabled
-from tinytensor.ops import arithmetic, choice, copies, powers, scalars, unary
+from tinytensor.ops import arithmetic, choice, copies, more_arithmetic, powers, scalars, unary
 from tinytensor.ops.erf import ERF
 from tinytensor.primitive import Primitive
 from tinytensor.tape import apply
@@ -122,7 +122,7 @@ def sub(input: Tensor, other: Tensor | Number, *, alpha: Number = 1) -> Tensor:
     no_bools(input, other)
     other = scaled(input, other, alpha)
     if isinstance(other, TensorBase):
-        return _pair(arithmetic.SUB, input, other)
+        return _pair(more_arithmetic.SUB, input, other)
     return _with_number(scalars.ADD_SCALAR, input, -plain(other))
 
 
@@ -153,21 +153,21 @@ def div(input: Tensor, other: Tensor | Number) -> Tensor:
     if isinstance(other, TensorBase):
         if result_type(input.array, other.array).kind != "f":
             input, other = floating(input), floating(other)
-        return _pair(arithmetic.DIV, input, other)
+        return _pair(more_arithmetic.DIV, input, other)
     return _with_number(scalars.DIV_SCALAR, floating(input), other)
 
 
 def rdiv(input: Tensor, other: Number) -> Tensor:
     """other / input, for a number."""
     x = floating(input)
-    return _pair(arithmetic.DIV, as_tensor_like(other, x), x)
+    return _pair(more_arithmetic.DIV, as_tensor_like(other, x), x)
 
 
 def neg(input: Tensor) -> Tensor:
     """−input; RuntimeError for bools."""
     if input.array.dtype == bool:
         raise RuntimeError("negation of a bool tensor is not supported: use ~ or logical_not")
-    return apply(arithmetic.NEG, input)
+    return apply(more_arithmetic.NEG, input)
 
 
 def pow(input: Tensor | Number, exponent: Tensor | Number) -> Tensor:
