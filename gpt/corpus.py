@@ -9,6 +9,7 @@ import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
+from gpt.data import Ids
 from gpt.errors import UserError
 
 SHAKESPEARE_URL = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
@@ -123,3 +124,19 @@ def python_docs() -> str:
             if begins and ends and long_enough and not CODE.search(text):
                 paragraphs[text] = None
     return "\n\n".join(paragraphs) + "\n"
+
+
+def split(ids: Ids, context: int) -> tuple[Ids, Ids]:
+    """Split the text (N,): the first 90 % are for training, the rest for validation.
+
+    Raises UserError if one window does not fit into the training part.
+    """
+    cut = int(0.9 * len(ids))  # a cut, not a random choice: validation text is text that training never saw
+    train, validation = ids[:cut], ids[cut:]
+    if len(train) <= context or len(validation) < 2:  # a target is one character further
+        raise UserError(
+            f"a text of {len(ids):,} characters is shorter than a window of --context {context}: "
+            f"its first 90 % must hold {context + 1:,} characters and the rest 2; "
+            f"take a longer text" + (f" or --context {cut - 1} at most" if cut >= 2 else "")
+        )
+    return train, validation

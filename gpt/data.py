@@ -11,26 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpt.config import TrainConfig
-from gpt.errors import UserError
 
 Ids = NDArray[np.int64]  # characters as numbers, see gpt/tokenizer.py
 Batch = tuple[Ids, Ids]  # inputs and targets, (B, T) each
-
-
-def split(ids: Ids, context: int) -> tuple[Ids, Ids]:
-    """Split the text (N,): the first 90 % are for training, the rest for validation.
-
-    Raises UserError if one window does not fit into the training part.
-    """
-    cut = int(0.9 * len(ids))  # a cut, not a random choice: validation text is text that training never saw
-    train, validation = ids[:cut], ids[cut:]
-    if len(train) <= context or len(validation) < 2:  # a target is one character further
-        raise UserError(
-            f"a text of {len(ids):,} characters is shorter than a window of --context {context}: "
-            f"its first 90 % must hold {context + 1:,} characters and the rest 2; "
-            f"take a longer text" + (f" or --context {cut - 1} at most" if cut >= 2 else "")
-        )
-    return train, validation
 
 
 def batch(ids: Ids, config: TrainConfig, step: int, micro_step: int = 0) -> Batch:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gpt import corpus, data
+from gpt import corpus
 from gpt.build import Model
 from gpt.cli import Parser, add_device_argument, command
 from gpt.data import Ids
@@ -87,7 +87,7 @@ def main(argv: list[str]) -> int:
     else:
         text = corpus.read(options.data)
     ids = saved.tokenizer.encode(text.text, text.name)
-    train_ids, validation_ids = data.split(ids, saved.config.context)
+    train_ids, validation_ids = corpus.split(ids, saved.config.context)
     loss, tokens = mean_loss(model, validation_ids)
     bits = loss / math.log(2)
     if options.json:

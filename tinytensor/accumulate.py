@@ -18,6 +18,7 @@ from tinytensor.accumulate_base import AccumulatorBase, buffer_of
 from tinytensor.backend import Array, as_array
 from tinytensor.base import wrap
 from tinytensor.primitive import Primitive
+from tinytensor.tape_errors import wrong_number, wrong_shape
 
 if TYPE_CHECKING:
     from tinytensor.tape import Edge, Node
@@ -64,8 +65,7 @@ class Accumulator(AccumulatorBase):
     def hand_on(self, node: Node, inputs: tuple[Edge | None, ...], dxs: Any) -> None:
         """Add what the backward of node returned, one gradient for each input, to the gradients of these inputs."""
         if len(dxs) != len(inputs):
-            name = node.primitive.name
-            raise ValueError(f"the backward of {name} returned {len(dxs)} gradients for {len(inputs)} inputs")
+            raise wrong_number(node.primitive, len(dxs), len(inputs))
         gradients, owned, wanted, kind = self.gradients, self.owned, self.wanted, node.__class__
         for edge, dx in zip(inputs, dxs):
             if edge is None or dx is None or not (wanted is None or edge in wanted):
@@ -75,9 +75,7 @@ class Accumulator(AccumulatorBase):
                 continue
             shape = edge.shape if edge.__class__ is kind else edge.array.shape  # type: ignore[union-attr]
             if dx.shape != shape:  # every gradient has the shape of its value
-                message = f"returned a gradient of shape {dx.shape} for an input of shape {shape}: where the forward"
-                message += " broadcasts, the backward has to sum"
-                raise RuntimeError(f"the backward of {node.primitive.name} {message}")
+                raise wrong_shape(node.primitive, dx.shape, shape)
             old = gradients.get(edge)
             if old is None:  # the first: borrow it, unless it lies in a buffer of the leaf, which we own
                 gradients[edge] = dx

@@ -176,3 +176,16 @@ class Attributes(TensorBase):
         return wrap(array_module(self.array).full(nonnegative(sizes((size,))), fill_value, self.array.dtype))
 
     new_empty = new_zeros
+
+
+def check_grad(t: TensorBase, value: Any) -> None:
+    """TypeError or RuntimeError unless value is None or a Tensor that can be the gradient of t."""
+    if value is None:
+        return
+    if not isinstance(value, TensorBase):
+        raise TypeError(f"assigned grad expected to be a Tensor or None but got {type(value).__name__}")
+    if value.array.shape != t.array.shape or value.array.dtype != t.array.dtype:
+        raise RuntimeError(
+            f"assigned grad is {value.array.dtype} of shape {value.array.shape}, but a {t.array.dtype}"
+            f" tensor of shape {t.array.shape} needs one of its own kind"
+        )

@@ -86,3 +86,14 @@ def _next(edge: Any) -> tuple[Any, int]:
     if isinstance(edge, TensorBase):
         return AccumulateGrad(edge), 0
     return (edge._call(), edge.saved[0]) if edge.is_output() and edge.saved else (edge, 0)
+
+
+def between(nodes: list[Node], targets: frozenset[Any]) -> list[Node]:
+    """The nodes, oldest first, that have one of the targets below them."""
+    wanted = set(targets)
+    found = []
+    for node in nodes:
+        if not wanted.isdisjoint(node.inputs):  # a target is below this node …
+            wanted.add(node)  # … and so below the nodes above it
+            found.append(node)
+    return found

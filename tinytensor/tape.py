@@ -34,9 +34,10 @@ from tinytensor.backend import Array, is_array
 from tinytensor.base import TensorBase, wrap
 from tinytensor.devices import on_one_gpu
 from tinytensor.dispatch import gpu
-from tinytensor.graph import Described
+from tinytensor.graph import Described, between
 from tinytensor.modes import in_kernel, thread
 from tinytensor.primitive import Primitive
+from tinytensor.tape_errors import a_second_time, inside_a_kernel, shapes_do_not_fit
 from tinytensor.writes import check_constants, check_history, check_saved, orphans, rewritten, tick
 
 if TYPE_CHECKING:
@@ -81,12 +82,10 @@ def apply(primitive: Primitive, *inputs: Tensor | None, **static: Any) -> Tensor
         output, saved = mode.run(primitive.forward, *arrays, **static)
     except RuntimeError:
         if in_kernel():  # a kernel called a function of Tensors
-            raise RuntimeError(
-                f"{primitive.name} was called inside a kernel: kernels work on arrays, not on Tensors"
-            ) from None
+            raise inside_a_kernel(primitive) from None
         raise
     except ValueError as error:
-        raise _shape_error(primitive, arrays, error) from error
+        raise shapes_do_not_fit(primitive, arrays, error) from error
     if type(output) is tuple:
         return outputs(primitive, edges, output, saved)  # type: ignore[return-value]
     return wrap(output, None if edges is None else Node(primitive, edges, saved, output.shape))
@@ -118,12 +117,6 @@ def outputs(primitive: Primitive, edges: Edges | None, arrays: tuple[Array, ...]
         return tuple([wrap(y) for y in arrays])  # nothing to record
     call = Node(primitive, edges, saved, ())  # its gradient is a list, with an entry for each output
     return tuple([wrap(y, Node(OUTPUT, (call,), (i, len(arrays)), y.shape)) for i, y in enumerate(arrays)])
-
-
-def _shape_error(primitive: Primitive, arrays: Sequence[Array | None], error: ValueError) -> RuntimeError:
-    shapes = " and ".join(str(tuple(x.shape)) for x in arrays if x is not None)
-    hint = f"; what fits: {primitive.fits}" if primitive.fits else ""
-    return RuntimeError(f"{primitive.name}: shapes {shapes} do not fit{hint} ({error})")
 
 
 def backward(
@@ -171,21 +164,12 @@ def _below(roots: list[Edge], targets: frozenset[Edge] | None) -> list[Node]:
                 seen.add(edge)
                 stack.append(edge)
     nodes = sorted(seen, key=attrgetter("order"))  # by age, which is a topological order
-    if targets is not None:
-        wanted: set[Any] = set(targets)
-        played = []
-        for node in nodes:
-            if not wanted.isdisjoint(node.inputs):  # a target is below this node
-                wanted.add(node)  # so it is a target to the nodes above it
-                played.append(node)
-        if all(edge in seen or edge in leaves for edge in targets):  # else a played node may hide one: it raises below
-            nodes = played
+    # With targets (autograd.grad), the nodes that lead to one. A target that no root leads to may be behind a node that
+    # was played before: then all of them, and the loop below raises.
+    if targets is not None and all(edge in seen or edge in leaves for edge in targets):
+        nodes = between(nodes, targets)
     for node in nodes:
         if node.saved is None:  # rule 4
-            raise RuntimeError(
-                f"backward through {node.primitive.name} a second time:"
-                " the arrays that it saved were dropped when backward ran;"
-                " call backward(retain_graph=True) the first time, or run the forward again"
-            )
+            raise a_second_time(node.primitive)
     check_saved(nodes)  # none was overwritten
     return nodes

@@ -15,8 +15,8 @@ methods and operators (`x * x` is mul(x, x)), attributes.py has what only looks 
 
 from __future__ import annotations
 
-from tinytensor.attributes import Size
-from tinytensor.base import TensorBase, results_are, wrap
+from tinytensor.attributes import Size, check_grad
+from tinytensor.base import results_are, wrap
 from tinytensor.functions.backward import run_backward
 from tinytensor.methods import Methods
 from tinytensor.printing import show
@@ -49,14 +49,7 @@ class Tensor(Methods):  # and so a TensorBase: it has `array`, `_grad`, `_node` 
 
     @grad.setter
     def grad(self, value: Tensor | None) -> None:
-        if value is not None:
-            if not isinstance(value, TensorBase):  # such as a NumPy array
-                raise TypeError(f"assigned grad expected to be a Tensor or None but got {type(value).__name__}")
-            if value.array.shape != self.array.shape or value.array.dtype != self.array.dtype:
-                raise RuntimeError(
-                    f"assigned grad is {value.array.dtype} of shape {value.array.shape}, but a {self.array.dtype}"
-                    f" tensor of shape {self.array.shape} needs one of its own kind"
-                )
+        check_grad(self, value)  # it has to fit
         self._grad = value  # None: the next backward leaves its gradient, and does not add to an old one
 
     def backward(

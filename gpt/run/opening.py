@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
-from gpt import cli, corpus, data
+from gpt import cli, corpus
 from gpt.build import Model
 from gpt.config import TrainConfig
 from gpt.corpus import Corpus
@@ -84,7 +84,7 @@ def assemble(
     """Return a run before its first step, with the model that make_model(config) returns."""
     config = dataclasses.replace(config, vocab_size=tokenizer.vocab_size)
     check_memory(config)
-    train_ids, validation_ids = data.split(tokenizer.encode(text.text), config.context)
+    train_ids, validation_ids = corpus.split(tokenizer.encode(text.text), config.context)
     base = baselines.measure(train_ids, validation_ids, tokenizer.vocab_size)
     manual_seed(config.seed)
     model = make_model(config)

@@ -13,7 +13,7 @@ import numpy as np
 import primitives
 from primitives import Primitive, Sample
 
-from tinytensor.ops import arithmetic, indexing, unary
+from tinytensor.ops import indexing, more_arithmetic, unary
 
 
 def tanh_with_a_host_array(dy: Any, y: Any) -> Any:
@@ -37,7 +37,7 @@ MISTAKES = {  # what has to be said of it, and where it is planted
     "a host array in a kernel": (
         "Unsupported type <class 'numpy.ndarray'>", "tanh", unary.tanh_forward, tanh_with_a_host_array,
     ),
-    HIDDEN: ("copies from the device to the host", "neg", neg_with_a_hidden_float, arithmetic.neg_backward),
+    HIDDEN: ("copies from the device to the host", "neg", neg_with_a_hidden_float, more_arithmetic.neg_backward),
     "a repeated index and +=": ("an error of", "getitem", indexing.getitem_forward, getitem_with_a_repeated_index),
 }  # fmt: skip
 

@@ -1,6 +1,7 @@
 """The reading path: its files, lines and comments.
 
     python tests/house/budget.py            # the README's list
+    python tests/house/budget.py --write    # writes true counts into it
     python tests/house/budget.py FILE …     # the same of any files
 
 The list is the table under the README's heading that begins with "Read": a row and a link for each file, its lines in the
@@ -78,7 +79,18 @@ def table(rows: list[Row], root: Path = ROOT) -> str:
     return "\n".join([*text, f"{'together':{width}}  {total:5}  of at most {MOST_LINES}"])
 
 
+def corrected(readme: str) -> str:
+    """The README with true counts in its list."""
+    for row in listed(readme):
+        said = re.compile(rf"^(\|.*\]\({re.escape(row.path)}\).*\| )[\d,]+( \|)$", re.MULTILINE)
+        readme = said.sub(rf"\g<1>{lines_of(ROOT / row.path)}\g<2>", readme)
+    return readme
+
+
 if __name__ == "__main__":
+    if "--write" in sys.argv:
+        sys.argv.remove("--write")
+        (ROOT / "README.md").write_text(corrected((ROOT / "README.md").read_text("utf-8")), "utf-8")
     try:
         files = [Row(name, lines_of(ROOT / name)) for name in sys.argv[1:]]
         print(table(files or listed((ROOT / "README.md").read_text("utf-8"))))

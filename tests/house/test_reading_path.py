@@ -112,6 +112,15 @@ def test_the_list_is_the_table_under_its_heading() -> None:
     assert listed("# Nothing\n") == []
 
 
+def test_counts_are_corrected(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(budget, "ROOT", tmp_path)
+    (tmp_path / "pkg").mkdir()
+    for name, lines in (("a.py", 5), ("pkg/b.py", 12)):
+        (tmp_path / name).write_text("\n" * lines, "utf-8")
+    assert listed(budget.corrected(LIST)) == [Row("a.py", 5), Row("pkg/b.py", 12)]
+    assert budget.corrected(LIST).replace("| 5 |", "| 3 |").replace("| 12 |", "| 1,004 |") == LIST
+
+
 @pytest.mark.parametrize("row", ["| [a](a.py) and [b](b.py) | 3 |", "| [a](a.py) | 3 + 4 |", "| [a](a.py) | |"])
 def test_a_row_has_one_link_and_one_count(row: str) -> None:
     with pytest.raises(ValueError, match="one link and one count"):

@@ -148,13 +148,13 @@ def test_another_checksum_is_refused(shakespeare, monkeypatch):
 
 
 def test_split_is_90_10_and_needs_a_window():
-    train, validation = data.split(np.arange(100), context=89)
+    train, validation = corpus.split(np.arange(100), context=89)
     assert train.tolist() == list(range(90))
     assert validation.tolist() == list(range(90, 100))
     with pytest.raises(UserError, match=r"shorter than a window of --context 90.*--context 89 at"):
-        data.split(np.arange(100), context=90)
+        corpus.split(np.arange(100), context=90)
     with pytest.raises(UserError, match="shorter than a window"):
-        data.split(np.arange(1), context=1)
+        corpus.split(np.arange(1), context=1)
 
 
 def test_a_batch_depends_on_seed_and_step_alone():

@@ -20,7 +20,8 @@ from tinytensor.functions.operands import (
     floating,
     plain,
 )  # fmt: skip
-from tinytensor.ops.arithmetic import ADD, DIV, MUL, MUL_SCALAR, NEG, SUB
+from tinytensor.ops.arithmetic import ADD, MUL, MUL_SCALAR
+from tinytensor.ops.more_arithmetic import DIV, NEG, SUB
 from tinytensor.ops.scalars import ADD_SCALAR, DIV_SCALAR
 from tinytensor.tape import apply
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import TypeAlias, TypeVar
 
@@ -12,6 +13,25 @@ from tinytensor.tensor import Tensor
 
 Sizes: TypeAlias = int | Iterable[int]
 E = TypeVar("E", bound="EmbeddingBase")
+
+
+class LinearBase(Module):
+    """What a Linear offers besides its values; use `Linear`."""
+
+    in_features: int
+    out_features: int
+    weight: Parameter
+    bias: Parameter | None
+
+    def reset_parameters(self) -> None:
+        """Draw W and b from U(−1/√in_features, 1/√in_features)."""
+        init.kaiming_uniform_(self.weight, a=math.sqrt(5))  # U(−c, c), c = √(6 / ((1 + a²) n)) = 1/√n for n inputs
+        if self.bias is not None and self.in_features:
+            bound = 1 / math.sqrt(self.in_features)  # so that the outputs have about the size of the inputs
+            init.uniform_(self.bias, -bound, bound)
+
+    def extra_repr(self) -> str:
+        return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
 
 
 class EmbeddingBase(Module):
@@ -35,6 +55,12 @@ class EmbeddingBase(Module):
         layer = cls(embeddings.shape[0], embeddings.shape[1], padding_idx)
         layer.weight = Parameter(embeddings, requires_grad=not freeze)
         return layer
+
+    def reset_parameters(self) -> None:
+        """Draw W from N(0, 1); the row padding_idx is 0."""
+        init.normal_(self.weight)
+        if self.padding_idx is not None:  # the id that fills short rows up means nothing
+            init.zeros_(self.weight.data[self.padding_idx])
 
     def extra_repr(self) -> str:
         padding = "" if self.padding_idx is None else f", padding_idx={self.padding_idx}"
@@ -60,6 +86,15 @@ class LayerNormBase(Module):
     def extra_repr(self) -> str:
         affine = f"elementwise_affine={self.elementwise_affine}, bias={self.bias is not None}"
         return f"{self.normalized_shape}, eps={self.eps}, {affine}"
+
+
+class GELUBase(Module):
+    """What a GELU offers besides its values; use `GELU`."""
+
+    approximate: str
+
+    def extra_repr(self) -> str:
+        return f"approximate={self.approximate!r}"
 
 
 def sizes(normalized_shape: Sizes) -> tuple[int, ...]:

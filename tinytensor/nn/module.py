@@ -3,19 +3,17 @@
 A Module has three dictionaries: `_parameters` (to be trained), `_buffers` (Tensors that are not trained) and `_modules`
 (its children). Assigning to an attribute files the value in the right one: after `self.up = nn.Linear(4, 8)` the module
 has a child "up" with parameters "up.weight" and "up.bias". So one walk over this tree finds all parameters for an
-optimizer. What a Module offers besides (saving, moving, hooks, printing) is in module_base.py.
+optimizer. What a Module offers besides (training and evaluation, saving, moving, hooks, printing) is in module_base.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, TypeVar
+from typing import Any
 
 from tinytensor.nn.hooks import call_with_hooks
 from tinytensor.nn.module_base import HOMES, ModuleBase
 from tinytensor.nn.parameter import Parameter
-
-M = TypeVar("M", bound="Module")
 
 
 class Module(ModuleBase):
@@ -95,15 +93,3 @@ class Module(ModuleBase):
     def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
         """The parameters, each once, for an optimizer: AdamW(model.parameters())."""
         return (parameter for _, parameter in self.named_parameters(recurse=recurse))
-
-    def train(self: M, mode: bool = True) -> M:
-        """Switch this module and all below to training, where dropout works, or to evaluation (False)."""
-        if not isinstance(mode, bool):
-            raise ValueError("training mode is expected to be boolean")
-        for _, module in self.named_modules():
-            module.training = mode  # forward passes it to F.dropout
-        return self
-
-    def eval(self: M) -> M:
-        """Switch to evaluation."""
-        return self.train(False)

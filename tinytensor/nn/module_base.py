@@ -121,6 +121,18 @@ class ModuleBase:
                 raise AttributeError(f"`{name}` is not an nn.Module")
         return module
 
+    def train(self: M, mode: bool = True) -> M:
+        """Switch this module and all below to training, where dropout works, or to evaluation (False)."""
+        if not isinstance(mode, bool):
+            raise ValueError("training mode is expected to be boolean")
+        for _, module in self.named_modules():
+            module.training = mode  # forward passes it to F.dropout
+        return self
+
+    def eval(self: M) -> M:
+        """Switch to evaluation."""
+        return self.train(False)
+
     def apply(self: M, fn: Callable[[Any], Any]) -> M:
         """Call fn on every module, children first, for instance to initialise weights. Return the module."""
         for child in self.children():

@@ -1,8 +1,9 @@
-"""Arithmetic: a + b, a − b, a·b, a / b, −x and c·x. Arrays of two shapes broadcast, as in NumPy.
+"""Arithmetic: a + b, a·b and c·x. Arrays of two shapes broadcast, as in NumPy.
 
     da = dy · ∂y/∂a, summed to the shape of a        db = dy · ∂y/∂b, summed to the shape of b
 
-A Python number has no gradient: a pair whose name ends in _scalar saves the number alone. More of them: scalars.py.
+A Python number has no gradient: a pair whose name ends in _scalar saves the number alone. a − b, a / b and −x are in
+more_arithmetic.py, more pairs with a number in scalars.py.
 """
 
 from __future__ import annotations
@@ -34,17 +35,6 @@ def add_backward(dy: Array, a_shape: tuple[int, ...], b_shape: tuple[int, ...]) 
 ADD = primitive("add", add_forward, add_backward, formula="y = a + b", fits=BROADCAST)
 
 
-def sub_forward(a: Array, b: Array) -> Output:
-    return a - b, (a.shape, b.shape)
-
-
-def sub_backward(dy: Array, a_shape: tuple[int, ...], b_shape: tuple[int, ...]) -> Gradients:
-    return unbroadcast(dy, a_shape), unbroadcast(-dy, b_shape)  # ∂y/∂b = −1
-
-
-SUB = primitive("sub", sub_forward, sub_backward, formula="y = a − b", fits=BROADCAST)
-
-
 def mul_forward(a: Array, b: Array) -> Output:
     return a * b, (a, b)  # each factor is the derivative with respect to the other
 
@@ -54,30 +44,6 @@ def mul_backward(dy: Array, a: Array, b: Array) -> Gradients:
 
 
 MUL = primitive("mul", mul_forward, mul_backward, formula="y = a·b", fits=BROADCAST)
-
-
-def div_forward(a: Array, b: Array) -> Output:
-    y = a / b
-    return y, (y, a.shape, b)
-
-
-def div_backward(dy: Array, y: Array, a_shape: tuple[int, ...], b: Array) -> Gradients:
-    da = dy / b  # ∂y/∂a = 1/b
-    return unbroadcast(da, a_shape), unbroadcast(-(da * y), b.shape)  # ∂y/∂b = −a/b² = −y/b
-
-
-DIV = primitive("div", div_forward, div_backward, formula="y = a / b", fits=BROADCAST)
-
-
-def neg_forward(x: Array) -> Output:
-    return -x, ()  # nothing to save
-
-
-def neg_backward(dy: Array) -> Gradients:
-    return (-dy,)  # a tuple of one: one gradient for each input
-
-
-NEG = primitive("neg", neg_forward, neg_backward, formula="y = −x")
 
 
 def mul_scalar_forward(x: Array, *, c: float) -> Output:

@@ -1,7 +1,7 @@
 """Scaled dot-product attention, the form to read: q (…, T, D), k (…, S, D), v (…, S, E) → y (…, T, E).
 
 A default training run executes its twin, blockwise_attention.py: the same function, block by block, for contexts from
-128 on. This form runs for shorter ones, and with a mask or dropout (`_in_blocks` in nn/functional.py decides).
+128 on. This form runs for shorter ones, and with a mask or dropout (nn/functional/attention.py decides).
 
     a = scale · q kᵀ + mask      w = softmax(a)      y = w v
     dv = wᵀ dy      dw = dy vᵀ      da = w (dw − Σ dw·w)      dq = scale · da k      dk = scale · daᵀ q

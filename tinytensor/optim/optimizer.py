@@ -1,7 +1,7 @@
 """Optimizer: what all optimizers share, the groups of parameters and the loop over them.
 
 A group is a dictionary: its parameters and its settings, {"params": […], "lr": 1e-3, "weight_decay": 0.1}. Two groups
-let matrices decay and biases not. Checking groups, saving and loading are in optimizer_base.py.
+let matrices decay and biases not. optimizer_base.py checks groups, forgets gradients, saves and loads.
 """
 
 from __future__ import annotations
@@ -55,12 +55,3 @@ class Optimizer(OptimizerBase):
     def _update(self, p: Array, g: Array, state: dict[str, Any], settings: dict[str, Any]) -> None:
         """Update the array p in place, given its gradient g and what the last step left in its state."""
         raise NotImplementedError
-
-    def zero_grad(self, set_to_none: bool = True) -> None:
-        """Set every gradient to None, so that the next backward does not add to it, or fill it with zeros."""
-        for group in self.param_groups:
-            for p in group["params"]:
-                if set_to_none:
-                    p.grad = None
-                elif p.grad is not None:  # the next backward adds to the zeros, in the same memory
-                    p.grad.zero_()

@@ -90,6 +90,15 @@ class OptimizerBase:
             lines += [f"    {k}: {group[k]}" for k in sorted(group) if k != "params"]
         return "\n".join([*lines, ")"])
 
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Set every gradient to None, so that the next backward does not add to it, or fill it with zeros."""
+        for group in self.param_groups:
+            for p in group["params"]:
+                if set_to_none:
+                    p.grad = None
+                elif p.grad is not None:  # the next backward adds to the zeros, in the same memory
+                    p.grad.zero_()
+
 
 def list_of_groups(params: Iterable[Any]) -> list[dict[str, Any]]:
     """What an optimizer was given, as groups: a list of Tensors is one group. TypeError and ValueError as PyTorch's."""
