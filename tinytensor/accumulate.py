@@ -3,9 +3,9 @@
 A value that was used twice gets two gradients, and its gradient is their sum. In y = a·b + a the value a is used by
 the product and by the sum; with dy = 1 their backwards return b and 1 for it, so da = b + 1.
 
-The sum wants no copy for every term, so the rule is: the first gradient of a value is *borrowed* from the backward
-that returned it; the second makes a new sum, which the Accumulator *owns*; it adds every later one to that sum in
-place. In place into a borrowed array would change another gradient: the backward of a + b returns dy for both inputs.
+To save copies, the Accumulator *borrows* the first gradient of a value from the backward that returned it. The second
+makes a new sum, which the Accumulator *owns*; it adds every later one to that sum in place. Adding in place to a
+borrowed array would change another gradient: the backward of a + b returns the same dy for both inputs.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def _output_backward(dy: Array, position: int, count: int) -> Any:
-    return ([dy if i == position else None for i in range(count)],)  # one entry in the list of the call
+    return ([dy if i == position else None for i in range(count)],)  # for its one input, the call: a list with dy here
 
 
 # One output of a call that has several is a node of its own; its backward hands its gradient on to the call.
@@ -54,9 +54,9 @@ class Accumulator(AccumulatorBase):
             self.gradients[root] = dy if old is None else as_array(np.add(old, dy))
 
     def take(self, node: Node) -> Any:
-        """Remove and return the gradient of node, which is complete; None if nothing needs it."""
+        """Remove and return the gradient of node, which is complete; None if no gradient reached it."""
         # Complete, because everything computed from its output is newer, and the tape plays the newest nodes first.
-        self.offered, self.add_to = (), None  # the previous backward is done (accumulate_base.py)
+        self.offered, self.add_to = (), None  # with_options (accumulate_base.py) sets them for one backward
         dy = self.gradients.pop(node, None)
         if dy is not None and (node.retained is not None or self.targets is not None):
             self.keep(node, dy)  # somebody wants a copy
@@ -66,7 +66,7 @@ class Accumulator(AccumulatorBase):
         """Add what the backward of node returned, one gradient for each input, to the gradients of these inputs."""
         if len(dxs) != len(inputs):
             raise wrong_number(node.primitive, len(dxs), len(inputs))
-        gradients, owned, wanted, kind = self.gradients, self.owned, self.wanted, node.__class__
+        gradients, owned, wanted, kind = self.gradients, self.owned, self.wanted, node.__class__  # kind: Node
         for edge, dx in zip(inputs, dxs):
             if edge is None or dx is None or not (wanted is None or edge in wanted):
                 continue  # nobody wants it
@@ -81,7 +81,7 @@ class Accumulator(AccumulatorBase):
                 gradients[edge] = dx
                 if self.offered and any(dx is buffer for buffer in self.offered):
                     owned.add(edge)
-            elif old is self.add_to:  # the backward has added old to dx already, and returned a new array
+            elif old is self.add_to:  # the backward has added old to dx already; dx is borrowed, like a first one
                 gradients[edge], self.add_to = dx, None
                 owned.discard(edge)
             elif edge in owned:  # the third and later ones: in place
@@ -100,7 +100,7 @@ class Accumulator(AccumulatorBase):
 
         Leaves get theirs when the whole backward has run: an exception on the way leaves no .grad half filled.
         """
-        for leaf, g in self.gradients.items():  # only leaves are left: `take` removed the nodes
+        for leaf, g in self.gradients.items():  # leaves, and targets that were not played; `take` removed the rest
             if self.targets is not None:
                 self.found[leaf] = g if leaf in self.owned else g.copy()
             else:

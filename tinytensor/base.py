@@ -31,7 +31,7 @@ class TensorBase:
     _grad: Tensor | None  # what backward left
     _node: Node | None  # the recorded call that computed the array; None for a leaf
     _requires_grad: bool  # whether backward leaves a gradient here, or passes one through
-    _grad_buffer: Array | None = None  # where backward shall leave a leaf's gradient: part of a larger buffer (nn.flat)
+    _grad_buffer: Array | None = None  # a Parameter in a Flat has one: where backward leaves its gradient (nn/flat.py)
 
 
 _new: Callable[[Any], Any] = object.__new__  # makes an object without a call of its __init__

@@ -1,4 +1,4 @@
-"""The table of primitives: every operation that has a derivative of its own, by name. Each is a pair of functions:
+"""The table of primitives: each operation that has a derivative of its own, by name, is a pair of functions:
 
     forward(*arrays, **static) -> (output, saved)      saved: a tuple of what the backward needs
     backward(dy, *saved)       -> (dx, dw, …)          one gradient for each positional argument of the forward
@@ -45,7 +45,7 @@ class Primitive:
         return f"<primitive {self.name}: {self.formula}>"
 
 
-# The table. A module adds its rows once, at its import. Tests, benchmarks and the kernels for a GPU go through it.
+# The table. A module adds its rows when it is imported; `ops.load_all()` imports all of ops/.
 PRIMITIVES: dict[str, Primitive] = {}  # by name
 
 

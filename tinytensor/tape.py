@@ -14,7 +14,7 @@ Its contract. Each rule answers a failure that was reproduced in well-known engi
    or parameters.
 4. The tape drops saved arrays the moment their backward has run. A second backward raises and says why.
 5. Traversal is iterative: a chain of 20,000 operations works.
-6. A primitive returns arrays, never bare scalars. NumPy's reductions return scalars: `wrap` makes them arrays again.
+6. The tape hands on arrays, never bare scalars. NumPy's reductions return scalars: `wrap` makes them 0-d arrays.
 7. Several threads can run forward and backward at once. They share a clock and the dates of in-place writes
    (writes.py), and what only imports and settings change: the table, precision, a running profiler. The gradient mode
    is per thread (modes.py).
@@ -43,13 +43,13 @@ from tinytensor.writes import check_constants, check_history, check_saved, orpha
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
 
-Edge: TypeAlias = "Node | TensorBase"  # where a gradient goes: the node that computed the value, or the leaf itself
+Edge: TypeAlias = "Node | TensorBase"  # where a gradient goes: the node that computed the value, or the leaf
 Edges: TypeAlias = "tuple[Edge | None, ...]"  # one for each input of a call; None: it wants no gradient
 Saved: TypeAlias = tuple[Any, ...]  # what a forward keeps for its backward
 
 
 class Node(Described):
-    """One recorded call. It knows the nodes that computed its inputs, not the input Tensors themselves.
+    """One recorded call. Of its inputs it knows leaves, and for results the nodes that computed them, not the Tensors.
 
     So an activation that no backward saved is freed as soon as the model lets go of it.
     """
@@ -73,13 +73,13 @@ def apply(primitive: Primitive, *inputs: Tensor | None, **static: Any) -> Tensor
     """
     arrays = [None if t is None else t.array for t in inputs]  # kernels work on arrays
     if "cupy" in sys.modules and on_one_gpu(primitive.name, arrays):
-        primitive = gpu("kernel")(primitive, arrays, static)  # a fused one, if there is one for this call
+        primitive = gpu("replacement")(primitive, arrays, static)  # a fused one, if there is one for this call
     mode = thread.mode
     edges = edges_of(inputs) if mode.enabled else None  # None: nothing to record, also under no_grad
     if primitive.takes_save:  # it can save time where no backward follows
         static["save"] = edges is not None
     try:
-        output, saved = mode.run(primitive.forward, *arrays, **static)
+        output, saved = mode.run(primitive.forward, *arrays, **static)  # calls it without NumPy's warnings (modes.py)
     except RuntimeError:
         if in_kernel():  # a kernel called a function of Tensors
             raise inside_a_kernel(primitive) from None
@@ -93,13 +93,13 @@ def apply(primitive: Primitive, *inputs: Tensor | None, **static: Any) -> Tensor
 
 def edges_of(inputs: Sequence[TensorBase | None]) -> Edges | None:
     """Where the gradients of the inputs go, one by one; None if no input wants one."""
-    if orphans:
+    if orphans:  # orphans and rewritten are empty until somebody records an in-place write (writes.py)
         check_constants(inputs)
     edges: list[Edge | None] = []  # a loop, not an expression: it runs for every call
     wanted = False
     for t in inputs:
         if t is not None and t._requires_grad:
-            edges.append(edge(t) if rewritten else t._node or t)  # rewritten: an in-place write was recorded somewhere
+            edges.append(edge(t) if rewritten else t._node or t)  # t itself is a leaf if no node computed it
             wanted = True
         else:
             edges.append(None)
@@ -122,20 +122,20 @@ def outputs(primitive: Primitive, edges: Edges | None, arrays: tuple[Array, ...]
 def backward(
     roots: list[tuple[Edge, Array]], *, retain_graph: bool, targets: frozenset[Edge] | None
 ) -> dict[Edge, Array]:
-    """Play the tape backwards from the roots, with their gradients: add to the .grad of every leaf below.
+    """Play the tape backwards from the roots, with their gradients. Add to the .grad of the leaves they come from.
 
-    With targets, no .grad changes: it returns the gradients of the targets, and plays only what lies between them and
-    the roots. With retain_graph the saved arrays stay, so that a second backward can follow.
+    With targets, no leaf's .grad changes: it returns the gradients of the targets, and plays only what lies between
+    them and the roots. With retain_graph the saved arrays stay, so that a second backward can follow.
     """
     nodes = _below([edge for edge, _ in roots], targets)
     gradients = Accumulator(targets, None if targets is None else targets.union(nodes))
     for root, dy in roots:
         gradients.start(root, dy)  # 1 for a loss
     for node in reversed(nodes):  # newest first: everything computed from its output was played before
-        dy = gradients.take(node)  # complete; None if nothing passed a gradient to it
+        dy = gradients.take(node)  # complete; None if no gradient reached it
         primitive, inputs, saved = node.primitive, node.inputs, node.saved
         if not retain_graph:
-            node.inputs, node.saved = (), None  # rule 4: these arrays are dropped one by one
+            node.inputs, node.saved = (), None  # rule 4: the node forgets them now, `del` below frees them
         if dy is not None:
             # Most backwards take dy and what was saved, and nothing else: out, needs and add_to are for a few.
             pair_backward = gradients.with_options(node, inputs) if primitive.options else primitive.backward
@@ -150,7 +150,7 @@ def _copies(saved: Saved) -> Saved:
 
 
 def _below(roots: list[Edge], targets: frozenset[Edge] | None) -> list[Node]:
-    """The nodes to play, oldest first: all below the roots, or those with a target below them.
+    """The nodes to play, oldest first: all that the roots were computed from, or of these only what leads to a target.
 
     RuntimeError if one of them was played before, or an array that it saved was overwritten.
     """
@@ -164,8 +164,8 @@ def _below(roots: list[Edge], targets: frozenset[Edge] | None) -> list[Node]:
                 seen.add(edge)
                 stack.append(edge)
     nodes = sorted(seen, key=attrgetter("order"))  # by age, which is a topological order
-    # With targets (autograd.grad), the nodes that lead to one. A target that no root leads to may be behind a node that
-    # was played before: then all of them, and the loop below raises.
+    # With targets (autograd.grad), keep what leads to one. If no root reaches a target, an earlier backward may have cut
+    # the way: then keep all nodes, so that the loop below finds the one that was played, and raises.
     if targets is not None and all(edge in seen or edge in leaves for edge in targets):
         nodes = between(nodes, targets)
     for node in nodes:

@@ -40,7 +40,7 @@ def asked() -> int:
 
 def main(write: bool) -> int:
     """Count, and compare with what is kept; 0 if all is as it was."""
-    with mock.patch.dict(dispatch.registered, kernel=lambda primitive, *_: primitive):
+    with mock.patch.dict(dispatch.registered, replacement=lambda primitive, *_: primitive):
         plain = {str(layers): count(layers) for layers in LAYERS}
     found = {"plain": plain, "fused": {str(layers): count(layers) for layers in LAYERS}}
     if not gpu.EMULATED:

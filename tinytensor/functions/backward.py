@@ -32,7 +32,7 @@ def grad(
     create_graph: bool = False,
     allow_unused: bool = False,
 ) -> tuple[Tensor | None, ...]:
-    """Return the gradients of Σ outputs·grad_outputs with respect to inputs, leaves or results; no .grad changes.
+    """Return the gradients of Σ outputs·grad_outputs with respect to inputs, leaves or results; no leaf's .grad changes.
 
     If the outputs do not depend on an input: RuntimeError, or None with allow_unused.
 

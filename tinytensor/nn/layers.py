@@ -21,7 +21,7 @@ class Linear(LinearBase):
         self.in_features, self.out_features = in_features, out_features
         self.weight = Parameter(zeros(out_features, in_features))  # Module.__setattr__ files it as "weight"
         self.bias = Parameter(zeros(out_features)) if bias else None
-        self.reset_parameters()  # random: zeros would make all outputs the same, and so all their gradients
+        self.reset_parameters()  # random: two layers of zeros after each other would never learn
 
     def forward(self, input: Tensor) -> Tensor:
         return F.linear(input, self.weight, self.bias)  # (…, I) → (…, O)

@@ -1,9 +1,9 @@
 """Module: a tree of layers that knows its parameters by name.
 
-A Module has three dictionaries: `_parameters` (to be trained), `_buffers` (Tensors that are not trained) and `_modules`
-(its children). Assigning to an attribute files the value in the right one: after `self.up = nn.Linear(4, 8)` the module
-has a child "up" with parameters "up.weight" and "up.bias". So one walk over this tree finds all parameters for an
-optimizer. What a Module offers besides (training and evaluation, saving, moving, hooks, printing) is in module_base.py.
+A Module has three dictionaries: `_parameters` (to be trained), `_modules` (its children) and `_buffers` (Tensors that
+are not trained, see register_buffer). Assigning a Parameter or a Module to an attribute files it in the right one: after
+`self.up = nn.Linear(4, 8)` there is a child "up" with parameters "up.weight" and "up.bias". So one walk over this tree
+finds all parameters for an optimizer. What else a Module offers (saving, moving, hooks, printing) is in module_base.py.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Module(ModuleBase):
         """Python calls this for `self.name = value`."""
         own = self.__dict__
         for home in ("_parameters", "_modules"):
-            kind, type_, _ = HOMES[home]
+            kind, type_, _ = HOMES[home]  # a word for messages, the type that belongs there (module_base.py)
             if isinstance(value, type_):  # a Parameter or a Module: it belongs in this dictionary
                 if home not in own:
                     raise AttributeError(f"cannot assign {kind} before Module.__init__() call")
@@ -79,7 +79,7 @@ class Module(ModuleBase):
         seen: set[Any] = set()  # tied weights are one object under two names
         for path, module in self.named_modules(None, prefix, once) if recurse else [(prefix, self)]:
             for name, value in module.__dict__[home].items():
-                if value is not None and value not in seen:
+                if value is not None and value not in seen:  # a Tensor hashes by identity
                     if once:
                         seen.add(value)
                     yield (f"{path}.{name}" if path else name), value  # "blocks.0" + "bias" → "blocks.0.bias"

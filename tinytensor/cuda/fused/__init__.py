@@ -39,7 +39,7 @@ def replace(
     _pairs[name] = Primitive(name, forward, backward, plain.formula, plain.fits, plain.composed), when
 
 
-@on_gpu("kernel")
+@on_gpu("replacement")
 def replacement(primitive: Primitive, arrays: Any, static: dict[str, Any]) -> Primitive:
     """The pair for this call on a GPU: the fused pair if it takes the call, else the primitive itself."""
     found = _load(len(KERNELS)).get(primitive.name)
