@@ -22,7 +22,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import tinytensor
 from tinytensor import devices
 from tinytensor.cuda import streams
 from tinytensor.cuda.memory import MemPool
@@ -142,7 +141,7 @@ REFUSED = {  # words of CuPy's messages → what the line did
 
 def refusal(message: str, at: TracebackType | None) -> str:
     """The message for an error of CuPy while a graph records: the line, and what it did."""
-    engine, cupy = (str(Path(module.__file__ or "").parent) for module in (tinytensor, devices.cupy()))
+    engine, cupy = (str(Path(module.__file__ or "").parent) for module in (devices, devices.cupy()))
     frames = [f for f in traceback.extract_tb(at) if f.line and not f.filename.startswith(cupy)]
     outside = [f for f in frames if not f.filename.startswith(engine)] or frames
     done = next(done for word, done in REFUSED.items() if word in message)
