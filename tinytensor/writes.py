@@ -16,9 +16,9 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from tinytensor.backend import Array, is_array
+from tinytensor.base import TensorBase
 
 if TYPE_CHECKING:
-    from tinytensor.base import TensorBase
     from tinytensor.tape import Node
 
 # One clock dates nodes and writes. Dates are a topological order: an input exists before what is computed from it.
