@@ -5,7 +5,9 @@ What a check computes stands in tinytensor/gradcheck/table.py, which `python -m 
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,7 @@ import pytest
 
 import gpt.rotary_samples  # noqa: F401  (a model may add primitives of its own)
 import tinytensor as tt
+from tinytensor import ops
 from tinytensor.gradcheck import table
 from tinytensor.gradcheck.samples import SAMPLES
 from tinytensor.gradcheck.table import LIMITS, Sample, cotangents, forward, play
@@ -228,3 +231,14 @@ def test_gradient_works_twice_with_retain_graph(primitive: Primitive, sample: Sa
     for x, g in zip(xs, once, strict=True):
         if x is not None:
             np.testing.assert_array_equal(x.grad.array, 2 * g)
+
+
+def test_load_all_imports_every_file_of_ops(monkeypatch: pytest.MonkeyPatch) -> None:
+    imported: list[str] = []
+    monkeypatch.setattr(importlib, "import_module", imported.append)
+    ops.load_all()
+    files = {
+        f"tinytensor.ops.{path.stem}" for path in Path(ops.__file__).parent.glob("*.py") if path.stem != "__init__"
+    }
+    assert set(imported) == files
+    assert "tinytensor.ops.attention" in files

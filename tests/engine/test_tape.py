@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import tinytensor as tt
-from tinytensor import devices, tape, writes
+from tinytensor import base, devices, tape, writes
 from tinytensor.nn import functional as F
 from tinytensor.primitive import Primitive
 
@@ -1189,3 +1189,15 @@ def test_what_is_no_view_of_a_leaf_can_be_written_to(function: Callable[[tt.Tens
     y.sum().backward()
     (plain,) = tt.autograd.grad((function(x) * 3).sum(), x)
     assert x.grad.tolist() == plain.tolist()
+
+
+def test_results_are_of_the_class_that_was_named() -> None:
+    class Other(tt.Tensor):
+        pass
+
+    try:
+        assert base.results_are(Other) is Other
+        assert type(tt.ones(1) + 1) is Other
+    finally:
+        base.results_are(tt.Tensor)
+    assert type(tt.ones(1) + 1) is tt.Tensor

@@ -1,6 +1,7 @@
 """Parameters in one buffer (nn.flat, AdamW(fused=True)): the same numbers as parameter by parameter, bit for bit."""
 
 import copy
+import inspect
 
 import numpy as np
 import pytest
@@ -351,3 +352,12 @@ def test_a_weight_of_one_dimension_has_its_gradient():
     (y * tt.tensor([1.0, 10.0])).sum().backward()
     assert y.tolist() == [7, 13]
     assert w.grad.tolist() == [1, 50, 12]
+
+
+def test_the_plain_adamw_has_the_defaults_of_adamw() -> None:
+    plain, fast = (inspect.signature(cls).parameters for cls in (PlainAdamW, optim.AdamW))
+    for name, parameter in plain.items():
+        assert parameter.default == fast[name].default
+    p = nn.Parameter(tt.ones(2))
+    group = PlainAdamW([p], lr=0.5, betas=(0.1, 0.2), eps=0.3, weight_decay=0.4).param_groups[0]
+    assert group == {"params": [p], "lr": 0.5, "betas": (0.1, 0.2), "eps": 0.3, "weight_decay": 0.4}

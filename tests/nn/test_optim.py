@@ -581,6 +581,19 @@ def test_schedules_continue_and_refuse():
                 call()
 
 
+def test_what_schedules_say_of_bad_arguments() -> None:
+    s, o = tt.optim.lr_scheduler, SGD(parameters(tt), lr=0.1)
+    with pytest.raises(ValueError, match=r"^LinearLR: factors lie between 0 and 1, not at 0.5 and 2.0$"):
+        s.LinearLR(o, 0.5, 2.0)
+    with pytest.raises(ValueError, match=r"^2 schedulers need 1 milestones, not 3$"):
+        s.SequentialLR(o, [s.StepLR(o, 2), s.StepLR(o, 3)], [3, 4, 5])
+    with pytest.raises(ValueError, match=r"^Factor should be < 1.0, mode 'min' or 'max', not 0.1 and 'least'$"):
+        s.ReduceLROnPlateau(o, mode="least")
+    opt = SGD([{"params": parameters(tt), "initial_lr": 0.1}], lr=0.05)
+    with pytest.raises(NotImplementedError, match=r"last_epoch is outside the subset here: load_state_dict\(\) of the"):
+        s.StepLR(opt, 3, last_epoch=4)
+
+
 # -------------------------------------------------------------------------------------- clipping
 
 
