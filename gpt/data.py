@@ -20,10 +20,10 @@ def batch(ids: Ids, config: TrainConfig, step: int, micro_step: int = 0) -> Batc
     """Draw B = batch_size windows of T = context characters: inputs (B, T) and targets (B, T)."""
     # A counter for each micro-step: the batches of one update differ, and none depends on how many came before.
     random = np.random.Generator(np.random.Philox(key=[config.seed, step], counter=[0, 0, 0, micro_step]))
-    starts = random.integers(
-        0, len(ids) - config.context, size=config.batch_size
-    )  # (B,), the last one can be N - T - 1
-    # Row b takes the characters starts[b] … starts[b] + T: one more than the context, for the last target.
-    windows = ids[starts[:, None] + np.arange(config.context + 1)]  # (B, 1) + (T + 1,) -> (B, T + 1)
+    # A window takes T + 1 characters: one more than the context, for the last target. The text has so many windows:
+    count = len(ids) - config.context
+    starts = random.integers(0, count, size=config.batch_size)  # (B,)
+    places = starts[:, None] + np.arange(config.context + 1)  # (B, 1) + (T + 1,) -> (B, T + 1)
+    windows = ids[places]
     # The target of each character is the one after it: the same windows, moved by one.
     return np.ascontiguousarray(windows[:, :-1]), np.ascontiguousarray(windows[:, 1:])

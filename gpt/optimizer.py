@@ -21,17 +21,17 @@ class Outcome(NamedTuple):
 def learning_rate(step: int, config: TrainConfig) -> float:
     """Rise linearly to the peak over `warmup` steps, stay there, fall over the last share `decay` of the run.
 
-    With p from 0 to 1 over the fall, and rates from `peak` to `final`:
+    p is the part of the fall that is over: 0 where it begins, just below 1 in the last step, which nearly has `final`:
     linear: peak + (final - peak) p        cosine: final + (peak - final) (1 + cos(pi p)) / 2
     """
     peak, final = config.learning_rate, config.final_learning_rate
     if step < config.warmup:  # the rise: AdamW's averages know few gradients yet, so steps are small
         return peak * (step + 1) / (config.warmup + 1)
-    begin = max(config.warmup, config.steps * (1 - config.decay))  # the first step of the fall
-    if step <= begin:  # the plateau
+    begin = max(config.warmup, config.steps * (1 - config.decay))  # where the fall begins, perhaps between two steps
+    if step <= begin:  # the plateau; `<=`: without a fall (decay 0), step = steps would have p = 0 / 0
         return peak
     p = (step - begin) / (config.steps - begin)  # the fall: small steps at the end average out the noise of batches
-    fall = p if config.decay_shape == "linear" else (1 - math.cos(math.pi * p)) / 2  # 0 to 1
+    fall = p if config.decay_shape == "linear" else (1 - math.cos(math.pi * p)) / 2  # 0 to 1, as p
     return peak + (final - peak) * fall
 
 

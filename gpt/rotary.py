@@ -1,6 +1,6 @@
 """Rotary positions: turn each pair of numbers of a query or key by an angle that grows with the position.
 
-    y[t, i] = x[t, i] · e^(i θ[t, i]),     θ[t, i] = t · 10000^(−2i / D),     x[t, i] = x[t, 2i] + i x[t, 2i+1]
+    pair j:   z[t, j] = x[t, 2j] + i·x[t, 2j+1],   y = z · e^(i θ[t, j]),   θ[t, j] = t · 10000^(−2j / D),   i = √−1
 
 The product of a query turned by t and a key turned by s depends on t − s alone, so attention sees distances.
 Source: Su et al., "RoFormer", 2021, section 3.2.
@@ -16,17 +16,17 @@ import numpy as np
 from tinytensor import Tensor, stack, tensor
 from tinytensor.backend import Array, array_module
 from tinytensor.dispatch import kernels_in
-from tinytensor.primitive import primitive
+from tinytensor.primitive import Gradients, Output, primitive
 from tinytensor.tape import apply
 
 
-def rotary_forward(x: Array, *, start: int = 0) -> Any:
+def rotary_forward(x: Array, *, start: int = 0) -> Output:
     turn = turns(x, start)  # (T, D/2)
-    return turned(x, turn), (turn,)  # y = x e^(iθ); the backward needs no x
+    return turned(x, turn), (turn,)  # y = z e^(iθ); the backward needs no x
 
 
-def rotary_backward(dy: Array, turn: Array) -> Any:
-    return (turned(dy, turn.conj()),)  # through the turn: its transpose turns back, by e^(−iθ)
+def rotary_backward(dy: Array, turn: Array) -> Gradients:
+    return (turned(dy, turn.conj()),)  # y = R z with a rotation R, so dz = Rᵀ dy: Rᵀ turns back, by e^(−iθ)
 
 
 def rotary_composed(x: Any, *, start: int = 0) -> Any:  # in real numbers: (a + ib)(cos θ + i sin θ)
@@ -49,10 +49,10 @@ def rotary(x: Tensor, start: int = 0) -> Tensor:
 def turns(x: Array, start: int) -> Array:
     """Return e^(iθ) for the positions and pairs of x (…, T, D): (T, D/2) complex numbers of its precision."""
     kind, end = np.result_type(x.dtype, np.complex64), start + x.shape[-2]
-    return table(1 << (end - 1).bit_length(), x.shape[-1], kind, array_module(x))[start:end]  # 2^n rows: few tables
+    return table(1 << (end - 1).bit_length(), x.shape[-1], kind, array_module(x))[start:end]
 
 
-@cache  # for good: a recorded CUDA graph goes on reading it
+@cache  # kept for ever: a recorded CUDA graph reads it. Lengths are powers of two, so few tables are made
 def table(length: int, width: int, dtype: Any, xp: Any) -> Array:
     angles = np.arange(length)[:, None] * 10_000.0 ** (-np.arange(0, width, 2) / width)  # (T, 1) · (D/2,) -> (T, D/2)
     return xp.asarray(np.exp(1j * angles).astype(dtype))

@@ -32,11 +32,11 @@ from tinytensor.optim import AdamW
 
 
 def shard_gradient(model: Model, x: Tensor, y: Tensor, share: float, scale: Tensor | None = None) -> Tensor:
-    """Forward and backward of one shard of a batch: inputs and targets (B / shards, T), `share` of all its characters.
+    """Forward and backward of one shard, the part of a batch that one thread has: inputs and targets (B / shards, T).
 
-    The loss of a batch is the sum of share · loss over its shards, so its gradient is the sum of theirs. A shard is
-    what one thread has of one batch (gpt/fast/threads.py); an update may sum the shards of several batches.
-    Adds share · dloss/dw to `w.grad` of every weight w, and returns share · loss.
+    `share` is its part of all windows of the update. The loss of the update is the sum of share · loss over the shards
+    of all batches, so its gradient is the sum of theirs. This adds share · dloss/dw to `w.grad` of every weight w of
+    `model`, the copy of this thread. Shards.gradient (gpt/fast/threads.py) adds the copies up. Returns share · loss.
     """
     _, loss = model(x, y)  # forward: the mean of -ln p over the characters of this shard
     assert loss is not None
@@ -51,7 +51,7 @@ def update(shards: Shards, optimizer: AdamW, batches: Sequence[Batch], step: int
     # Clip: a gradient that is longer than grad_clip gets that length, so one odd batch cannot throw the weights far off.
     limit = shards.config.grad_clip or math.inf
     norm = nn.utils.clip_grad_norm_(shards.parameters, limit).item()
-    if math.isfinite(norm):  # else the weights stay as they are, for Run.check to say what is wrong with them
+    if math.isfinite(norm):  # else the weights stay; Run.check says what is not finite, usually the gradient
         for group in optimizer.param_groups:
             group["lr"] = rate
         optimizer.step()  # AdamW: about -rate times the average gradient over its average size

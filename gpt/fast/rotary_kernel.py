@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from gpt.rotary import turns
 from tinytensor.backend import Array
 from tinytensor.cuda.fused import replace
 from tinytensor.cuda.kernel import THREADS, as_four, launch, strides
+from tinytensor.primitive import Gradients, Output
 
 SOURCE = """
 struct Layout { long long batch, head, row, column; };  // strides, in elements
@@ -30,12 +29,12 @@ extern "C" __global__ void rotary(const T* x, const A* turn, T* y, Sizes n, doub
 """
 
 
-def forward(x: Array, *, start: int = 0) -> Any:
+def forward(x: Array, *, start: int = 0) -> Output:
     turn = turns(x, start)
     return turned(x, turn, 1), (turn,)
 
 
-def backward(dy: Array, turn: Array) -> Any:
+def backward(dy: Array, turn: Array) -> Gradients:
     return (turned(dy, turn, -1),)
 
 

@@ -69,7 +69,7 @@ class Shards:
     ) -> None:
         self.config, self.shard_gradient, self.optimizer = config, shard_gradient, optimizer
         self.models = [model] + [copy.deepcopy(model) for _ in range(config.threads - 1)]
-        self.parameters, *self.twins = [list(each.parameters()) for each in self.models]
+        self.parameters, *self.copies = [list(each.parameters()) for each in self.models]
 
     def __enter__(self) -> Shards:
         self._blas = one_blas_thread()
@@ -100,16 +100,16 @@ class Shards:
 
         Dropout draws the random numbers of that step; for None it goes on with the numbers that come next (see `seed`).
         """
-        for twins in self.twins:
-            flat.share_parameters(self.parameters, twins)
+        for parameters in self.copies:
+            flat.share_parameters(self.parameters, parameters)
         losses = self.map(lambda shard: self._shard(shard, batches, step, scale), range(len(self.models)))
-        for total, *others in zip(*map(flat.gradients, [self.parameters, *self.twins]), strict=True):
+        for total, *others in zip(*map(flat.gradients, [self.parameters, *self.copies]), strict=True):
             self._add_up(total.reshape(-1), [other.reshape(-1) for other in others])
         return functools.reduce(operator.add, losses)
 
     def _shard(self, shard: int, batches: Batches, step: int | None, scale: Tensor | None) -> Tensor:
         """Leave the gradient of one shard of every batch in this thread's copy; return its part of the mean loss."""
-        for parameter in [self.parameters, *self.twins][shard]:
+        for parameter in [self.parameters, *self.copies][shard]:
             parameter.grad = None
         if step is not None:
             self.seed(step, shard)

@@ -24,16 +24,16 @@ def clip_grad_norm_(
     float16 gradients. RuntimeError for a norm that is nan or infinite, if error_if_nonfinite.
     Source: Pascanu, Mikolov and Bengio, "On the difficulty of training recurrent neural networks", 2013, algorithm 1.
     """
-    gradients = gradients_of(parameters)  # one vector for a Flat, so this is one array for each optimizer group
+    gradients = gradients_of(parameters)  # with AdamW(fused=True) one vector for each of its groups
     if not gradients:
         return tensor(0.0)
     if not isinstance(gradients[0], np.ndarray):
         return wrap(clip_on_gpu(gradients, max_norm, norm_type, error_if_nonfinite))  # the same, without waiting
     norm = total_norm(gradients, norm_type)  # the length of all gradients together, as if they were one vector
     must_be_finite(norm, norm_type, error_if_nonfinite)
-    scale = float(max_norm) / (float(norm) + 1e-6)  # 1e-6: a gradient of zeros must not divide by 0
-    if not scale >= 1:  # scale < 1, or nan, which has to show in the weights; the direction stays the same
+    factor = float(max_norm) / (float(norm) + 1e-6)  # 1e-6: a gradient of zeros must not divide by 0
+    if not factor >= 1:  # factor < 1, or nan, which has to show in the weights; the direction stays the same
         for g in gradients:
-            wide = np.float32 if g.dtype == np.float16 else g.dtype  # in float16 a small scale has few digits
-            np.multiply(g, scale, out=g, dtype=wide, casting="same_kind")
+            wide = np.float32 if g.dtype == np.float16 else g.dtype  # in float16 a small factor has few digits
+            np.multiply(g, factor, out=g, dtype=wide, casting="same_kind")
     return wrap(norm)

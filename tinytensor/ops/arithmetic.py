@@ -2,7 +2,7 @@
 
     da = dy · ∂y/∂a, summed to the shape of a        db = dy · ∂y/∂b, summed to the shape of b
 
-A Python number has no gradient: a pair whose name ends in _scalar saves the number alone. a − b, a / b and −x are in
+A Python number has no gradient: it is the constant c of a pair whose name ends in _scalar. a − b, a / b and −x are in
 more_arithmetic.py, more pairs with a number in scalars.py.
 """
 

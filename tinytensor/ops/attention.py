@@ -6,10 +6,10 @@ A default training run executes its twin, blockwise_attention.py: the same funct
     a = scale · q kᵀ + mask      w = softmax(a)      y = w v
     dv = wᵀ dy      dw = dy vᵀ      da = w (dw − Σ dw·w)      dq = scale · da k      dk = scale · daᵀ q
 
-Causal: query t sees the keys s ≤ t alone. The weights of 4 positions with equal scores (v is the identity, so y = w):
+w: the attention weights, which sum to 1 for each query. `dropout`: an array of 0 and 1 / (1 − p); gpt/model.py has p.
+Causal: query t sees the keys s ≤ t alone. Weights of 4 positions with equal scores (q and k are 0, v is 1, so y = w):
 
-    >>> y, saved = attention_forward(np.zeros((4, 2)), np.zeros((4, 2)), np.eye(4), None, scale=1.0, causal=True)
-    >>> print(y.round(2))
+    >>> print(attention_forward(*np.zeros((2, 4, 2)), np.eye(4), None, scale=1.0, causal=True)[0].round(2))
     [[1.   0.   0.   0.  ]
      [0.5  0.5  0.   0.  ]
      [0.33 0.33 0.33 0.  ]
@@ -47,8 +47,8 @@ def attention_forward(
         a += causal_mask(a.shape[-2], a.shape[-1], a.dtype, array_module(a))  # mask: e^−∞ is 0, so the weight is 0
     if mask is not None:
         a += mask
-    w = softmax_rows(a, mask is not None)  # softmax: each query has weights whose sum is 1
-    dropped = w if dropout is None else w * dropout  # dropout: an array of 0 and 1 / (1 − p)
+    w = softmax_rows(a, mask is not None)  # a causal row always sees key 0; only a given mask can close a whole row
+    dropped = w if dropout is None else w * dropout  # dropout: a weight times 0 or 1 / (1 − p)
     y = matmul_like(dropped, v, q)  # mix: (…, T, S) @ (…, S, E) -> (…, T, E)
     return y, (q, k, v, w, scale, None if mask is None else mask.shape, dropout)
 
@@ -58,7 +58,7 @@ def attention_backward(
     mask_shape: tuple[int, ...] | None, dropout: Array | None, *, needs: tuple[bool, ...] = (True,) * 4,
 ) -> Gradients:  # fmt: skip
     dv = matmul_like((w if dropout is None else w * dropout).swapaxes(-1, -2), dy, v)  # mix, y = w v: dv = wᵀ dy
-    da = np.matmul(dy, transposed(v, dy.shape[-2]))  # and dw = dy vᵀ; below it becomes da, in place
+    da = np.matmul(dy, transposed(v, dy.shape[-2]))  # and dw = dy vᵀ; overwritten until it is da
     if dropout is not None:
         da *= dropout  # through the dropout
     da -= np.einsum("...ts,...ts->...t", da, w)[..., None]  # through the softmax: dw − Σ dw·w …

@@ -28,7 +28,7 @@ def transposed(x: Array, rows: int) -> Array:
 def softmax_rows(a: Array, masked: bool) -> Array:
     """e / e.sum(-1, keepdims=True), where e = np.exp(a − a.max(-1, keepdims=True)). Overwrites a.
 
-    masked: scores may be −∞. A row of −∞ alone then returns 0, not nan.
+    masked: any score may be −∞, and a row of −∞ alone returns 0, not nan. Causal rows do not need it: each sees key 0.
 
     Any number may be subtracted from a row: the quotients stay the same, as long as no exponential overflows. NumPy
     takes twice as long for the maximum as for the exponentials. So this subtracts the first score of each row, and the

@@ -20,21 +20,21 @@ from tinytensor.primitive import Gradients, Output, primitive
 def cross_entropy_forward(x: Array, *, target: Array, ignore_index: int, reduction: str) -> Output:
     xp = array_module(x)
     kept = target != ignore_index
-    rows, classes = xp.arange(len(x)), xp.where(kept, target, 0)  # p[rows, classes] is p[n, t[n]] for each n
-    p = x - x.max(1, keepdims=True)  # shifted, so that no exponential overflows: the loss stays the same
-    at_target = p[rows, classes]
+    each, classes = xp.arange(len(x)), xp.where(kept, target, 0)  # p[each, classes] is p[n, t[n]] for each n
+    p = x - x.max(1, keepdims=True)  # shifted: no exponential overflows. Overwritten until it is softmax(x)
+    at_target = p[each, classes]
     np.exp(p, out=p)
     total = p @ ones(x.shape[1], x)  # Σ eˣ of each row, (N, C) @ (C,) -> (N,)
-    p /= total[:, None]  # now softmax(x), which the backward needs
+    p /= total[:, None]  # the shift cancels: this is softmax(x), which the backward needs
     loss = np.log(total) - at_target  # ln Σ eˣ − x[target]
     loss = np.where(kept, loss, np.zeros_like(loss))
     count = kept.sum().astype(x.dtype) if reduction == "mean" else None
     loss = loss if reduction == "none" else loss.sum()
-    return (loss / count if reduction == "mean" else loss), (p, rows, classes, kept, count)
+    return (loss / count if reduction == "mean" else loss), (p, each, classes, kept, count)
 
 
-def cross_entropy_backward(dy: Array, p: Array, rows: Array, classes: Array, kept: Array, count: Any) -> Gradients:
-    p[rows, classes] -= 1  # softmax − onehot, in place: p belongs to this pair alone (rule 3 of tape.py)
+def cross_entropy_backward(dy: Array, p: Array, each: Array, classes: Array, kept: Array, count: Any) -> Gradients:
+    p[each, classes] -= 1  # softmax − onehot; nobody else has p, so the backward may overwrite it
     dloss = np.where(kept, dy if count is None else dy / count, np.zeros_like(dy))  # through the mean; 0 where ignored
     p *= dloss[:, None]  # (N, C) · (N, 1)
     return (p,)

@@ -14,24 +14,24 @@ from tinytensor.primitive import Gradients, Output, primitive
 from tinytensor.sums import add_rows
 
 
-def scatter_add(rows: int, index: Array, updates: Array) -> Array:
-    """dw[index[n]] += updates[n] over n, from zeros: dw (rows, C), index (N,), updates (N, C)."""
-    if rows > 1024:
-        return add_rows(rows, index, updates)  # row by row: the matrix below would be large
+def scatter_add(vocabulary: int, index: Array, updates: Array) -> Array:
+    """dw[index[n]] += updates[n] over n, from zeros: dw (V, C), V = vocabulary, index (N,), updates (N, C)."""
+    if vocabulary > 1024:
+        return add_rows(vocabulary, index, updates)  # row by row: the matrix below would be large
     xp = array_module(updates)
-    onehot = xp.zeros((len(index), rows), updates.dtype)  # (N, V)
+    onehot = xp.zeros((len(index), vocabulary), updates.dtype)  # (N, V)
     onehot[xp.arange(len(index)), index] = 1  # one 1 in each row, in the column of its id
-    return product(onehot.T, updates)  # (V, N) @ (N, C) -> (V, C): one call of BLAS, the fastest for few rows
+    return product(onehot.T, updates)  # (V, N) @ (N, C) -> (V, C): one call of BLAS, the fastest for a small V
 
 
 def embedding_forward(w: Array, *, ids: Array) -> Output:
     return w[ids], (ids, len(w))  # (…) -> (…, C): row ids[n] of W for each n
 
 
-def embedding_backward(dy: Array, ids: Array, rows: int) -> Gradients:
+def embedding_backward(dy: Array, ids: Array, vocabulary: int) -> Gradients:
     flat_ids = ids.reshape(-1)  # (…) -> (N,)
     dy = dy.reshape(ids.size, dy.shape[-1])  # (…, C) -> (N, C)
-    return (scatter_add(rows, flat_ids, dy),)  # dW[flat_ids[n]] += dy[n]: an id that occurs twice receives both
+    return (scatter_add(vocabulary, flat_ids, dy),)  # dW[flat_ids[n]] += dy[n]: an id that occurs twice receives both
 
 
 def embedding_composed(w: Any, *, ids: Any) -> Any:

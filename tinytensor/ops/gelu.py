@@ -1,9 +1,9 @@
-"""GELU by tanh: y = x s, where s is close to Φ(x), the normal distribution function. With Φ itself: gelu_exact.py.
+"""GELU (Gaussian error linear unit) by tanh: y = x s, s close to Φ(x), the normal distribution; with Φ: gelu_exact.py.
 
     u = √(2/π) (x + 0.044715 x³)           s = (1 + tanh u) / 2 = σ(2u)        y = x s
     u′ = √(2/π) (1 + 3 · 0.044715 x²)      s′ = s (1 − s) · 2u′                dy/dx = s + x s′ = s + y (1 − s) · 2u′
 
-Source: Hendrycks and Gimpel, "Gaussian Error Linear Units", 2016, arXiv:1606.08415, section 2.
+tanh u ≈ 2Φ − 1, whose slope at 0 is √(2/π); 0.044715 is fitted. Source: Hendrycks and Gimpel, 2016, arXiv:1606.08415.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """Layer norm over the last n elements: x (…, n), weight and bias (n,) or absent → y (…, n).
 
     x̂ = (x − mean(x)) · rstd        rstd = 1 / √(variance(x) + ε)        y = w·x̂ + b
-
     dx̂ = dy·w        dx = rstd · (dx̂ − mean(dx̂) − x̂ · mean(dx̂·x̂))        dw = Σ dy·x̂        db = Σ dy
 
-The mean and the variance of a row depend on each element of it: dx loses one term for the mean, one for the variance.
+Each xⱼ changes all x̂ᵢ of its row. Through the mean, ∂mean/∂xⱼ = 1/n, so dxⱼ loses rstd · mean(dx̂). Through rstd,
+∂rstd/∂xⱼ = −rstd² · x̂ⱼ / n, so dxⱼ loses rstd · x̂ⱼ · mean(dx̂·x̂): one rstd cancels, as xᵢ − mean = x̂ᵢ / rstd.
 Source: Ba, Kiros and Hinton, "Layer Normalization", 2016, arXiv:1607.06450, equation 4.
 """
 
@@ -22,8 +22,8 @@ from tinytensor.primitive import Gradients, Output, primitive
 def layer_norm_forward(x: Array, w: Array | None, b: Array | None, *, n: int, eps: float) -> Output:
     rows = x.reshape(-1, n)  # (…, n) -> (N, n)
     mean = rows @ ones(n, x) / n  # (N,): the sum by BLAS is several times as fast as .sum(-1)
-    xhat = rows - mean[:, None]  # divided by the standard deviation below
-    rstd = np.einsum("ij,ij->i", xhat, xhat)  # (N,): Σ (x − mean)² = n · variance, of each row
+    xhat = rows - mean[:, None]  # x − mean: overwritten until it is x̂
+    rstd = np.einsum("ij,ij->i", xhat, xhat)  # (N,): Σ (x − mean)² = n · variance; overwritten until it is rstd
     rstd += n * eps  # n (variance + ε)
     np.sqrt(rstd, out=rstd)
     np.divide(math.sqrt(n), rstd, out=rstd)  # √n / √(n (variance + ε)) = 1 / √(variance + ε)
@@ -40,14 +40,14 @@ def layer_norm_backward(
     shape, n = dy.shape, xhat.shape[1]
     dy = dy.reshape(-1, n)  # (…, n) -> (N, n)
     each_row, weight = ones(len(dy), dy), ones(n, dy) if w is None else w.reshape(n)
-    product = dy * xhat
-    dw = None if w is None else (each_row @ product).reshape(w.shape)  # y = w·x̂: dw = Σ dy·x̂ over the rows
+    dy_xhat = dy * xhat
+    dw = None if w is None else (each_row @ dy_xhat).reshape(w.shape)  # y = w·x̂: dw = Σ dy·x̂ over the rows
     db = (each_row @ dy).reshape(w.shape if w is not None else (n,)) if has_bias else None  # + b: db = Σ dy
     w_over_n = weight / n  # turns a weighted mean into one product: z @ (w / n) = mean(z·w)
-    mean_dxhat, mean_dxhat_xhat = dy @ w_over_n, product @ w_over_n  # (N,): mean(dx̂) and mean(dx̂·x̂)
-    dx = dy.copy() if w is None else np.multiply(dy, weight, out=product)  # dx̂ = dy·w, in the memory of product
+    mean_dxhat, mean_dxhat_xhat = dy @ w_over_n, dy_xhat @ w_over_n  # (N,): mean(dx̂) and mean(dx̂·x̂)
+    dx = dy.copy() if w is None else np.multiply(dy, weight, out=dy_xhat)  # dx̂ = dy·w, now in this memory
     dx -= mean_dxhat[:, None]  # through the mean
-    xhat *= mean_dxhat_xhat[:, None]  # in place: x̂ belongs to this pair alone (rule 3 of the contract in tape.py)
+    xhat *= mean_dxhat_xhat[:, None]  # nobody else has x̂, so the backward may overwrite it
     dx -= xhat  # through the variance
     dx *= rstd[:, None]  # through the division by the standard deviation
     dx = dx.reshape(shape)  # (N, n) -> (…, n)

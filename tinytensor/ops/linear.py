@@ -2,7 +2,7 @@
 
     dx = dy W        dW = dyᵀ x        db = Σ dy over all rows
 
-The leading dimensions of x become one, of N rows. So each line of these is one product of two matrices.
+The leading dimensions of x become one, N. Then y, dx and dW are products of matrices, db of a vector and a matrix.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def linear_backward(
         dw = np.empty_like(w) if out[1] is None else out[1]  # where offered, directly into the buffer of W.grad
         product(dy.T, rows, out=dw.reshape(matrix))  # (O, N) @ (N, I) -> (O, I): the sum over the N rows
     if needs[2] and b_shape is not None:
-        # b is added to each row, so its gradient is the sum of rows: ones @ dy is dy.sum(0) by BLAS, four times as fast
+        # b is added to each row, so its gradient is the sum of rows: ones @ dy is dy.sum(0) by BLAS, 2 to 4 × as fast
         db = unbroadcast(product(ones(len(dy), dy), dy), b_shape)  # (N,) @ (N, O) -> (O,)
     return dx, dw, db
 

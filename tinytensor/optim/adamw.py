@@ -28,7 +28,7 @@ def adamw_update(p: Array, g: Array, m: Array, v: Array, scratch: Array, *, step
                  beta1: float, beta2: float, eps: float, weight_decay: float) -> None:  # fmt: skip
     """Update p and the moments m, v of its gradient g in place, all of one shape; t = step is 1 in the first call.
 
-    m̂ = m / (1 − β₁ᵗ), v̂ = v / (1 − β₂ᵗ) correct m and v for their start at 0. Both numbers are moved into lr and
+    m̂ = m / (1 − β₁ᵗ), v̂ = v / (1 − β₂ᵗ) correct m and v for their start at 0. The two divisors go into lr and
     eps, which saves two passes over the arrays: m̂ / (√v̂ + eps) = r / (1 − β₁ᵗ) · m / (√v + r · eps), r = √(1 − β₂ᵗ).
     """
     root = math.sqrt(1 - beta2**step)  # r

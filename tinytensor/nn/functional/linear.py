@@ -23,4 +23,4 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     # check …
     same_dtype("linear", input, weight, bias)  # PyTorch refuses mixed dtypes; NumPy would promote them silently
     # … and call: the arrays of the Tensors go to linear_forward, the result is a Tensor with a node
-    return apply(LINEAR, input, weight, bias)  # the pair itself checks that the sizes fit (Primitive.fits)
+    return apply(LINEAR, input, weight, bias)  # linear_forward checks the sizes; LINEAR.fits is for the error
