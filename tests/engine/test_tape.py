@@ -17,6 +17,7 @@ import pytest
 import tinytensor as tt
 from tinytensor import base, devices, tape, writes
 from tinytensor.nn import functional as F
+from tinytensor.ops.shape import SPLIT
 from tinytensor.primitive import Primitive
 
 
@@ -1147,6 +1148,34 @@ def test_errors_of_kernels() -> None:
         tape.apply(passing(inside, inside), leaf(1.0))
     with pytest.raises(RuntimeError, match=r"^out of luck$"):
         tape.apply(passing(failing, failing), leaf(1.0))
+    with ThreadPoolExecutor(1) as pool, pytest.raises(RuntimeError, match="called inside a kernel"):
+        pool.submit(tape.apply, passing(inside, inside), leaf(1.0)).result()  # each thread has a mode of its own
+
+
+def test_an_outdated_history_is_told_with_what_to_do() -> None:
+    y = leaf(1.0, 2.0) * 1
+    view = y[:1]
+    y.mul_(2)
+    with pytest.raises(RuntimeError) as caught:
+        view * 2
+    assert str(caught.value) == (
+        "a (1,) tensor shares memory with another that an inplace operation changed, and would have to take over its"
+        " gradient: outside tinytensor's subset; take views after the write, and write y[i] += z"
+    )
+
+
+def test_a_value_that_does_not_fit_a_mask_is_told_in_numpys_words() -> None:
+    y = leaf(1.0, 2.0, 3.0) * 1
+    with pytest.raises(RuntimeError, match=r"^setitem: shapes .* do not fit; what fits: .* \(.*(assign|mask).*\)$"):
+        y[tt.tensor([True, True, False])] = tt.tensor([1.0, 2.0, 3.0], dtype=tt.float64)
+
+
+def test_the_gradient_of_a_split_lies_like_its_input() -> None:
+    """So that the transpose that the model takes before it costs no copy on the way back."""
+    x = np.ones((4, 2, 3)).transpose(2, 1, 0)  # (3, 2, 4)
+    pieces, saved = SPLIT.forward(x, sizes=[1, 2], axis=0)
+    (dx,) = SPLIT.backward(list(pieces), *saved)
+    assert dx.strides == x.strides
 
 
 def test_grad_of_a_leaf_leaves_other_branches_for_a_second_pass() -> None:

@@ -361,3 +361,15 @@ def test_the_plain_adamw_has_the_defaults_of_adamw() -> None:
     p = nn.Parameter(tt.ones(2))
     group = PlainAdamW([p], lr=0.5, betas=(0.1, 0.2), eps=0.3, weight_decay=0.4).param_groups[0]
     assert group == {"params": [p], "lr": 0.5, "betas": (0.1, 0.2), "eps": 0.3, "weight_decay": 0.4}
+
+
+def test_fused_optimizers_have_no_masters_unless_asked() -> None:
+    for cls in (optim.Adam, optim.AdamW):
+        assert inspect.signature(cls).parameters["master_weights"].default is False
+        assert cls([nn.Parameter(tt.ones(1))]).master_weights is False
+
+
+def test_twins_of_another_number_are_refused() -> None:
+    model = make_model()
+    with pytest.raises(ValueError, match="zip"):
+        share_parameters(list(model.parameters()), list(copy.deepcopy(model).parameters())[1:])

@@ -40,7 +40,7 @@ class Flat:
         self.values: list[Array] = self.parts(self.data) if like is None else like.values  # a part of data for each
         self.grad: Array = vector(count, arrays[0])
         self.gradients: list[Array] = self.parts(self.grad)  # a part of grad for each
-        for p, value, gradient, array in zip(parameters, self.values, self.gradients, arrays, strict=True):
+        for p, value, gradient, array in zip(parameters, self.values, self.gradients, arrays):
             if like is None:
                 value[...] = array
             p.array, p.grad, p._flat, p._grad_buffer = value, None, self, gradient
@@ -57,7 +57,7 @@ class Flat:
         """Whether the buffers hold everything: each parameter has its array there, and its gradient."""
         return all(
             p.array is value and p.grad is not None and p.grad.array is gradient
-            for p, value, gradient in zip(self.parameters, self.values, self.gradients, strict=True)
+            for p, value, gradient in zip(self.parameters, self.values, self.gradients)
         )
 
 
