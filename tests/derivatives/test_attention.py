@@ -15,7 +15,7 @@ from tinytensor.gradcheck.table import LIMITS, Sample, play
 from tinytensor.nn import functional as F
 from tinytensor.nn.functional import CAUSAL_IN_BLOCKS, IN_BLOCKS
 from tinytensor.ops.attention import ATTENTION
-from tinytensor.ops.attention_speed import softmax_rows
+from tinytensor.ops.attention_speed import softmax_rows, transposed
 from tinytensor.ops.blockwise_attention import BLOCKWISE_ATTENTION
 from tinytensor.primitive import Primitive
 
@@ -221,3 +221,16 @@ def test_rows_that_overflow_are_found_in_any_batch() -> None:
     wanted /= wanted.sum(-1, keepdims=True)
     with np.errstate(over="ignore"):
         np.testing.assert_allclose(softmax_rows(a, masked=False), wanted, rtol=1e-5, atol=1e-30)
+
+
+@pytest.mark.parametrize("rows, matrix, copied", [
+    (32, (64, 64), True), (31, (64, 64), False), (32, (64, 65), False), (33, (4096, 1), True), (32, (4097, 1), False),
+])  # fmt: skip
+def test_the_right_side_of_a_product_is_copied_where_that_pays(
+    rows: int, matrix: tuple[int, int], copied: bool
+) -> None:
+    x = np.arange(float(2 * matrix[0] * matrix[1])).reshape(2, *matrix)
+    xt = transposed(x, rows)
+    assert np.array_equal(xt, x.swapaxes(-1, -2))
+    assert np.shares_memory(xt, x) is not copied
+    assert xt.flags.c_contiguous or not copied

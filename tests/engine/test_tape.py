@@ -1230,3 +1230,19 @@ def test_results_are_of_the_class_that_was_named() -> None:
     finally:
         base.results_are(tt.Tensor)
     assert type(tt.ones(1) + 1) is tt.Tensor
+
+
+def test_what_linear_says_of_sizes_that_do_not_fit() -> None:
+    x, w = tt.ones(2, 3), tt.ones(4, 5)
+    for arguments, reason in (
+        ((x, w), "x and the weight need the same last dimension, and the weight has one or two"),
+        ((x, tt.ones(4, 3), tt.ones(1, 4)), "the bias has one dimension"),
+    ):
+        with pytest.raises(RuntimeError) as caught:
+            F.linear(*arguments)
+        assert str(caught.value).startswith("linear: shapes (2, 3) and ")
+        assert str(caught.value).endswith(f"; what fits: x (…, I), weight (O, I), bias (O,) ({reason})")
+
+
+def test_the_inverse_root_of_minus_zero() -> None:
+    assert tt.tensor([-0.0, 0.0, 4.0]).rsqrt().tolist() == [-np.inf, np.inf, 0.5]

@@ -10,6 +10,7 @@ import pytest
 
 import gpt
 import tinytensor
+import tinytensor as tt
 from gpt import data
 from gpt.bigram import Bigram
 from gpt.build import build
@@ -18,6 +19,7 @@ from gpt.errors import UserError
 from gpt.fast.threads import Shards, ordered_map, rows_of, seed_of, usable_cores
 from gpt.model import GPT
 from gpt.optimizer import make_optimizer
+from gpt.rotary import rotary
 from gpt.run.checks import check_memory, parameter_count
 from gpt.train import shard_gradient
 
@@ -264,3 +266,11 @@ def test_the_threads_that_share_a_batch_share_the_update(monkeypatch):
         states.append([p.array.copy() for p in model.parameters()])
     for alone, shared in zip(*states, strict=True):
         np.testing.assert_array_equal(alone, shared)
+
+
+def test_rotary_starts_where_it_is_told() -> None:
+    x = tt.randn(2, 5, 4)
+    whole = rotary(x)
+    assert tt.equal(rotary(x, 0), whole)
+    assert tt.equal(rotary(x[:, 2:], 2), whole[:, 2:])
+    assert not tt.equal(rotary(x[:, 2:]), whole[:, 2:])

@@ -589,9 +589,26 @@ def test_what_schedules_say_of_bad_arguments() -> None:
         s.SequentialLR(o, [s.StepLR(o, 2), s.StepLR(o, 3)], [3, 4, 5])
     with pytest.raises(ValueError, match=r"^Factor should be < 1.0, mode 'min' or 'max', not 0.1 and 'least'$"):
         s.ReduceLROnPlateau(o, mode="least")
+    with pytest.raises(ValueError, match=r"^Invalid alpha value: -1$"):
+        tt.optim.RMSprop(parameters(tt), alpha=-1)
+    with pytest.raises(ValueError, match=r"^Invalid lr_decay value: -1$"):
+        tt.optim.Adagrad(parameters(tt), lr_decay=-1)
     opt = SGD([{"params": parameters(tt), "initial_lr": 0.1}], lr=0.05)
     with pytest.raises(NotImplementedError, match=r"last_epoch is outside the subset here: load_state_dict\(\) of the"):
         s.StepLR(opt, 3, last_epoch=4)
+
+
+def test_a_loaded_state_takes_the_dtype_of_its_parameter() -> None:
+    states = []
+    for dtype in (tt.float32, tt.float64):
+        p = tt.nn.Parameter(tt.ones(2, dtype=dtype))
+        opt = SGD([p], lr=0.1, momentum=0.9)
+        p.grad = tt.ones(2, dtype=dtype)
+        opt.step()
+        states.append((opt, p))
+    (single, _), (double, p) = states
+    double.load_state_dict(single.state_dict())
+    assert double.state[p]["momentum_buffer"].dtype is tt.float64
 
 
 # -------------------------------------------------------------------------------------- clipping
