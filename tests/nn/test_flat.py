@@ -127,6 +127,17 @@ def test_state_is_saved_and_restored_across_both_kinds():
     assert_same(fused, plain)
 
 
+@pytest.mark.parametrize("name", ["exp_avg_sq", "step"])
+def test_a_state_that_was_exchanged_in_part_is_taken(name):
+    fused, plain = pair()
+    for model, optimizer in (fused, plain):
+        train(model, optimizer, 3)
+        for p in model.parameters():
+            optimizer.state[p][name] = optimizer.state[p][name] * 2
+        train(model, optimizer, 2)
+    assert_same(fused, plain)
+
+
 def test_gradients_accumulate_and_are_forgotten():
     p = nn.Parameter(tt.tensor([1.0, 2.0]))
     flat = Flat([p, nn.Parameter(tt.zeros(3))])

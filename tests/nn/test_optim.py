@@ -641,6 +641,29 @@ def test_clip_grad_norm_corners():
     assert tt.nn.utils.clip_grad_norm_(p, 1.0).isnan() and p.grad.isnan().all()
 
 
+@pytest.mark.parametrize("times", [1.0, 1.0625, 1.9])
+def test_gradients_within_the_limit_stay_as_they_are(times):
+    p = tt.nn.Parameter(tt.ones(2))
+    p.grad = tt.tensor([3.0, 4.0])
+    p.grad.array.flags.writeable = times == 1  # nothing is written; at the limit itself the 1e-6 counts
+    assert tt.nn.utils.clip_grad_norm_(p, 5 * times).item() == 5
+    np.testing.assert_allclose(p.grad.tolist(), [3, 4], rtol=1e-6)
+
+
+@pytest.mark.parametrize("norm_type", [2.0, 1.0, float("inf")])
+@pytest.mark.parametrize("value", [float("inf"), float("nan")])
+def test_a_norm_that_is_not_finite_is_named(value, norm_type):
+    p = tt.nn.Parameter(tt.ones(2))
+    p.grad = tt.tensor([1.0, value])
+    with pytest.raises(RuntimeError) as caught:
+        tt.nn.utils.clip_grad_norm_(p, 1.0, norm_type, error_if_nonfinite=True)
+    assert str(caught.value) == (
+        f"The total norm of order {norm_type} for gradients from `parameters` is non-finite, so it cannot be clipped."
+        " To scale the gradients by it anyway, set `error_if_nonfinite=False`"
+    )
+    np.testing.assert_array_equal(p.grad.tolist(), [1.0, value])
+
+
 def test_the_norm_of_float16_gradients_is_float32():
     p = tt.nn.Parameter(tt.zeros(3, dtype=tt.float16))
     p.grad = tt.full((3,), 60000.0, dtype=tt.float16)
