@@ -6,4 +6,4 @@ cd "$(dirname "$0")/.."
 python=${PYTHON:-.venv/bin/python}
 
 "$python" -m pip install --quiet --constraint constraints.txt --editable '.[mutation]'
-"$python" tests/mutation.py
+"$python" tests/mutation.py --write

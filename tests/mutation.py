@@ -2,6 +2,7 @@
 
     python tests/mutation.py                          everything, some twenty minutes on two cores
     python tests/mutation.py 'tinytensor.optim.*'     the mutants whose names match
+    python tests/mutation.py --write                  everything, and what survived into tests/mutation_survivors.txt
 
 Prints what was not noticed, as a diff each, and the score per file: mutants killed (a test failed, or ran out of time)
 of all. What is mutated, and which tests are run, stands in setup.cfg under [mutmut].
@@ -15,6 +16,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from pathlib import Path
 
 try:
     from mutmut.mutation.data import SourceFileMutationData
@@ -27,12 +29,16 @@ except ModuleNotFoundError as error:
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
-def main(patterns: list[str]) -> None:
+SURVIVORS = Path(__file__).with_name("mutation_survivors.txt")
+
+
+def main(patterns: list[str], write: bool = False) -> None:
     shutil.rmtree("mutants", ignore_errors=True)  # verdicts of older tests would stand otherwise
     command = [sys.executable, "-m", "mutmut", "run", *patterns]
     # one thread per process: a forked child has none of its parent's BLAS threads, and there is a process per core
     subprocess.run(command, env={**os.environ, **ONE_THREAD}, check=True)
     counts: dict[str, Counter[str]] = {}
+    survivors: list[str] = []
     for path in sorted(walk_mutatable_files()):
         data = SourceFileMutationData(path=path)
         data.load()
@@ -42,9 +48,12 @@ def main(patterns: list[str]) -> None:
             status = status_by_exit_code[code]
             counts.setdefault(str(path), Counter())[status] += 1
             if status not in ("killed", "timeout"):
-                print(f"\n{status}: {name}")
                 lines = get_diff_for_mutant(name, path=path).splitlines()
-                print("\n".join(line for line in lines[2:] if line[:1] in "+-"))
+                changed = [line[0] + line[1:].strip() for line in lines[2:] if line[:1] in ("+", "-")]
+                survivors.append("\n".join([f"{status}: {name}", *changed]))
+                print(f"\n{survivors[-1]}")
+    if write:
+        SURVIVORS.write_text("\n\n".join(survivors) + "\n", "utf-8")
     print(f"\n{'':40} mutants  killed  timeout  survived  no tests  other  score")
     for path, count in [*counts.items(), ("total", sum(counts.values(), Counter()))]:
         killed, late, survived, untested = (count[s] for s in ("killed", "timeout", "survived", "no tests"))
@@ -57,4 +66,4 @@ def main(patterns: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main([argument for argument in sys.argv[1:] if argument != "--write"], "--write" in sys.argv)
