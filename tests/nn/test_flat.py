@@ -370,6 +370,8 @@ def test_the_plain_adamw_has_the_defaults_of_adamw() -> None:
     for name, parameter in plain.items():
         assert parameter.default == fast[name].default
     p = nn.Parameter(tt.ones(2))
+    defaults = {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 1e-2}
+    assert PlainAdamW([p]).param_groups[0] == {"params": [p], **defaults}
     group = PlainAdamW([p], lr=0.5, betas=(0.1, 0.2), eps=0.3, weight_decay=0.4).param_groups[0]
     assert group == {"params": [p], "lr": 0.5, "betas": (0.1, 0.2), "eps": 0.3, "weight_decay": 0.4}
 
