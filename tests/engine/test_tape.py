@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 
 import tinytensor as tt
-from tinytensor import base, devices, tape, writes
+from tinytensor import base, devices, dispatch, tape, writes
 from tinytensor.nn import functional as F
+from tinytensor.nn.flat import Flat
 from tinytensor.ops.shape import SPLIT
 from tinytensor.primitive import Primitive
 
@@ -1246,3 +1247,35 @@ def test_what_linear_says_of_sizes_that_do_not_fit() -> None:
 
 def test_the_inverse_root_of_minus_zero() -> None:
     assert tt.tensor([-0.0, 0.0, 4.0]).rsqrt().tolist() == [-np.inf, np.inf, 0.5]
+
+
+def test_a_gradient_outside_of_the_offered_buffer_stays_borrowed() -> None:
+    """A backward with `out` may return dy itself, for two inputs: an addition in place to one would change the other."""
+
+    def backward(dy: Any, *, out: Any = None) -> Any:
+        return dy, dy
+
+    planted = passing(lambda a, w: (a + w, ()), backward)
+    w = tt.nn.Parameter(tt.ones(2))
+    Flat([w])
+    x = tt.ones(2, requires_grad=True)
+    h = x * 1
+    y = h * 10
+    z = tape.apply(planted, h, w)  # newer: its gradients come first
+    (y + z * 1).backward(tt.tensor([1.0, 2.0]))
+    assert (x.grad.tolist(), w.grad.tolist()) == ([11, 22], [1, 2])
+
+
+def test_a_call_on_a_gpu_is_handed_to_its_replacement(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+
+    def replacement(primitive: Primitive, arrays: Any, static: Any) -> Primitive:
+        asked.append((primitive, list(arrays), dict(static)))
+        return passing(lambda x, *, c: (x + c + 100, ()), lambda dy: (dy,))
+
+    monkeypatch.setitem(sys.modules, "cupy", np)
+    monkeypatch.setattr(tape, "on_one_gpu", lambda name, arrays: True)
+    monkeypatch.setitem(dispatch.registered, "replacement", replacement)
+    x, plain = leaf(1.0), passing(lambda x, *, c: (x + c, ()), lambda dy: (dy,))
+    assert tape.apply(plain, x, c=2).tolist() == [103]
+    assert asked == [(plain, [x.array], {"c": 2})]
