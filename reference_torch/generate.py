@@ -72,9 +72,10 @@ def sample(
 ) -> Iterator[int]:
     """Yield n tokens after the prompt `ids` (at least one), each drawn from the model's prediction.
 
-    Temperature 0 takes the most probable token. With a cache the model computes each token once. When the cache is full,
-    it starts again from its last half, so a prediction sees between half of the context and all of it. Without a cache
-    each prediction sees the last `context` tokens, and the model computes all of them for each prediction.
+    Temperature 0 takes the most probable token. With a cache the model computes each token once, until the cache is
+    full. It then starts again from the last half of the context, and the model computes that half a second time. So a
+    prediction sees between half of the context and all of it. Without a cache each prediction sees the last `context`
+    tokens, and the model computes all of them for each prediction.
     """
     cache = Cache(model.config.context) if use_cache else None
     read = Reader(model, cache)

@@ -117,7 +117,7 @@ class GPT(nn.Module):
         for name, parameter in self.named_parameters():
             projection = name.endswith("projection.weight")
             if name.endswith("bias") or (projection and not gpt2):
-                nn.init.zeros_(parameter)
+                nn.init.zeros_(parameter)  # still learns: dW = dyᵀ x, and x is not 0 (behind a zero layer it is)
             elif "norm" not in name:  # LayerNorm made its weight: ones
                 std = 0.02 if gpt2 else 0.2 if "embedding" in name else parameter.shape[1] ** -0.5
                 nn.init.normal_(parameter, std=std / depth**0.5 if projection else std)
