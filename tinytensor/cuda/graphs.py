@@ -25,6 +25,7 @@ from typing import Any
 from tinytensor import devices
 from tinytensor.cuda import streams
 from tinytensor.cuda.memory import MemPool
+from tinytensor.cuda.random import Captured
 from tinytensor.cuda.streams import Stream, synchronize
 
 
@@ -57,8 +58,6 @@ class CUDAGraph:
         stream = devices.cupy().cuda.get_current_stream()
         if stream == devices.cupy().cuda.Stream.null:
             raise RuntimeError("CUDA graphs must be captured on a non-default stream: with cuda.stream(cuda.Stream()):")
-        from tinytensor.cuda.random import Captured  # not at the top: it needs CuPy
-
         self._pool = MemPool() if pool is None else pool
         self._numbers = Captured(devices.cupy().cuda.runtime.getDevice())
         devices.cupy().cuda.device.get_cublas_handle()  # now: the first call in a thread allocates and waits
