@@ -17,20 +17,11 @@ import numpy as np
 from tinytensor.accumulate_base import AccumulatorBase, buffer_of
 from tinytensor.backend import Array, as_array
 from tinytensor.base import wrap
-from tinytensor.primitive import Primitive
 from tinytensor.tape_errors import wrong_number, wrong_shape
 
 if TYPE_CHECKING:
     from tinytensor.tape import Edge, Node
     from tinytensor.tensor import Tensor
-
-
-def _output_backward(dy: Array, position: int, count: int) -> Any:
-    return ([dy if i == position else None for i in range(count)],)  # for its one input, the call: a list with dy here
-
-
-# One output of a call that has several is a node of its own; its backward hands its gradient on to the call.
-OUTPUT = Primitive("output", lambda *_: None, _output_backward, formula="one output of several", fits="")
 
 
 class Accumulator(AccumulatorBase):

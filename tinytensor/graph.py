@@ -16,7 +16,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tinytensor.base import TensorBase
-from tinytensor.primitive import Primitive
+from tinytensor.primitive import OUTPUT, Primitive
 
 if TYPE_CHECKING:
     from tinytensor.tape import Node
@@ -73,7 +73,7 @@ class Described:
 
     def is_output(self) -> bool:
         """Whether this is the node of one output of a call that has several."""
-        return self.primitive.name == "output"
+        return self.primitive is OUTPUT
 
     def __repr__(self) -> str:
         which = f", output {self.saved[0]} of {self.saved[1]}" if self.is_output() and self.saved else ""

@@ -29,14 +29,14 @@ from collections.abc import Sequence
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from tinytensor.accumulate import OUTPUT, Accumulator
+from tinytensor.accumulate import Accumulator
 from tinytensor.backend import Array, is_array
 from tinytensor.base import TensorBase, wrap
 from tinytensor.devices import on_one_gpu
 from tinytensor.dispatch import gpu
 from tinytensor.graph import Described, between
 from tinytensor.modes import in_kernel, thread
-from tinytensor.primitive import Primitive
+from tinytensor.primitive import OUTPUT, Primitive
 from tinytensor.tape_errors import a_second_time, inside_a_kernel, shapes_do_not_fit
 from tinytensor.writes import check_constants, check_history, check_saved, orphans, rewritten, tick
 

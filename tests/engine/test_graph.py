@@ -100,3 +100,18 @@ def test_backward_releases_what_is_below() -> None:
 def test_printed() -> None:
     x = tt.tensor([1.0, 2.0], requires_grad=True)
     assert str(x * x) == "tensor([1., 4.], grad_fn=<MulBackward0>)"
+
+
+@pytest.mark.parametrize("name", ["output", "reshape", "getitem", "einsum"])
+def test_a_function_of_ones_own_may_have_the_name_of_a_primitive(name: str) -> None:
+    """What a node is does not depend on what its function is called."""
+    twice = type(name, (tt.autograd.Function,), {
+        "forward": staticmethod(lambda ctx, x: x * 2), "backward": staticmethod(lambda ctx, dy: dy * 2)
+    })  # fmt: skip
+    x = tt.tensor([1.0, 2.0], requires_grad=True)
+    y: Any = twice.apply(x)  # type: ignore[attr-defined]
+    assert [node.variable for node, _ in y.grad_fn.next_functions] == [x]
+    assert repr(y.grad_fn).startswith(f"<{name[:1].upper()}{name[1:]}Backward0: y = {name}(x)")
+    y.mul_(3)  # a result in memory of its own, and not a view of the leaf
+    y.sum().backward()
+    assert x.grad.tolist() == [6, 6]

@@ -19,7 +19,10 @@ from tinytensor.functions.powers import log1p
 from tinytensor.functions.shape import expand_as
 from tinytensor.modes import is_grad_enabled
 from tinytensor.ops.copies import COPY
-from tinytensor.ops.indexing import SETITEM, is_basic
+from tinytensor.ops.indexing import GETITEM, SETITEM, is_basic
+from tinytensor.ops.matmul import EINSUM
+from tinytensor.ops.moves import EXPAND
+from tinytensor.ops.shape import PERMUTE, RESHAPE
 from tinytensor.random import rand, randn
 from tinytensor.tape import Node, apply
 from tinytensor.writes import check_history, note_write
@@ -52,12 +55,11 @@ def needs_tape(self: Tensor, name: str, *others: Any) -> bool:
 
 def makes_view(node: Node) -> bool:
     """Whether the output of a call shares memory with its input, so that a write to one is a write to the other."""
-    name = node.primitive.name
-    if name == "einsum":
+    if node.primitive is EINSUM:
         return len(node.inputs) < 2  # a transpose, perhaps
-    if name == "getitem":
+    if node.primitive is GETITEM:
         return node.saved is None or is_basic(node.saved[-1])
-    return name in ("reshape", "permute", "expand", "output")
+    return node.is_output() or node.primitive in (RESHAPE, PERMUTE, EXPAND)
 
 
 def viewed(node: Node) -> Node | None:
