@@ -41,6 +41,7 @@ class Generator:
             stream.manual_seed(int(seed))
         self._seed = int(seed)
         self.numpy = np.random.Generator(np.random.PCG64(self._seed % 2**64))
+        self.rows: list[np.random.PCG64] = []  # a stream for each row of a batch, if `seed_rows` made them
         return self
 
     def seed(self) -> int:
@@ -92,6 +93,33 @@ def get_rng_state() -> Any:
 def set_rng_state(new_state: Any) -> None:
     """Continue from a position that get_rng_state returned."""
     _default.generator.set_state(new_state)
+
+
+def seed_rows(seed: int, rows: range) -> None:
+    """Seed this thread so that each row of a batch has random bits of its own, which depend on seed and row alone.
+
+    rows: the numbers of the rows that this thread works on. Dropout then drops the same elements of a row, however
+    the batch is split between threads. `manual_seed` ends it.
+    """
+    generator = manual_seed(seed)
+    generator.rows = [np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(row,))) for row in rows]
+
+
+def kept(shape: tuple[int, ...], p: float) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """A mask that is False with probability p, from the default generator of this thread.
+
+    RuntimeError if `seed_rows` was called for another number of rows.
+    """
+    generator = _default.generator
+    streams: list[Any] = list(generator.rows) or [generator.numpy.bit_generator]
+    if generator.rows and (not shape or shape[0] != len(streams)):
+        raise RuntimeError(f"seed_rows was called for {len(streams)} rows, but a mask has shape {shape}")
+    mask = np.empty(shape, np.bool_)
+    limit = np.uint32(min(p * 2**32, 2**32 - 1))
+    for stream, row in zip(streams, mask.reshape(len(streams), -1)):
+        bits = stream.random_raw(-(-row.size // 2)).view(np.uint32)  # 64 at a time, for two elements
+        np.greater_equal(bits[: row.size], limit, out=row)
+    return mask
 
 
 def default_generator() -> Generator:

@@ -25,6 +25,7 @@ from tinytensor import Tensor, from_numpy, manual_seed
 from tinytensor.backend import Array
 from tinytensor.nn import flat
 from tinytensor.optim import Optimizer
+from tinytensor.random import seed_rows
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -136,9 +137,18 @@ class Shards:
         self.map(add, range(0, total.size if others else 0, BLOCK))
 
     def seed(self, step: int, shard: int = 0) -> None:
-        """Let dropout in this thread draw the random numbers of that step and shard."""
-        if self.config.dropout:
-            manual_seed(seed_of(self.config.seed, step, 0, shard))
+        """Let dropout in this thread draw the masks of that step.
+
+        A mask belongs to (seed, step, row of the batch): it does not depend on the number of threads.
+        """
+        if not self.config.dropout:
+            return
+        seed = seed_of(self.config.seed, step)
+        if self.config.device == "cpu":
+            rows = rows_of(self.config.batch_size, shard, len(self.models))
+            seed_rows(seed, range(rows.start, rows.stop))
+        else:  # one shard: the GPU draws all masks
+            manual_seed(seed)
 
 
 def rows_of(length: int, shard: int, shards: int) -> slice:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import tinytensor as tt
+from tinytensor.random import kept, seed_rows
 
 N = 40_000
 
@@ -304,6 +305,34 @@ def test_dropout_scales_what_it_keeps(p: float, dtype: str) -> None:
     assert abs(kept.mean() - (1 - p)) < 5 * math.sqrt(p * (1 - p) / N)
     y.sum().backward()
     np.testing.assert_array_equal(x.grad.numpy(), y.detach().numpy())  # the same mask
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (1,), (7,), (3, 0), (0, 3), (3, 5), (2, 3, 4)])
+def test_a_row_has_bits_of_its_own_however_a_batch_is_split(shape: tuple[int, ...]) -> None:
+    def masks(rows: range, shape: tuple[int, ...]) -> list[Any]:
+        seed_rows(5, rows)
+        return [kept(shape, 0.5).tolist() for _ in range(2)]
+
+    tt.manual_seed(5)
+    assert kept(shape, 0.5).shape == shape
+    if shape:
+        n = shape[0]
+        whole = masks(range(n), shape)
+        for cut in range(n + 1):
+            parts = zip(masks(range(cut), (cut, *shape[1:])), masks(range(cut, n), (n - cut, *shape[1:])), strict=True)
+            if 0 < cut < n:
+                assert [a + b for a, b in parts] == whole
+    tt.manual_seed(5)  # ends it
+    assert kept((100, 2), 0.5).shape == (100, 2)
+
+
+def test_rows_are_independent() -> None:
+    seed_rows(1, range(50))
+    mask = kept((50, 4001), 0.3)
+    assert abs(mask.mean() - 0.7) < 5 * math.sqrt(0.3 * 0.7 / mask.size)
+    correlations = np.corrcoef(mask)[np.triu_indices(50, 1)]
+    assert abs(correlations).max() < 5 / math.sqrt(4001)
+    tt.manual_seed(0)
 
 
 def test_dropout_at_its_ends_and_outside_of_training() -> None:

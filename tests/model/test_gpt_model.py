@@ -22,6 +22,7 @@ from gpt.optimizer import make_optimizer
 from gpt.rotary import rotary
 from gpt.run.checks import check_memory, parameter_count
 from gpt.train import shard_gradient
+from tinytensor.nn import functional as F
 
 SMALL = GPTConfig(vocab_size=11, context=8, width=16, layers=2, heads=2)
 
@@ -158,6 +159,37 @@ def test_threads_with_dropout_are_repeatable():
     assert len(set(losses)) == 1  # the same step drops the same activations
     _, second = gradients(config, model)
     assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+@pytest.mark.parametrize("threads", [2, 3, 5])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_masks_of_dropout_do_not_depend_on_the_number_of_threads(threads, seed):
+    """In float64 what is left is the order of the sums; another mask would change the loss in the second digit."""
+    model = GPT(dataclasses.replace(SMALL, dropout=0.3)).double()
+    changes = {"dropout": 0.3, "batch_size": 5, "grad_accumulation": 2, "seed": seed}
+    (one,), expected = gradients(train_config(threads=1, **changes), model)
+    (several,), found = gradients(train_config(threads=threads, **changes), model)
+    assert several == pytest.approx(one, rel=1e-13)
+    for a, b in zip(expected, found, strict=True):
+        np.testing.assert_allclose(b, a, rtol=1e-9, atol=1e-13)
+
+
+def test_masks_belong_to_seed_step_and_row():
+    config = train_config(dropout=0.5, batch_size=4)
+    with Shards(GPT(SMALL), config, shard_gradient) as shards:
+
+        def masks(step, seed=0):
+            shards.config = dataclasses.replace(config, seed=seed)
+            shards.seed(step)
+            return [[tuple(row) for row in F.dropout(tt.ones(4, 64), 0.5).tolist()] for _ in range(3)]
+
+        first = masks(3)
+        assert masks(3) == first
+        every = [row for mask in (*first, *masks(4), *masks(3, seed=1)) for row in mask]
+        assert len(set(every)) == len(every)  # 36 rows: no two of them are alike
+        with pytest.raises(RuntimeError, match="for 4 rows, but a mask has shape"):
+            F.dropout(tt.ones(3, 2), 0.5)
+    tt.manual_seed(0)  # ends it
 
 
 def test_replicas_follow_the_models_weights():

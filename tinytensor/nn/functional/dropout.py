@@ -10,7 +10,7 @@ from tinytensor.backend import Array
 from tinytensor.dispatch import gpu
 from tinytensor.nn.functional.activations import activate
 from tinytensor.ops.dropout import DROPOUT
-from tinytensor.random import numpy_generator
+from tinytensor.random import kept
 from tinytensor.tape import apply
 from tinytensor.tensor import Tensor
 
@@ -35,6 +35,6 @@ def draw_mask(like: Array, p: float, shape: tuple[int, ...]) -> Any:
     """
     if not isinstance(like, np.ndarray):
         return gpu("dropout_mask")(p, shape, like.device.id)
-    mask = (numpy_generator(None).random(shape, np.float32) >= p).astype(like.dtype)
+    mask = kept(shape, p).astype(like.dtype)
     mask *= 1 / (1 - p) if p < 1 else 0
     return mask
