@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from gpt.config import TrainConfig
 
-Ids = NDArray[np.int64]  # characters as numbers, see gpt/tokenizer.py
-Batch = tuple[Ids, Ids]  # inputs and targets, (B, T) each
+Ids = NDArray[np.integer]  # characters as numbers, one byte each if there are at most 255: see gpt/tokenizer.py
+Batch = tuple[NDArray[np.int64], NDArray[np.int64]]  # inputs and targets, (B, T) each
 
 
 def batch(ids: Ids, config: TrainConfig, step: int, micro_step: int = 0) -> Batch:
@@ -24,6 +24,6 @@ def batch(ids: Ids, config: TrainConfig, step: int, micro_step: int = 0) -> Batc
     count = len(ids) - config.context
     starts = random.integers(0, count, size=config.batch_size)  # (B,)
     places = starts[:, None] + np.arange(config.context + 1)  # (B, 1) + (T + 1,) -> (B, T + 1)
-    windows = ids[places]
+    windows = ids[places].astype(np.int64)
     # The target of each character is the one after it: the same windows, moved by one.
     return np.ascontiguousarray(windows[:, :-1]), np.ascontiguousarray(windows[:, 1:])

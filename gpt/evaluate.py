@@ -52,7 +52,7 @@ def mean_loss(model: Model, ids: Ids, limit: int = 0) -> tuple[float, int]:
     device = next(model.parameters()).device
 
     def total(window: tuple[Ids, Ids]) -> tuple[float, int]:
-        x, y = (from_numpy(np.ascontiguousarray(part)).to(device) for part in window)
+        x, y = (from_numpy(part.astype(np.int64)).to(device) for part in window)
         with no_grad():
             _, loss = model(x, y)
         return loss.item() * x.numel(), x.numel()

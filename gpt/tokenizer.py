@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gpt.errors import UserError
+
+AT_ONCE = 1 << 20  # characters of a long text that are looked at together: a few bytes for each would be gigabytes
 
 
 def code_points(text: str) -> NDArray[np.uint32]:
@@ -15,8 +19,13 @@ def code_points(text: str) -> NDArray[np.uint32]:
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
 
 
+def pieces(length: int) -> Iterator[slice]:
+    """Yield the parts of a text of that length, AT_ONCE characters each."""
+    yield from (slice(start, min(start + AT_ONCE, length)) for start in range(0, length, AT_ONCE))
+
+
 class CharTokenizer:
-    """`encode` maps text to ids (N,) int64, `decode` maps them back.
+    """`encode` maps text to ids (N,), `decode` maps them back.
 
     >>> tokenizer = CharTokenizer.from_text("hello")
     >>> tokenizer.characters, tokenizer.encode("hole").tolist(), tokenizer.decode([1, 0, 2, 2, 3])
@@ -33,26 +42,39 @@ class CharTokenizer:
     @classmethod
     def from_text(cls, text: str) -> CharTokenizer:
         """Make a tokenizer of all characters that occur in the text."""
-        return cls("".join(map(chr, np.unique(code_points(text)))))
+        seen = np.zeros(sys.maxunicode + 1, np.bool_)
+        for piece in pieces(len(text)):
+            seen[code_points(text[piece])] = True
+        return cls("".join(map(chr, np.flatnonzero(seen))))
 
     @property
     def vocab_size(self) -> int:
         return len(self.characters)
 
-    def encode(self, text: str, what: str = "the text") -> NDArray[np.int64]:
-        """Return the ids (N,) of the text. Raises UserError, which names them, for characters outside the vocabulary."""
-        points = code_points(text)
-        ids = np.searchsorted(self._points, points).clip(max=self.vocab_size - 1)
-        unknown = self._points[ids] != points
-        if unknown.any():
-            names = [repr(chr(point)) for point in np.unique(points[unknown])]
-            more = f" and {len(names) - 8} more" if len(names) > 8 else ""
-            plural = "s" if len(names) > 1 else ""
-            raise UserError(
-                f"{what} has the character{plural} {', '.join(names[:8])}{more}, which the model's "
-                f"vocabulary of {self.vocab_size} characters does not have: {self.characters!a}"
-            )
-        return ids.astype(np.int64)
+    def encode(self, text: str, what: str = "the text") -> NDArray[np.unsignedinteger[Any]]:
+        """Return the ids (N,) of the text, in the smallest unsigned type that has them all: one byte, mostly.
+
+        Raises UserError, which names them, for characters outside the vocabulary.
+        """
+        last = int(self._points[-1])
+        table = np.full(last + 2, -1, np.int32)  # code point -> id; -1 also for all that come after the last
+        table[self._points] = np.arange(self.vocab_size)
+        ids = np.empty(len(text), np.min_scalar_type(self.vocab_size))
+        for piece in pieces(len(text)):
+            found = table[np.minimum(code_points(text[piece]), last + 1)]
+            if found.min() < 0:
+                raise UserError(self._unknown(text, what))
+            ids[piece] = found
+        return ids
+
+    def _unknown(self, text: str, what: str) -> str:
+        names = [repr(c) for c in sorted(set(text) - set(self.characters))]
+        more = f" and {len(names) - 8} more" if len(names) > 8 else ""
+        plural = "s" if len(names) > 1 else ""
+        return (
+            f"{what} has the character{plural} {', '.join(names[:8])}{more}, which the model's "
+            f"vocabulary of {self.vocab_size} characters does not have: {self.characters!a}"
+        )
 
     def decode(self, ids: Iterable[int]) -> str:
         return "".join(self.characters[i] for i in ids)

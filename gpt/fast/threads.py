@@ -20,7 +20,7 @@ from threadpoolctl import threadpool_limits
 
 from gpt.build import Model
 from gpt.config import TrainConfig
-from gpt.data import Ids
+from gpt.data import Batch, Ids
 from tinytensor import Tensor, from_numpy, manual_seed
 from tinytensor.backend import Array
 from tinytensor.nn import flat
@@ -29,7 +29,7 @@ from tinytensor.random import seed_rows
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-Batches: TypeAlias = Sequence[tuple[Ids, Ids]] | Sequence[tuple[Tensor, Tensor]]  # inputs and targets, (B, T) each
+Batches: TypeAlias = Sequence[Batch] | Sequence[tuple[Tensor, Tensor]]  # inputs and targets, (B, T) each
 # shard_gradient(model, x, y, share, scale): see gpt/train.py
 ShardGradient: TypeAlias = Callable[[Model, Tensor, Tensor, float, "Tensor | None"], Tensor]
 

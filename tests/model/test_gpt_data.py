@@ -191,6 +191,51 @@ def test_baselines_by_hand():
     assert str(base).endswith("unigram 1.042, uniform 1.099")
 
 
+@pytest.mark.parametrize("at_once", [1, 2, 3, 7, 64, 1 << 20])
+@pytest.mark.parametrize("table", [0, 1 << 22])
+def test_a_text_is_read_and_counted_in_pieces(at_once, table, monkeypatch):
+    """Piece by piece, by a table of pairs or by sorting: all agree with counting in plain Python."""
+    monkeypatch.setattr("gpt.tokenizer.AT_ONCE", at_once)
+    monkeypatch.setattr(baselines, "TABLE", table)
+    text = "".join(np.random.default_rng(1).choice(list("ab\ncé漢😀"), 64, p=[0.3, 0.2, 0.1, 0.1, 0.1, 0.1, 0.1]))
+    characters = CharTokenizer.from_text(text)
+    assert characters.characters == "".join(sorted(set(text)))
+    ids = characters.encode(text)
+    assert ids.dtype == np.uint8
+    assert ids.tolist() == [characters.characters.index(c) for c in text]
+    with pytest.raises(UserError, match="the character 'x'"):
+        characters.encode(text + "x")
+
+    train, validation, V = ids[:50], ids[50:], characters.vocab_size
+    seen = list(zip(train.tolist(), train[1:].tolist(), strict=False))
+    begins = train[:-1].tolist()
+    losses = [
+        -math.log((seen.count((a, b)) + 1) / (begins.count(a) + V))
+        for a, b in zip(validation.tolist(), validation[1:].tolist(), strict=False)
+    ]
+    single = [-math.log((train.tolist().count(b) + 1) / (len(train) + V)) for b in validation[1:].tolist()]
+    base = baselines.measure(train, validation, V)
+    assert base.bigram == pytest.approx(np.mean(losses), rel=1e-14)
+    assert base.unigram == pytest.approx(np.mean(single), rel=1e-14)
+
+
+@pytest.mark.parametrize("size, dtype", [(255, np.uint8), (256, np.uint16), (70_000, np.uint32)])
+def test_ids_take_the_smallest_type(size, dtype):
+    characters = "".join(map(chr, range(1, size + 1))) if size < 1000 else "".join(map(chr, range(57_345, 127_345)))
+    ids = CharTokenizer(characters).encode(characters)
+    assert ids.dtype == dtype
+    assert np.array_equal(ids, np.arange(size))
+
+
+def test_batches_are_int64_whatever_the_ids_are():
+    config = TrainConfig(context=4, batch_size=3, vocab_size=3)
+    ids = np.arange(60) % 3
+    for dtype in (np.uint8, np.int64):
+        x, y = data.batch(ids.astype(dtype), config, 5)
+        assert x.dtype == y.dtype == np.int64
+        assert np.array_equal(x, data.batch(ids, config, 5)[0])
+
+
 def test_a_pair_that_was_never_seen_has_a_probability():
     base = baselines.measure(np.array([0, 0, 0]), np.array([1, 1, 0]), vocab_size=2)
     assert base.bigram == pytest.approx(-math.log(1 / 2 * 1 / 2) / 2)

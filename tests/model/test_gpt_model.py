@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from gpt.fast.threads import Shards, ordered_map, rows_of, seed_of, usable_cores
 from gpt.model import GPT
 from gpt.optimizer import make_optimizer
 from gpt.rotary import rotary
-from gpt.run.checks import check_memory, parameter_count
+from gpt.run.checks import check_memory, parameter_count, usable_memory
 from gpt.train import shard_gradient
 from tinytensor.nn import functional as F
 
@@ -261,7 +262,31 @@ def test_memory_is_checked_where_it_is_known(monkeypatch):
         check_memory(huge)
     check_memory(dataclasses.replace(huge, device="cuda"))  # the host's is not the GPU's
     monkeypatch.setattr("os.sysconf_names", {})
+    monkeypatch.setattr("gpt.run.checks.usable_memory", lambda: usable_memory(Path("/nowhere"), Path("/nowhere")))
     check_memory(huge)
+
+
+@pytest.mark.parametrize("names, limits, expected", [
+    ("0::/\n", {"memory.max": "2000000"}, 2_000_000),  # inside a container
+    ("0::/a/b\n", {"a/memory.max": "3000", "a/b/memory.max": "max"}, 3000),  # outside: what is above holds as well
+    ("0::/a/b\n", {"a/memory.max": "3000", "a/b/memory.max": "2000"}, 2000),
+    ("0::/docker/x\n", {"memory.max": "5000"}, 5000),  # the name of the host, the tree of the container
+    ("4:cpu,memory:/a\n0::/\n", {"memory/a/memory.limit_in_bytes": "7000"}, 7000),  # version 1
+    ("4:memory:/x\n1:cpu:/\n", {"memory/memory.limit_in_bytes": "7000"}, 7000),
+    ("0::/\n", {"memory.max": "max"}, None),
+    ("4:memory:/\n", {"memory/memory.limit_in_bytes": "9223372036854771712"}, None),
+    ("nonsense", {"memory.max": "1"}, None),
+    ("", {}, None),
+])  # fmt: skip
+def test_the_limit_of_a_container_is_seen(names, limits, expected, tmp_path):
+    (tmp_path / "own").write_text(names)
+    for name, limit in limits.items():
+        path = tmp_path / "cgroup" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(limit + "\n")
+    found = usable_memory(tmp_path / "cgroup", tmp_path / "own")
+    computer = usable_memory(tmp_path, tmp_path / "absent")
+    assert found == (computer if expected is None else expected)
 
 
 def test_parameters_without_a_gradient_are_left_out_of_the_sum():
