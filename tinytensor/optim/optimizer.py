@@ -32,7 +32,7 @@ class Optimizer(OptimizerBase):
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update every parameter that has a gradient. A closure runs first, and its result is returned."""
-        loss = None
+        loss, self._opt_called = None, True  # a schedule warns if its own step comes first
         if closure is not None:
             with enable_grad():
                 loss = closure()  # usually a forward and a backward
