@@ -65,9 +65,7 @@ class Adam(FusedOptimizer):
         super().__init__(params, {**defaults, **flags}, master_weights)
 
     def _check(self, group: dict[str, Any]) -> None:
-        for i, beta in enumerate(group["betas"]):
-            if not 0 <= beta < 1:
-                raise ValueError(f"Invalid beta parameter at index {i}: {beta}")
+        check_range(group["betas"])
         if group["decoupled_weight_decay"] != self.decoupled:
             raise NotImplementedError(
                 f"{type(self).__name__}(decoupled_weight_decay={group['decoupled_weight_decay']}) is outside tinytensor's"
@@ -119,8 +117,16 @@ class AdamW(Adam):
         super().load_state_dict({**state_dict, "param_groups": groups})
 
 
+def check_range(betas: Sequence[Any]) -> None:
+    """ValueError for a number outside [0, 1)."""
+    for i, beta in enumerate(betas):
+        if not 0 <= beta < 1:
+            raise ValueError(f"Invalid beta parameter at index {i}: {beta}")
+
+
 def check_tensors(lr: Any, betas: Sequence[Any], foreach: Any) -> None:
     """ValueError for betas that are neither two floats nor two Tensors of one element, or for Tensors with foreach."""
+    check_range(betas)
     if not any(all(isinstance(beta, kind) for beta in betas) for kind in (float, Tensor)):
         raise ValueError(f"betas must be either both floats or both Tensors, not {betas}")
     for name, value in (("lr", lr), ("betas[0]", betas[0]), ("betas[1]", betas[1])):

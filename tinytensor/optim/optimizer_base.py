@@ -78,10 +78,8 @@ class OptimizerBase:
 
         The Tensors are those of the optimizer, not copies.
         """
-        numbers: dict[Tensor, int] = {}
         every = [p for group in self.param_groups for p in group["params"]]
-        for i, p in enumerate(every):
-            numbers.setdefault(p, i)  # a parameter that comes twice has the number of its first place
+        numbers = {p: i for i, p in enumerate(every)}  # one that comes twice has the number of its last place
         groups = [{**group, "params": [numbers[p] for p in group["params"]]} for group in self.param_groups]
         state: dict[Any, Any] = {numbers.get(p, p): entries for p, entries in self.state.items() if entries}
         return {"state": state, "param_groups": groups}
