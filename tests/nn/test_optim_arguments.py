@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import inspect
 import io
 import itertools
@@ -97,13 +96,11 @@ def test_what_is_outside_says_so(name: str) -> None:
             made.load_state_dict(state)
         assert not made.param_groups[0][flag]
     assert set(flags) >= here
-    for hook in ("register_step_pre_hook", "register_step_post_hook", "register_state_dict_post_hook"):
-        with pytest.raises(AttributeError, match=rf"'{name}' object has no attribute '{hook}': it is outside"):
+    hooks = [n for n in dir(torch.optim.Optimizer) if n.startswith("register_")]
+    for hook in hooks:
+        with pytest.raises(AttributeError, match=f"^hooks of {name} are outside tinytensor's subset: c"):
             getattr(getattr(optim, name)(parameters(tt, (2,))), hook)
-    copied = copy.deepcopy(
-        getattr(optim, name)(parameters(tt, (2,)), lr=0.3)
-    )  # which asks for names that are not there
-    assert copied.param_groups[0]["lr"] == 0.3
+    assert len(hooks) == 6
 
 
 def test_an_adamw_is_no_adam() -> None:

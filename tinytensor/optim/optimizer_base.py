@@ -27,6 +27,19 @@ INSTEAD = {
 }
 
 
+class _Outside:
+    """A method of PyTorch's that is not here: AttributeError, with what to do instead.
+
+    (A `__getattr__` would make every access to an attribute slower, and a step has many.)
+    """
+
+    def __init__(self, instead: str) -> None:
+        self.instead = instead
+
+    def __get__(self, instance: Any, owner: type) -> NoReturn:
+        raise AttributeError(f"hooks of {owner.__name__} are outside tinytensor's subset: {self.instead}")
+
+
 class OptimizerBase:
     """What an Optimizer offers besides a step; use `Optimizer`."""
 
@@ -35,6 +48,10 @@ class OptimizerBase:
     param_groups: list[dict[str, Any]]
     outside: tuple[str, ...] = ()  # the flags of PyTorch's class, keys of INSTEAD, that have to stay off
     _opt_called = False  # whether a step was made: a schedule asks
+
+    register_step_pre_hook = register_step_post_hook = _Outside("call it before or after the step")
+    register_state_dict_pre_hook = register_state_dict_post_hook = _Outside("change what state_dict() returns")
+    register_load_state_dict_pre_hook = register_load_state_dict_post_hook = _Outside("change what is loaded")
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Train more parameters: {"params": […], "lr": …}. `defaults` has the settings that are left out.
@@ -135,9 +152,6 @@ class OptimizerBase:
                 elif p.grad is not None:  # the next backward adds to the zeros, in the same memory
                     p.grad.zero_()
 
-    def __getattr__(self, name: str) -> Any:
-        no_attribute(self, name)
-
 
 def list_of_groups(params: Iterable[Any]) -> list[dict[str, Any]]:
     """What an optimizer was given, as groups: a list of Tensors is one group. TypeError and ValueError as PyTorch's."""
@@ -177,9 +191,3 @@ def list_of_leaves(params: Any) -> tuple[list[Tensor], list[str]]:
             "optimizer contains a parameter group with duplicate parameters: each step updates them twice", stacklevel=4
         )
     return leaves, names
-
-
-def no_attribute(self: Any, name: str) -> NoReturn:
-    """A `__getattr__`: Python calls it for a name that nothing else has. AttributeError."""
-    hint = "" if name.startswith("__") else ": it is outside tinytensor's subset of PyTorch, or no such name"
-    raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{hint}")

@@ -8,7 +8,6 @@ from copy import deepcopy
 from typing import Any
 
 from tinytensor.optim.optimizer import Optimizer
-from tinytensor.optim.optimizer_base import no_attribute
 from tinytensor.tensor import Tensor
 
 
@@ -103,7 +102,9 @@ class LRScheduler:
         """Continue from a state_dict, also from one of PyTorch's. The optimizer's own has the rates: load it too."""
         vars(self).update(state_dict)
 
-    __getattr__ = no_attribute
+    def __getattr__(self, name: str) -> Any:  # Python calls it for a name that nothing else has
+        hint = "" if name.startswith("__") else ": it is outside tinytensor's subset of PyTorch, or no such name"
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{hint}")
 
 
 def set_lr(group: dict[str, Any], lr: Any) -> None:
