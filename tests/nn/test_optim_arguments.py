@@ -265,6 +265,37 @@ def test_a_parameter_that_comes_twice_is_updated_twice(fused: bool) -> None:
     np.testing.assert_allclose(*ends, rtol=1e-12)
 
 
+def test_an_optimizer_as_pytorchs_documents_write_it() -> None:
+    """With a step and settings of its own, of which the base class expects nothing."""
+
+    def run(lib: Any) -> Any:
+        class Lion(lib.optim.Optimizer):  # type: ignore[name-defined,misc]
+            def __init__(self, params: Any, lr: Any = None, eps: Any = (1e-30, 1e-3), **more: Any) -> None:
+                super().__init__(params, {"lr": lr, "eps": eps, "weight_decay": -0.5, "maximize": True, **more})
+
+            @lib.no_grad()
+            def step(self, closure: Any = None) -> None:
+                for group in self.param_groups:
+                    for p in group["params"]:
+                        if p.grad is not None:
+                            mean = self.state[p].setdefault("mean", lib.zeros_like(p))
+                            p.add_(lib.sign(mean * 0.9 + p.grad), alpha=-0.25)
+                            mean.mul_(0.5).add_(p.grad)
+
+        p, q = parameters(lib, (3,), (2,))
+        made = Lion([p, q], beta=0.9)
+        for _ in range(3):
+            made.zero_grad()
+            (p * p * 2).sum().backward()
+            made.step()
+        twin = Lion([p, q])
+        twin.load_state_dict(made.state_dict())
+        twin.step()
+        return p.tolist(), repr(twin), [{k: v.tolist() for k, v in s.items()} for s in twin.state.values()]
+
+    both(run)
+
+
 def test_a_group_is_the_callers_dictionary() -> None:
     """So a generator in it is read once, and a change of its rate counts."""
 
@@ -421,10 +452,11 @@ def test_each_library_goes_on_from_the_state_of_the_other(name: str, settings: d
         groups = [{"params": params[:1]}, {"params": params[1:], "lr": 0.3}]
         return params, getattr(lib.optim, name)(groups, **(settings if fresh else {"lr": 9.0}))
 
-    ends = []
+    bare, ends = settings == {"lr": 0.1} and name == "SGD", []  # without momentum there is nothing to keep
     for lib, other in ((tt, torch), (torch, tt)):
         params, made = start(lib, True)
         train(lib, params, made, before)
+        assert len(made.state_dict()["state"]) == (0 if name != "Adagrad" and (before == 0 or bare) else 2)
         twins, twin = start(other, False)
         twin.load_state_dict(as_in(other, made.state_dict()))
         with other.no_grad():

@@ -68,10 +68,9 @@ def flat_of(parameter: Tensor) -> Flat | None:
 
 
 def fits(parameters: Sequence[Tensor]) -> bool:
-    """Whether a Flat can hold them: they are Parameters of one dtype on one device, and none comes twice."""
+    """Whether a Flat can hold them: they are Parameters of one dtype on one device."""
     kinds = {(p.array.dtype, str(p.device)) for p in parameters}
-    once = len(set(parameters)) == len(parameters)
-    return len(kinds) == 1 and once and all(isinstance(p, Parameter) for p in parameters)
+    return len(kinds) == 1 and all(isinstance(p, Parameter) for p in parameters)
 
 
 def gradients(parameters: Iterable[Any]) -> list[Array]:

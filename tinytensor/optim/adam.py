@@ -35,6 +35,7 @@ class Adam(FusedOptimizer):
     Kingma and Ba, "Adam", 2015, algorithm 1.
     """
 
+    not_negative = ("lr", "eps", "weight_decay")
     outside = ("amsgrad", "foreach", "maximize", "differentiable")
     update = staticmethod(adam_update)
     scratch = 2

@@ -11,10 +11,6 @@ from typing import Any, NoReturn
 from tinytensor.creation import tensor
 from tinytensor.tensor import Tensor
 
-# settings that may not be negative: what an error calls them
-NOT_NEGATIVE = {"lr": "learning rate", "eps": "epsilon value"} | {
-    name: f"{name} value" for name in ("weight_decay", "momentum", "alpha", "lr_decay", "initial_accumulator_value")
-}
 # PyTorch's flags that not every optimizer here has: what to do instead
 INSTEAD = {
     "amsgrad": "leave it out",
@@ -46,6 +42,7 @@ class OptimizerBase:
     defaults: dict[str, Any]
     state: defaultdict[Tensor, dict[str, Any]]
     param_groups: list[dict[str, Any]]
+    not_negative: tuple[str, ...] = ()  # settings that are numbers ≥ 0
     outside: tuple[str, ...] = ()  # the flags of PyTorch's class, keys of INSTEAD, that have to stay off
     _opt_called = False  # whether a step was made: a schedule asks
 
@@ -78,11 +75,12 @@ class OptimizerBase:
             param_group.setdefault(name, default)
 
     def _check(self, group: dict[str, Any]) -> None:
-        """ValueError for a setting outside its range. A subclass adds checks of its own settings."""
-        if isinstance(group.get("lr"), Tensor) and group["lr"].numel() != 1:
-            raise ValueError("Tensor lr must be 1-element")
-        for name, shown in NOT_NEGATIVE.items():
-            if name in group and not group[name] >= 0:
+        """ValueError for a setting outside its range, NotImplementedError for a flag outside of the subset."""
+        for name in self.not_negative:
+            if name == "lr" and isinstance(group[name], Tensor) and group[name].numel() != 1:
+                raise ValueError("Tensor lr must be 1-element")
+            if not group[name] >= 0:
+                shown = {"lr": "learning rate", "eps": "epsilon value"}.get(name, f"{name} value")
                 raise ValueError(f"Invalid {shown}: {group[name]}")
         for name in self.outside:
             if group.get(name):

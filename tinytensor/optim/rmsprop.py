@@ -20,6 +20,7 @@ class RMSprop(Optimizer):
     With momentum, b ← momentum · b + g / (√v + eps) and p ← p − lr · b.
     """
 
+    not_negative = ("lr", "eps", "momentum", "weight_decay", "alpha")
     outside = ("centered", "capturable", "foreach", "maximize", "differentiable")
 
     def __init__(
@@ -66,6 +67,7 @@ class RMSprop(Optimizer):
 class Adagrad(Optimizer):
     """v ← v + g²   p ← p − lr / (1 + t · lr_decay) · g / (√v + eps), after g ← g + weight_decay · p; t is 0 at first."""
 
+    not_negative = ("lr", "lr_decay", "weight_decay", "initial_accumulator_value", "eps")
     outside = ("foreach", "maximize", "differentiable", "fused")
 
     def __init__(

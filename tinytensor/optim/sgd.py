@@ -59,6 +59,7 @@ def sgd_update(
 class SGD(BlockOptimizer):
     """p ← p − lr · g, with the variants that `sgd_update` lists."""
 
+    not_negative = ("lr", "momentum", "weight_decay")
     outside = ("foreach", "differentiable", "fused")
 
     def __init__(
