@@ -469,6 +469,21 @@ def test_each_library_goes_on_from_the_state_of_the_other(name: str, settings: d
             np.testing.assert_allclose(x, y, rtol=1e-12)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_loaded_rate_is_not_judged(name: str) -> None:
+    """LinearLR to 0 may end at −4e−19, by rounding, in both libraries; such a program can be saved and goes on."""
+
+    def run(lib: Any) -> Any:
+        made = getattr(lib.optim, name)(parameters(lib, (2,)))
+        made.param_groups[0]["lr"] = -4e-19
+        made.load_state_dict(made.state_dict())
+        return made.param_groups[0]["lr"]
+
+    assert both(run) == -4e-19
+    with pytest.raises(ValueError, match="Invalid learning rate: -1"):
+        getattr(optim, name)([{"params": parameters(tt, (2,)), "lr": -1}])
+
+
 def test_a_state_can_be_saved() -> None:
     (p,) = parameters(tt, (2,))
     made = optim.AdamW([("weight", p)], lr=0.1)

@@ -67,12 +67,15 @@ class Adam(FusedOptimizer):
 
     def _check(self, group: dict[str, Any]) -> None:
         check_range(group["betas"])
+        super()._check(group)
+
+    def _check_flags(self, group: dict[str, Any]) -> None:
         if group["decoupled_weight_decay"] != self.decoupled:
             raise NotImplementedError(
                 f"{type(self).__name__}(decoupled_weight_decay={group['decoupled_weight_decay']}) is outside tinytensor's"
                 " subset: Adam adds the decay to the gradient, AdamW keeps it apart"
             )
-        super()._check(group)
+        super()._check_flags(group)
 
     def _settings(self, group: dict[str, Any]) -> dict[str, Any]:
         lr = group["lr"]

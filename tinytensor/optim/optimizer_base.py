@@ -70,18 +70,22 @@ class OptimizerBase:
         if not {p for group in self.param_groups for p in group["params"]}.isdisjoint(params):
             raise ValueError("some parameters appear in more than one parameter group")
         self._check({**self.defaults, **param_group})
+        self._check_flags({**self.defaults, **param_group})
         self.param_groups.append(param_group)
         for name, default in self.defaults.items():
             param_group.setdefault(name, default)
 
     def _check(self, group: dict[str, Any]) -> None:
-        """ValueError for a setting outside its range, NotImplementedError for a flag outside of the subset."""
+        """ValueError for a setting outside its range."""
         for name in self.not_negative:
             if name == "lr" and isinstance(group[name], Tensor) and group[name].numel() != 1:
                 raise ValueError("Tensor lr must be 1-element")
             if not group[name] >= 0:
                 shown = {"lr": "learning rate", "eps": "epsilon value"}.get(name, f"{name} value")
                 raise ValueError(f"Invalid {shown}: {group[name]}")
+
+    def _check_flags(self, group: dict[str, Any]) -> None:
+        """NotImplementedError for a flag outside of the subset."""
         for name in self.outside:
             if group.get(name):
                 raise NotImplementedError(
@@ -114,7 +118,7 @@ class OptimizerBase:
                 raise ValueError(
                     "loaded state dict contains a parameter group that doesn't match the size of optimizer's group"
                 )
-            self._check({**own, **new})
+            self._check_flags({**own, **new})  # not the numbers: a schedule may end at -1e-19, by rounding
             params.update({number: (own, p) for number, p in zip(new["params"], own["params"])})
         for new, own in zip(saved, self.param_groups):
             own.update({k: deepcopy(v) for k, v in new.items() if k != "params"})
