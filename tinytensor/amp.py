@@ -39,11 +39,15 @@ def _without_gpu(what: str, device_type: str) -> bool:
 class autocast:
     """A context and a decorator that changes nothing, for enabled=False, float32, or a missing GPU.
 
-    NotImplementedError for anything else.
+    NotImplementedError for anything else. Without casts there is nothing that cache_enabled would keep.
     """
 
-    def __init__(self, device_type: str, dtype: DType | None = None, enabled: bool = True) -> None:
-        self.enabled = False
+    def __init__(
+        self, device_type: str, dtype: DType | None = None, enabled: bool = True, cache_enabled: bool | None = None
+    ) -> None:
+        if not isinstance(device_type, str):
+            raise ValueError(f"Expected `device_type` of type `str`, got: `{type(device_type)}`")
+        self.enabled, self._cache_enabled = False, cache_enabled
         if enabled and dtype is not float32 and not _without_gpu("autocast", device_type):
             raise NotImplementedError(
                 f"autocast on {device_type!r} is outside tinytensor's subset: leave it out (enabled=False), or train in"
@@ -149,7 +153,9 @@ class GradScaler:
             return
         scale, tracker = self._begun("update")
         if new_scale is not None:
-            scale.fill_(new_scale)
+            one = not isinstance(new_scale, Tensor) or new_scale.numel() == 1
+            assert one, f"new_scale should be a float or a Tensor of one element, not {new_scale}"
+            scale.fill_(new_scale.reshape(()) if isinstance(new_scale, Tensor) else new_scale)
         else:
             found = [each.to(scale.device) for _, founds in self._stages.values() for each in founds.values()]
             assert found, "No inf checks were recorded prior to update."

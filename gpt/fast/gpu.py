@@ -59,7 +59,7 @@ class GPUUpdate:
         limit = self.shards.config.grad_clip or math.inf
         norm = nn.utils.clip_grad_norm_(self.shards.parameters, limit)
         # 0 where the norm is finite, else nan: then AdamW's kernel changes nothing.
-        self.optimizer.found_inf = norm * 0  # type: ignore[attr-defined]
+        self.optimizer.found_inf = norm * 0
         self.optimizer.step()
         return stack([loss, norm])
 

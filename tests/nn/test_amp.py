@@ -159,3 +159,28 @@ def test_a_limit_may_be_scaled_as_the_gradients_are() -> None:
     norm = tt.nn.utils.clip_grad_norm_([p], scaler.scale(tt.tensor(1.0)))
     assert norm.item() == 5 * 256
     np.testing.assert_allclose(p.grad.numpy() / 256, [0.6, 0.8], rtol=1e-3)
+
+
+@pytest.mark.parametrize("lib", [tt, torch])
+def test_a_new_scale_is_one_number(lib: Any) -> None:
+    scaler, p = lib.amp.GradScaler("cpu"), lib.nn.Parameter(lib.ones(2))
+    optimizer = lib.optim.SGD([p], lr=0.1)
+    for new_scale in (4.0, lib.tensor(8.0)):
+        scaler.scale(p.sum()).backward()
+        scaler.step(optimizer)
+        scaler.update(new_scale)
+        assert scaler.get_scale() == float(new_scale)
+    scaler.scale(p.sum()).backward()
+    scaler.step(optimizer)
+    with pytest.raises(AssertionError, match="new_scale should be a float or a"):
+        scaler.update(lib.tensor([1.0, 2.0]))
+
+
+@pytest.mark.parametrize("lib", [tt, torch])
+def test_autocast_takes_and_refuses_pytorchs_arguments(lib: Any) -> None:
+    for cache_enabled in (None, True, False):
+        with lib.amp.autocast("cpu", enabled=False, cache_enabled=cache_enabled):
+            assert (lib.ones(1) * 2).dtype is lib.float32
+    for wrong in (None, 5):
+        with pytest.raises(ValueError, match="Expected `device_type` of type `str`, got: `<class '"):
+            lib.amp.autocast(wrong)

@@ -1,9 +1,8 @@
-"""Optimizers, clipping and schedules, number by number beside PyTorch's."""
+"""Optimizers and clipping, number by number beside PyTorch's."""
 
 from __future__ import annotations
 
 import inspect
-import json
 import tracemalloc
 
 import numpy as np
@@ -11,7 +10,6 @@ import pytest
 
 import tinytensor as tt
 from tinytensor.optim import SGD, Adam, AdamW, blocks
-from tinytensor.optim.lr_scheduler import LambdaLR
 
 torch = pytest.importorskip("torch")
 
@@ -223,8 +221,6 @@ def test_errors_are_pytorchs():
             lambda: optim.AdamW([p], weight_decay=-0.1),
             lambda: optim.SGD([p]).load_state_dict(optim.SGD(two).state_dict()),
             lambda: optim.SGD([p]).load_state_dict(optim.SGD([p, two[1]["params"][0]]).state_dict()),
-            lambda: optim.lr_scheduler.LambdaLR(optim.SGD([p]), [abs, abs]),
-            lambda: optim.lr_scheduler.LambdaLR(optim.SGD([p]), abs, last_epoch=3),
             lambda: optim.RMSprops,
         ]
 
@@ -233,7 +229,7 @@ def test_errors_are_pytorchs():
             theirs()
         with pytest.raises(expected.type) as caught:
             ours()
-        if i < 20 and i != 2:
+        if i < 19 and i != 2:
             assert str(caught.value) == str(expected.value)
 
 
@@ -241,8 +237,6 @@ def test_where_the_words_are_not_pytorchs():
     p = tt.nn.Parameter(tt.ones(2))
     with pytest.raises(TypeError, match=r"^params argument .* iterable of Tensors or dicts, but got Parameter$"):
         SGD(p)
-    with pytest.raises(KeyError, match=r"'initial_lr' is not specified in param_groups\[0\] when resuming"):
-        LambdaLR(SGD([p]), abs, last_epoch=3)
 
 
 def test_defaults_and_limits_are_pytorchs():
@@ -250,20 +244,20 @@ def test_defaults_and_limits_are_pytorchs():
         ours = getattr(tt.optim, name)([tt.nn.Parameter(tt.ones(1))]).defaults
         assert ours.items() <= getattr(torch.optim, name)([torch.nn.Parameter(torch.ones(1))]).defaults.items()
     p = tt.nn.Parameter(tt.ones(1))
-    for settings in ({"eps": 0}, {"betas": (0, 0)}, {"lr": 0}, {"fused": True}):
+    for settings in ({"eps": 0}, {"betas": (0.0, 0.0)}, {"lr": 0}, {"fused": True}):
         assert AdamW([p], **settings).param_groups[0].items() >= settings.items()
 
 
 def test_what_is_outside_the_subset_says_so():
     p = tt.nn.Parameter(tt.ones(2))
-    with pytest.raises(NotImplementedError, match="amsgrad=True is outside the subset"):
+    with pytest.raises(NotImplementedError, match=r"AdamW\(amsgrad=True\) is outside tinytensor's subset"):
         AdamW([p], amsgrad=True)
     saved = torch.optim.Adam([torch.nn.Parameter(torch.ones(2))], maximize=True).state_dict()
-    with pytest.raises(NotImplementedError, match="maximize=True is outside the subset"):
+    with pytest.raises(NotImplementedError, match=r"Adam\(maximize=True\) is outside tinytensor's subset"):
         Adam([p]).load_state_dict(saved)
     with pytest.raises(AttributeError, match=r"LBFGS.*outside"):
         _ = tt.optim.LBFGS
-    with pytest.warns(UserWarning, match="^optimizer contains a group with duplicate"):
+    with pytest.warns(UserWarning, match="^optimizer contains a parameter group with duplicate parameters"):
         SGD([p, p], lr=0.1)
     assert "fused" in inspect.signature(AdamW).parameters  # nanoGPT asks
 
@@ -398,204 +392,10 @@ def test_an_optimizer_of_ones_own_needs_no_settings():
 
 def test_repr():
     text = repr(SGD([{"params": [tt.nn.Parameter(tt.ones(1))], "name": "only"}], lr=0.1))
-    assert text.startswith("SGD (\nParameter Group 0\n    dampening: 0\n    lr: 0.1\n") and text.endswith("\n)")
+    assert text.startswith("SGD (\nParameter Group 0\n    dampening: 0\n    differentiable: False\n") and text.endswith(
+        "\n)"
+    )
     assert "params" not in text
-
-
-# ------------------------------------------------------------------------------------- schedules
-
-
-def test_lambda_lr():
-    sides = []
-    for lib in (tt, torch):
-        params = parameters(lib)
-        opt = lib.optim.SGD(groups(lib, params), lr=0.1)
-        schedule = lib.optim.lr_scheduler.LambdaLR(opt, [lambda t: 0.9**t, lambda t: min(1, t / 4)])
-        rates = []
-        for step in range(6):
-            train(lib, params, opt, 1, schedule, step)
-            rates.append(schedule.get_last_lr())
-        state = schedule.state_dict()
-        sides.append((params, rates, state))
-    assert_same(sides[0][0], sides[1][0], 1e-12)
-    assert sides[0][1] == sides[1][1]
-    assert sides[0][2].items() <= sides[1][2].items()
-
-    opt = SGD(groups(tt, parameters(tt)), lr=0.1)
-    resumed = LambdaLR(opt, [lambda t: 0.9**t, lambda t: min(1, t / 4)])
-    resumed.load_state_dict(sides[0][2])
-    resumed.step()
-    assert resumed.get_last_lr() == [0.5 * 0.9**7, 0.1] and resumed.last_epoch == 7
-    assert [g["lr"] for g in opt.param_groups] == resumed.get_last_lr()
-
-
-def test_lambda_lr_saves_what_callable_objects_hold():
-    class Decay:
-        def __init__(self, rate):
-            self.rate = rate
-
-        def __call__(self, t):
-            return self.rate**t
-
-    schedules = [LambdaLR(SGD([tt.nn.Parameter(tt.ones(1))], lr=1.0), Decay(r)) for r in (0.5, 0.1)]
-    schedules[1].load_state_dict(schedules[0].state_dict())
-    schedules[1].step()
-    assert schedules[1].get_last_lr() == [0.5]
-
-
-def test_lambda_lr_resumes_at_an_epoch():
-    rates = []
-    for lib in (tt, torch):
-        opt = lib.optim.SGD([{"params": [lib.nn.Parameter(lib.ones(1))], "lr": 9.0, "initial_lr": 0.5}])
-        schedule = lib.optim.lr_scheduler.LambdaLR(opt, lambda t: 0.9**t, last_epoch=3)
-        opt.step()
-        schedule.step()
-        rates.append((schedule.last_epoch, schedule.get_last_lr(), opt.param_groups[0]["lr"]))
-    assert rates[0] == rates[1]
-
-
-def test_lambda_lr_of_a_built_in_function():
-    opt = SGD([tt.nn.Parameter(tt.ones(1))], lr=0.5)
-    schedule = LambdaLR(opt, abs)
-    assert schedule.state_dict()["lr_lambdas"] == [None]
-    schedule.load_state_dict(schedule.state_dict())
-    schedule.step()
-    assert opt.param_groups[0]["lr"] == 0.5
-
-
-def test_a_schedule_for_another_number_of_groups_is_refused():
-    for lib in (tt, torch):
-        opt = lib.optim.SGD([lib.nn.Parameter(lib.ones(1))])
-        schedule = lib.optim.lr_scheduler.LambdaLR(opt, lambda t: 0.9**t)
-        opt.add_param_group({"params": lib.nn.Parameter(lib.ones(1))})
-        opt.step()
-        with pytest.raises(ValueError, match="zip"):
-            schedule.step()
-    one, two = (LambdaLR(SGD([{"params": [tt.nn.Parameter(tt.ones(1))]} for _ in range(n)]), abs) for n in (1, 2))
-    for ours, other in ((one, two), (two, one)):
-        with pytest.raises(ValueError, match="zip"):
-            ours.load_state_dict(other.state_dict())
-
-
-SCHEDULES = {
-    "step": lambda s, o: s.StepLR(o, 3, gamma=0.5),
-    "exponential": lambda s, o: s.ExponentialLR(o, 0.9),
-    "linear": lambda s, o: s.LinearLR(o, 0.2, 0.9, total_iters=4),
-    "linear, by default": lambda s, o: s.LinearLR(o),
-    "linear, to zero": lambda s, o: s.LinearLR(o, 1.0, 0.0),
-    "cosine": lambda s, o: s.CosineAnnealingLR(o, T_max=5, eta_min=0.01),
-    "warm-up, then cosine": lambda s, o: s.SequentialLR(
-        o, [s.LinearLR(o, 0.1, total_iters=3), s.CosineAnnealingLR(o, 6), s.StepLR(o, 2)], milestones=[3, 8]
-    ),
-}
-
-
-@pytest.mark.parametrize("make", SCHEDULES.values(), ids=SCHEDULES.keys())
-def test_schedules(make):
-    """The rates of two groups over two half periods, by PyTorch's recursions: rounding adds up to a few 1e-15."""
-    rates = []
-    for lib in (tt, torch):
-        first, second = parameters(lib)[:2]
-        opt = lib.optim.SGD([{"params": [first]}, {"params": [second], "lr": 0.3}], lr=0.1)
-        schedule = make(lib.optim.lr_scheduler, opt)
-        rates.append([[group["lr"] for group in opt.param_groups]])
-        for _ in range(12):
-            opt.step()
-            schedule.step()
-            rates[-1].append([group["lr"] for group in opt.param_groups])
-            assert rates[-1][-1] == schedule.get_last_lr()
-    np.testing.assert_allclose(*rates, rtol=1e-12, atol=1e-16)
-    assert len({tuple(r) for r in rates[0]}) > 3
-
-
-@pytest.mark.parametrize(
-    "name, arguments", [("StepLR", (3,)), ("ExponentialLR", (0.9,)), ("LinearLR", ()), ("CosineAnnealingLR", (5,))]
-)
-def test_schedules_continue_from_a_state_alone(name, arguments):
-    opt = SGD([{"params": parameters(tt), "initial_lr": 0.1}], lr=0.05)
-    with pytest.raises(NotImplementedError, match="load_state_dict"):
-        getattr(tt.optim.lr_scheduler, name)(opt, *arguments, last_epoch=4)
-    assert opt.param_groups[0]["lr"] == 0.05
-
-
-FALLING = [3.0, 2.0, 2.0, 1.9999, 2.5, 1.0, 1.0, 1.0, 1.0, 0.9, 0.9, 5.0, 5.0, 5.0, 5.1]
-RISING = [1.0, 2.0, 2.0, 2.0001, 2.5, 2.5, 2.6, 2.7, 2.8, 9.0, 9.5, 3.0, 3.0, 20.0]
-
-
-@pytest.mark.parametrize("metrics", [FALLING, RISING, [1.0] * 40], ids=["falling", "rising", "level"])
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"patience": 1},
-        {"mode": "max", "min_lr": 0.02, "patience": 1},
-        {"threshold": 0.5, "factor": 0.3, "patience": 1},
-        {"threshold": 0.25, "mode": "max", "patience": 0},
-        {"threshold": 0.0, "patience": 2},
-        {"factor": 0.5, "patience": 0, "eps": 0.05},
-        {},
-    ],
-)
-def test_reduce_on_plateau(options, metrics):
-    seen = []
-    for lib in (tt, torch):
-        opt = lib.optim.SGD(parameters(lib), lr=0.1)
-        schedule = lib.optim.lr_scheduler.ReduceLROnPlateau(opt, **options)
-        seen.append([(schedule.last_epoch, *schedule.get_last_lr())])
-        for metric in metrics:
-            schedule.step(lib.tensor(metric))
-            assert schedule.get_last_lr() == [opt.param_groups[0]["lr"]]
-            seen[-1].append((schedule.last_epoch, schedule.num_bad_epochs, schedule.best, *schedule.get_last_lr()))
-    assert seen[0] == seen[1]
-
-
-def test_a_schedules_state_is_numbers():
-    schedule = SCHEDULES["warm-up, then cosine"](tt.optim.lr_scheduler, SGD(parameters(tt), lr=0.1))
-    assert json.loads(json.dumps(schedule.state_dict())) == schedule.state_dict()
-
-
-def test_schedules_continue_and_refuse():
-    opt = SGD(parameters(tt), lr=0.1)
-    schedule = SCHEDULES["warm-up, then cosine"](tt.optim.lr_scheduler, opt)
-    for _ in range(5):
-        schedule.step()
-    rate = opt.param_groups[0]["lr"]
-    opt2 = SGD(parameters(tt), lr=0.1)
-    other = SCHEDULES["warm-up, then cosine"](tt.optim.lr_scheduler, opt2)
-    other.load_state_dict(schedule.state_dict())
-    schedule.step()
-    other.step()
-    assert opt2.param_groups[0]["lr"] == opt.param_groups[0]["lr"] != rate
-    for lib in (tt, torch):
-        s, o = lib.optim.lr_scheduler, lib.optim.SGD(parameters(lib), lr=0.1)
-        for call in (
-            lambda s=s, o=o: s.LinearLR(o, 0.0),
-            lambda s=s, o=o: s.LinearLR(o, 0.5, 2.0),
-            lambda s=s, o=o: s.LinearLR(o, 1.5),
-            lambda s=s, o=o: s.SequentialLR(o, [s.StepLR(o, 2)], [3]),
-            lambda s=s, o=o: s.ReduceLROnPlateau(o, factor=1.0),
-            lambda s=s, o=o: s.ReduceLROnPlateau(o, mode="least"),
-            lambda lib=lib: lib.optim.RMSprop(parameters(lib), alpha=-1),
-            lambda lib=lib: lib.optim.Adagrad(parameters(lib), lr_decay=-1),
-        ):
-            with pytest.raises(ValueError):
-                call()
-
-
-def test_what_schedules_say_of_bad_arguments() -> None:
-    s, o = tt.optim.lr_scheduler, SGD(parameters(tt), lr=0.1)
-    with pytest.raises(ValueError, match=r"^LinearLR: factors lie between 0 and 1, not at 0.5 and 2.0$"):
-        s.LinearLR(o, 0.5, 2.0)
-    with pytest.raises(ValueError, match=r"^2 schedulers need 1 milestones, not 3$"):
-        s.SequentialLR(o, [s.StepLR(o, 2), s.StepLR(o, 3)], [3, 4, 5])
-    with pytest.raises(ValueError, match=r"^Factor should be < 1.0, mode 'min' or 'max', not 0.1 and 'least'$"):
-        s.ReduceLROnPlateau(o, mode="least")
-    with pytest.raises(ValueError, match=r"^Invalid alpha value: -1$"):
-        tt.optim.RMSprop(parameters(tt), alpha=-1)
-    with pytest.raises(ValueError, match=r"^Invalid lr_decay value: -1$"):
-        tt.optim.Adagrad(parameters(tt), lr_decay=-1)
-    opt = SGD([{"params": parameters(tt), "initial_lr": 0.1}], lr=0.05)
-    with pytest.raises(NotImplementedError, match=r"last_epoch is outside the subset here: load_state_dict\(\) of the"):
-        s.StepLR(opt, 3, last_epoch=4)
 
 
 def test_a_loaded_state_takes_the_dtype_of_its_parameter() -> None:
@@ -696,12 +496,3 @@ def test_what_a_subclass_has_to_define_says_so():
     p.grad = tt.ones(1)
     with pytest.raises(NotImplementedError):
         tt.optim.Optimizer([p], {}).step()
-    with pytest.raises(NotImplementedError):
-        tt.optim.lr_scheduler.LRScheduler(tt.optim.SGD([p], lr=0.1))
-
-
-def test_a_schedule_that_resumes_needs_where_it_began():
-    for lib in (torch, tt):
-        optimizer = lib.optim.SGD([lib.ones(1, requires_grad=True)], lr=0.1)
-        with pytest.raises(KeyError, match="initial_lr"):
-            lib.optim.lr_scheduler.LambdaLR(optimizer, lambda t: 1.0, last_epoch=3)

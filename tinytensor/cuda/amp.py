@@ -10,8 +10,8 @@ from tinytensor.subset import outside
 class autocast(amp.autocast):
     """torch.amp.autocast("cuda", …)."""
 
-    def __init__(self, enabled: bool = True, dtype: DType | None = None) -> None:
-        super().__init__("cuda", dtype, enabled)
+    def __init__(self, enabled: bool = True, dtype: DType | None = None, cache_enabled: bool = True) -> None:
+        super().__init__("cuda", dtype, enabled, cache_enabled)
 
 
 class GradScaler(amp.GradScaler):

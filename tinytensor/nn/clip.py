@@ -12,19 +12,16 @@ from tinytensor.nn.clip_base import clip_on_gpu, gradients_of, must_be_finite, t
 from tinytensor.tensor import Tensor
 
 
-def clip_grad_norm_(
-    parameters: Tensor | Iterable[Tensor],
-    max_norm: float | Tensor,
-    norm_type: float = 2.0,
-    error_if_nonfinite: bool = False,
-) -> Tensor:
+@np.errstate(all="ignore")  # an infinite gradient · 0 is nan, not a warning
+def clip_grad_norm_(parameters: Tensor | Iterable[Tensor], max_norm: float | Tensor, norm_type: float = 2.0,
+                    error_if_nonfinite: bool = False, foreach: bool | None = None) -> Tensor:  # fmt: skip
     """g ← g · min(1, max_norm / (norm + 1e-6)) for all gradients g, in place. Returns the norm before clipping.
 
     norm = (Σ |g|ᵖ)^(1/p) over every element of every gradient, p = norm_type; the maximum for p = ∞. It is float32 for
     float16 gradients. RuntimeError for a norm that is nan or infinite, if error_if_nonfinite.
     Source: Pascanu, Mikolov and Bengio, "On the difficulty of training recurrent neural networks", 2013, algorithm 1.
     """
-    gradients = gradients_of(parameters)  # with AdamW(fused=True) one vector for each of its groups
+    gradients = gradients_of(parameters, foreach)  # with AdamW(fused=True) one vector for each of its groups
     if not gradients:
         return tensor(0.0)
     if not isinstance(gradients[0], np.ndarray):

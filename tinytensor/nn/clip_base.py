@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterable, Sequence
+from types import GeneratorType
 from typing import Any
 
 import numpy as np
@@ -14,15 +16,25 @@ from tinytensor.nn import flat
 from tinytensor.tensor import Tensor
 
 
-def gradients_of(parameters: Tensor | Iterable[Tensor]) -> list[Array]:
-    """The gradients that are not empty, of one Tensor or several."""
-    chosen = [parameters] if isinstance(parameters, Tensor) else parameters
+def gradients_of(parameters: Tensor | Iterable[Tensor], foreach: bool | None = None) -> list[Array]:
+    """The gradients that are not empty, of one Tensor or several. NotImplementedError for foreach=True.
+
+    Warns if a generator has no parameters: perhaps it was read before.
+    """
+    if foreach:
+        raise NotImplementedError(
+            f"foreach={foreach} is outside tinytensor's subset: leave it out; gradients of AdamW(…, fused=True) are clipped"
+            " as one vector"
+        )
+    chosen = [parameters] if isinstance(parameters, Tensor) else list(parameters)
+    if not chosen and isinstance(parameters, GeneratorType):
+        warnings.warn("`parameters` is an empty generator, no gradient clipping will occur.", stacklevel=3)
     return [g for g in flat.gradients(chosen) if g.size]
 
 
 def total_norm(gradients: Sequence[Array], order: float) -> Array:
     """(Σ |g|ᵖ)^(1/p) over all elements of all gradients, p = order: the norm of the norms of the single ones."""
-    xp = array_module(gradients[0])
+    xp, order = array_module(gradients[0]), float(order)  # it may be the word "inf"
     vectors = [g.reshape(-1) for g in gradients]
     wide = [x.astype(np.float32) if x.dtype == np.float16 else x for x in vectors]  # a norm soon exceeds 65504
     return xp.linalg.norm(xp.stack([xp.linalg.norm(x, order) for x in wide]), order)
@@ -42,7 +54,7 @@ def clip_on_gpu(
     gradients: Sequence[Array], max_norm: float | Tensor, norm_type: float, error_if_nonfinite: bool
 ) -> Array:
     """clip_grad_norm_ on a GPU: nothing is copied to the host, and max_norm may be on the GPU as well."""
-    limit = _limit(max_norm)
+    limit, norm_type = _limit(max_norm), float(norm_type)
     if norm_type == 2 and not error_if_nonfinite and len({g.dtype for g in gradients}) == 1:
         return gpu("clip_norm")(gradients, limit)  # two launches for all gradients
     norm = total_norm(gradients, norm_type)

@@ -12,10 +12,10 @@ from tinytensor.subset import outside
 from tinytensor.tensor import Tensor
 
 
-def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -> None:
+def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float, foreach: bool | None = None) -> None:
     """Clamp every element of every gradient to [−clip_value, clip_value], in place."""
     bound = float(clip_value)
-    for g in gradients_of(parameters):
+    for g in gradients_of(parameters, foreach):
         np.clip(g, -bound, bound, out=g)
 
 

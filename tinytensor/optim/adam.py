@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,8 @@ class Adam(FusedOptimizer):
     Kingma and Ba, "Adam", 2015, algorithm 1.
     """
 
+    not_negative = ("lr", "eps", "weight_decay")
+    outside = ("amsgrad", "foreach", "maximize", "differentiable")
     update = staticmethod(adam_update)
     scratch = 2
     decoupled = False  # weight_decay is part of the gradient
@@ -48,26 +50,32 @@ class Adam(FusedOptimizer):
         weight_decay: float = 0,
         amsgrad: bool = False,
         *,
+        foreach: bool | None = None,
+        maximize: bool = False,
         capturable: bool = False,
+        differentiable: bool = False,
         fused: bool | None = None,
+        decoupled_weight_decay: bool = False,
         master_weights: bool = False,
     ) -> None:
-        defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad}
+        check_tensors(lr, betas, foreach and not capturable)
+        defaults = {"lr": lr, "betas": tuple(betas), "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad}
+        flags = {"foreach": foreach, "maximize": maximize, "capturable": capturable, "differentiable": differentiable}
         self._step_supports_amp_scaling = bool(fused)  # amp.GradScaler asks
-        super().__init__(params, {**defaults, "capturable": capturable, "fused": fused}, master_weights)
+        flags |= {"fused": fused, "decoupled_weight_decay": decoupled_weight_decay}
+        super().__init__(params, {**defaults, **flags}, master_weights)
 
     def _check(self, group: dict[str, Any]) -> None:
-        if isinstance(group["lr"], Tensor) and group["lr"].numel() != 1:
-            raise ValueError("Tensor lr must be 1-element")
+        check_range(group["betas"])
         super()._check(group)
-        if not group["eps"] >= 0:
-            raise ValueError(f"Invalid epsilon value: {group['eps']}")
-        for i, beta in enumerate(group["betas"]):
-            if not 0 <= beta < 1:
-                raise ValueError(f"Invalid beta parameter at index {i}: {beta}")
-        for name in ("amsgrad", "maximize"):  # groups that PyTorch saved have both
-            if group.get(name):
-                raise NotImplementedError(f"{name}=True is outside the subset")
+
+    def _check_flags(self, group: dict[str, Any]) -> None:
+        if group["decoupled_weight_decay"] != self.decoupled:
+            raise NotImplementedError(
+                f"{type(self).__name__}(decoupled_weight_decay={group['decoupled_weight_decay']}) is outside tinytensor's"
+                " subset: Adam adds the decay to the gradient, AdamW keeps it apart"
+            )
+        super()._check_flags(group)
 
     def _settings(self, group: dict[str, Any]) -> dict[str, Any]:
         lr = group["lr"]
@@ -95,11 +103,39 @@ class AdamW(Adam):
         weight_decay: float = 1e-2,
         amsgrad: bool = False,
         *,
+        maximize: bool = False,
+        foreach: bool | None = None,
         capturable: bool = False,
+        differentiable: bool = False,
         fused: bool | None = None,
         master_weights: bool = False,
     ) -> None:
         super().__init__(
-            params, lr, betas, eps, weight_decay, amsgrad,
-            capturable=capturable, fused=fused, master_weights=master_weights,
+            params, lr, betas, eps, weight_decay, amsgrad, foreach=foreach, maximize=maximize, capturable=capturable,
+            differentiable=differentiable, fused=fused, decoupled_weight_decay=True, master_weights=master_weights,
         )  # fmt: skip
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue from a copy of a state_dict, also from one of Adam, or of PyTorch's."""
+        groups = [{**group, "decoupled_weight_decay": True} for group in state_dict["param_groups"]]
+        super().load_state_dict({**state_dict, "param_groups": groups})
+
+
+def check_range(betas: Sequence[Any]) -> None:
+    """ValueError for a number outside [0, 1)."""
+    for i, beta in enumerate(betas):
+        if not 0 <= beta < 1:
+            raise ValueError(f"Invalid beta parameter at index {i}: {beta}")
+
+
+def check_tensors(lr: Any, betas: Sequence[Any], foreach: Any) -> None:
+    """ValueError for betas that are neither two floats nor two Tensors of one element, or for Tensors with foreach."""
+    check_range(betas)
+    if not any(all(isinstance(beta, kind) for beta in betas) for kind in (float, Tensor)):
+        raise ValueError(f"betas must be either both floats or both Tensors, not {betas}")
+    for name, value in (("lr", lr), ("betas[0]", betas[0]), ("betas[1]", betas[1])):
+        if isinstance(value, Tensor):
+            if foreach:
+                raise ValueError(f"{name} as a Tensor is not supported for capturable=False and foreach=True")
+            if value.numel() != 1:
+                raise ValueError(f"Tensor {name} must be 1-element")

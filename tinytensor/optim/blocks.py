@@ -33,6 +33,7 @@ class BlockOptimizer(Optimizer):
             return update(*arrays, *self._spare(scratch, p, p.shape))
         flat = [x.reshape(-1) for x in arrays]
 
+        @np.errstate(all="ignore")  # in the threads as well
         def block(start: int) -> None:
             piece = [x[start : start + BLOCK] for x in flat]
             update(*piece, *(x[: len(piece[0])] for x in self._spare(scratch, p, (BLOCK,))))

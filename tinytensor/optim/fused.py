@@ -27,7 +27,9 @@ class FusedOptimizer(MomentOptimizer):
     scratch: int  # how many scratch arrays it takes
     decoupled: bool  # whether the weights decay apart from the gradient: for the kernel on a GPU
 
-    _ended: Array | None = None  # a counter for that kernel
+    grad_scale: Tensor | None = None  # amp.GradScaler sets both for a step: what to divide the gradients by
+    found_inf: Tensor | None = None  # and whether to skip the step
+    _ended: Array | None = None  # a counter for the kernel
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Train more parameters; fused=True makes a Flat of them if they have one dtype and one device."""
@@ -51,7 +53,7 @@ class FusedOptimizer(MomentOptimizer):
 
     def _advance(self, p: Array, g: Array, kept: Kept, settings: dict[str, Any], group: dict[str, Any]) -> None:
         """One step of one array: a parameter, or the vector of all parameters of a Flat."""
-        scale, found_inf = getattr(self, "grad_scale", None), getattr(self, "found_inf", None)
+        scale, found_inf = self.grad_scale, self.found_inf
         if not isinstance(p, np.ndarray):
             return self._advance_on_gpu(p, g, kept, settings, group, scale, found_inf)
         if group.get("capturable") and not group.get("fused"):

@@ -38,7 +38,7 @@ class Kept:
     def one_step(self) -> bool:
         """Whether one update serves all parameters. On a GPU the answer is kept, because asking waits for the GPU."""
         if isinstance(self.steps, list):
-            return len({step.item() for step in self.steps}) == 1
+            return len({step.array.item() for step in self.steps}) == 1
         if self.level is None:
             self.level = bool((self.steps == self.steps[0]).all())
         return self.level

@@ -10,6 +10,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import numpy as np
+
 from tinytensor.backend import Array
 from tinytensor.modes import enable_grad
 from tinytensor.optim.optimizer_base import OptimizerBase, list_of_groups
@@ -32,7 +34,7 @@ class Optimizer(OptimizerBase):
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update every parameter that has a gradient. A closure runs first, and its result is returned."""
-        loss = None
+        loss, self._opt_called = None, True  # a schedule warns if its own step comes first
         if closure is not None:
             with enable_grad():
                 loss = closure()  # usually a forward and a backward
@@ -40,7 +42,8 @@ class Optimizer(OptimizerBase):
             params = [p for p in group["params"] if p.grad is not None]  # the loss does not depend on the others
             for p in params:
                 note_write(p.array)  # a backward that needs the old values now raises an error
-            self._update_group(params, self._settings(group))
+            with np.errstate(all="ignore"):  # infinity and nan are results, as in PyTorch
+                self._update_group(params, self._settings(group))
         return loss
 
     def _settings(self, group: dict[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import numpy as np
 from tinytensor.backend import Array, array_module
 from tinytensor.base import wrap
 from tinytensor.optim.blocks import BlockOptimizer
+from tinytensor.tensor import Tensor
 
 
 def sgd_update(
@@ -58,25 +59,29 @@ def sgd_update(
 class SGD(BlockOptimizer):
     """p ← p − lr · g, with the variants that `sgd_update` lists."""
 
+    not_negative = ("lr", "momentum", "weight_decay")
+    outside = ("foreach", "differentiable", "fused")
+
     def __init__(
         self,
         params: Iterable[Any],
-        lr: float = 1e-3,
+        lr: float | Tensor = 1e-3,
         momentum: float = 0,
         dampening: float = 0,
         weight_decay: float = 0,
         nesterov: bool = False,
         *,
         maximize: bool = False,
+        foreach: bool | None = None,
+        differentiable: bool = False,
+        fused: bool | None = None,
     ) -> None:
-        defaults = {"lr": lr, "momentum": momentum, "dampening": dampening}
-        defaults |= {"weight_decay": weight_decay, "nesterov": nesterov, "maximize": maximize}
-        super().__init__(params, defaults)
+        defaults = {"lr": lr, "momentum": momentum, "dampening": dampening, "weight_decay": weight_decay}
+        defaults |= {"nesterov": nesterov, "maximize": maximize}
+        super().__init__(params, {**defaults, "foreach": foreach, "differentiable": differentiable, "fused": fused})
 
     def _check(self, group: dict[str, Any]) -> None:
         super()._check(group)
-        if not group["momentum"] >= 0:
-            raise ValueError(f"Invalid momentum value: {group['momentum']}")
         if group["nesterov"] and (group["momentum"] == 0 or group["dampening"] != 0):
             raise ValueError("Nesterov momentum requires a momentum and zero dampening")
 
