@@ -4,12 +4,18 @@ python -m gpt.train       trains a model and leaves a run folder
 python -m gpt.generate    writes text with the model of a run
 python -m gpt.evaluate    measures the loss of a run over the whole validation split
 
+Each explains its flags with --help.
+
 The files of this folder are the ones to read. gpt/run has what is around the training loop, gpt/fast the fast paths.
 """
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
+
+if sys.argv[:1] == ["-m"]:  # python -m gpt.NAME: Ctrl-C ends it quietly, also while it still imports
+    import tinytensor.terminal  # noqa: F401
 
 if TYPE_CHECKING:
     from gpt.bigram import Bigram

@@ -10,6 +10,9 @@ from __future__ import annotations
 
 import sys
 
+if sys.argv[:1] == ["-m"]:  # python -m reference_torch.NAME: Ctrl-C ends it quietly, also while it still imports
+    import tinytensor.terminal  # noqa: F401
+
 try:
     import torch  # noqa: F401
 except ModuleNotFoundError as error:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 # fmt: off
 # isort: off
+from tinytensor import terminal  # first: it lets Ctrl-C end a program quietly while the rest is imported
 from tinytensor.tensor import Size, Tensor
 from tinytensor.base import is_tensor
 from tinytensor.creation import (
