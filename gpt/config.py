@@ -121,9 +121,14 @@ class TrainConfig(GPTConfig):
         NOT_NEGATIVE,
     )
     grad_clip: float = training(1.0, "largest norm of the gradient; 0: no limit", NOT_NEGATIVE)
-    eval_every: int = evaluation(200, "updates between evaluations; each evaluation saves", SIZE, "steps")
+    eval_every: int = evaluation(
+        200, "updates between evaluations; each saves, and the best weights so far are kept apart", SIZE, "steps"
+    )
     eval_windows: int = evaluation(
         160, "windows of the validation split, evenly spaced, in an evaluation", SIZE, "windows"
+    )
+    patience: int = evaluation(
+        0, "stop after so many evaluations without a lower loss; 0: make all steps", COUNT, "evaluations"
     )
     dtype: str = machine(
         "float32",
@@ -181,7 +186,7 @@ def flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-NEWER = {"cuda_graph", "tf32"}  # older versions had no such field; they did what its default says
+NEWER = {"cuda_graph", "tf32", "patience"}  # older versions had no such field; they did what its default says
 
 
 def from_dict(values: object, source: str) -> TrainConfig:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import math
-import shlex
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 from gpt import cli
+from gpt.build import Model
 from gpt.config import RECIPES
 from gpt.errors import UserError
 from gpt.evaluate import mean_loss
 from gpt.fast.threads import one_blas_thread
 from gpt.generate import encode_prompt, sample
-from gpt.run import metrics
+from gpt.run import checkpoint, metrics
+from gpt.run.best import Best
 from gpt.run.lock import locked
 from gpt.run.opening import new_folder, open_again, prepare, write_config
 from gpt.run.profiling import profiled
@@ -24,6 +25,7 @@ from tinytensor import Generator
 from tinytensor.buffers import keep_freed_memory
 
 SAMPLE_TOKENS, SAMPLE_TEMPERATURE = 500, 0.8
+RISE = 0.02  # nats: a last loss that is higher than the best by more is no noise
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ def carry_out(run: Run, folder: Path, options: Options, train: Callable[[Run, Pa
         run.save(folder)
         with profiled(run, folder, quiet) if options.profile else nullcontext():
             signal = train(run, folder, quiet)
-        again = shlex.quote(str(folder))
+        again = cli.word(folder)
         if signal is not None:
             message = f"step {run.step} saved; go on with python -m gpt.train --resume {again}"
             return cli.fail("gpt.train", message, 128 + signal)
@@ -98,21 +100,51 @@ def carry_out(run: Run, folder: Path, options: Options, train: Callable[[Run, Pa
 
 
 def finish(run: Run, folder: Path, plot: bool) -> str:
-    """Measure the loss over the whole validation split, write sample.txt and loss.png; return a summary."""
-    loss, predictions = mean_loss(run.model, run.validation_ids)
+    """Measure the loss over the whole validation split, write sample.txt and loss.png; return a summary.
+
+    The loss is that of the best weights, which gpt.generate takes. Whatever goes wrong with the files is no more than a note.
+    """
+    model, best = run.model, run.best or Best(math.inf, run.step)
+    if best.step != run.step:
+        model, _ = checkpoint.load(folder, run.config.device)
+    loss, predictions = mean_loss(model, run.validation_ids)
+    cli.attempt("gpt.train", "sample.txt", lambda: write_sample(run, model, folder))
+    if plot:
+        cli.attempt("gpt.train", "loss.png", lambda: draw(run, folder, best.step, loss))
+    lines = [
+        f"validation loss {loss:.4f} nats ({loss / math.log(2):.4f} bits per character) "
+        f"over the whole split, {predictions:,} predictions"
+    ]
+    if best.step != run.step:
+        lines += compared(run, best.step, loss)
+    return "\n".join([*lines, f"baselines       {run.baselines}"])
+
+
+def compared(run: Run, step: int, loss: float) -> list[str]:
+    """Say how the best weights, of that step, differ from the last ones; and if validation rose, what to try."""
+    last, _ = mean_loss(run.model, run.validation_ids)
+    lines = [f"best weights    step {step}; the last, step {run.step}, have {last:.4f}"]
+    if last - loss > RISE:
+        lines[0] += f": validation rose after step {step}, so the model learns its text by heart"
+        lines.append("try             more text, --dropout 0.2, a smaller model (--layers, --width), or fewer --steps")
+    if run.step < run.config.steps:
+        lines.append(f"stopped         by --patience {run.config.patience}: so many evaluations had no lower loss")
+    return lines
+
+
+def write_sample(run: Run, model: Model, folder: Path) -> None:
+    """Write a text of the model into sample.txt."""
     generator = Generator().manual_seed(run.config.seed)
     start = encode_prompt(run.tokenizer, "")
-    tokens = sample(run.model, start, SAMPLE_TOKENS, SAMPLE_TEMPERATURE, generator=generator)
+    tokens = sample(model, start, SAMPLE_TOKENS, SAMPLE_TEMPERATURE, generator=generator)
     with one_blas_thread():
         text = run.tokenizer.decode(tokens)
     (folder / "sample.txt").write_text(text + "\n", "utf-8")
-    rows = metrics.read(folder)
-    if plot and rows:
-        from gpt.run.plots import plot_loss  # matplotlib takes long to import
 
-        plot_loss(folder / "loss.png", rows, run.baselines, loss)
-    return (
-        f"validation loss {loss:.4f} nats ({loss / math.log(2):.4f} bits per character) "
-        f"over the whole split, {predictions:,} predictions\n"
-        f"baselines       {run.baselines}"
-    )
+
+def draw(run: Run, folder: Path, step: int, loss: float) -> None:
+    """Draw the rows of the run in loss.png, with the loss over the whole split, of the best weights."""
+    from gpt.run.plots import plot_loss  # matplotlib takes long to import
+
+    if rows := metrics.read(folder):
+        plot_loss(folder / "loss.png", rows, run.baselines, loss, step)

@@ -116,7 +116,7 @@ def make_parser() -> cli.Parser:
         "--recipe", choices=RECIPES, default="default", help="where the other defaults come from (default: default)"
     )
     run.add_argument("--quiet", action="store_true", help="print errors only")
-    cli.add_config_arguments(parser)
+    cli.add_config_arguments(parser, ("patience",))  # it makes all steps
     return parser
 
 

@@ -56,6 +56,8 @@ class Checkpoint:
     weights: Arrays
     optimizer: Arrays
     loss_scale: dict[str, float] = field(default_factory=dict)  # the state of GradScaler; {} but for float16
+    best: tuple[float, int] | None = None  # the lowest validation loss so far, and its step
+    pending: dict[str, Any] | None = None  # the row of `step` (gpt/run/metrics.py) if that is still to be evaluated
 
 
 def save(run: Path, checkpoint: Checkpoint) -> None:
@@ -68,6 +70,8 @@ def save(run: Path, checkpoint: Checkpoint) -> None:
         "tokenizer": checkpoint.tokenizer.to_json(),
         "corpus_sha256": checkpoint.corpus_sha256,
         "loss_scale": checkpoint.loss_scale,
+        "best": checkpoint.best,
+        "pending": checkpoint.pending,
         "sha256": {name: sha256(content) for name, content in zip(FILES, files, strict=True)},
         "versions": {
             "python": platform.python_version(),
@@ -89,6 +93,11 @@ def save(run: Path, checkpoint: Checkpoint) -> None:
             f"cannot save step {checkpoint.step} in {run}: {error.strerror or error}; "
             f"the checkpoint before it is intact"
         ) from None
+
+
+def exists(run: Path) -> bool:
+    """Return whether the folder holds a complete checkpoint."""
+    return any((run / name).is_dir() for name in (CURRENT, OLD))
 
 
 def swap(run: Path) -> None:
@@ -146,16 +155,20 @@ def read(run: Path) -> Checkpoint:
         names = set(scaler.state_dict() if scaler else {})
         if not isinstance(scale, dict) or set(scale) != names or not is_finite(scale):
             raise UserError(f"{folder / 'metadata.json'} is damaged: loss_scale {scale}")
-        checkpoint = Checkpoint(step, float(seconds), config, tokenizer, str(text), weights, optimizer, scale)
+        best, pending = metadata.get("best"), metadata.get("pending")  # older versions did not write them
+        if best is not None and not (is_finite(dict(enumerate(best))) and isinstance(best[1], int)):
+            raise UserError(f"{folder / 'metadata.json'} is damaged: best {best}")
+        progress = step, float(seconds), config, tokenizer, str(text)
+        checkpoint = Checkpoint(*progress, weights, optimizer, scale, best, pending)
     except OSError as error:
         raise UserError(f"{folder} is incomplete: {error.filename}: {error.strerror}") from None
-    except (KeyError, TypeError, OverflowError) as error:
+    except (LookupError, TypeError, OverflowError) as error:
         raise UserError(f"{folder / 'metadata.json'} is damaged: {error!r}") from None
     compare(run, written, checkpoint)
     return checkpoint
 
 
-def is_finite(numbers: dict[str, Any]) -> bool:
+def is_finite(numbers: dict[Any, Any]) -> bool:
     """Return whether all values are numbers, none of them infinite or nan."""
     return all(isinstance(x, (int, float)) and math.isfinite(x) for x in numbers.values())
 

@@ -35,12 +35,13 @@ class Row(Measured, total=False):
     gpu_memory: int  # bytes that tensors use on the GPU after the step
     gpu_memory_peak: int  # the most of them so far
     loss_scale: float  # in float16
+    best_step: int  # where the step was evaluated: the step with the lowest loss so far
 
 
-def row_of(run: Run, outcome: Outcome, rate: float, speed: float, val_loss: float | None) -> Row:
-    """Return the row of the step that the run made last."""
+def row_of(run: Run, outcome: Outcome, rate: float, speed: float) -> Row:
+    """Return the row of the step that the run made last, not evaluated yet."""
     row = Row(
-        step=run.step, train_loss=outcome.loss, val_loss=val_loss, learning_rate=rate,
+        step=run.step, train_loss=outcome.loss, val_loss=None, learning_rate=rate,
         grad_norm=outcome.norm if math.isfinite(outcome.norm) else None, seconds=run.seconds, tokens_per_second=speed,
     )  # fmt: skip
     if run.scaler:
@@ -75,7 +76,11 @@ def scan(path: Path) -> Iterator[tuple[Row, int]]:
 
 def parse(line: str) -> Row:
     """Read a row from its line. Raises ValueError for anything else."""
-    row = json.loads(line)
+    return checked(json.loads(line))
+
+
+def checked(row: object) -> Row:
+    """Return the row. Raises ValueError for anything else."""
     if not isinstance(row, dict) or not Row.__required_keys__ <= row.keys() <= Row.__annotations__.keys():
         raise ValueError(f"it must have the keys {', '.join(Measured.__annotations__)}")
     for name, value in row.items():

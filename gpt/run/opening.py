@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 from collections.abc import Callable
@@ -16,7 +17,8 @@ from gpt.errors import UserError
 from gpt.fast.half import make_scaler
 from gpt.fast.threads import usable_cores
 from gpt.optimizer import make_optimizer
-from gpt.run import baselines, checkpoint
+from gpt.run import baselines, checkpoint, metrics
+from gpt.run.best import BEST, Best
 from gpt.run.checkpoint import Checkpoint
 from gpt.run.checks import check_memory
 from gpt.run.lock import LOCK
@@ -75,6 +77,10 @@ def resume(config: TrainConfig, text: Corpus, saved: Checkpoint, folder: Path) -
     if run.scaler:
         run.scaler.load_state_dict(saved.loss_scale)
     run.step, run.seconds = saved.step, saved.seconds
+    if saved.pending is not None:
+        run.pending = dict(metrics.checked(saved.pending))
+    if saved.best is not None and checkpoint.exists(folder / BEST):
+        run.best = Best(*saved.best)
     return run
 
 
@@ -105,13 +111,14 @@ def new_folder(out: Path | None) -> Path:
         if out is not None:
             out.mkdir(parents=True, exist_ok=True)
             if {path.name for path in out.iterdir()} - BEGINNING:
-                raise UserError(f"--out {out} is not empty: take another folder, or --resume {out} to go on")
+                raise UserError(f"--out {out} is not empty: take another folder, or --resume {cli.word(out)} to go on")
             return out
         name = datetime.now().strftime("%Y-%m-%d-%H%M%S")
-        for n in range(1, 1000):  # several runs may begin in one second
+        Path("runs").mkdir(exist_ok=True)
+        for n in range(1, 1000):  # several runs may begin in one second: making the folder decides whose it is
             folder = Path("runs") / (name if n == 1 else f"{name}-{n}")
-            if not folder.exists():
-                folder.mkdir(parents=True)
+            with contextlib.suppress(FileExistsError):
+                folder.mkdir()
                 return folder
         raise UserError("runs/ has a thousand runs of this second; give --out")
     except OSError as error:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -14,8 +17,28 @@ from gpt.run.metrics import Row
 SMOOTHING = 20  # steps over which the training loss is averaged
 
 
-def plot_loss(path: Path, rows: list[Row], baselines: Baselines, whole: float) -> None:
-    """Draw training and validation loss; `whole` is the loss over the whole validation split."""
+@contextmanager
+def own_settings() -> Iterator[None]:
+    """A context in which matplotlib has its own defaults, whatever the environment and the user's files say.
+
+    A notebook, for example, sets MPLBACKEND to a backend that only the notebook's Python has.
+    """
+    backend = os.environ.get("MPLBACKEND")
+    os.environ["MPLBACKEND"] = "agg"  # matplotlib reads it when it is first imported
+    try:
+        import matplotlib
+    finally:
+        del os.environ["MPLBACKEND"]
+        if backend is not None:
+            os.environ["MPLBACKEND"] = backend
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        yield
+
+
+@own_settings()
+def plot_loss(path: Path, rows: list[Row], baselines: Baselines, whole: float, step: int) -> None:
+    """Draw training and validation loss; `whole` is that over the whole validation split, of the best weights, at `step`."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -30,7 +53,8 @@ def plot_loss(path: Path, rows: list[Row], baselines: Baselines, whole: float) -
     if evaluated:
         at, losses = zip(*evaluated, strict=True)
         axes.plot(at, losses, "o-", color="tab:orange", label="validation (a part)")
-    axes.plot(steps[-1:], [whole], "*", markersize=14, color="tab:red", label=f"validation (whole): {whole:.3f}")
+    label = f"validation (whole) of the best weights, step {step}: {whole:.3f}"
+    axes.plot([step], [whole], "*", markersize=14, color="tab:red", label=label)
     for name, loss in asdict(baselines).items():
         axes.axhline(loss, color="grey", linestyle="--", linewidth=0.8)
         axes.annotate(

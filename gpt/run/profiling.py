@@ -10,6 +10,7 @@ import dataclasses
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +46,9 @@ def profiled(run: Run, folder: Path, quiet: bool) -> Iterator[None]:
     steps = run.step - first
     if steps:
         text = report(prof, steps)
-        (folder / "profile.txt").write_text(text + "\n", "utf-8")
-        (folder / "profile.json").write_text(json.dumps(record(prof, steps), indent=1) + "\n", "utf-8")
+        content = json.dumps(record(prof, steps), indent=1, allow_nan=False)
+        for name, each in (("profile.txt", text), ("profile.json", content)):
+            cli.attempt("gpt.train", name, partial((folder / name).write_text, each + "\n", "utf-8"))
         if not quiet:
             cli.say(f"\n{text}\n")
 

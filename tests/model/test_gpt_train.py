@@ -90,7 +90,7 @@ def one_line(capsys, *parts):
 def test_a_run_leaves_its_folder(text, capsys):
     line = [part for part in TINY if part != "--no-plot"]
     assert main([*line, *text, "--out", "run"]) == 0
-    names = ["checkpoint", "config.json", "loss.png", "metrics.jsonl", "sample.txt"]
+    names = ["best", "checkpoint", "config.json", "loss.png", "metrics.jsonl", "sample.txt"]
     assert sorted(os.listdir("run")) == [".lock", *names]
     assert sorted(os.listdir("run/checkpoint")) == [
         "metadata.json", "optimizer.safetensors", "weights.safetensors",
@@ -279,7 +279,9 @@ def test_a_real_process_is_stopped_and_leaves_no_traceback(text, tmp_path):
 
 def test_rows_that_stay_are_never_written_again(text, monkeypatch):
     """A disk that is full when the run goes on takes nothing from its history."""
-    assert main([*TINY, *text, "--out", "run", "--quiet"]) == 0
+    with monkeypatch.context() as patch:
+        at_step(patch, 9, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        assert main([*TINY, *text, "--out", "run", "--quiet"]) == 143
     before = Path("run/metrics.jsonl").read_bytes()
     with open("run/metrics.jsonl", "a") as file:
         file.write('{"step": 10, "train')
@@ -312,9 +314,10 @@ def test_a_value_of_another_type_in_metrics(text, capsys):
 
 def test_a_finished_run_without_metrics(text):
     assert main([*BIGRAM, *text, "--out", "run", "--quiet"]) == 0
+    whole = metrics.read(Path("run"))
     Path("run/metrics.jsonl").unlink()
-    assert main(["--resume", "run", "--quiet"]) == 0
-    assert not Path("run/loss.png").exists()
+    assert main(["--resume", "run", "--quiet", "--no-plot"]) == 0
+    assert metrics.read(Path("run")) == whole  # the row of the last step is in the checkpoint, until it is evaluated
 
 
 def test_killed_before_the_first_checkpoint(text, monkeypatch, capsys):
@@ -660,7 +663,7 @@ def test_a_terminal_that_closes_under_the_bar_does_not_stop_the_run(text, monkey
     silenced = []
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
     monkeypatch.setattr("tqdm.tqdm.update", closed)
-    monkeypatch.setattr("gpt.run.progress.silence", lambda: silenced.append(True))
+    monkeypatch.setattr("gpt.cli.silence", lambda: silenced.append(True))
     assert main([*TINY, *text, "--out", "run"]) == 0
     assert len(silenced) == 9
     assert checkpoint.read(Path("run")).step == 9
@@ -690,7 +693,11 @@ def test_a_loss_that_overflows_from_finite_weights_is_explained(text, monkeypatc
 
 
 def test_a_thousand_runs_of_one_second(text, monkeypatch, capsys):
-    monkeypatch.setattr("gpt.run.opening.Path.exists", lambda self: self.parts[0] == "runs")
+    def taken(self, *_, exist_ok=False, **__):
+        if not exist_ok:
+            raise FileExistsError
+
+    monkeypatch.setattr("gpt.run.opening.Path.mkdir", taken)
     assert main([*BIGRAM, *text, "--quiet"]) == 2
     one_line(capsys, "runs/ has a thousand runs of this second; give --out")
 
@@ -707,5 +714,5 @@ def test_a_quiet_run_does_not_say_where_its_text_is_from(text, monkeypatch, caps
 
 def test_a_plot_without_an_evaluated_row(tmp_path):
     row = dict.fromkeys(metrics.Row.__annotations__, 1.0) | {"step": 1, "val_loss": None}
-    plot_loss(tmp_path / "loss.png", [row], Baselines(1.0, 2.0, 3.0), 1.5)
+    plot_loss(tmp_path / "loss.png", [row], Baselines(1.0, 2.0, 3.0), 1.5, 1)
     assert (tmp_path / "loss.png").read_bytes().startswith(b"\x89PNG")
