@@ -7,7 +7,7 @@ refuses an impossible value, and says what would be right. A run folder keeps al
 from __future__ import annotations
 
 import dataclasses
-import math
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -175,7 +175,7 @@ def check(each: dataclasses.Field[Any], value: object) -> None:
     rule, kind = each.metadata["rule"], TYPES[str(each.type)]
     allowed: tuple[type, ...] = (int, float) if kind is float else (kind,)
     right_type = isinstance(value, allowed) and (kind is bool or not isinstance(value, bool))
-    finite = not isinstance(value, float) or math.isfinite(value)
+    finite = not isinstance(value, (int, float)) or abs(value) <= sys.float_info.max
     if not (right_type and finite and rule.holds(value)):
         wanted = "true or false" if kind is bool else rule.text
         raise UserError(f"{flag(each.name)} {value}: it must be {wanted}")

@@ -31,15 +31,21 @@ class Corpus:
         return hashlib.sha256(self.text.encode()).hexdigest()
 
 
-def read(data: str) -> Corpus:
-    """Read the corpus `shakespeare` or `python-docs`, or the UTF-8 text at a path."""
+def read(data: str, regular: bool = False) -> Corpus:
+    """Read the corpus `shakespeare` or `python-docs`, or the UTF-8 text at a path.
+
+    `regular` refuses a path to anything but a file, since a run folder from somebody else may name a device without end.
+    """
     if not data:
         raise UserError(f"no text is named: {WANTED}")
     if data == "shakespeare":
         return Corpus(data, read_text(fetch_shakespeare()))
     if data == "python-docs":
         return Corpus(data, python_docs())
-    return Corpus(name_of(data), read_text(Path(name_of(data))))
+    path = Path(name_of(data))
+    if regular and os.path.exists(path) and not os.path.isfile(path):
+        raise UserError(f"{path} is no file; {WANTED}")
+    return Corpus(name_of(data), read_text(path))
 
 
 def name_of(data: str) -> str:

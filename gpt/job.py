@@ -5,25 +5,29 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from gpt import cli
 from gpt.build import Model
-from gpt.config import RECIPES
+from gpt.config import RECIPES, TrainConfig
 from gpt.errors import UserError
 from gpt.evaluate import mean_loss
 from gpt.fast.threads import one_blas_thread
 from gpt.generate import encode_prompt, sample
-from gpt.run import checkpoint, metrics
-from gpt.run.best import Best
+from gpt.run import checkpoint, files, metrics
 from gpt.run.lock import locked
 from gpt.run.opening import new_folder, open_again, prepare, write_config
 from gpt.run.profiling import profiled
-from gpt.run.state import Run
+from gpt.run.state import Best, Run
 from tinytensor import Generator
 from tinytensor.buffers import keep_freed_memory
 
+INITS = next(each.metadata["rule"].choices for each in fields(TrainConfig) if each.name == "init")
+INIT_HELP = (
+    "the first weights: random and as large as the number of inputs asks, or as in GPT-2; or a run folder, whose model, "
+    "weights (the best that it keeps) and vocabulary a new run begins with, for example on another text (default: fan-in)"
+)
 SAMPLE_TOKENS, SAMPLE_TEMPERATURE = 500, 0.8
 RISE = 0.02  # nats: a last loss that is higher than the best by more is no noise
 
@@ -35,6 +39,7 @@ class Options:
     given: dict[str, object]
     out: Path | None
     resume: Path | None
+    init: Path | None
     recipe: str | None
     no_plot: bool
     quiet: bool
@@ -46,12 +51,13 @@ def make_parser() -> cli.Parser:
     run = parser.add_argument_group("run")
     run.add_argument("--out", type=Path, metavar="FOLDER", help="run folder (default: runs/<time>)")
     run.add_argument("--resume", type=Path, metavar="RUN", help="go on with this run folder")
+    run.add_argument("--init", type=Path, metavar=f"{'|'.join(INITS)}|RUN", help=INIT_HELP)
     run.add_argument("--recipe", choices=RECIPES, help="where the other defaults come from (default: default)")
     run.add_argument("--no-plot", action="store_true", help="do not draw loss.png")
     run.add_argument("--quiet", action="store_true", help="print errors only")
     run.add_argument("--profile", action="store_true",
                      help="show where a step's time and memory went; also in profile.txt and profile.json")  # fmt: skip
-    cli.add_config_arguments(parser)
+    cli.add_config_arguments(parser, without=("init",))
     return parser
 
 
@@ -60,8 +66,11 @@ def parse(argv: list[str]) -> Options:
     given = vars(make_parser().parse_args(argv))
     names = [name for name in Options.__dataclass_fields__ if name != "given"]
     options = Options(given, **{name: given.pop(name) for name in names})
-    if options.resume and (options.out or options.recipe):
-        what = "--out" if options.out else "--recipe"
+    if str(options.init) in INITS:  # a way to draw weights: a field of the configuration, and no folder
+        given["init"] = str(options.init)
+        options = replace(options, init=None)
+    if options.resume and (options.out or options.recipe or options.init):
+        what = "--out" if options.out else "--recipe" if options.recipe else f"--init {options.init}"
         raise UserError(f"{what} and --resume: a resumed run keeps its own; leave {what} out")
     return options
 
@@ -72,7 +81,7 @@ def open_run(options: Options) -> tuple[Run, Path]:
     if options.resume:
         run = open_again(options.resume, options.given, options.quiet)
     else:
-        run = prepare(options.recipe or "default", options.given, options.quiet)
+        run = prepare(options.recipe or "default", options.given, options.quiet, options.init)
     if options.profile and run.config.cuda_graph:
         raise UserError("--profile: a recorded update has no parts to be timed; take --no-cuda-graph with it")
     return run, options.resume or new_folder(options.out)
@@ -139,7 +148,7 @@ def write_sample(run: Run, model: Model, folder: Path) -> None:
     tokens = sample(model, start, SAMPLE_TOKENS, SAMPLE_TEMPERATURE, generator=generator)
     with one_blas_thread():
         text = run.tokenizer.decode(tokens)
-    (folder / "sample.txt").write_text(text + "\n", "utf-8")
+    files.write(folder / "sample.txt", text + "\n")
 
 
 def draw(run: Run, folder: Path, step: int, loss: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from gpt.run import files
 from gpt.run.baselines import Baselines
 from gpt.run.metrics import Row
 
@@ -69,7 +71,9 @@ def plot_loss(path: Path, rows: list[Row], baselines: Baselines, whole: float, s
     axes.set(xlabel="step", ylabel="loss (nats per character)", xlim=(0, None))
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(loc="upper center")
-    figure.savefig(path, dpi=120)
+    picture = io.BytesIO()
+    figure.savefig(picture, dpi=120, format="png")
+    files.write(path, picture.getvalue())
 
 
 def smooth(values: NDArray[np.float64]) -> NDArray[np.float64]:

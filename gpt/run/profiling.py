@@ -17,6 +17,7 @@ from typing import Any
 from gpt import cli, data
 from gpt.fast import threads
 from gpt.fast.threads import Shards
+from gpt.run import files
 from gpt.run.state import Run
 from tinytensor import nn
 from tinytensor.profiler import profile
@@ -48,7 +49,7 @@ def profiled(run: Run, folder: Path, quiet: bool) -> Iterator[None]:
         text = report(prof, steps)
         content = json.dumps(record(prof, steps), indent=1, allow_nan=False)
         for name, each in (("profile.txt", text), ("profile.json", content)):
-            cli.attempt("gpt.train", name, partial((folder / name).write_text, each + "\n", "utf-8"))
+            cli.attempt("gpt.train", name, partial(files.write, folder / name, each + "\n"))
         if not quiet:
             cli.say(f"\n{text}\n")
 

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import cast
 
 from gpt.evaluate import mean_loss
-from gpt.run import best
-from gpt.run.best import Best
+from gpt.run import files
+from gpt.run.checkpoint import BEST
 from gpt.run.metrics import Metrics, Row
 from gpt.run.opening import write_config
 from gpt.run.progress import Progress
-from gpt.run.state import Run
+from gpt.run.state import Best, Run
 
 
 class Record:
@@ -45,9 +45,9 @@ class Record:
         run.pending = None
         if run.best is None or loss < run.best.loss:
             run.best = Best(loss, run.step)
-            folder = best.make_folder(self._folder)
-            write_config(run.config, folder)
-            run.save(folder)
+            files.make_folder(self._folder / BEST)
+            write_config(run.config, self._folder / BEST)
+            run.save(self._folder / BEST)
         row["best_step"] = run.best.step
         self._leave(row)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,12 +17,18 @@ from gpt.errors import UserError
 from gpt.optimizer import Outcome
 from gpt.run import checkpoint
 from gpt.run.baselines import Baselines
-from gpt.run.best import Best
 from gpt.run.checkpoint import Checkpoint
 from gpt.run.checks import first_not_finite
 from gpt.tokenizer import CharTokenizer
 from tinytensor.amp import GradScaler
 from tinytensor.optim import AdamW
+
+
+class Best(NamedTuple):
+    """The lowest validation loss of a run so far, and its step."""
+
+    loss: float
+    step: int
 
 
 @dataclass
@@ -58,8 +64,9 @@ class Run:
         state = checkpoint.optimizer_arrays(self.model, self.optimizer)
         scale = self.scaler.state_dict() if self.scaler else {}
         corpus = self.corpus.sha256
+        best = self.best and self.best._asdict()
         progress = self.step, self.seconds, self.config, self.tokenizer, corpus
-        now = Checkpoint(*progress, weights, state, scale, self.best, self.pending)
+        now = Checkpoint(*progress, weights, state, scale, best, self.pending)
         checkpoint.save(folder, now)
 
     def check(self, outcome: Outcome) -> None:
