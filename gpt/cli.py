@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import difflib
 import functools
+import os
 import re
 import shlex
 from collections.abc import Callable, Collection
@@ -52,12 +53,17 @@ def command(name: str) -> Callable[[Callable[[list[str]], int]], Callable[..., i
     return decorate
 
 
+def note(name: str, message: str) -> None:
+    """Print a line on stderr, beside what the program is asked for."""
+    fail(name, message, 0)
+
+
 def attempt(name: str, what: str, make: Callable[[], Made]) -> Made | None:
     """Return make(). If it fails, whatever the reason, say so in a line and return None: the program goes on without."""
     try:
         return make()
     except Exception as error:
-        fail(name, f"no {what}: {error if isinstance(error, UserError) else f'{type(error).__name__}: {error}'}", 0)
+        note(name, f"no {what}: {error if isinstance(error, UserError) else f'{type(error).__name__}: {error}'}")
         return None
 
 
@@ -148,8 +154,23 @@ def resumed_config(saved: TrainConfig, step: int, given: dict[str, Any]) -> Trai
     return config
 
 
-def add_device_argument(parser: argparse.ArgumentParser) -> None:
-    """Add the flag --device, for another device than that of the run."""
+def path(text: str) -> Path:
+    """Convert a flag to a path. A shell expands ~ at the beginning of a word alone, so not in --out=~/run."""
+    if not text:
+        raise argparse.ArgumentTypeError("it must be a path, not an empty text")
+    return Path(os.path.expanduser(text))
+
+
+def shown(loss: float, digits: int = 3) -> str:
+    """Return the loss with so many digits, and without the sign of a zero."""
+    return f"{round(loss, digits) + 0.0:.{digits}f}"
+
+
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what names a trained model: the run folder, --last for the last weights in place of the best, --device."""
+    parser.add_argument("run", metavar="RUN", type=path, help="a folder that gpt.train made")
+    parser.add_argument("--last", action="store_true",
+                        help="take the last weights (default: the best, with the lowest validation loss)")  # fmt: skip
     parser.add_argument("--device", choices=DEVICES, help="where the arrays are (default: where the run was trained)")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import os
 import re
@@ -75,9 +76,10 @@ def read_text(path: Path) -> str:
         text = raw[mark:].decode()
     except UnicodeDecodeError as error:
         offset = mark + error.start
+        encoding = "UTF-16" if raw[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "WINDOWS-1252"
         raise UserError(
             f"{path} is not UTF-8: byte 0x{raw[offset]:02x} at offset {offset} ({error.reason}); "
-            f"convert it first, for example with iconv -t UTF-8"
+            f"convert it first, for example with iconv -f {encoding} -t UTF-8"
         ) from None
     if not text:
         raise UserError(f"{path} is empty; {WANTED}")
@@ -97,7 +99,7 @@ def fetch_shakespeare() -> Path:
             path=os.environ.get(CACHE_VARIABLE) or pooch.os_cache("tinytensor"),
             downloader=pooch.HTTPDownloader(timeout=5),
         )
-    except (OSError, ValueError) as error:  # no network, an unwritable cache, another checksum
+    except (OSError, ValueError, RuntimeError) as error:  # no network, no home, an unwritable cache, another checksum
         kind = type(error).__name__
         raise UserError(
             f"tiny Shakespeare cannot be fetched from {SHAKESPEARE_URL} ({kind}); "

@@ -49,9 +49,9 @@ class Options:
 def make_parser() -> cli.Parser:
     parser = cli.Parser("gpt.train", "Train a character model. Ctrl-C saves and stops.")
     run = parser.add_argument_group("run")
-    run.add_argument("--out", type=Path, metavar="FOLDER", help="run folder (default: runs/<time>)")
-    run.add_argument("--resume", type=Path, metavar="RUN", help="go on with this run folder")
-    run.add_argument("--init", type=Path, metavar=f"{'|'.join(INITS)}|RUN", help=INIT_HELP)
+    run.add_argument("--out", type=cli.path, metavar="FOLDER", help="run folder (default: runs/<time>)")
+    run.add_argument("--resume", type=cli.path, metavar="RUN", help="go on with this run folder")
+    run.add_argument("--init", type=cli.path, metavar=f"{'|'.join(INITS)}|RUN", help=INIT_HELP)
     run.add_argument("--recipe", choices=RECIPES, help="where the other defaults come from (default: default)")
     run.add_argument("--no-plot", action="store_true", help="do not draw loss.png")
     run.add_argument("--quiet", action="store_true", help="print errors only")
@@ -121,7 +121,7 @@ def finish(run: Run, folder: Path, plot: bool) -> str:
     if plot:
         cli.attempt("gpt.train", "loss.png", lambda: draw(run, folder, best.step, loss))
     lines = [
-        f"validation loss {loss:.4f} nats ({loss / math.log(2):.4f} bits per character) "
+        f"validation loss {cli.shown(loss, 4)} nats ({cli.shown(loss / math.log(2), 4)} bits per character) "
         f"over the whole split, {predictions:,} predictions"
     ]
     if best.step != run.step:
@@ -132,10 +132,10 @@ def finish(run: Run, folder: Path, plot: bool) -> str:
 def compared(run: Run, step: int, loss: float) -> list[str]:
     """Say how the best weights, of that step, differ from the last ones; and if validation rose, what to try."""
     last, _ = mean_loss(run.model, run.validation_ids)
-    lines = [f"best weights    step {step}; the last, step {run.step}, have {last:.4f}"]
+    lines = [f"best weights    step {step}; the last, step {run.step}, have {cli.shown(last, 4)}"]
     if last - loss > RISE:
         lines[0] += f": validation rose after step {step}, so the model learns its text by heart"
-        lines.append("try             more text, --dropout 0.2, a smaller model (--layers, --width), or fewer --steps")
+        lines.append("try             more text, --dropout 0.2, a smaller model (--layers, --width), or fewer --steps (--patience 3)")
     if run.step < run.config.steps:
         lines.append(f"stopped         by --patience {run.config.patience}: so many evaluations had no lower loss")
     return lines

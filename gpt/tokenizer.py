@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable
 
 import numpy as np
@@ -9,10 +10,19 @@ from numpy.typing import NDArray
 
 from gpt.errors import UserError
 
+SHOWN = 8  # characters that an error names
+PLAIN = str.maketrans("“”„«»‘’‚—–−…", '"' * 5 + "'" * 3 + "---.")  # quotes, dashes and dots
+
 
 def code_points(text: str) -> NDArray[np.uint32]:
     """Return the numbers of the characters, (N,), as an array: NumPy works on it without a Python loop."""
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
+
+
+def relatives(character: str) -> str:
+    """Return the characters that a reader may take in its place: plainer, without accents, in the other case."""
+    plain = unicodedata.normalize("NFKD", character.translate(PLAIN))
+    return plain + plain.swapcase() + character.swapcase()
 
 
 class CharTokenizer:
@@ -40,19 +50,38 @@ class CharTokenizer:
         return len(self.characters)
 
     def encode(self, text: str, what: str = "the text") -> NDArray[np.int64]:
-        """Return the ids (N,) of the text. Raises UserError, which names them, for characters outside the vocabulary."""
+        """Return the ids (N,) of the text. Raises UserError, which names them, for characters outside the vocabulary.
+
+        An é may be one character or two, e and an accent. Where the vocabulary lacks one form, this takes the other.
+        """
+        ids, unknown = self._find(text)
+        if unknown.any():
+            text = self._respelt(text)
+            ids, unknown = self._find(text)
+        if unknown.any():
+            raise UserError(self._refusal(what, [chr(point) for point in np.unique(code_points(text)[unknown])]))
+        return ids.astype(np.int64)
+
+    def _find(self, text: str) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+        """Return the ids of the characters, and which of them are wrong, since the vocabulary lacks the character."""
         points = code_points(text)
         ids = np.searchsorted(self._points, points).clip(max=self.vocab_size - 1)
-        unknown = self._points[ids] != points
-        if unknown.any():
-            names = [repr(chr(point)) for point in np.unique(points[unknown])]
-            more = f" and {len(names) - 8} more" if len(names) > 8 else ""
-            plural = "s" if len(names) > 1 else ""
-            raise UserError(
-                f"{what} has the character{plural} {', '.join(names[:8])}{more}, which the model's "
-                f"vocabulary of {self.vocab_size} characters does not have: {self.characters!a}"
-            )
-        return ids.astype(np.int64)
+        return ids, self._points[ids] != points
+
+    def _respelt(self, text: str) -> str:
+        """Return the text with letter and accent in one character, or in two where the vocabulary has only these."""
+        known, composed = set(self.characters), unicodedata.normalize("NFC", text)
+        parts = {c: unicodedata.normalize("NFD", c) for c in set(composed) - known}
+        return composed.translate({ord(c): two for c, two in parts.items() if known.issuperset(two)})
+
+    def _refusal(self, what: str, unknown: list[str]) -> str:
+        names = ", ".join(map(repr, unknown[:SHOWN])) + (f" and {len(unknown) - SHOWN} more" if unknown[SHOWN:] else "")
+        near = dict.fromkeys(c for u in unknown[:SHOWN] for c in relatives(u) if c in self.characters)
+        advice = f"near it has {', '.join(map(repr, near))}" if near else f"leave {'them' if unknown[1:] else 'it'} out"
+        return (
+            f"{what} has the character{'s' * (len(unknown) > 1)} {names}, which the model's vocabulary of "
+            f"{self.vocab_size} characters does not have; {advice}"
+        )
 
     def decode(self, ids: Iterable[int]) -> str:
         return "".join(self.characters[i] for i in ids)

@@ -71,6 +71,13 @@ class Checkpoint:
     pending: dict[str, Any] | None = None  # the row of this step, if it is not evaluated yet
     written: TrainConfig | None = None  # what config.json says; it may differ in CHANGEABLE
 
+    def named(self, best: bool) -> str:
+        """Say which weights these are."""
+        if not best:
+            return f"the last weights, of step {self.step}"
+        loss = f", with a validation loss of {self.best['loss']:.4f}" if self.best else ""
+        return f"the best weights, of step {self.step}{loss} (--last takes the last)"
+
     def edits(self) -> dict[str, object]:
         """Return what config.json says otherwise."""
         now = self.written or self.config
@@ -246,6 +253,8 @@ def described(values: dict[str, Any], path: Path) -> Checkpoint:
     if not isinstance(scale, dict) or set(scale) != names or not is_finite(scale):
         raise UserError(f"{path} is damaged: loss_scale {scale}")
     best, pending = values.get("best"), values.get("pending")
+    if best is not None and not (set(best) == {"loss", "step"} and is_finite(best) and type(best["step"]) is int):
+        raise UserError(f"{path} is damaged: best {best}")
     return Checkpoint(step, float(seconds), config, tokenizer, str(text), {}, {}, scale, best, pending)
 
 

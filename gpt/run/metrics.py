@@ -127,13 +127,17 @@ class Metrics:
     """Appends rows to metrics.jsonl, each at once. Drops the rows of steps after `step` first: they will be made again."""
 
     def __init__(self, run: Path, step: int) -> None:
-        path = run / "metrics.jsonl"
+        self._path = path = run / "metrics.jsonl"
         ends = [end for row, end in scan(path) if row["step"] <= step] if files.exists(path) else []
         # Cuts the end off: the rows that stay are not rewritten.
         self._descriptor = files.appender(path, max(ends, default=0))
 
     def write(self, row: Row) -> None:
-        files.write_all(self._descriptor, (json.dumps(row) + "\n").encode())
+        try:
+            files.write_all(self._descriptor, (json.dumps(row, allow_nan=False) + "\n").encode())
+        except OSError as error:
+            error.filename = str(self._path)
+            raise
 
     def __enter__(self) -> Metrics:
         return self

@@ -111,14 +111,12 @@ def resume(config: TrainConfig, text: Corpus, saved: Checkpoint, folder: Path) -
     if run.scaler:
         run.scaler.load_state_dict(saved.loss_scale)
     run.step, run.seconds = saved.step, saved.seconds
+    if saved.best is not None and checkpoint.chosen(folder) != folder:
+        run.best = Best(**saved.best)
     try:
         run.pending = None if saved.pending is None else dict(metrics.parse(saved.pending))
-        if saved.best is not None and checkpoint.chosen(folder) != folder:
-            run.best = Best(**saved.best)
-            if type(run.best.step) is not int or type(run.best.loss) is not float:
-                raise ValueError(f"best is {saved.best}")
-    except (TypeError, ValueError) as error:
-        raise UserError(f"the metadata of {folder} are damaged: {error}") from None
+    except ValueError as error:
+        raise UserError(f"the checkpoint in {folder} is damaged: its row: {error}") from None
     return run
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from gpt.cli import shown
 from gpt.run import files
 from gpt.run.baselines import Baselines
 from gpt.run.metrics import Row
@@ -55,12 +56,12 @@ def plot_loss(path: Path, rows: list[Row], baselines: Baselines, whole: float, s
     if evaluated:
         at, losses = zip(*evaluated, strict=True)
         axes.plot(at, losses, "o-", color="tab:orange", label="validation (a part)")
-    label = f"validation (whole) of the best weights, step {step}: {whole:.3f}"
+    label = f"validation (whole) of the best weights, step {step}: {shown(whole)}"
     axes.plot([step], [whole], "*", markersize=14, color="tab:red", label=label)
     for name, loss in asdict(baselines).items():
         axes.axhline(loss, color="grey", linestyle="--", linewidth=0.8)
         axes.annotate(
-            f"{name} {loss:.3f}",
+            f"{name} {shown(loss)}",
             (1, loss),
             xycoords=("axes fraction", "data"),
             xytext=(-4, 3),

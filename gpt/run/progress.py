@@ -29,7 +29,7 @@ class Progress:
     def update(self, row: Row) -> None:
         """Show the row. In a pipe it prints a line only for the first step, after an evaluation, or after some seconds."""
         val = row["val_loss"]
-        self._val = self._val if val is None else f" val {val:.3f}"
+        self._val = self._val if val is None else f" val {cli.shown(val)}"
         if self._bar is not None:
             if not cli.attempt("gpt.train", "progress bar", lambda: self._show(row)):
                 self._bar = None  # lines from now on
@@ -50,7 +50,8 @@ class Progress:
         speed = row["tokens_per_second"] / 1000
         scale = f", loss scale {row['loss_scale']:g}" if "loss_scale" in row else ""
         digits = 0 if speed >= 10 else 1
-        return f"loss {row['train_loss']:.3f}{self._val}, {speed:.{digits}f}k tokens/s{scale}{gpu_memory(row)}, {self._beside}"
+        losses = f"loss {cli.shown(row['train_loss'])}{self._val}"
+        return f"{losses}, {speed:.{digits}f}k tokens/s{scale}{gpu_memory(row)}, {self._beside}"
 
     def _line(self, row: Row) -> None:
         now = time.perf_counter()

@@ -553,7 +553,7 @@ def test_out_of_a_gpus_memory_is_one_line_and_the_checkpoint_survives(text, monk
 
 def on_another_machine(run, **changes):
     """Let the run folder say that it was made elsewhere."""
-    for name in ("config.json", "checkpoint/metadata.json"):
+    for name in ("config.json", "checkpoint/metadata.json", "best/config.json", "best/checkpoint/metadata.json"):
         content = json.loads(Path(run, name).read_text())
         config = content.get("config", content)
         config.update(changes)
