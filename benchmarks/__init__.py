@@ -18,4 +18,4 @@ import sys
 if (
     sys.argv[:1] == ["-m"] and "benchmarks.child" not in sys.orig_argv
 ):  # a process that measures imports what it measures
-    import tinytensor.terminal  # noqa: F401  # python -m benchmarks.NAME: Ctrl-C ends it quietly, from here on
+    import tinytensor.ctrl_c  # noqa: F401  # python -m benchmarks.NAME: Ctrl-C ends it quietly, from here on

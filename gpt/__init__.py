@@ -9,13 +9,12 @@ Each explains its flags with --help.
 The files of this folder are the ones to read. gpt/run has what is around the training loop, gpt/fast the fast paths.
 """
 
-from __future__ import annotations
-
 import sys
-from typing import TYPE_CHECKING
 
 if sys.argv[:1] == ["-m"]:  # python -m gpt.NAME: Ctrl-C ends it quietly, also while it still imports
-    import tinytensor.terminal  # noqa: F401
+    import tinytensor.ctrl_c  # noqa: F401
+
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from gpt.bigram import Bigram

@@ -135,7 +135,9 @@ def compared(run: Run, step: int, loss: float) -> list[str]:
     lines = [f"best weights    step {step}; the last, step {run.step}, have {cli.shown(last, 4)}"]
     if last - loss > RISE:
         lines[0] += f": validation rose after step {step}, so the model learns its text by heart"
-        lines.append("try             more text, --dropout 0.2, a smaller model (--layers, --width), or fewer --steps (--patience 3)")
+        lines.append(
+            "try             more text, --dropout 0.2, a smaller model (--layers, --width), or fewer --steps (--patience 3)"
+        )
     if run.step < run.config.steps:
         lines.append(f"stopped         by --patience {run.config.patience}: so many evaluations had no lower loss")
     return lines

@@ -1,7 +1,6 @@
 """What all programs share on a terminal and in a pipe: Ctrl-C, a reader that left, characters that cannot be shown.
 
-`tinytensor/__init__.py` imports this file first, and it needs the standard library alone. So where `python -m` runs a
-program of ours, Ctrl-C ends it without a traceback from then on, while NumPy and the rest are still imported.
+While a program is still imported, Ctrl-C is the subject of ctrl_c.py.
 """
 
 from __future__ import annotations
@@ -9,22 +8,12 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-import re
 import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
 
-PACKAGES = ("tinytensor", "gpt", "reference_torch", "benchmarks")  # that have programs
 CLOSED = {"stdin": "r", "stdout": "w", "stderr": "w"}  # how to open os.devnull in the place of a closed stream
-
-
-def started(line: Sequence[str]) -> str:
-    """Return the module that this command line of Python runs with -m, or ""."""
-    for word, following in zip(line[1:], [*line[2:], ""], strict=True):
-        if option := re.fullmatch(r"-[A-VYZa-z]*?m(.*)", word):  # not -W and -X, which take the rest of the word
-            return option[1] or following
-    return ""
 
 
 def set_ctrl_c(before: object, handler: Callable[..., object] | signal.Handlers) -> None:
@@ -32,10 +21,6 @@ def set_ctrl_c(before: object, handler: Callable[..., object] | signal.Handlers)
     main_thread = threading.current_thread() is threading.main_thread()  # Python's rule for handlers
     if main_thread and signal.getsignal(signal.SIGINT) is before:
         signal.signal(signal.SIGINT, handler)
-
-
-if sys.argv[:1] == ["-m"] and started(sys.orig_argv).partition(".")[0] in PACKAGES:
-    set_ctrl_c(signal.default_int_handler, signal.SIG_DFL)  # the system ends the process: 130 for a shell
 
 
 def program(name: str) -> Callable[[Callable[[list[str]], int]], Callable[..., int]]:

@@ -10,7 +10,6 @@ import dataclasses
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,12 +45,16 @@ def profiled(run: Run, folder: Path, quiet: bool) -> Iterator[None]:
         yield
     steps = run.step - first
     if steps:
-        text = report(prof, steps)
-        content = json.dumps(record(prof, steps), indent=1, allow_nan=False)
-        for name, each in (("profile.txt", text), ("profile.json", content)):
-            cli.attempt("gpt.train", name, partial(files.write, folder / name, each + "\n"))
-        if not quiet:
-            cli.say(f"\n{text}\n")
+        cli.attempt("gpt.train", "profile", lambda: leave(prof, steps, folder, quiet))
+
+
+def leave(prof: profile, steps: int, folder: Path, quiet: bool) -> None:
+    """Print the tables unless quiet, and write both files."""
+    text = report(prof, steps)
+    if not quiet:
+        cli.say(f"\n{text}\n")
+    files.write(folder / "profile.txt", text + "\n")
+    files.write(folder / "profile.json", json.dumps(record(prof, steps), indent=1, allow_nan=False) + "\n")
 
 
 def report(prof: profile, steps: int) -> str:
