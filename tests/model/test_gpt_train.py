@@ -9,9 +9,11 @@ import json
 import math
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -22,7 +24,7 @@ from gpt import evaluate, generate
 from gpt.config import NEWER, TrainConfig
 from gpt.evaluate import mean_loss
 from gpt.job import make_parser
-from gpt.run import checkpoint, files, metrics
+from gpt.run import checkpoint, files, metrics, opening
 from gpt.run.baselines import Baselines
 from gpt.run.interrupt import Interrupt
 from gpt.run.lock import locked
@@ -392,7 +394,8 @@ def test_a_changed_text_is_noticed(text, capsys):
 @pytest.mark.parametrize(
     ("content", "message"),
     [(b"", "is empty"), (b"abc" * 5, "shorter than a window of --context 16"),
-     (b"good\xfe", "not UTF-8: byte 0xfe at offset 4")],
+     (b"good\xfe", "not UTF-8: byte 0xfe at offset 4 (invalid start byte); convert it first, for example with "
+      "iconv -f WINDOWS-1252 -t UTF-8"), (("text" * 99).encode("utf-16"), "iconv -f UTF-16 -t UTF-8")],
 )  # fmt: skip
 def test_a_bad_text_makes_no_folder(text, content, message, capsys):
     Path("text").write_bytes(content)
@@ -432,13 +435,36 @@ def test_a_full_disk_leaves_the_checkpoint_before(text, monkeypatch, capsys):
     assert main(["--resume", "run", "--no-plot", "--quiet"]) == 0
 
 
-def test_a_full_disk_while_metrics_are_written(text, monkeypatch, capsys):
-    def full(*_):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+def full(*_):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(metrics.Metrics, "write", full)
+
+@pytest.mark.parametrize(
+    "name", ["metrics.jsonl", "config.json", "checkpoint.new/weights.safetensors", "best/config.json"]
+)
+def test_a_full_disk_is_told_with_the_name_of_the_file(text, name, monkeypatch, capsys):
+    write_all = files.write_all
+
+    def full_for_one(descriptor, content):
+        if name in os.readlink(f"/proc/self/fd/{descriptor}"):
+            full()
+        write_all(descriptor, content)
+
+    if not Path("/proc/self/fd").exists():
+        pytest.skip("needs /proc")
+    monkeypatch.setattr(files, "write_all", full_for_one)
     assert main([*TINY, *text, "--out", "run", "--quiet"]) == 2
-    one_line(capsys, "No space left on device")
+    one_line(capsys, f"run/{name}", "No space left on device")
+
+
+@pytest.mark.parametrize("name", ["sample.txt", "loss.png", "profile.txt"])
+def test_a_full_disk_costs_no_more_than_the_file(text, name, monkeypatch, capsys):
+    write = files.write
+    monkeypatch.setattr(files, "write", lambda path, content: full() if path.name == name else write(path, content))
+    assert main([*BIGRAM[:-1], *text, "--out", "run", "--profile"]) == 0
+    said = capsys.readouterr()
+    assert said.err.startswith(f"gpt.train: no {name.removesuffix('.txt') if 'profile' in name else name}: OSError")
+    assert "validation loss" in said.out
 
 
 @pytest.mark.parametrize("broken", ["head.weight", "blocks.0.feed_forward.up.bias"])
@@ -702,6 +728,34 @@ def test_a_thousand_runs_of_one_second(text, monkeypatch, capsys):
     monkeypatch.setattr("gpt.run.opening.Path.mkdir", taken)
     assert main([*BIGRAM, *text, "--quiet"]) == 2
     one_line(capsys, "runs/ has a thousand runs of this second; give --out")
+
+
+def test_runs_that_begin_in_one_instant_have_folders_of_their_own(text):
+    with ThreadPoolExecutor(16) as pool:
+        made = list(pool.map(lambda _: opening.new_folder(None), range(64)))
+    assert len(set(made)) == 64
+
+
+def test_a_folder_is_named_so_that_a_shell_finds_it(text, capsys):
+    """The two commands that a run prints can be copied, whatever its folder is called."""
+    for name in ("-run", "a b's; $HOME"):
+        assert main([*BIGRAM, *text, f"--out={name}"]) == 0
+        line = capsys.readouterr().out.splitlines()[-1].removeprefix("now try         python -m gpt.generate ")
+        words = shlex.split(line)
+        assert generate.main([*words, "--tokens=3"]) == 0
+        capsys.readouterr()
+        assert main([*BIGRAM, *text, f"--out={name}"]) == 2
+        assert f"--resume {line} to go on" in capsys.readouterr().err
+        assert main(["--resume", *words, "--steps=2", "--quiet", "--no-plot"]) == 0
+
+
+def test_no_loss_is_minus_zero(text, capsys):
+    Path("text").write_text("a" * 400)
+    assert main([*BIGRAM, *text, "--out=run"]) == 0
+    assert evaluate.main(["run"]) == 0
+    out = capsys.readouterr().out
+    assert "bigram 0.000" in out and "loss 0.0000" in out
+    assert "-0.0" not in out
 
 
 def test_a_quiet_run_does_not_say_where_its_text_is_from(text, monkeypatch, capsys):

@@ -1,4 +1,4 @@
-"""Ctrl-C at many moments of a program's life, from its first millisecond on: nothing but one line is ever shown.
+"""Ctrl-C at many moments of a program's life, from its first millisecond on: nothing but lines of its own is ever shown.
 
     python tests/programs/interrupts.py               # every program, at 50 moments up to 1 s
     python tests/programs/interrupts.py --moments 200 gpt.train
@@ -63,7 +63,7 @@ def interrupted(program: str, folder: Path, seconds: float) -> tuple[str, str]:
     lines = error.splitlines()
     files = [line for line in lines if line.startswith("  File")]
     early = all("<frozen" in line or str(ROOT) not in line or "__init__.py" in line for line in files) and files
-    if process.returncode in (130, -signal.SIGINT) and (len(lines) <= 1 and "Traceback" not in error):
+    if process.returncode in (130, -signal.SIGINT) and all(line.startswith(f"{program}: ") for line in lines):
         return "quiet", error
     if process.returncode == 0 and not error:
         return "over before", error
