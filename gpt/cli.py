@@ -53,6 +53,18 @@ def command(name: str) -> Callable[[Callable[[list[str]], int]], Callable[..., i
     return decorate
 
 
+def overview(package: str, commands: dict[str, str], argv: list[str]) -> int:
+    """Print the commands of a package: what `python -m` with its name alone is for."""
+    if argv and argv[0] not in ("-h", "--help"):
+        meant = f"{package}.{argv[0]}"
+        advice = f"python -m {meant} is one" if meant in commands else f"python -m {package} lists them"
+        raise UserError(f"there is no command {argv[0]!r} here; {advice}")
+    print("Commands; each explains its flags with --help:\n")
+    for name, text in commands.items():
+        print(f"  python -m {name:<{max(map(len, commands)) + 2}}{text}")
+    return 0
+
+
 def note(name: str, message: str) -> None:
     """Print a line on stderr, beside what the program is asked for."""
     fail(name, message, 0)

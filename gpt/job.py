@@ -139,7 +139,7 @@ def compared(run: Run, step: int, loss: float) -> list[str]:
             "try             more text, --dropout 0.2, a smaller model (--layers, --width), or fewer --steps (--patience 3)"
         )
     if run.step < run.config.steps:
-        lines.append(f"stopped         by --patience {run.config.patience}: so many evaluations had no lower loss")
+        lines.append(f"stopped         by --patience {run.config.patience}: its evaluations did not lower the loss")
     return lines
 
 

@@ -136,7 +136,7 @@ def main(argv: list[str]) -> int:
     if not quiet:
         loss, predictions = mean_loss(model, run.validation_ids)
         cli.say(
-            f"validation loss {loss:.4f} nats ({loss / math.log(2):.4f} bits per character) "
+            f"validation loss {cli.shown(loss, 4)} nats ({cli.shown(loss / math.log(2), 4)} bits per character) "
             f"over the whole split, {predictions:,} predictions\n"
             f"baselines       {run.baselines}"
         )

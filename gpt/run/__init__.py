@@ -6,6 +6,7 @@ checkpoint   saving and loading, safe against crashes
 lock         one process at a time in a folder
 interrupt    Ctrl-C asks to stop after the current step
 checks       memory, and numbers that are not finite
+record       what a step leaves: its row, and after an evaluation the checkpoints, the last and the best
 metrics      metrics.jsonl, a line for each step
 progress     the bar or the lines on the terminal
 baselines    the losses of models that only count

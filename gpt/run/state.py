@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +24,8 @@ from tinytensor.amp import GradScaler
 from tinytensor.optim import AdamW
 
 
-class Best(NamedTuple):
+@dataclass(frozen=True)
+class Best:
     """The lowest validation loss of a run so far, and its step."""
 
     loss: float
@@ -64,7 +65,7 @@ class Run:
         state = checkpoint.optimizer_arrays(self.model, self.optimizer)
         scale = self.scaler.state_dict() if self.scaler else {}
         corpus = self.corpus.sha256
-        best = self.best and self.best._asdict()
+        best = asdict(self.best) if self.best else None
         progress = self.step, self.seconds, self.config, self.tokenizer, corpus
         now = Checkpoint(*progress, weights, state, scale, best, self.pending)
         checkpoint.save(folder, now)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -99,6 +100,17 @@ def test_every_program_has_the_guard():
                 without.append(path.name)
     assert without == ["child.py"]
     assert len(PROGRAMS) >= 9
+
+
+def test_a_package_lists_its_commands(folder):
+    for package in ("gpt", "reference_torch"):
+        status, error, out = shell(folder, f"{sys.executable} -m {package}")
+        listed = re.findall(rf"python -m ({package}\.\w+)", out.decode())
+        programs = {path.stem for path in (ROOT / package).glob("*.py") if "__main__" in path.read_text("utf-8")}
+        assert {name.partition(".")[2] for name in listed} == programs - {"__main__"}
+        assert (status, error) == (0, "")
+    status, error, _ = shell(folder, f"{sys.executable} -m gpt generate RUN")
+    assert (status, error.count("\n")) == (2, 1) and "python -m gpt.generate is one" in error
 
 
 def test_an_error_of_the_system_names_its_file_and_ends_with_2(capsys):
