@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from gpt.errors import UserError
+from gpt.errors import UserError, shown
 
 TYPES: dict[str, type] = {"int": int, "float": float, "str": str, "bool": bool}
 
@@ -178,7 +178,7 @@ def check(each: dataclasses.Field[Any], value: object) -> None:
     finite = not isinstance(value, (int, float)) or abs(value) <= sys.float_info.max
     if not (right_type and finite and rule.holds(value)):
         wanted = "true or false" if kind is bool else rule.text
-        raise UserError(f"{flag(each.name)} {value}: it must be {wanted}")
+        raise UserError(f"{flag(each.name)} {shown(value)}: it must be {wanted}")
 
 
 def flag(name: str) -> str:
@@ -196,7 +196,7 @@ def from_dict(values: object, source: str) -> TrainConfig:
     if not isinstance(values, dict) or found | NEWER != names:
         raise UserError(
             f"{source} is not a run's configuration: "
-            f"missing {sorted(names - found - NEWER)}, unexpected {sorted(found - names)}"
+            f"missing {sorted(names - found - NEWER)}, unexpected {shown(sorted(found - names))}"
         )
     try:
         return TrainConfig(**values)

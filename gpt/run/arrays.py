@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load as parse_arrays
 
-from gpt.errors import UserError
+from gpt.errors import UserError, shown
 from gpt.run import files
 from gpt.run.files import File
 
@@ -86,13 +86,8 @@ def difference(found: dict[str, Any], wanted: dict[str, Any]) -> str:
         if name not in found:
             return f"{name} is missing"
         if found[name] != (dtype, shape):
-            return f"{name} is {found[name][0]} {shorter(found[name][1])}, and its run needs {dtype} {shorter(shape)}"
-    return f"unexpected {shorter(next(name for name in found if name not in wanted))}"
-
-
-def shorter(value: object) -> str:
-    text = str(value)
-    return text if len(text) < 80 else text[:77] + "..."
+            return f"{name} is {found[name][0]} {shown(found[name][1])}, and its run needs {dtype} {shown(shape)}"
+    return f"unexpected {shown(next(name for name in found if name not in wanted))}"
 
 
 def damaged(path: Path, how: str) -> UserError:

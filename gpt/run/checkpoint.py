@@ -35,7 +35,7 @@ from gpt.build import Model, build
 from gpt.cli import RESUMABLE, check_device
 from gpt.config import TrainConfig, flag, from_dict
 from gpt.corpus import Corpus
-from gpt.errors import UserError
+from gpt.errors import UserError, shown
 from gpt.fast.half import make_scaler
 from gpt.run import arrays, files
 from gpt.run.arrays import Arrays, Spec, checksum
@@ -207,7 +207,7 @@ def read_folder(run: Path, folder: Folder, stack: ExitStack, optimizer: bool) ->
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         if isinstance(error, UserError):
             raise
-        raise UserError(f"{metadata.path} is damaged: {error!r}") from None
+        raise UserError(f"{metadata.path} is damaged: {shown(repr(error))}") from None
     checkpoint.written = read_config(run, checkpoint)
     check_memory(replace(checkpoint.config, device="cpu", cuda_graph=False, tf32=False), training=False)
     for file, specs, expected in zip(arrays_in, specs_of(checkpoint.config), sums, strict=False):
@@ -230,7 +230,7 @@ def verified(values: Any, path: Path) -> dict[str, Any]:
             raise UserError(f"{path} was altered: its checksum is another; restore it from a copy, or train again")
         if values.get("format") != FORMAT:
             raise UserError(
-                f"{path} has format {values.get('format')}, and this version reads {FORMAT}; take a newer one"
+                f"{path} has format {shown(values['format'])}, and this version reads {FORMAT}; take a newer one"
             )
     return values
 
@@ -239,7 +239,6 @@ def described(values: dict[str, Any], path: Path) -> Checkpoint:
     """Return the checkpoint that the metadata describe, without its arrays. Raises UserError if a value is impossible."""
     config = from_dict(values["config"], str(path))
     tokenizer = CharTokenizer.from_json(values["tokenizer"])
-    tokenizer.characters.encode()  # ValueError for half of a pair of surrogates, which no text has
     if tokenizer.vocab_size != config.vocab_size:
         raise UserError(f"{path} is damaged: the tokenizer has {tokenizer.vocab_size} characters, vocab_size is "
                         f"{config.vocab_size}")  # fmt: skip
@@ -247,11 +246,11 @@ def described(values: dict[str, Any], path: Path) -> Checkpoint:
     if not (
         type(step) is int and 0 <= step <= config.steps and type(seconds) in (int, float) and 0 <= seconds < math.inf
     ):
-        raise UserError(f"{path} is damaged: step {step}, seconds {seconds}")
+        raise UserError(f"{path} is damaged: step {shown(step)}, seconds {shown(seconds)}")
     scaler = make_scaler(config)
     scale, names = values.get("loss_scale", {}), set(scaler.state_dict() if scaler else {})  # older versions: none
     if not isinstance(scale, dict) or set(scale) != names or not is_finite(scale):
-        raise UserError(f"{path} is damaged: loss_scale {scale}")
+        raise UserError(f"{path} is damaged: loss_scale {shown(scale)}")
     best, pending = values.get("best"), values.get("pending")
     if best is not None and not (set(best) == {"loss", "step"} and is_finite(best) and type(best["step"]) is int):
         raise UserError(f"{path} is damaged: best {best}")
@@ -303,7 +302,7 @@ def read_config(run: Path, checkpoint: Checkpoint) -> TrainConfig:
         ours, theirs = getattr(written, each.name), getattr(checkpoint.config, each.name)
         if ours != theirs and each.name not in CHANGEABLE:
             raise UserError(
-                f"{path} says {each.name} {ours}, its checkpoint {theirs}: a run keeps it, so change it back; "
+                f"{path} says {each.name} {shown(ours)}, its checkpoint {theirs}: a run keeps it, so change it back; "
                 f"a new run may have {flag(each.name)} {ours}"
             )
     return written

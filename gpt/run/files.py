@@ -246,9 +246,14 @@ def sync_folder(folder: Path) -> None:
 
 
 def parse(content: bytes, path: Path) -> Any:
-    """Read JSON. Raises UserError, with the path, for anything else, for nan and infinity, and for a key given twice."""
+    """Read JSON. Raises UserError, with the path, for anything else.
+
+    That is also nan and infinity, a key that is given twice, and a string with half of a pair of surrogates.
+    """
     try:
-        return json.loads(content.decode(), object_pairs_hook=once, parse_constant=no_number)
+        value = json.loads(content.decode(), object_pairs_hook=once, parse_constant=no_number)
+        json.dumps(value, ensure_ascii=False).encode()
+        return value
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is damaged, not JSON: {error}") from None
 

@@ -69,8 +69,10 @@ def open_again(folder: Path, given: dict[str, object], quiet: bool) -> Run:
     """Return the run in the folder as its checkpoint has it. Writes nothing."""
     saved = checkpoint.read(folder)
     data = given.pop("data", None)
-    edits = {name: value for name, value in saved.edits().items() if name not in given}
-    config = cli.resumed_config(saved.config, saved.step, {**edits, **given})
+    edits = {
+        name: value for name, value in saved.edits().items() if name not in given and (name != "data" or data is None)
+    }
+    config = cli.resumed_config(saved.config, saved.step, {**edits, **given, "data": saved.config.data})
     cli.check_device(config.device, config.tf32)
     text = checkpoint.read_corpus(saved, folder, data=None if data is None else str(data))
     config = dataclasses.replace(config, data=text.name, threads=threads_of(config))

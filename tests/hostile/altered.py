@@ -329,7 +329,7 @@ def alter(bench: Bench, count: int) -> list[str]:
             for name, (said, arrays) in commands:
                 ends[f"{name} {'as it should be' if said.status == 0 else 'refused'}"] += 1
                 wrong = complaint(said, bench.right[kind][name], arrays, free, run)
-                complaints += [f"{how}: {name}: {wrong}"] if wrong else []
+                complaints += [f"{how}: {name}: {wrong[:500]}"] if wrong else []
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt):
                 raise

@@ -30,6 +30,7 @@ from gpt.run.state import Run
 from gpt.train import main as train
 
 STEPS = 6
+DTYPES = ("float32", "float16")
 CALLS = ("open", "write", "fsync", "rename", "replace", "mkdir", "unlink", "rmdir", "ftruncate")  # of os
 
 
@@ -56,7 +57,7 @@ def die() -> None:
 
 
 def dies_at(number: int, half: bool) -> Callable[[], None]:
-    """Return what makes a process die before its n-th call of CALLS. With `half` a write does half of its work first."""
+    """Return what makes a process die before its n-th call of CALLS; with `half`, in the middle of its n-th write."""
     count = 0
 
     def patch() -> None:
@@ -66,9 +67,9 @@ def dies_at(number: int, half: bool) -> Callable[[], None]:
     def wrapped(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:
             nonlocal count
-            count += 1
-            if count == number:
-                if half and name == "write":
+            count += name == "write" or not half
+            if count == number and (name == "write" or not half):
+                if half:
                     original(args[0], bytes(args[1])[: len(args[1]) // 2])
                 die()
             return original(*args, **kwargs)
@@ -171,18 +172,16 @@ def main() -> int:
     moments, random_kills, calls = random.Random(options.seed), 0, 0
     with tempfile.TemporaryDirectory(dir=MEMORY) as name:
         place, whole = Path(name, "place"), Path(name, "whole")
-        for dtype in ("float32",) if options.no_calls else ("float32", "float16"):
-            shutil.rmtree(whole, ignore_errors=True)
-            whole.mkdir()
-            place.mkdir(exist_ok=True)
+        place.mkdir()
+        for dtype in DTYPES:
+            (whole / dtype).mkdir(parents=True)
             flags = [f"--dtype={dtype}", "--dropout=0.1"]
-            reference, began = Killed(whole, flags), time.perf_counter()
+            reference, began = Killed(whole / dtype, flags), time.perf_counter()
             assert ended(reference.begins()) == 0
             seconds = time.perf_counter() - began
-            if not options.no_calls:
-                calls += sum(at_every_call(place, reference.run, flags, half) for half in (False, True))
-            goal = options.count if options.no_calls else random_kills + (options.count - random_kills + 1) // 2
-            while random_kills < (options.count if dtype == "float16" else goal):
+            if not options.no_calls and dtype == DTYPES[0]:
+                calls = sum(at_every_call(place, reference.run, flags, half) for half in (False, True))
+            while random_kills < options.count * (DTYPES.index(dtype) + 1) / len(DTYPES):
                 random_kills += at_random_moments(place, reference.run, flags, seconds, moments)
     print(f"killed {calls} times at a call to the system, {random_kills} times at a random moment: nothing lost")
     return 0
