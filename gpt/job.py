@@ -91,6 +91,8 @@ def carry_out(run: Run, folder: Path, options: Options, train: Callable[[Run, Pa
     """Train the run in its folder, then measure it; return the exit status. train(run, folder, quiet): see gpt/train.py."""
     quiet = options.quiet
     with locked(folder):
+        if options.resume and checkpoint.read(folder, optimizer=False).step != run.step:
+            raise UserError(f"another process has trained {folder} while this one read it; resume it again")
         if not quiet:
             cli.say(str(run))
         write_config(run.config, folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -252,6 +253,19 @@ def test_a_reader_has_one_checkpoint_whenever_another_process_saves(run, monkeyp
         patch.setattr(os, "stat", saving)
         found = checkpoint.read(run)
     assert whole(found, 1) or whole(found, 1 + often)
+
+
+def test_a_run_that_another_process_trained_on_meanwhile(run, monkeypatch, capsys):
+    """The lock comes after the reading, which takes long for a large text."""
+
+    @contextlib.contextmanager
+    def late(folder):
+        saves(folder, 2)
+        yield
+
+    monkeypatch.setattr("gpt.job.locked", late)
+    assert main(ON) == 2
+    refused(capsys, "another process has trained run while this one read it; resume it again")
 
 
 @pytest.mark.parametrize("names", [("checkpoint.old",), ("checkpoint.old", "checkpoint.new")])
