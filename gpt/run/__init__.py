@@ -3,6 +3,8 @@
 state        Run: the text, model and optimizer of a run, and how many steps it has made
 opening      a new run, or one as its folder has it
 checkpoint   saving and loading, safe against crashes
+arrays       a checkpoint's arrays, compared with what the run needs before they are read
+files        one way to read and write the files of a run folder, which may come from anybody
 lock         one process at a time in a folder
 interrupt    Ctrl-C asks to stop after the current step
 checks       memory, and numbers that are not finite
