@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -48,8 +49,9 @@ def trained(tmp_path_factory):
 
 @pytest.fixture
 def run(trained, tmp_path, monkeypatch):
-    """A copy of that run, beside a copy of the text: it has moved."""
+    """A copy of that run, beside a copy of the text: it has moved. It keeps no best weights beside the last."""
     shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
+    shutil.rmtree(tmp_path / "run/best", ignore_errors=True)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)  # nobody cuts the power here
     return Path("run")
@@ -82,7 +84,7 @@ def sealed(run, change=lambda values: None):
 NAMES = (
     "metrics.jsonl", "sample.txt", "loss.png", "profile.txt", "profile.json", ".lock", "config.json", "config.json.new",
     "sample.txt.new", "checkpoint", "checkpoint.new", "checkpoint.old", "checkpoint/metadata.json",
-    "checkpoint/weights.safetensors", "checkpoint/optimizer.safetensors",
+    "checkpoint/weights.safetensors", "checkpoint/optimizer.safetensors", "best", "best/checkpoint", "best/config.json",
 )  # fmt: skip
 needs_posix = pytest.mark.skipif(os.name != "posix", reason="links and FIFOs of POSIX")
 
@@ -109,6 +111,13 @@ def put(kind, path, outside):
         os.truncate(path, 3 << 30)
 
 
+def keep_best(run):
+    """Let the run keep its last weights as the best as well."""
+    (run / "best").mkdir()
+    shutil.copytree(run / "checkpoint", run / "best/checkpoint")
+    shutil.copy(run / "config.json", run / "best")
+
+
 def contents(path):
     """The files at the path, with their contents and modes."""
     found = [path, *sorted(path.rglob("*"))]
@@ -121,6 +130,7 @@ def contents(path):
 )  # fmt: skip
 @pytest.mark.parametrize("name", NAMES)
 def test_nothing_outside_is_written_and_nothing_hangs(run, name, kind, capsys):
+    keep_best(run)
     outside = Path("outside")
     if (run / name).is_dir() or name.startswith("checkpoint."):
         outside.mkdir()
@@ -137,7 +147,8 @@ def test_nothing_outside_is_written_and_nothing_hangs(run, name, kind, capsys):
     ):
         status = command()
         error = capsys.readouterr().err
-        assert (status, error.count("\n")) in ((0, 0), (2, 1)), error
+        assert re.fullmatch(r"(gpt\.\w+: .{10,}\n){0,3}" if status == 0 else r"gpt\.\w+: .{10,}\n", error), error
+        assert status in (0, 2)
     assert contents(outside) == before
     if moved and kind != "hard link":
         assert contents(Path("moved")) == moved
@@ -500,8 +511,9 @@ def test_damaged_rows_are_named_before_anything_is_written(run, change, message,
     assert checkpoint.read(run).step == 3
 
 
-@pytest.mark.parametrize(("kept", "lost"), [(0, 3), (2, 1)])
-def test_rows_that_are_missing_are_told(run, kept, lost, capsys):
+@pytest.mark.parametrize("kept", [0, 1])
+def test_rows_that_are_missing_are_told(run, kept, capsys):
+    lost = 3 - kept - (checkpoint.read(run).pending is not None)  # a row that is still to be evaluated is written again
     path = run / "metrics.jsonl"
     path.write_text("".join(line + "\n" for line in path.read_text().splitlines()[:kept]))
     assert main(["--resume", "run", "--steps=4", "--no-plot", "--data=text"]) == 0
@@ -614,9 +626,7 @@ def test_it_trains_on(run):
 
 def test_it_takes_the_best_that_the_run_keeps(run):
     shutil.copytree(run, "kept")
-    (run / "best").mkdir()
-    shutil.copytree(run / "checkpoint", run / "best/checkpoint")
-    shutil.copy(run / "config.json", run / "best")
+    keep_best(run)
     saves(run / "best", 2)
     assert begun("--data=text", "--out=new", "--learning-rate=1e-30") == 0
     assert np.allclose(checkpoint.read(Path("new")).weights["norm.weight"], 2)
