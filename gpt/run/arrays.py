@@ -55,7 +55,7 @@ def read(file: File, specs: dict[str, Spec], expected: str, may_be_empty: bool =
     try:
         return {name: array.copy() for name, array in parse_arrays(file.read(size)).items()}
     except SafetensorError as error:
-        raise damaged(file.path, str(error)) from None
+        raise damaged(file.path, shown(error)) from None
 
 
 def read_header(file: File, count: int) -> tuple[dict[str, Any], int]:

@@ -325,7 +325,8 @@ def alter(bench: Bench, count: int) -> list[str]:
         remove(run)
         shutil.copytree(bench.runs[kind], run)
         how = f"{number}: {kind}: {alteration(run, bench)}"
-        free = "sealed" in how or kind == "first format"
+        # without the best weights the last are taken, and named
+        free = "sealed" in how or kind == "first format" or how.endswith(("as best", "as best/checkpoint"))
         try:
             commands = bench.commands(run)
             signal.alarm(SECONDS)
