@@ -12,3 +12,10 @@ machine slows both sides. No benchmark passes or fails by its time.
 peak_mib, and more. The `name` of a row has the form of asv: `train_step.time_step(4,4,128,64,12, 2 threads, torch)`.
 A new row replaces the one of the same name, commit and CPU, and keeps all others, so the file is a history.
 """
+
+import sys
+
+if (
+    sys.argv[:1] == ["-m"] and "benchmarks.child" not in sys.orig_argv
+):  # a process that measures imports what it measures
+    import tinytensor.ctrl_c  # noqa: F401  # python -m benchmarks.NAME: Ctrl-C ends it quietly, from here on

@@ -14,7 +14,6 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 from benchmarks import results
@@ -24,7 +23,7 @@ QUICK = ("train_step", "generate", "memory", "ops", "overhead")
 
 
 def make_parser() -> Any:
-    from gpt.cli import Parser
+    from gpt.cli import Parser, path
 
     parser = Parser("benchmarks", __doc__ or "")
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
@@ -33,8 +32,8 @@ def make_parser() -> Any:
         help="cores that an engine may use (default: each benchmark's own)")  # fmt: skip
     add("--repeats", type=positive("--repeats"), metavar="N", default=1,
         help="rounds: one is quick and noisy, five make the ratios reliable (default: 1)")  # fmt: skip
-    add("--json", type=Path, metavar="FILE", help="add the rows to this file, one JSON object a line")
-    add("--plots", type=Path, metavar="FOLDER", help="draw each benchmark in this folder, as NAME.png")
+    add("--json", type=path, metavar="FILE", help="add the rows to this file, one JSON object a line")
+    add("--plots", type=path, metavar="FOLDER", help="draw each benchmark in this folder, as NAME.png")
     return parser
 
 
@@ -54,7 +53,7 @@ def _main(argv: list[str]) -> int:
             if given.json:
                 results.merge(given.json, rows)
             if given.plots:
-                each.draw(rows, given.plots / f"{each.name}.png")
+                each.plot(rows, given.plots / f"{each.name}.png")
     return 0
 
 

@@ -124,13 +124,20 @@ class Benchmark:
         if options.json is not None:
             results.merge(options.json, rows)
         if options.plot is not None:
-            self.draw(rows, options.plot)
+            self.plot(rows, options.plot)
         return 0
+
+    def plot(self, rows: Sequence[Row], path: Path) -> None:
+        """Draw the rows, with matplotlib's own defaults."""
+        from gpt.run.plots import own_settings
+
+        with own_settings():
+            self.draw(rows, path)
 
 
 def parse(benchmark: Benchmark, argv: list[str]) -> Options:
     """The options of a command line; UserError says what is wrong with it."""
-    from gpt.cli import Parser
+    from gpt.cli import Parser, path
 
     parser = Parser(f"benchmarks.{benchmark.name}", benchmark.text or "")
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
@@ -144,8 +151,8 @@ def parse(benchmark: Benchmark, argv: list[str]) -> Options:
             help=f"{benchmark.size_text} (default: {' '.join(benchmark.sizes)})")  # fmt: skip
     add("--repeats", metavar="N", type=positive("--repeats"), default=benchmark.repeats,
         help=f"rounds; each starts a fresh process for every engine (default: {benchmark.repeats})")  # fmt: skip
-    add("--json", metavar="FILE", type=Path, help="add the rows to this file, one JSON object a line")
-    add("--plot", metavar="FILE", type=Path, help="draw the rows: a .png or .svg")
+    add("--json", metavar="FILE", type=path, help="add the rows to this file, one JSON object a line")
+    add("--plot", metavar="FILE", type=path, help="draw the rows: a .png or .svg")
     benchmark.add_flags(parser)
     given = {"sizes": (), **vars(parser.parse_args(argv))}
     for size in given["sizes"]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks.harness import Row
 from gpt.errors import UserError
+from gpt.run import files
 
 # One colour for each engine, in every plot; colour-blind readers can tell them apart (Okabe and Ito, 2008).
 COLOURS = {"torch": "#E69F00", "tinytensor": "#0072B2", "matmul": "#999999"}
@@ -35,8 +37,10 @@ def check(path: Path) -> None:
 
 
 def save(made: Any, path: Path) -> None:
+    content = io.BytesIO()
+    made.savefig(content, dpi=110, format=path.suffix[1:])
     path.parent.mkdir(parents=True, exist_ok=True)
-    made.savefig(path, dpi=110)
+    files.write(path, content.getvalue())
 
 
 def bars(label: str, value: str = "median_ms", faster: bool = False) -> Callable[[Sequence[Row], Path], None]:

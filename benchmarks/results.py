@@ -8,6 +8,7 @@ from pathlib import Path
 
 from benchmarks.harness import Row
 from gpt.errors import UserError
+from gpt.run import files
 
 
 def key(row: Row) -> tuple[str, str, str, str]:
@@ -34,4 +35,4 @@ def merge(path: Path, rows: Sequence[Row]) -> None:
     """Add the rows to the file, or put them in place of those that they replace."""
     kept = {key(row): row for row in read(path)} | {key(row): row for row in rows}
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept.values()), "utf-8")
+    files.write(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept.values()))

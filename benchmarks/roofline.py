@@ -260,18 +260,20 @@ def measured(base: Size, path: Path = SCALING) -> list[tuple[list[tuple[int, flo
 
 
 def _main(argv: list[str]) -> int:
-    from gpt.cli import Parser
+    from gpt.cli import Parser, path
+    from gpt.run.plots import own_settings
 
     parser = Parser("benchmarks.roofline", __doc__ or "")
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--sizes", nargs="+", metavar="SIZE", default=SIZES,
                         help=f"layers,heads,width,context,batch (default: {' '.join(SIZES)})")  # fmt: skip
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw time against width: a .png or .svg")
+    parser.add_argument("--plot", type=path, metavar="FILE", help="draw time against width: a .png or .svg")
     parser.add_argument("--markdown", action="store_true", help="print the tables of docs/gpu.md instead")
     given = parser.parse_args(argv)
     if given.plot is not None:
         plots.check(given.plot)
-        draw(given.plot)
+        with own_settings():
+            draw(given.plot)
     if given.markdown:
         print(markdown(list(map(Size.parse, given.sizes))))
         return 0

@@ -4,10 +4,15 @@ python -m gpt.train       trains a model and leaves a run folder
 python -m gpt.generate    writes text with the model of a run
 python -m gpt.evaluate    measures the loss of a run over the whole validation split
 
+Each explains its flags with --help.
+
 The files of this folder are the ones to read. gpt/run has what is around the training loop, gpt/fast the fast paths.
 """
 
-from __future__ import annotations
+import sys
+
+if sys.argv[:1] == ["-m"]:  # python -m gpt.NAME: Ctrl-C ends it quietly, also while it still imports
+    import tinytensor.ctrl_c  # noqa: F401
 
 from typing import TYPE_CHECKING
 

@@ -3,72 +3,86 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import dataclasses
 import difflib
 import functools
 import os
 import re
-import sys
-from collections.abc import Callable, Collection, Sequence
-from typing import Any, NoReturn
+import shlex
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
 
 from gpt.config import DEVICES, RECIPES, TYPES, TrainConfig, check, flag
 from gpt.errors import UserError
 from tinytensor import devices
 from tinytensor.cuda import OutOfMemoryError
+from tinytensor.terminal import fail, program, say, silence
 
-RESUMABLE = ("steps", "eval_every", "device", "cuda_graph", "tf32", "threads")  # may change when a run goes on
+__all__ = ["fail", "say", "silence"]
+
+Made = TypeVar("Made")
+RESUMABLE = (
+    "steps",
+    "eval_every",
+    "patience",
+    "device",
+    "cuda_graph",
+    "tf32",
+    "threads",
+)  # may change when a run goes on
 
 
 def command(name: str) -> Callable[[Callable[[list[str]], int]], Callable[..., int]]:
-    """Turn exceptions of main(argv) into an exit status and one line: 2 for a UserError, 130 for Ctrl-C."""
+    """Make main(argv) a program (tinytensor/terminal.py) that says in one line what a user can put right, with status 2."""
 
     def decorate(body: Callable[[list[str]], int]) -> Callable[..., int]:
+        @program(name)
         @functools.wraps(body)
-        def main(argv: Sequence[str] | None = None) -> int:
-            if hasattr(sys.stdout, "reconfigure"):  # a terminal may lack a text's characters
-                sys.stdout.reconfigure(errors="backslashreplace")
+        def main(argv: list[str]) -> int:
             try:
-                return body(list(sys.argv[1:] if argv is None else argv))
+                return body(argv)
             except UserError as error:
                 return fail(name, str(error), 2)
             except (MemoryError, OutOfMemoryError) as error:
                 sizes = "--batch-size, --context, --width or --layers"
                 return fail(name, f"out of memory; lower {sizes}. {error}", 2)
-            except KeyboardInterrupt:
-                return fail(name, "interrupted", 130)
-            except BrokenPipeError:  # the reader left, as `head` does
-                silence()
-                return 141
-            except OSError as error:
-                where = f"{error.filename}: " if error.filename else ""
-                return fail(name, f"{where}{error.strerror or error}", 2)
 
         return main
 
     return decorate
 
 
-def fail(name: str, message: str, status: int) -> int:
-    with contextlib.suppress(OSError):  # a terminal that was closed
-        print(f"{name}: {' '.join(message.split())}", file=sys.stderr, flush=True)
-    return status
+def overview(package: str, commands: dict[str, str], argv: list[str]) -> int:
+    """Print the commands of a package: what `python -m` with its name alone is for."""
+    if argv and argv[0] not in ("-h", "--help"):
+        meant = f"{package}.{argv[0]}"
+        advice = f"python -m {meant} is one" if meant in commands else f"python -m {package} lists them"
+        raise UserError(f"there is no command {argv[0]!r} here; {advice}")
+    print("Commands; each explains its flags with --help:\n")
+    for name, text in commands.items():
+        print(f"  python -m {name:<{max(map(len, commands)) + 2}}{text}")
+    return 0
 
 
-def say(text: str) -> None:
-    """Print at once. If the reader left, as `head` does, the program goes on without printing."""
+def note(name: str, message: str) -> None:
+    """Print a line on stderr, beside what the program is asked for."""
+    fail(name, message, 0)
+
+
+def attempt(name: str, what: str, make: Callable[[], Made]) -> Made | None:
+    """Return make(). If it fails, whatever the reason, say so in a line and return None: the program goes on without."""
     try:
-        print(text, flush=True)
-    except OSError:
-        silence()
+        return make()
+    except Exception as error:
+        note(name, f"no {what}: {error if isinstance(error, UserError) else f'{type(error).__name__}: {error}'}")
+        return None
 
 
-def silence() -> None:
-    """Throw away everything that is printed from now on."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    os.close(nowhere)
+def word(path: Path) -> str:
+    """Return the path as a word of a command line that can be copied into a shell."""
+    text = str(path)
+    return shlex.quote(f"./{text}" if text.startswith("-") else text)  # else it would be taken for a flag
 
 
 class Parser(argparse.ArgumentParser):
@@ -152,8 +166,23 @@ def resumed_config(saved: TrainConfig, step: int, given: dict[str, Any]) -> Trai
     return config
 
 
-def add_device_argument(parser: argparse.ArgumentParser) -> None:
-    """Add the flag --device, for another device than that of the run."""
+def path(text: str) -> Path:
+    """Convert a flag to a path. A shell expands ~ at the beginning of a word alone, so not in --out=~/run."""
+    if not text:
+        raise argparse.ArgumentTypeError("it must be a path, not an empty text")
+    return Path(os.path.expanduser(text))
+
+
+def shown(loss: float, digits: int = 3) -> str:
+    """Return the loss with so many digits, and without the sign of a zero."""
+    return f"{round(loss, digits) + 0.0:.{digits}f}"
+
+
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what names a trained model: the run folder, --last for the last weights in place of the best, --device."""
+    parser.add_argument("run", metavar="RUN", type=path, help="a folder that gpt.train made")
+    parser.add_argument("--last", action="store_true",
+                        help="take the last weights (default: the best, with the lowest validation loss)")  # fmt: skip
     parser.add_argument("--device", choices=DEVICES, help="where the arrays are (default: where the run was trained)")
 
 

@@ -7,12 +7,12 @@ refuses an impossible value, and says what would be right. A run folder keeps al
 from __future__ import annotations
 
 import dataclasses
-import math
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from gpt.errors import UserError
+from gpt.errors import UserError, shown
 
 TYPES: dict[str, type] = {"int": int, "float": float, "str": str, "bool": bool}
 
@@ -121,9 +121,14 @@ class TrainConfig(GPTConfig):
         NOT_NEGATIVE,
     )
     grad_clip: float = training(1.0, "largest norm of the gradient; 0: no limit", NOT_NEGATIVE)
-    eval_every: int = evaluation(200, "updates between evaluations; each evaluation saves", SIZE, "steps")
+    eval_every: int = evaluation(
+        200, "updates between evaluations; each saves, and the best weights so far are kept apart", SIZE, "steps"
+    )
     eval_windows: int = evaluation(
         160, "windows of the validation split, evenly spaced, in an evaluation", SIZE, "windows"
+    )
+    patience: int = evaluation(
+        0, "stop after so many evaluations without a lower loss; 0: make all steps", COUNT, "evaluations"
     )
     dtype: str = machine(
         "float32",
@@ -170,10 +175,10 @@ def check(each: dataclasses.Field[Any], value: object) -> None:
     rule, kind = each.metadata["rule"], TYPES[str(each.type)]
     allowed: tuple[type, ...] = (int, float) if kind is float else (kind,)
     right_type = isinstance(value, allowed) and (kind is bool or not isinstance(value, bool))
-    finite = not isinstance(value, float) or math.isfinite(value)
+    finite = not isinstance(value, (int, float)) or abs(value) <= sys.float_info.max
     if not (right_type and finite and rule.holds(value)):
         wanted = "true or false" if kind is bool else rule.text
-        raise UserError(f"{flag(each.name)} {value}: it must be {wanted}")
+        raise UserError(f"{flag(each.name)} {shown(value)}: it must be {wanted}")
 
 
 def flag(name: str) -> str:
@@ -181,7 +186,7 @@ def flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-NEWER = {"cuda_graph", "tf32"}  # older versions had no such field; they did what its default says
+NEWER = {"cuda_graph", "tf32", "patience"}  # older versions had no such field; they did what its default says
 
 
 def from_dict(values: object, source: str) -> TrainConfig:
@@ -191,7 +196,7 @@ def from_dict(values: object, source: str) -> TrainConfig:
     if not isinstance(values, dict) or found | NEWER != names:
         raise UserError(
             f"{source} is not a run's configuration: "
-            f"missing {sorted(names - found - NEWER)}, unexpected {sorted(found - names)}"
+            f"missing {sorted(names - found - NEWER)}, unexpected {shown(sorted(found - names))}"
         )
     try:
         return TrainConfig(**values)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import os
 import re
@@ -31,15 +32,21 @@ class Corpus:
         return hashlib.sha256(self.text.encode()).hexdigest()
 
 
-def read(data: str) -> Corpus:
-    """Read the corpus `shakespeare` or `python-docs`, or the UTF-8 text at a path."""
+def read(data: str, regular: bool = False) -> Corpus:
+    """Read the corpus `shakespeare` or `python-docs`, or the UTF-8 text at a path.
+
+    `regular` refuses a path to anything but a file, since a run folder from somebody else may name a device without end.
+    """
     if not data:
         raise UserError(f"no text is named: {WANTED}")
     if data == "shakespeare":
         return Corpus(data, read_text(fetch_shakespeare()))
     if data == "python-docs":
         return Corpus(data, python_docs())
-    return Corpus(name_of(data), read_text(Path(name_of(data))))
+    path = Path(name_of(data))
+    if regular and os.path.exists(path) and not os.path.isfile(path):
+        raise UserError(f"{path} is no file; {WANTED}")
+    return Corpus(name_of(data), read_text(path))
 
 
 def name_of(data: str) -> str:
@@ -69,9 +76,10 @@ def read_text(path: Path) -> str:
         text = raw[mark:].decode()
     except UnicodeDecodeError as error:
         offset = mark + error.start
+        encoding = "UTF-16" if raw[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "WINDOWS-1252"
         raise UserError(
             f"{path} is not UTF-8: byte 0x{raw[offset]:02x} at offset {offset} ({error.reason}); "
-            f"convert it first, for example with iconv -t UTF-8"
+            f"convert it first, for example with iconv -f {encoding} -t UTF-8"
         ) from None
     if not text:
         raise UserError(f"{path} is empty; {WANTED}")
@@ -91,7 +99,7 @@ def fetch_shakespeare() -> Path:
             path=os.environ.get(CACHE_VARIABLE) or pooch.os_cache("tinytensor"),
             downloader=pooch.HTTPDownloader(timeout=5),
         )
-    except (OSError, ValueError) as error:  # no network, an unwritable cache, another checksum
+    except (OSError, ValueError, RuntimeError) as error:  # no network, no home, an unwritable cache, another checksum
         kind = type(error).__name__
         raise UserError(
             f"tiny Shakespeare cannot be fetched from {SHAKESPEARE_URL} ({kind}); "

@@ -1,6 +1,6 @@
 """The loss of a trained model over a whole validation split.
 
-    python -m gpt.evaluate RUN [--data PATH] [--json]
+    python -m gpt.evaluate RUN [--last] [--data PATH] [--json]
 
 Windows of `context` characters lie side by side, so every character but the first is predicted once. The last window
 may be shorter.
@@ -12,14 +12,14 @@ import json
 import math
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 
 from gpt import corpus
 from gpt.build import Model
-from gpt.cli import Parser, add_device_argument, command
+from gpt.cli import Parser, add_run_arguments, command, shown
 from gpt.data import Ids
+from gpt.errors import UserError
 from gpt.fast import threads
 from gpt.run import baselines, checkpoint
 from tinytensor import from_numpy, no_grad
@@ -69,19 +69,19 @@ def mean_loss(model: Model, ids: Ids, limit: int = 0) -> tuple[float, int]:
 @command("gpt.evaluate")
 def main(argv: list[str]) -> int:
     parser = Parser("gpt.evaluate", "Loss of a run over the whole validation split.")
-    parser.add_argument("run", metavar="RUN", type=Path, help="a folder that gpt.train made")
+    add_run_arguments(parser)
     parser.add_argument(
         "--data",
         metavar="PATH",
         help="another text; its last 10 %% are the validation split (default: the text that the run was trained on)",
     )
-    add_device_argument(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args(argv)
     keep_freed_memory()
 
-    saved = checkpoint.read(options.run)
-    model = checkpoint.restore_model(saved, options.run, options.device)
+    folder = checkpoint.chosen(options.run, options.last)
+    saved = checkpoint.read(folder, optimizer=False)
+    model = checkpoint.restore_model(saved, folder, options.device)
     if options.data is None:
         text = checkpoint.read_corpus(saved, options.run)
     else:
@@ -89,12 +89,18 @@ def main(argv: list[str]) -> int:
     ids = saved.tokenizer.encode(text.text, text.name)
     train_ids, validation_ids = corpus.split(ids, saved.config.context)
     loss, tokens = mean_loss(model, validation_ids)
+    if not math.isfinite(loss):
+        raise UserError(
+            f"the loss is {loss}, so the predictions are not finite: train again, with a lower --learning-rate"
+        )
     bits = loss / math.log(2)
     if options.json:
-        print(json.dumps({"loss": loss, "bits_per_character": bits, "tokens": tokens}))
+        which = {"checkpoint": "last" if folder == options.run else "best", "step": saved.step}
+        print(json.dumps({"loss": loss, "bits_per_character": bits, "tokens": tokens, **which}, allow_nan=False))
         return 0
     base = baselines.measure(train_ids, validation_ids, saved.tokenizer.vocab_size)
-    print(f"loss {loss:.4f} nats = {bits:.4f} bits per character")
+    print(f"loss {shown(loss, 4)} nats = {shown(bits, 4)} bits per character")
+    print(saved.named(best=folder != options.run))
     print(f"over the whole validation split of {text.name}: {tokens:,} predictions")
     print(f"baselines of this text in nats: {base}")
     return 0

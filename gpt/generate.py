@@ -11,19 +11,18 @@ import random
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from gpt.build import Model
 from gpt.cache import Cache
-from gpt.cli import Parser, add_device_argument, command
+from gpt.cli import Parser, add_run_arguments, command, note
 from gpt.config import COUNT, FRACTION, NOT_NEGATIVE, SEED, SIZE, Rule
 from gpt.errors import UserError
 from gpt.fast.decode import Reader
 from gpt.fast.threads import one_blas_thread
-from gpt.run.checkpoint import load
+from gpt.run.checkpoint import chosen, read, restore_model
 from gpt.tokenizer import CharTokenizer
 from tinytensor import Generator, Tensor, float64, inference_mode, rand
 from tinytensor.backend import Array
@@ -40,10 +39,10 @@ def candidates(
     """
     x = logits.numpy()
     top = x.max()
+    if not math.isfinite(top):  # nan is the largest number, if there is one
+        raise UserError("the model's predictions are not finite: train it again, with a lower --learning-rate")
     if temperature == 0:  # the limit: the best token has all the probability
         return x.argmax(-1, keepdims=True), np.ones(1)
-    if not math.isfinite(top):
-        raise UserError("the model's predictions are not finite: train it again, with a lower --learning-rate")
     with np.errstate(over="ignore"):
         # At most 0, and in float64: then even the smallest temperature leaves the best token at 0, and not at 0 / 0.
         x = (x - top).astype(np.float64) / temperature
@@ -116,7 +115,7 @@ def continued(
 def encode_prompt(tokenizer: CharTokenizer, prompt: str) -> list[int]:
     """Return the ids of the prompt. Without a prompt, the id of a line end: a new line begins after it."""
     if prompt:
-        return [int(token) for token in tokenizer.encode(prompt, "--prompt")]
+        return [int(token) for token in tokenizer.encode(prompt.replace("\r\n", "\n"), "--prompt")]  # as in training
     return [max(0, tokenizer.characters.find("\n"))]
 
 
@@ -139,7 +138,7 @@ def number(kind: type[int] | type[float], rule: Rule) -> Any:
 def main(argv: list[str]) -> int:
     parser = Parser("gpt.generate", "Write text with a trained model, as it comes.")
     add = parser.add_argument
-    add("run", metavar="RUN", type=Path, help="a folder that gpt.train made")
+    add_run_arguments(parser)
     add("--prompt", default="", metavar="TEXT", help="text to continue (default: a new line)")
     add("--tokens", default=200, type=number(int, COUNT), help="characters (default: 200)")
     add("--temperature", default=0.8, type=number(float, NOT_NEGATIVE),
@@ -148,18 +147,23 @@ def main(argv: list[str]) -> int:
     add("--top-p", type=number(float, FRACTION),
         help="draw from the most probable that together have the probability P (default: all)")  # fmt: skip
     add(
-        "--seed", type=number(int, SEED), help="the same number repeats the same text (default: another text each time)"
+        "--seed",
+        type=number(int, SEED),
+        help="the same number repeats the same text (default: another each time; a line says which)",
     )
     add("--no-cache", action="store_true",
         help="compute all of the context again for each character. Many times slower. Once the text is longer than the "
         "context, each character then depends on all of it; with the cache on half of it at least")  # fmt: skip
-    add_device_argument(parser)
     options = parser.parse_args(argv)
     keep_freed_memory()
 
-    model, tokenizer = load(options.run, options.device)
+    folder = chosen(options.run, options.last)
+    saved = read(folder, optimizer=False)
+    model, tokenizer = restore_model(saved, folder, options.device).eval(), saved.tokenizer
     ids = encode_prompt(tokenizer, options.prompt)
-    seed = random.randrange(2**63) if options.seed is None else options.seed
+    seed = random.randrange(2**31) if options.seed is None else options.seed
+    again = f"; --seed {seed} writes the same text again" if options.seed is None and options.temperature else ""
+    note("gpt.generate", f"{saved.named(best=folder != options.run)}{again}")
     generator = Generator().manual_seed(seed)
     print(options.prompt, end="", flush=True)
     how = options.temperature, options.top_k, options.top_p

@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import math
-import shlex
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from gpt import cli
-from gpt.config import RECIPES
+from gpt.build import Model
+from gpt.config import RECIPES, TrainConfig
 from gpt.errors import UserError
 from gpt.evaluate import mean_loss
 from gpt.fast.threads import one_blas_thread
 from gpt.generate import encode_prompt, sample
-from gpt.run import metrics
+from gpt.run import checkpoint, files, metrics
 from gpt.run.lock import locked
 from gpt.run.opening import new_folder, open_again, prepare, write_config
 from gpt.run.profiling import profiled
-from gpt.run.state import Run
+from gpt.run.state import Best, Run
 from tinytensor import Generator
 from tinytensor.buffers import keep_freed_memory
 
+INITS = next(each.metadata["rule"].choices for each in fields(TrainConfig) if each.name == "init")
+INIT_HELP = (
+    "the first weights: random and as large as the number of inputs asks, or as in GPT-2; or a run folder, whose model, "
+    "weights (the best that it keeps) and vocabulary a new run begins with, for example on another text (default: fan-in)"
+)
 SAMPLE_TOKENS, SAMPLE_TEMPERATURE = 500, 0.8
+RISE = 0.02  # nats: a last loss that is higher than the best by more is no noise
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,7 @@ class Options:
     given: dict[str, object]
     out: Path | None
     resume: Path | None
+    init: Path | None
     recipe: str | None
     no_plot: bool
     quiet: bool
@@ -42,14 +49,15 @@ class Options:
 def make_parser() -> cli.Parser:
     parser = cli.Parser("gpt.train", "Train a character model. Ctrl-C saves and stops.")
     run = parser.add_argument_group("run")
-    run.add_argument("--out", type=Path, metavar="FOLDER", help="run folder (default: runs/<time>)")
-    run.add_argument("--resume", type=Path, metavar="RUN", help="go on with this run folder")
+    run.add_argument("--out", type=cli.path, metavar="FOLDER", help="run folder (default: runs/<time>)")
+    run.add_argument("--resume", type=cli.path, metavar="RUN", help="go on with this run folder")
+    run.add_argument("--init", type=cli.path, metavar=f"{'|'.join(INITS)}|RUN", help=INIT_HELP)
     run.add_argument("--recipe", choices=RECIPES, help="where the other defaults come from (default: default)")
     run.add_argument("--no-plot", action="store_true", help="do not draw loss.png")
     run.add_argument("--quiet", action="store_true", help="print errors only")
     run.add_argument("--profile", action="store_true",
                      help="show where a step's time and memory went; also in profile.txt and profile.json")  # fmt: skip
-    cli.add_config_arguments(parser)
+    cli.add_config_arguments(parser, without=("init",))
     return parser
 
 
@@ -58,8 +66,11 @@ def parse(argv: list[str]) -> Options:
     given = vars(make_parser().parse_args(argv))
     names = [name for name in Options.__dataclass_fields__ if name != "given"]
     options = Options(given, **{name: given.pop(name) for name in names})
-    if options.resume and (options.out or options.recipe):
-        what = "--out" if options.out else "--recipe"
+    if str(options.init) in INITS:  # a way to draw weights: a field of the configuration, and no folder
+        given["init"] = str(options.init)
+        options = replace(options, init=None)
+    if options.resume and (options.out or options.recipe or options.init):
+        what = "--out" if options.out else "--recipe" if options.recipe else f"--init {options.init}"
         raise UserError(f"{what} and --resume: a resumed run keeps its own; leave {what} out")
     return options
 
@@ -70,7 +81,7 @@ def open_run(options: Options) -> tuple[Run, Path]:
     if options.resume:
         run = open_again(options.resume, options.given, options.quiet)
     else:
-        run = prepare(options.recipe or "default", options.given, options.quiet)
+        run = prepare(options.recipe or "default", options.given, options.quiet, options.init)
     if options.profile and run.config.cuda_graph:
         raise UserError("--profile: a recorded update has no parts to be timed; take --no-cuda-graph with it")
     return run, options.resume or new_folder(options.out)
@@ -80,13 +91,15 @@ def carry_out(run: Run, folder: Path, options: Options, train: Callable[[Run, Pa
     """Train the run in its folder, then measure it; return the exit status. train(run, folder, quiet): see gpt/train.py."""
     quiet = options.quiet
     with locked(folder):
+        if options.resume and checkpoint.read(folder, optimizer=False).step != run.step:
+            raise UserError(f"another process has trained {folder} while this one read it; resume it again")
         if not quiet:
             cli.say(str(run))
         write_config(run.config, folder)
         run.save(folder)
         with profiled(run, folder, quiet) if options.profile else nullcontext():
             signal = train(run, folder, quiet)
-        again = shlex.quote(str(folder))
+        again = cli.word(folder)
         if signal is not None:
             message = f"step {run.step} saved; go on with python -m gpt.train --resume {again}"
             return cli.fail("gpt.train", message, 128 + signal)
@@ -98,21 +111,53 @@ def carry_out(run: Run, folder: Path, options: Options, train: Callable[[Run, Pa
 
 
 def finish(run: Run, folder: Path, plot: bool) -> str:
-    """Measure the loss over the whole validation split, write sample.txt and loss.png; return a summary."""
-    loss, predictions = mean_loss(run.model, run.validation_ids)
+    """Measure the loss over the whole validation split, write sample.txt and loss.png; return a summary.
+
+    The loss is that of the best weights, which gpt.generate takes. Whatever goes wrong with the files is no more than a note.
+    """
+    model, best = run.model, run.best or Best(math.inf, run.step)
+    if best.step != run.step:
+        model, _ = checkpoint.load(folder, run.config.device)
+    loss, predictions = mean_loss(model, run.validation_ids)
+    cli.attempt("gpt.train", "sample.txt", lambda: write_sample(run, model, folder))
+    if plot:
+        cli.attempt("gpt.train", "loss.png", lambda: draw(run, folder, best.step, loss))
+    lines = [
+        f"validation loss {cli.shown(loss, 4)} nats ({cli.shown(loss / math.log(2), 4)} bits per character) "
+        f"over the whole split, {predictions:,} predictions"
+    ]
+    if best.step != run.step:
+        lines += compared(run, best.step, loss)
+    return "\n".join([*lines, f"baselines       {run.baselines}"])
+
+
+def compared(run: Run, step: int, loss: float) -> list[str]:
+    """Say how the best weights, of that step, differ from the last ones; and if validation rose, what to try."""
+    last, _ = mean_loss(run.model, run.validation_ids)
+    lines = [f"best weights    step {step}; the last, step {run.step}, have {cli.shown(last, 4)}"]
+    if last - loss > RISE:
+        lines[0] += f": validation rose after step {step}, so the model learns its text by heart"
+        lines.append(
+            "try             more text, --dropout 0.2, a smaller model (--layers, --width), or fewer --steps (--patience 3)"
+        )
+    if run.step < run.config.steps:
+        lines.append(f"stopped         by --patience {run.config.patience}: its evaluations did not lower the loss")
+    return lines
+
+
+def write_sample(run: Run, model: Model, folder: Path) -> None:
+    """Write a text of the model into sample.txt."""
     generator = Generator().manual_seed(run.config.seed)
     start = encode_prompt(run.tokenizer, "")
-    tokens = sample(run.model, start, SAMPLE_TOKENS, SAMPLE_TEMPERATURE, generator=generator)
+    tokens = sample(model, start, SAMPLE_TOKENS, SAMPLE_TEMPERATURE, generator=generator)
     with one_blas_thread():
         text = run.tokenizer.decode(tokens)
-    (folder / "sample.txt").write_text(text + "\n", "utf-8")
-    rows = metrics.read(folder)
-    if plot and rows:
-        from gpt.run.plots import plot_loss  # matplotlib takes long to import
+    files.write(folder / "sample.txt", text + "\n")
 
-        plot_loss(folder / "loss.png", rows, run.baselines, loss)
-    return (
-        f"validation loss {loss:.4f} nats ({loss / math.log(2):.4f} bits per character) "
-        f"over the whole split, {predictions:,} predictions\n"
-        f"baselines       {run.baselines}"
-    )
+
+def draw(run: Run, folder: Path, step: int, loss: float) -> None:
+    """Draw the rows of the run in loss.png, with the loss over the whole split, of the best weights."""
+    from gpt.run.plots import plot_loss  # matplotlib takes long to import
+
+    if rows := metrics.read(folder):
+        plot_loss(folder / "loss.png", rows, run.baselines, loss, step)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import unicodedata
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -12,6 +13,8 @@ from numpy.typing import NDArray
 from gpt.errors import UserError
 
 AT_ONCE = 1 << 20  # characters of a long text that are looked at together: a few bytes for each would be gigabytes
+SHOWN = 8  # characters that an error names
+PLAIN = str.maketrans("“”„«»‘’‚—–−…", '"' * 5 + "'" * 3 + "---.")  # quotes, dashes and dots
 
 
 def code_points(text: str) -> NDArray[np.uint32]:
@@ -22,6 +25,12 @@ def code_points(text: str) -> NDArray[np.uint32]:
 def pieces(length: int) -> Iterator[slice]:
     """Yield the parts of a text of that length, AT_ONCE characters each."""
     yield from (slice(start, min(start + AT_ONCE, length)) for start in range(0, length, AT_ONCE))
+
+
+def relatives(character: str) -> str:
+    """Return the characters that a reader may take in its place: plainer, without accents, in the other case."""
+    plain = unicodedata.normalize("NFKD", character.translate(PLAIN))
+    return plain + plain.swapcase() + character.swapcase()
 
 
 class CharTokenizer:
@@ -54,8 +63,19 @@ class CharTokenizer:
     def encode(self, text: str, what: str = "the text") -> NDArray[np.unsignedinteger[Any]]:
         """Return the ids (N,) of the text, in the smallest unsigned type that has them all: one byte, mostly.
 
+        An é may be one character or two, e and an accent. Where the vocabulary lacks one form, this takes the other.
         Raises UserError, which names them, for characters outside the vocabulary.
         """
+        ids = self._find(text)
+        if ids is None:
+            text = self._respelt(text)
+            ids = self._find(text)
+        if ids is None:
+            raise UserError(self._refusal(what, sorted(set(text) - set(self.characters))))
+        return ids
+
+    def _find(self, text: str) -> NDArray[np.unsignedinteger[Any]] | None:
+        """Return the ids of the characters; None if the vocabulary lacks one."""
         last = int(self._points[-1])
         table = np.full(last + 2, -1, np.int32)  # code point -> id; -1 also for all that come after the last
         table[self._points] = np.arange(self.vocab_size)
@@ -63,17 +83,23 @@ class CharTokenizer:
         for piece in pieces(len(text)):
             found = table[np.minimum(code_points(text[piece]), last + 1)]
             if found.min() < 0:
-                raise UserError(self._unknown(text, what))
+                return None
             ids[piece] = found
         return ids
 
-    def _unknown(self, text: str, what: str) -> str:
-        names = [repr(c) for c in sorted(set(text) - set(self.characters))]
-        more = f" and {len(names) - 8} more" if len(names) > 8 else ""
-        plural = "s" if len(names) > 1 else ""
+    def _respelt(self, text: str) -> str:
+        """Return the text with letter and accent in one character, or in two where the vocabulary has only these."""
+        known, composed = set(self.characters), unicodedata.normalize("NFC", text)
+        parts = {c: unicodedata.normalize("NFD", c) for c in set(composed) - known}
+        return composed.translate({ord(c): two for c, two in parts.items() if known.issuperset(two)})
+
+    def _refusal(self, what: str, unknown: list[str]) -> str:
+        names = ", ".join(map(repr, unknown[:SHOWN])) + (f" and {len(unknown) - SHOWN} more" if unknown[SHOWN:] else "")
+        near = dict.fromkeys(c for u in unknown[:SHOWN] for c in relatives(u) if c in self.characters)
+        advice = f"near it has {', '.join(map(repr, near))}" if near else f"leave {'them' if unknown[1:] else 'it'} out"
         return (
-            f"{what} has the character{plural} {', '.join(names[:8])}{more}, which the model's "
-            f"vocabulary of {self.vocab_size} characters does not have: {self.characters!a}"
+            f"{what} has the character{'s' * (len(unknown) > 1)} {names}, which the model's vocabulary of "
+            f"{self.vocab_size} characters does not have; {advice}"
         )
 
     def decode(self, ids: Iterable[int]) -> str:

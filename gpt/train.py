@@ -1,4 +1,4 @@
-"""Train a character model: draw a batch, forward, backward, clip, step; now and then evaluate and save.
+"""Train a character model: draw a batch, forward, backward, clip, step; now and then save and evaluate.
 
 python -m gpt.train                        # tiny Shakespeare, about a minute on two cores
 python -m gpt.train --data PATH --out RUN
@@ -19,13 +19,12 @@ import numpy as np
 from gpt import cli, data, job
 from gpt.build import Model
 from gpt.data import Batch
-from gpt.evaluate import mean_loss
 from gpt.fast.gpu import fast_update
 from gpt.fast.threads import Shards
 from gpt.optimizer import Outcome, learning_rate
 from gpt.run.interrupt import Interrupt
-from gpt.run.metrics import Metrics, row_of
-from gpt.run.progress import Progress
+from gpt.run.metrics import row_of
+from gpt.run.record import recording
 from gpt.run.state import Run
 from tinytensor import Tensor, nn
 from tinytensor.optim import AdamW
@@ -66,12 +65,11 @@ def train(run: Run, folder: Path, quiet: bool) -> int | None:
         np.errstate(all="ignore"),  # numbers that are not finite are reported by name instead
         Interrupt() as interrupt,  # Ctrl-C ends the loop after a whole step
         Shards(run.model, config, shard_gradient, run.optimizer) as shards,  # the threads
-        Metrics(folder, run.step) as metrics,  # metrics.jsonl
-        Progress(config, run.step, run.baselines, quiet) as progress,  # the terminal
+        recording(run, folder, quiet) as record,  # metrics.jsonl, checkpoints and the terminal
     ):
         # On a GPU or in float16 an update of gpt/fast takes the place of `update` above. It makes the same change.
         update_weights = fast_update(shards, run.optimizer, run.scaler) or partial(update, shards, run.optimizer)
-        while run.step < config.steps and interrupt.signal is None:
+        while run.step < config.steps and interrupt.signal is None and not run.is_stuck:
             started = time.perf_counter()
             # Draw. Several batches for one update have the gradient of one larger batch, in less memory.
             batches = [data.batch(run.train_ids, config, run.step, i) for i in range(config.grad_accumulation)]
@@ -79,19 +77,10 @@ def train(run: Run, folder: Path, quiet: bool) -> int | None:
             outcome = update_weights(batches, run.step, rate)  # forward, backward, clip, step
             run.step += 1
             run.check(outcome)  # stops if a number is not finite
-            speed = sum(ids.size for ids, _ in batches) / (time.perf_counter() - started)
-
-            # Evaluate, on text that training never draws; then report, and save.
-            val_loss = None
-            if run.step % config.eval_every == 0 or run.step == config.steps:
-                val_loss, _ = mean_loss(run.model, run.validation_ids, config.eval_windows)
-                run.check_finite(validation_loss=val_loss)
             run.seconds = time.perf_counter() - began
-            row = row_of(run, outcome, rate, speed, val_loss)
-            metrics.write(row)
-            progress.update(row)
-            if val_loss is not None:
-                run.save(folder)
+            speed = sum(ids.size for ids, _ in batches) / (time.perf_counter() - started)
+            # Report; every `eval_every` steps save, evaluate on text that training never draws, and keep the best weights.
+            record.step(row_of(run, outcome, rate, speed))
     if interrupt.signal is not None:
         run.save(folder)
     return interrupt.signal

@@ -6,9 +6,10 @@ python -m reference_torch.lockstep    both engines side by side, compared tensor
 `model.py` is `gpt/model.py` but for its imports; so are `cache.py`, `bigram.py` and `build.py`. A test asserts it.
 """
 
-from __future__ import annotations
-
 import sys
+
+if sys.argv[:1] == ["-m"]:  # python -m reference_torch.NAME: Ctrl-C ends it quietly, also while it still imports
+    import tinytensor.ctrl_c  # noqa: F401
 
 try:
     import torch  # noqa: F401

@@ -116,7 +116,7 @@ def make_parser() -> cli.Parser:
         "--recipe", choices=RECIPES, default="default", help="where the other defaults come from (default: default)"
     )
     run.add_argument("--quiet", action="store_true", help="print errors only")
-    cli.add_config_arguments(parser)
+    cli.add_config_arguments(parser, ("patience",))  # it makes all steps
     return parser
 
 
@@ -136,7 +136,7 @@ def main(argv: list[str]) -> int:
     if not quiet:
         loss, predictions = mean_loss(model, run.validation_ids)
         cli.say(
-            f"validation loss {loss:.4f} nats ({loss / math.log(2):.4f} bits per character) "
+            f"validation loss {cli.shown(loss, 4)} nats ({cli.shown(loss / math.log(2), 4)} bits per character) "
             f"over the whole split, {predictions:,} predictions\n"
             f"baselines       {run.baselines}"
         )

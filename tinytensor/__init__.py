@@ -11,6 +11,7 @@ Reading order: primitive.py (the table), ops/ (the pairs), tape.py (record and p
 
 from __future__ import annotations
 
+from tinytensor import ctrl_c  # isort: skip  # first: it lets Ctrl-C end a program quietly while the rest is imported
 import builtins
 from math import e, inf, nan, pi
 from typing import TYPE_CHECKING

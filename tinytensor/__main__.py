@@ -4,23 +4,35 @@ from __future__ import annotations
 
 import os
 import runpy
+import signal
 import sys
 
 from tinytensor.compat.as_torch import install
+from tinytensor.terminal import fail, program, set_ctrl_c
+
+USAGE = "Run a script written for PyTorch on tinytensor: python -m tinytensor script.py [its arguments]"
+
+
+@program("tinytensor")
+def check(argv: list[str]) -> int:
+    """Return 0 if argv names a script. Else say what is wrong, or print the help, and exit."""
+    if not argv or argv[0] in ("-h", "--help"):
+        print(USAGE)
+        raise SystemExit(0 if argv else 2)
+    if not os.path.isfile(argv[0]):
+        return fail("tinytensor", f"there is no script {argv[0]!r}", 2)
+    return 0
 
 
 def main() -> None:
-    """Let `import torch` return tinytensor, and run the script as __main__."""
-    if len(sys.argv) < 2 or sys.argv[1] in ("-h", "--help"):
-        print(__doc__)
-        raise SystemExit(0 if len(sys.argv) > 1 else 2)
-    script = sys.argv[1]
-    if not os.path.isfile(script):
-        print(f"tinytensor: there is no script {script!r}", file=sys.stderr)
-        raise SystemExit(2)
+    """Let `import torch` return tinytensor, and run the script as __main__: as Python would, with its own errors."""
+    if status := check():
+        raise SystemExit(status)
     install()
+    script = sys.argv[1]
     sys.argv = sys.argv[1:]
     sys.path[0] = os.path.dirname(os.path.abspath(script))
+    set_ctrl_c(signal.SIG_DFL, signal.default_int_handler)
     runpy.run_path(script, run_name="__main__")
 
 

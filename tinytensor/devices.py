@@ -66,7 +66,10 @@ def cupy() -> ModuleType:
     try:
         import cupy
     except ImportError:
-        raise RuntimeError("device 'cuda' needs CuPy, which is not installed: pip install 'cupy-cuda12x>=14'") from None
+        raise RuntimeError(
+            "device 'cuda' needs CuPy, which is not installed: "
+            "pip install 'cupy-cuda12x>=14', or 'cupy-cuda13x>=14' where nvidia-smi says CUDA 13"
+        ) from None
     try:
         count = cupy.cuda.runtime.getDeviceCount()
     except cupy.cuda.runtime.CUDARuntimeError as error:

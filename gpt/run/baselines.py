@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from gpt.cli import shown
 from gpt.data import Ids
 from gpt.tokenizer import pieces
 
@@ -35,7 +36,7 @@ class Baselines:
 
     def __str__(self) -> str:
         """The lowest first, since a narrow terminal cuts off the end."""
-        return f"bigram {self.bigram:.3f}, unigram {self.unigram:.3f}, uniform {self.uniform:.3f}"
+        return f"bigram {shown(self.bigram)}, unigram {shown(self.unigram)}, uniform {shown(self.uniform)}"
 
 
 def measure(train: Ids, validation: Ids, vocab_size: int) -> Baselines:

@@ -4,44 +4,55 @@
     RUN/checkpoint/weights.safetensors       every parameter by its name
     RUN/checkpoint/optimizer.safetensors     AdamW's state of each parameter: `name.exp_avg`, ...
     RUN/checkpoint/metadata.json             step, configuration, tokenizer, loss scale, checksums, versions
+    RUN/best/                                the same files, of the evaluation with the lowest loss
 
 A save writes all of `checkpoint.new`, then renames `checkpoint` to `checkpoint.old`, then `checkpoint.new` to
-`checkpoint`. Between the two renames `checkpoint.old` is the complete one.
+`checkpoint`. Between the two renames `checkpoint.old` is the complete one. No file in a complete folder ever changes, so
+a reader that has opened all files in one folder has one checkpoint, even if other processes save meanwhile.
 """
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
 import json
 import math
 import os
 import platform
-import shutil
-from dataclasses import asdict, dataclass, field, replace
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load as parse_arrays
 from safetensors.numpy import save as format_arrays
 
 import tinytensor
 from gpt import corpus
 from gpt.build import Model, build
-from gpt.cli import check_device
-from gpt.config import GPTConfig, TrainConfig, from_dict
+from gpt.cli import RESUMABLE, check_device
+from gpt.config import TrainConfig, flag, from_dict
 from gpt.corpus import Corpus
-from gpt.errors import UserError
+from gpt.errors import UserError, shown
 from gpt.fast.half import make_scaler
+from gpt.run import arrays, files
+from gpt.run.arrays import Arrays, Spec, checksum
+from gpt.run.checks import check_memory, parameter_shapes
+from gpt.run.files import MIB, Folder
 from gpt.tokenizer import CharTokenizer
 from tinytensor import Tensor, from_numpy
 from tinytensor.optim import AdamW
 
-Arrays = dict[str, NDArray[Any]]
+BEST = "best"
 CURRENT, NEW, OLD = "checkpoint", "checkpoint.new", "checkpoint.old"
-FILES = ("weights.safetensors", "optimizer.safetensors")
+WEIGHTS, OPTIMIZER, METADATA = "weights.safetensors", "optimizer.safetensors", "metadata.json"
+FILES = (WEIGHTS, OPTIMIZER)
+FORMAT = 2  # 1 had neither this number nor a checksum of metadata.json
+LONGEST_CONFIG, LONGEST_METADATA = MIB, 32 * MIB  # bytes; a vocabulary may have all characters of Unicode
+CHANGEABLE = {*RESUMABLE, "data"}  # of the configuration: what may change when a run goes on
+PAUSES = (0.0,) * 20 + (0.01,) * 50  # seconds before each try to open a checkpoint that other processes replace
 
 
 @dataclass
@@ -56,103 +67,194 @@ class Checkpoint:
     weights: Arrays
     optimizer: Arrays
     loss_scale: dict[str, float] = field(default_factory=dict)  # the state of GradScaler; {} but for float16
+    best: dict[str, Any] | None = None  # loss and step of the lowest validation loss so far
+    pending: dict[str, Any] | None = None  # the row of this step, if it is not evaluated yet
+    written: TrainConfig | None = None  # what config.json says; it may differ in CHANGEABLE
+
+    def named(self, best: bool) -> str:
+        """Say which weights these are."""
+        if not best:
+            return f"the last weights, of step {self.step}"
+        loss = f", with a validation loss of {self.best['loss']:.4f}" if self.best else ""
+        return f"the best weights, of step {self.step}{loss} (--last takes the last)"
+
+    def edits(self) -> dict[str, object]:
+        """Return what config.json says otherwise."""
+        now = self.written or self.config
+        return {name: getattr(now, name) for name in asdict(now) if getattr(now, name) != getattr(self.config, name)}
 
 
 def save(run: Path, checkpoint: Checkpoint) -> None:
     """Replace the checkpoint of the run. If that fails, the previous one is still there."""
-    files = [format_arrays(checkpoint.weights), format_arrays(checkpoint.optimizer)]
+    contents = [format_arrays(checkpoint.weights), format_arrays(checkpoint.optimizer)]
     metadata = {
+        "format": FORMAT,
         "step": checkpoint.step,
         "seconds": checkpoint.seconds,
         "config": asdict(checkpoint.config),
         "tokenizer": checkpoint.tokenizer.to_json(),
         "corpus_sha256": checkpoint.corpus_sha256,
         "loss_scale": checkpoint.loss_scale,
-        "sha256": {name: sha256(content) for name, content in zip(FILES, files, strict=True)},
+        "best": checkpoint.best,
+        "pending": checkpoint.pending,
+        "sha256": {name: checksum(content) for name, content in zip(FILES, contents, strict=True)},
         "versions": {
             "python": platform.python_version(),
             "numpy": np.__version__,
             "tinytensor": tinytensor.__version__,
         },
     }
-    files.append(json.dumps(metadata, indent=2).encode())
+    contents.append(json.dumps(seal(metadata), indent=2).encode())
     try:
-        shutil.rmtree(run / NEW, ignore_errors=True)
-        (run / NEW).mkdir()
-        for name, content in zip((*FILES, "metadata.json"), files, strict=True):
-            write(run / NEW / name, content)
-        sync_folder(run / NEW)
+        files.remove(run / NEW)
+        os.mkdir(run / NEW)
+        for name, content in zip((*FILES, METADATA), contents, strict=True):
+            files.create(run / NEW / name, content)
+        files.sync_folder(run / NEW)
         swap(run)
     except OSError as error:
-        shutil.rmtree(run / NEW, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            files.remove(run / NEW)
+        before = "the checkpoint before it is intact" if is_there(run) else "there is no checkpoint yet"
+        where = f"{error.filename}: " if error.filename else ""
         raise UserError(
-            f"cannot save step {checkpoint.step} in {run}: {error.strerror or error}; "
-            f"the checkpoint before it is intact"
+            f"cannot save step {checkpoint.step} in {run}: {where}{error.strerror or error}; {before}"
         ) from None
+
+
+def seal(metadata: dict[str, Any]) -> dict[str, Any]:
+    """Return the metadata with a checksum of all that they say; spaces and the order of the keys do not count."""
+    said = {name: value for name, value in metadata.items() if name != "checksum"}
+    return {**said, "checksum": checksum(json.dumps(said, sort_keys=True).encode())}
 
 
 def swap(run: Path) -> None:
     """Put the complete `checkpoint.new` in place of `checkpoint`."""
-    if (run / CURRENT).exists():  # else a crash cut off an earlier swap, and OLD is the complete one
-        shutil.rmtree(run / OLD, ignore_errors=True)
-        os.rename(run / CURRENT, run / OLD)
-    os.rename(run / NEW, run / CURRENT)
-    sync_folder(run)
-    shutil.rmtree(run / OLD, ignore_errors=True)
+    if files.exists(run / CURRENT):  # else a crash cut off an earlier swap, and OLD is the complete one
+        files.remove(run / OLD)
+        rename(run / CURRENT, run / OLD)
+    rename(run / NEW, run / CURRENT)
+    files.sync_folder(run)
+    with contextlib.suppress(OSError):  # the new one is in place, whatever is left of the old one
+        files.remove(run / OLD)
 
 
-def write(path: Path, content: bytes) -> None:
-    """Write a file, and wait until it is on the disk."""
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+def rename(old: Path, new: Path) -> None:
+    """Rename a folder. Windows refuses while somebody reads a file in it, so there it tries for some seconds."""
+    for pause in PAUSES if os.name == "nt" else ():
+        with contextlib.suppress(PermissionError):
+            return os.rename(old, new)
+        time.sleep(pause)
+    os.rename(old, new)
 
 
-def sync_folder(folder: Path) -> None:
-    """Wait until the names in the folder are on the disk, where the system can wait for that."""
-    if hasattr(os, "O_DIRECTORY"):
-        descriptor = os.open(folder, os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+def is_there(run: Path) -> bool:
+    """Return whether the folder holds a checkpoint. Raises UserError if a link or a file is in its place."""
+    return files.is_folder(run / CURRENT) or files.is_folder(run / OLD)
 
 
-def sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
+def chosen(run: Path, last: bool = False) -> Path:
+    """Return the folder to read a trained model from: RUN/best where there is one, else RUN."""
+    best = run / BEST
+    return best if not last and files.is_folder(best) and is_there(best) else run
 
 
-def read(run: Path) -> Checkpoint:
-    """Read the checkpoint of the run, and verify every checksum."""
-    folder = next((run / name for name in (CURRENT, OLD) if (run / name).is_dir()), None)
-    if folder is None or not (run / "config.json").is_file():
-        raise UserError(
-            f"{run} is not a run folder: it has no "
-            f"{'checkpoint' if folder is None else 'config.json'}; "
-            f"give a folder that python -m gpt.train made"
-        )
-    written = from_dict(read_json(run / "config.json"), f"{run / 'config.json'}")
-    metadata = read_json(folder / "metadata.json")
+def read(run: Path, optimizer: bool = True) -> Checkpoint:
+    """Read the checkpoint of the run, all of one save, and verify every checksum.
+
+    Without `optimizer` its file is neither needed nor read. If the checkpoint was replaced while this opened its files,
+    it takes the new one.
+    """
     try:
-        config = from_dict(metadata["config"], f"{folder / 'metadata.json'}")
-        tokenizer = CharTokenizer.from_json(metadata["tokenizer"])
-        step, seconds, text = (metadata[key] for key in ("step", "seconds", "corpus_sha256"))
-        if not (isinstance(step, int) and step >= 0 and 0 <= seconds < math.inf):
-            raise UserError(f"{folder / 'metadata.json'} is damaged: step {step}, seconds {seconds}")
-        weights, optimizer = (read_arrays(folder / name, metadata["sha256"][name]) for name in FILES)
-        scale = metadata.get("loss_scale", {})  # older versions did not write it
-        scaler = make_scaler(config)
-        names = set(scaler.state_dict() if scaler else {})
-        if not isinstance(scale, dict) or set(scale) != names or not is_finite(scale):
-            raise UserError(f"{folder / 'metadata.json'} is damaged: loss_scale {scale}")
-        checkpoint = Checkpoint(step, float(seconds), config, tokenizer, str(text), weights, optimizer, scale)
+        for pause in PAUSES:
+            time.sleep(pause)
+            with ExitStack() as stack:
+                folder = current(run, stack)
+                if folder is None:
+                    if not files.exists(run / NEW):  # a save is always one of the three
+                        break
+                    continue
+                try:
+                    return read_folder(run, folder, stack, optimizer)
+                except (OSError, UserError):
+                    if folder.is_in_place():
+                        raise
     except OSError as error:
-        raise UserError(f"{folder} is incomplete: {error.filename}: {error.strerror}") from None
-    except (KeyError, TypeError, OverflowError) as error:
-        raise UserError(f"{folder / 'metadata.json'} is damaged: {error!r}") from None
-    compare(run, written, checkpoint)
+        raise UserError(f"cannot read {error.filename or run}: {error.strerror}") from None
+    raise not_a_run(run, "checkpoint")
+
+
+def not_a_run(run: Path, lacks: str) -> UserError:
+    return UserError(f"{run} is not a run folder: it has no {lacks}; give a folder that python -m gpt.train made")
+
+
+def current(run: Path, stack: ExitStack) -> Folder | None:
+    """Open the folder of the checkpoint; None if there is none, at the moment or at all."""
+    for name in (CURRENT, OLD):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            return stack.enter_context(Folder(run / name))
+    return None
+
+
+def read_folder(run: Path, folder: Folder, stack: ExitStack, optimizer: bool) -> Checkpoint:
+    """Read the checkpoint in an open folder. Opens all files before it reads one."""
+    names = (METADATA, WEIGHTS, OPTIMIZER) if optimizer else (METADATA, WEIGHTS)
+    metadata, *arrays_in = [stack.enter_context(folder.open(name)) for name in names]
+    values = verified(files.parse(files.limited(metadata, LONGEST_METADATA), metadata.path), metadata.path)
+    try:
+        checkpoint = described(values, metadata.path)
+        sums = [values["sha256"][file.path.name] for file in arrays_in]
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError(f"{metadata.path} is damaged: {shown(repr(error))}") from None
+    checkpoint.written = read_config(run, checkpoint)
+    check_memory(replace(checkpoint.config, device="cpu", cuda_graph=False, tf32=False), training=False)
+    for file, specs, expected in zip(arrays_in, specs_of(checkpoint.config), sums, strict=False):
+        state = file.path.name == OPTIMIZER
+        found = arrays.read(file, specs, expected, may_be_empty=state and no_update(checkpoint))
+        check_numbers(file.path, found, checkpoint.step)
+        if state:
+            checkpoint.optimizer = found
+        else:
+            checkpoint.weights = found
     return checkpoint
+
+
+def verified(values: Any, path: Path) -> dict[str, Any]:
+    """Return the metadata. Raises UserError unless their checksum, if they are not of the first format, is right."""
+    if not isinstance(values, dict):
+        raise UserError(f"{path} is damaged: no JSON object")
+    if "format" in values or "checksum" in values:
+        if seal(values)["checksum"] != values.get("checksum"):
+            raise UserError(f"{path} was altered: its checksum is another; restore it from a copy, or train again")
+        if values.get("format") != FORMAT:
+            raise UserError(
+                f"{path} has format {shown(values['format'])}, and this version reads {FORMAT}; take a newer one"
+            )
+    return values
+
+
+def described(values: dict[str, Any], path: Path) -> Checkpoint:
+    """Return the checkpoint that the metadata describe, without its arrays. Raises UserError if a value is impossible."""
+    config = from_dict(values["config"], str(path))
+    tokenizer = CharTokenizer.from_json(values["tokenizer"])
+    if tokenizer.vocab_size != config.vocab_size:
+        raise UserError(f"{path} is damaged: the tokenizer has {tokenizer.vocab_size} characters, vocab_size is "
+                        f"{config.vocab_size}")  # fmt: skip
+    step, seconds, text = (values[key] for key in ("step", "seconds", "corpus_sha256"))
+    if not (
+        type(step) is int and 0 <= step <= config.steps and type(seconds) in (int, float) and 0 <= seconds < math.inf
+    ):
+        raise UserError(f"{path} is damaged: step {shown(step)}, seconds {shown(seconds)}")
+    scaler = make_scaler(config)
+    scale, names = values.get("loss_scale", {}), set(scaler.state_dict() if scaler else {})  # older versions: none
+    if not isinstance(scale, dict) or set(scale) != names or not is_finite(scale):
+        raise UserError(f"{path} is damaged: loss_scale {shown(scale)}")
+    best, pending = values.get("best"), values.get("pending")
+    if best is not None and not (set(best) == {"loss", "step"} and is_finite(best) and type(best["step"]) is int):
+        raise UserError(f"{path} is damaged: best {best}")
+    return Checkpoint(step, float(seconds), config, tokenizer, str(text), {}, {}, scale, best, pending)
 
 
 def is_finite(numbers: dict[str, Any]) -> bool:
@@ -160,58 +262,91 @@ def is_finite(numbers: dict[str, Any]) -> bool:
     return all(isinstance(x, (int, float)) and math.isfinite(x) for x in numbers.values())
 
 
-def read_json(path: Path) -> Any:
-    """Read a JSON file. Raises UserError, with its name, for anything else."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path} is damaged, not JSON: {error}") from None
+def specs_of(config: TrainConfig) -> tuple[dict[str, Spec], dict[str, Spec]]:
+    """Return what the arrays of the two files must be."""
+    shapes = parameter_shapes(config)
+    weights = {name: Spec(config.dtype, shape) for name, shape in shapes.items()}
+    if config.model == "gpt" and config.tied:
+        weights["head.weight"] = weights["embedding.weight"]
+    half = config.dtype == "float16"  # its moments are in float32, and so is another copy of the weights
+    moments = ("exp_avg", "exp_avg_sq", "master") if half else ("exp_avg", "exp_avg_sq")
+    state = {f"{name}.step": Spec("float32", ()) for name in shapes}
+    for key in moments:
+        state |= {f"{name}.{key}": Spec("float32" if half else config.dtype, shape) for name, shape in shapes.items()}
+    return weights, state
 
 
-def read_arrays(path: Path, expected: str) -> Arrays:
-    """Read the arrays of a safetensors file. Raises UserError unless its checksum is `expected`."""
-    content = path.read_bytes()
-    if sha256(content) != expected:
+def no_update(checkpoint: Checkpoint) -> bool:
+    """Return whether AdamW may have no state: before the first step, or if all steps overflowed float16."""
+    return checkpoint.step == 0 or checkpoint.config.dtype == "float16"
+
+
+def check_numbers(path: Path, found: Arrays, step: int) -> None:
+    """Raise UserError if an array holds a number that no run of so many steps has."""
+    rules: dict[str, Callable[[NDArray[Any]], Any]] = {
+        "exp_avg_sq": lambda a: np.isfinite(a) & (a >= 0),
+        "step": lambda a: (a >= 1) & (a <= step) & (a == np.round(a)),
+    }
+    for name, array in found.items():
+        if not np.all(rules.get(name.rsplit(".", 1)[1], np.isfinite)(array)):
+            raise UserError(f"{path} holds impossible numbers in {name}; restore it from a copy, or train again")
+
+
+def read_config(run: Path, checkpoint: Checkpoint) -> TrainConfig:
+    """Read config.json. Raises UserError if it says otherwise than the checkpoint about what a run keeps."""
+    path = run / "config.json"
+    if not files.exists(path):
+        raise not_a_run(run, "config.json")
+    written = from_dict(files.parse(files.read(path, LONGEST_CONFIG), path), str(path))
+    for each in fields(TrainConfig):
+        ours, theirs = getattr(written, each.name), getattr(checkpoint.config, each.name)
+        if ours != theirs and each.name not in CHANGEABLE:
+            raise UserError(
+                f"{path} says {each.name} {shown(ours)}, its checkpoint {theirs}: a run keeps it, so change it back; "
+                f"a new run may have {flag(each.name)} {ours}"
+            )
+    return written
+
+
+def read_corpus(saved: Checkpoint, run: Path, data: str | None = None) -> Corpus:
+    """Read the text that the run was trained on, from `data` if it has moved. Its content counts, not its name.
+
+    Raises UserError if it is another text.
+    """
+    if data is None:
+        name = (saved.written or saved.config).data
+        try:
+            text = corpus.read(name, regular=True)
+        except UserError as error:
+            raise UserError(f"{error}; if the text has moved, give --data PATH") from None
+        if text.sha256 == saved.corpus_sha256:
+            return text
+        why = "; every version of Python has its own" if name == "python-docs" else ""
         raise UserError(
-            f"{path} is cut off or altered: {len(content):,} bytes with sha256 {sha256(content)[:12]}, "
-            f"written with {expected[:12]}; restore it from a copy, or train again"
+            f"{text.name} has changed since {run} was trained on it{why}; give --data PATH with the text of then"
         )
-    try:
-        return {name: array.copy() for name, array in parse_arrays(content).items()}
-    except SafetensorError as error:
-        raise UserError(f"{path} is not a safetensors file: {error}") from None
-
-
-def compare(run: Path, written: GPTConfig, checkpoint: Checkpoint) -> None:
-    """Raise UserError if config.json describes another model than the checkpoint."""
-    names = GPTConfig.__dataclass_fields__
-    for name in names:
-        ours, theirs = getattr(written, name), getattr(checkpoint.config, name)
-        if ours != theirs:
-            raise UserError(f"{run / 'config.json'} says {name} {ours}, its checkpoint {theirs}")
-    if checkpoint.tokenizer.vocab_size != checkpoint.config.vocab_size:
-        raise UserError(f"{run}: the tokenizer's size is not vocab_size")
-
-
-def read_corpus(saved: Checkpoint, run: Path) -> Corpus:
-    """Read the text that the run was trained on. Raises UserError if it has changed since."""
-    text = corpus.read(saved.config.data)
+    text = corpus.read(data)
     if text.sha256 != saved.corpus_sha256:
-        raise UserError(f"{text.name} has changed since {run} was trained on it")
+        raise UserError(
+            f"--data {data}: {run} was trained on another text, and a resumed run keeps its text; "
+            f"--init {run} --data {data} begins a new run with its weights"
+        )
     return text
 
 
-def load(run: str | Path, device: str | None = None) -> tuple[Model, CharTokenizer]:
-    """Return the model of a run folder in evaluation mode, and its tokenizer. Without `device`, on the device of the run."""
-    checkpoint = read(Path(run))
-    return restore_model(checkpoint, Path(run), device).eval(), checkpoint.tokenizer
+def load(run: str | Path, device: str | None = None, last: bool = False) -> tuple[Model, CharTokenizer]:
+    """Return the model of a run folder in evaluation mode, and its tokenizer. Without `device`, on the device of the run.
+
+    It has the best weights of the run; the last ones with `last`.
+    """
+    folder = chosen(Path(run), last)
+    checkpoint = read(folder, optimizer=False)
+    return restore_model(checkpoint, folder, device).eval(), checkpoint.tokenizer
 
 
 def restore_model(checkpoint: Checkpoint, run: Path, device: str | None = None) -> Model:
     """Return the model of the checkpoint. Without `device`, on the device of its configuration."""
-    device = device or checkpoint.config.device
+    device = device or (checkpoint.written or checkpoint.config).device
     check_device(device)
     model = fresh_model(replace(checkpoint.config, device=device, cuda_graph=False, tf32=False))
     try:
@@ -241,13 +376,13 @@ def optimizer_arrays(model: Model, optimizer: AdamW) -> Arrays:
     }
 
 
-def restore_optimizer(model: Model, optimizer: AdamW, arrays: Arrays) -> None:
+def restore_optimizer(model: Model, optimizer: AdamW, saved: Arrays) -> None:
     """Set the state of AdamW from `optimizer_arrays`. Raises UserError if it does not fit the model."""
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     shapes = {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
     order = [names[id(p)] for group in optimizer.param_groups for p in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
-    for path, array in arrays.items():
+    for path, array in saved.items():
         name, key = path.rsplit(".", 1)
         if name not in shapes or array.shape not in ((), shapes[name]):
             raise UserError(f"the optimizer's state {path} {array.shape} does not fit the model")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -12,31 +13,46 @@ from gpt.errors import UserError
 from tinytensor import isfinite
 
 
+def parameter_shapes(config: GPTConfig) -> dict[str, tuple[int, ...]]:
+    """Return the shape of each parameter of the model that `gpt.build` makes, by its name, without making it."""
+    V, C = config.vocab_size, config.width
+    if config.model == "bigram":
+        return {"embedding.weight": (V, C), "head.weight": (V, C), "head.bias": (V,)}
+    linear = {"attention.qkv": (3 * C, C), "attention.projection": (C, C),
+              "feed_forward.up": (4 * C, C), "feed_forward.projection": (C, 4 * C)}  # fmt: skip
+    block = {**linear, "attention_norm": (C,), "feed_forward_norm": (C,)}
+    layers = {f"blocks.{i}.{name}": shape for i in range(config.layers) for name, shape in block.items()}
+    shapes: dict[str, tuple[int, ...]] = {"embedding.weight": (V, C)}
+    if config.positions == "learned":
+        shapes["position_embedding.weight"] = (config.context, C)
+    for name, shape in {**layers, "norm": (C,)}.items():
+        shapes[f"{name}.weight"] = shape
+        if config.bias:
+            shapes[f"{name}.bias"] = shape[:1]
+    return shapes if config.tied else {**shapes, "head.weight": (V, C)}
+
+
 def parameter_count(config: GPTConfig) -> int:
     """Return the number of parameters of the model that `gpt.build` makes, without making it."""
-    V, C, bias = config.vocab_size, config.width, int(config.bias)
-    if config.model == "bigram":
-        return V * C + C * V + V
-    norm = C + bias * C
-    attention = 4 * C * C + bias * 4 * C
-    feed_forward = 8 * C * C + bias * 5 * C
-    embeddings = V * C + (config.context * C if config.positions == "learned" else 0)
-    head = 0 if config.tied else V * C
-    return embeddings + config.layers * (attention + feed_forward + 2 * norm) + norm + head
+    return sum(math.prod(shape) for shape in parameter_shapes(config).values())
 
 
-def check_memory(config: TrainConfig) -> None:
-    """Raise UserError if weights, gradients and AdamW's two averages need more memory than the computer has."""
+def check_memory(config: TrainConfig, training: bool = True) -> None:
+    """Raise UserError if the model needs more memory than this process may use.
+
+    In training that is weights, gradients and AdamW's two averages; else the weights, and the file that they come from.
+    """
     memory = usable_memory()
     if config.device != "cpu" or memory is None:
         return
     count = parameter_count(config)
-    needed = count * (32 if config.dtype == "float64" else 16)  # float16: two arrays in it, and three in float32
+    width = 8 if config.dtype == "float64" else 4  # float16 trains with two arrays in it, and three in float32
+    needed = count * width * (4 if training else 2)
     if needed > memory:
         sizes = "--width" if config.model == "bigram" else "--width, --layers or --context"
         raise UserError(
-            f"a model of {count:,} parameters takes {needed / 2**30:,.0f} GiB to train, "
-            f"and this process may use {memory / 2**30:,.0f}; lower {sizes}"
+            f"a model of {count:,} parameters takes {needed / 2**30:,.0f} GiB to {'train' if training else 'load'}, "
+            f"and this process may use {memory / 2**30:,.0f}" + (f"; lower {sizes}" if training else "")
         )
 
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from gpt.errors import UserError
+from gpt.run import files
 
 LOCK = ".lock"
 
@@ -18,14 +19,17 @@ def locked(run: Path) -> Iterator[None]:
 
     Raises UserError if another process holds it. Does nothing where the system has no such locks.
     """
-    with (run / LOCK).open("w") as file:
+    descriptor = files.opened(run / LOCK)
+    try:
         if os.name == "posix":
             from fcntl import LOCK_EX, LOCK_NB, flock
 
             try:
-                flock(file, LOCK_EX | LOCK_NB)
+                flock(descriptor, LOCK_EX | LOCK_NB)
             except BlockingIOError:
                 raise UserError(f"another process is training in {run}") from None
             except OSError:  # a file system without locks
                 pass
         yield
+    finally:
+        os.close(descriptor)

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TypedDict, cast
+from typing import Any, TypedDict, cast
 
 from gpt.errors import UserError
 from gpt.optimizer import Outcome
+from gpt.run import files
+from gpt.run.files import Folder
 from gpt.run.state import Run
 from tinytensor import cuda
+
+LONGEST_ROW = 4096  # bytes
 
 
 class Measured(TypedDict):
@@ -35,12 +41,13 @@ class Row(Measured, total=False):
     gpu_memory: int  # bytes that tensors use on the GPU after the step
     gpu_memory_peak: int  # the most of them so far
     loss_scale: float  # in float16
+    best_step: int  # where the step was evaluated: the step with the lowest loss so far
 
 
-def row_of(run: Run, outcome: Outcome, rate: float, speed: float, val_loss: float | None) -> Row:
-    """Return the row of the step that the run made last."""
+def row_of(run: Run, outcome: Outcome, rate: float, speed: float) -> Row:
+    """Return the row of the step that the run made last, not evaluated yet."""
     row = Row(
-        step=run.step, train_loss=outcome.loss, val_loss=val_loss, learning_rate=rate,
+        step=run.step, train_loss=outcome.loss, val_loss=None, learning_rate=rate,
         grad_norm=outcome.norm if math.isfinite(outcome.norm) else None, seconds=run.seconds, tokens_per_second=speed,
     )  # fmt: skip
     if run.scaler:
@@ -60,27 +67,59 @@ def read(run: Path) -> list[Row]:
     return [row for row, _ in scan(run / "metrics.jsonl")]
 
 
+def lost(run: Path, step: int) -> int:
+    """Return how many of the first `step` steps have no row. Raises UserError if the file is damaged."""
+    path = run / "metrics.jsonl"
+    return step - sum(row["step"] <= step for row, _ in scan(path)) if files.exists(path) else step
+
+
 def scan(path: Path) -> Iterator[tuple[Row, int]]:
-    """Yield each row, and the offset in bytes at which its line ends."""
-    end = 0
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            if line.endswith(b"\n"):
-                end += len(line)
-                try:
-                    yield parse(line.decode()), end
-                except (ValueError, RecursionError) as error:
-                    raise UserError(f"{path} is damaged: line {number} is no row of a run: {error}") from None
+    """Yield each row, and the offset in bytes at which its line ends. Raises UserError unless steps only rise."""
+    end = last = 0
+    for number, line in enumerate(lines(path), 1):
+        if line.endswith(b"\n"):
+            end += len(line)
+            try:
+                row = parse(files.parse(line, path))
+                if row["step"] <= last:
+                    raise ValueError(f"step {row['step']} stands after step {last}")
+            except ValueError as error:
+                why = str(error).removeprefix(f"{path} is damaged, ")
+                raise UserError(
+                    f"{path} is damaged: line {number} is no row of a run: {why}; remove or mend it"
+                ) from None
+            last = row["step"]
+            yield row, end
+        elif len(line) > LONGEST_ROW:
+            raise UserError(f"{path} is damaged: line {number} is longer than {LONGEST_ROW:,} bytes; remove or mend it")
 
 
-def parse(line: str) -> Row:
-    """Read a row from its line. Raises ValueError for anything else."""
-    row = json.loads(line)
+def lines(path: Path) -> Iterator[bytes]:
+    """Yield the lines of the file, the last of which may have no end. Stops after one that is longer than LONGEST_ROW."""
+    try:
+        with (
+            Folder(path.parent, follow=True) as folder,
+            folder.open(path.name) as file,
+            os.fdopen(os.dup(file.descriptor), "rb") as stream,
+        ):
+            while (line := stream.readline(LONGEST_ROW + 1)).endswith(b"\n"):
+                yield line
+            if line:
+                yield line
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from None
+
+
+def parse(row: Any) -> Row:
+    """Return the row that the JSON value is. Raises ValueError for anything else."""
     if not isinstance(row, dict) or not Row.__required_keys__ <= row.keys() <= Row.__annotations__.keys():
         raise ValueError(f"it must have the keys {', '.join(Measured.__annotations__)}")
     for name, value in row.items():
-        if not (isinstance(value, (int, float)) or (name in ("val_loss", "grad_norm") and value is None)):
+        may_be_none = name in ("val_loss", "grad_norm") and value is None
+        if not may_be_none and (type(value) not in (int, float) or not abs(value) <= sys.float_info.max):
             raise ValueError(f"{name} must be a number")
+    if type(row["step"]) is not int or row["step"] < 1:
+        raise ValueError("step must be a whole number above 0")
     return cast(Row, row)
 
 
@@ -88,17 +127,20 @@ class Metrics:
     """Appends rows to metrics.jsonl, each at once. Drops the rows of steps after `step` first: they will be made again."""
 
     def __init__(self, run: Path, step: int) -> None:
-        path = run / "metrics.jsonl"
-        ends = [end for row, end in scan(path) if row["step"] <= step] if path.exists() else []
-        self._file = path.open("a", encoding="utf-8")
-        self._file.truncate(max(ends, default=0))  # cuts the end off: the rows that stay are not rewritten
+        self._path = path = run / "metrics.jsonl"
+        ends = [end for row, end in scan(path) if row["step"] <= step] if files.exists(path) else []
+        # Cuts the end off: the rows that stay are not rewritten.
+        self._descriptor = files.appender(path, max(ends, default=0))
 
     def write(self, row: Row) -> None:
-        self._file.write(json.dumps(row) + "\n")
-        self._file.flush()
+        try:
+            files.write_all(self._descriptor, (json.dumps(row, allow_nan=False) + "\n").encode())
+        except OSError as error:
+            error.filename = str(self._path)
+            raise
 
     def __enter__(self) -> Metrics:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
+        os.close(self._descriptor)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 from collections.abc import Callable
@@ -10,17 +11,17 @@ from pathlib import Path
 
 from gpt import cli, corpus
 from gpt.build import Model
-from gpt.config import TrainConfig
+from gpt.config import GPTConfig, TrainConfig, flag
 from gpt.corpus import Corpus
 from gpt.errors import UserError
 from gpt.fast.half import make_scaler
 from gpt.fast.threads import usable_cores
 from gpt.optimizer import make_optimizer
-from gpt.run import baselines, checkpoint
+from gpt.run import baselines, checkpoint, files, metrics
 from gpt.run.checkpoint import Checkpoint
 from gpt.run.checks import check_memory
 from gpt.run.lock import LOCK
-from gpt.run.state import Run
+from gpt.run.state import Best, Run
 from gpt.tokenizer import CharTokenizer
 from tinytensor import manual_seed, set_float32_matmul_precision
 
@@ -28,9 +29,18 @@ from tinytensor import manual_seed, set_float32_matmul_precision
 BEGINNING = {LOCK, "config.json", "config.json.new", checkpoint.NEW}
 
 
-def prepare(recipe: str, given: dict[str, object], quiet: bool) -> Run:
-    """Return a run from scratch: its text, first weights and optimizer. Writes nothing."""
+def prepare(recipe: str, given: dict[str, object], quiet: bool, init: Path | None = None) -> Run:
+    """Return a run from scratch: its text, first weights and optimizer. Writes nothing.
+
+    `init` is a run folder whose model, weights and vocabulary it takes, those of the best checkpoint if it keeps one; all
+    else is new.
+    """
     config = cli.new_config(recipe, given)
+    saved = None
+    if init is not None:
+        init = checkpoint.chosen(init)
+        saved = checkpoint.read(init, optimizer=False)
+        config = inherited(config, saved.config, given)
     cli.check_device(config.device, config.tf32)
     if "data" in given:
         text = corpus.read(config.data)
@@ -38,18 +48,41 @@ def prepare(recipe: str, given: dict[str, object], quiet: bool) -> Run:
         text, note = corpus.read_default()
         if note and not quiet:
             cli.say(f"note: {note}")
-    return begin(dataclasses.replace(config, data=text.name, threads=threads_of(config)), text)
+    config = dataclasses.replace(config, data=text.name, threads=threads_of(config))
+    return begin(config, text) if saved is None or init is None else begin_with(config, text, saved, init)
+
+
+def inherited(config: TrainConfig, model: TrainConfig, given: dict[str, object]) -> TrainConfig:
+    """Return the configuration with that model. Raises UserError for a flag that its weights do not allow."""
+    free = {"dropout", "dtype"} | ({"context"} if model.positions == "rotary" else set())
+    names = {each.name for each in dataclasses.fields(GPTConfig)} | {"dtype"}
+    kept = {name: getattr(model, name) for name in names if not (name in free and name in given)}
+    for name, value in kept.items():
+        if name in given and given[name] != value:
+            raise UserError(
+                f"{flag(name)} {given[name]}: the weights that it begins with have {value}; leave the flag out"
+            )
+    return dataclasses.replace(config, **kept)
 
 
 def open_again(folder: Path, given: dict[str, object], quiet: bool) -> Run:
     """Return the run in the folder as its checkpoint has it. Writes nothing."""
     saved = checkpoint.read(folder)
-    if "data" in given:
-        given["data"] = corpus.name_of(str(given["data"]))
-    config = cli.resumed_config(saved.config, saved.step, given)
-    config = dataclasses.replace(config, threads=threads_of(config))
+    data = given.pop("data", None)
+    edits = {
+        name: value for name, value in saved.edits().items() if name not in given and (name != "data" or data is None)
+    }
+    config = cli.resumed_config(saved.config, saved.step, {**edits, **given, "data": saved.config.data})
     cli.check_device(config.device, config.tf32)
-    text = checkpoint.read_corpus(saved, folder)
+    text = checkpoint.read_corpus(saved, folder, data=None if data is None else str(data))
+    config = dataclasses.replace(config, data=text.name, threads=threads_of(config))
+    lost = metrics.lost(folder, saved.step - (saved.pending is not None))
+    if not quiet and lost:
+        cli.say(f"note: metrics.jsonl has no row for {lost} of the {saved.step} steps; the weights do not depend on it")
+    for name, value in edits.items():
+        if not quiet:
+            cli.say(f"note: {folder / 'config.json'} says {name} {value}, its checkpoint {getattr(saved.config, name)}; "
+                    f"the run goes on with {value}")  # fmt: skip
     if not quiet and config.steps != saved.config.steps:
         cli.say(f"note: the learning rate's schedule now ends at step {config.steps}")
     if not quiet and config.threads != saved.config.threads:
@@ -64,17 +97,28 @@ def begin(config: TrainConfig, text: Corpus) -> Run:
     return assemble(config, text, CharTokenizer.from_text(text.text), checkpoint.fresh_model)
 
 
-def resume(config: TrainConfig, text: Corpus, saved: Checkpoint, folder: Path) -> Run:
-    """Return the run of the checkpoint, which is in that folder."""
+def begin_with(config: TrainConfig, text: Corpus, saved: Checkpoint, folder: Path) -> Run:
+    """Return a run before its first step, with the weights and the vocabulary of the checkpoint, which is in that folder."""
 
     def restored(config: TrainConfig) -> Model:
-        return checkpoint.restore_model(saved, folder, config.device)
+        return checkpoint.restore_model(dataclasses.replace(saved, config=config), folder, config.device)
 
-    run = assemble(config, text, saved.tokenizer, restored)
+    return assemble(config, text, saved.tokenizer, restored)
+
+
+def resume(config: TrainConfig, text: Corpus, saved: Checkpoint, folder: Path) -> Run:
+    """Return the run of the checkpoint, which is in that folder."""
+    run = begin_with(config, text, saved, folder)
     checkpoint.restore_optimizer(run.model, run.optimizer, saved.optimizer)
     if run.scaler:
         run.scaler.load_state_dict(saved.loss_scale)
     run.step, run.seconds = saved.step, saved.seconds
+    if saved.best is not None and checkpoint.chosen(folder) != folder:
+        run.best = Best(**saved.best)
+    try:
+        run.pending = None if saved.pending is None else dict(metrics.parse(saved.pending))
+    except ValueError as error:
+        raise UserError(f"the checkpoint in {folder} is damaged: its row: {error}") from None
     return run
 
 
@@ -84,7 +128,7 @@ def assemble(
     """Return a run before its first step, with the model that make_model(config) returns."""
     config = dataclasses.replace(config, vocab_size=tokenizer.vocab_size)
     check_memory(config)
-    train_ids, validation_ids = corpus.split(tokenizer.encode(text.text), config.context)
+    train_ids, validation_ids = corpus.split(tokenizer.encode(text.text, text.name), config.context)
     base = baselines.measure(train_ids, validation_ids, tokenizer.vocab_size)
     manual_seed(config.seed)
     model = make_model(config)
@@ -105,13 +149,14 @@ def new_folder(out: Path | None) -> Path:
         if out is not None:
             out.mkdir(parents=True, exist_ok=True)
             if {path.name for path in out.iterdir()} - BEGINNING:
-                raise UserError(f"--out {out} is not empty: take another folder, or --resume {out} to go on")
+                raise UserError(f"--out {out} is not empty: take another folder, or --resume {cli.word(out)} to go on")
             return out
         name = datetime.now().strftime("%Y-%m-%d-%H%M%S")
-        for n in range(1, 1000):  # several runs may begin in one second
+        Path("runs").mkdir(exist_ok=True)
+        for n in range(1, 1000):  # several runs may begin in one second: making the folder decides whose it is
             folder = Path("runs") / (name if n == 1 else f"{name}-{n}")
-            if not folder.exists():
-                folder.mkdir(parents=True)
+            with contextlib.suppress(FileExistsError):
+                folder.mkdir()
                 return folder
         raise UserError("runs/ has a thousand runs of this second; give --out")
     except OSError as error:
@@ -120,6 +165,4 @@ def new_folder(out: Path | None) -> Path:
 
 def write_config(config: TrainConfig, folder: Path) -> None:
     """Write config.json in one move: at every instant the file is the old one or the new one."""
-    draft = folder / "config.json.new"
-    draft.write_text(json.dumps(dataclasses.asdict(config), indent=2) + "\n", "utf-8")
-    draft.replace(folder / "config.json")
+    files.write(folder / "config.json", json.dumps(dataclasses.asdict(config), indent=2) + "\n")

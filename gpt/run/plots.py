@@ -2,20 +2,46 @@
 
 from __future__ import annotations
 
+import io
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gpt.cli import shown
+from gpt.run import files
 from gpt.run.baselines import Baselines
 from gpt.run.metrics import Row
 
 SMOOTHING = 20  # steps over which the training loss is averaged
 
 
-def plot_loss(path: Path, rows: list[Row], baselines: Baselines, whole: float) -> None:
-    """Draw training and validation loss; `whole` is the loss over the whole validation split."""
+@contextmanager
+def own_settings() -> Iterator[None]:
+    """A context in which matplotlib has its own defaults, whatever the environment and the user's files say.
+
+    A notebook, for example, sets MPLBACKEND to a backend that only the notebook's Python has.
+    """
+    backend = os.environ.get("MPLBACKEND")
+    os.environ["MPLBACKEND"] = "agg"  # matplotlib reads it when it is first imported
+    try:
+        import matplotlib
+    finally:
+        del os.environ["MPLBACKEND"]
+        if backend is not None:
+            os.environ["MPLBACKEND"] = backend
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        yield
+
+
+@own_settings()
+def plot_loss(path: Path, rows: list[Row], baselines: Baselines, whole: float, step: int) -> None:
+    """Draw training and validation loss; `whole` is that over the whole validation split, of the best weights, at `step`."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -30,11 +56,12 @@ def plot_loss(path: Path, rows: list[Row], baselines: Baselines, whole: float) -
     if evaluated:
         at, losses = zip(*evaluated, strict=True)
         axes.plot(at, losses, "o-", color="tab:orange", label="validation (a part)")
-    axes.plot(steps[-1:], [whole], "*", markersize=14, color="tab:red", label=f"validation (whole): {whole:.3f}")
+    label = f"validation (whole) of the best weights, step {step}: {shown(whole)}"
+    axes.plot([step], [whole], "*", markersize=14, color="tab:red", label=label)
     for name, loss in asdict(baselines).items():
         axes.axhline(loss, color="grey", linestyle="--", linewidth=0.8)
         axes.annotate(
-            f"{name} {loss:.3f}",
+            f"{name} {shown(loss)}",
             (1, loss),
             xycoords=("axes fraction", "data"),
             xytext=(-4, 3),
@@ -45,7 +72,9 @@ def plot_loss(path: Path, rows: list[Row], baselines: Baselines, whole: float) -
     axes.set(xlabel="step", ylabel="loss (nats per character)", xlim=(0, None))
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(loc="upper center")
-    figure.savefig(path, dpi=120)
+    picture = io.BytesIO()
+    figure.savefig(picture, dpi=120, format="png")
+    files.write(path, picture.getvalue())
 
 
 def smooth(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -16,6 +16,7 @@ from typing import Any
 from gpt import cli, data
 from gpt.fast import threads
 from gpt.fast.threads import Shards
+from gpt.run import files
 from gpt.run.state import Run
 from tinytensor import nn
 from tinytensor.profiler import profile
@@ -44,11 +45,16 @@ def profiled(run: Run, folder: Path, quiet: bool) -> Iterator[None]:
         yield
     steps = run.step - first
     if steps:
-        text = report(prof, steps)
-        (folder / "profile.txt").write_text(text + "\n", "utf-8")
-        (folder / "profile.json").write_text(json.dumps(record(prof, steps), indent=1) + "\n", "utf-8")
-        if not quiet:
-            cli.say(f"\n{text}\n")
+        cli.attempt("gpt.train", "profile", lambda: leave(prof, steps, folder, quiet))
+
+
+def leave(prof: profile, steps: int, folder: Path, quiet: bool) -> None:
+    """Print the tables unless quiet, and write both files."""
+    text = report(prof, steps)
+    if not quiet:
+        cli.say(f"\n{text}\n")
+    files.write(folder / "profile.txt", text + "\n")
+    files.write(folder / "profile.json", json.dumps(record(prof, steps), indent=1, allow_nan=False) + "\n")
 
 
 def report(prof: profile, steps: int) -> str:

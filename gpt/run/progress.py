@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
+from typing import Any
 
-from gpt.cli import say, silence
+from gpt import cli
 from gpt.config import TrainConfig
 from gpt.run.metrics import Row
 
@@ -20,34 +21,37 @@ class Progress:
         self._beside = beside
         self._val = ""
         self._began = self._last_line = time.perf_counter()
-        self._bar = None
-        if not quiet and sys.stdout is not None and sys.stdout.isatty():
-            from tqdm import tqdm
-
-            shape = "{n_fmt}/{total_fmt} {bar:6} {remaining} left{postfix}"
-            total = config.steps
-            self._bar = tqdm(None, None, total, file=sys.stdout, dynamic_ncols=True,
-                             initial=step, bar_format=shape)  # fmt: skip
+        on_terminal = not quiet and sys.stdout is not None and sys.stdout.isatty()
+        self._bar: Any = (
+            cli.attempt("gpt.train", "progress bar", lambda: bar(config.steps, step)) if on_terminal else None
+        )
 
     def update(self, row: Row) -> None:
         """Show the row. In a pipe it prints a line only for the first step, after an evaluation, or after some seconds."""
         val = row["val_loss"]
-        self._val = self._val if val is None else f" val {val:.3f}"
+        self._val = self._val if val is None else f" val {cli.shown(val)}"
         if self._bar is not None:
-            self._bar.set_postfix_str(self._text(row), refresh=False)
-            try:
-                self._bar.update()
-            except OSError:  # the terminal was closed
-                silence()
+            if not cli.attempt("gpt.train", "progress bar", lambda: self._show(row)):
+                self._bar = None  # lines from now on
         elif not self._quiet:
             self._line(row)
             self._val = ""  # a line shows only what its own step measured
+
+    def _show(self, row: Row) -> bool:
+        """Move the bar, and return True."""
+        self._bar.set_postfix_str(self._text(row), refresh=False)
+        try:
+            self._bar.update()
+        except OSError:  # the terminal was closed
+            cli.silence()
+        return True
 
     def _text(self, row: Row) -> str:
         speed = row["tokens_per_second"] / 1000
         scale = f", loss scale {row['loss_scale']:g}" if "loss_scale" in row else ""
         digits = 0 if speed >= 10 else 1
-        return f"loss {row['train_loss']:.3f}{self._val}, {speed:.{digits}f}k tokens/s{scale}{gpu_memory(row)}, {self._beside}"
+        losses = f"loss {cli.shown(row['train_loss'])}{self._val}"
+        return f"{losses}, {speed:.{digits}f}k tokens/s{scale}{gpu_memory(row)}, {self._beside}"
 
     def _line(self, row: Row) -> None:
         now = time.perf_counter()
@@ -57,14 +61,22 @@ class Progress:
             per_step = (now - self._began) / (row["step"] - self._first)
             left = round(per_step * (self._steps - row["step"]))
             at = f"{row['step']:{len(str(self._steps))}}/{self._steps}"
-            say(f"step {at} {left // 60}:{left % 60:02} left, {self._text(row)}")
+            cli.say(f"step {at} {left // 60}:{left % 60:02} left, {self._text(row)}")
 
     def __enter__(self) -> Progress:
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._bar is not None:
-            self._bar.close()
+            cli.attempt("gpt.train", "progress bar", self._bar.close)
+
+
+def bar(steps: int, done: int) -> Any:
+    """Make a progress bar. tqdm takes settings from the environment as well, so this may fail."""
+    from tqdm import tqdm
+
+    shape = "{n_fmt}/{total_fmt} {bar:6} {remaining} left{postfix}"
+    return tqdm(None, None, steps, file=sys.stdout, dynamic_ncols=True, initial=done, bar_format=shape)
 
 
 def gpu_memory(row: Row) -> str:

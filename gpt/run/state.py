@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -23,6 +24,14 @@ from tinytensor.amp import GradScaler
 from tinytensor.optim import AdamW
 
 
+@dataclass(frozen=True)
+class Best:
+    """The lowest validation loss of a run so far, and its step."""
+
+    loss: float
+    step: int
+
+
 @dataclass
 class Run:
     """A run that has made `step` updates in `seconds`, with everything that the next update needs."""
@@ -38,6 +47,16 @@ class Run:
     scaler: GradScaler | None  # the loss scale; in float16 alone
     step: int = 0
     seconds: float = 0.0
+    best: Best | None = None  # the evaluation with the lowest loss so far
+    pending: dict[str, Any] | None = None  # the row of `step` (gpt/run/metrics.py) until that step is evaluated
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether the last `patience` evaluations did not lower the loss."""
+        every, patience = self.config.eval_every, self.config.patience
+        if not patience or self.best is None:
+            return False
+        return self.step // every - self.best.step // every >= patience
 
     def save(self, folder: Path) -> None:
         """Replace the checkpoint in the folder. Raises UserError if a weight is not finite, and leaves the old one."""
@@ -46,7 +65,9 @@ class Run:
         state = checkpoint.optimizer_arrays(self.model, self.optimizer)
         scale = self.scaler.state_dict() if self.scaler else {}
         corpus = self.corpus.sha256
-        now = Checkpoint(self.step, self.seconds, self.config, self.tokenizer, corpus, weights, state, scale)
+        best = asdict(self.best) if self.best else None
+        progress = self.step, self.seconds, self.config, self.tokenizer, corpus
+        now = Checkpoint(*progress, weights, state, scale, best, self.pending)
         checkpoint.save(folder, now)
 
     def check(self, outcome: Outcome) -> None:

@@ -203,7 +203,9 @@ def test_without_a_gpu_it_says_so(cupy: Any, how: str, message: str) -> None:
 
 def test_without_cupy_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cupy", None)
-    with pytest.raises(RuntimeError, match=r"needs CuPy, which is not installed: pip install"):
+    with pytest.raises(
+        RuntimeError, match=r"needs CuPy, which is not installed: pip install 'cupy-cuda12x>=14', or 'cupy-cuda13x>=14'"
+    ):
         tt.ones(1, device="cuda")
 
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
+import shutil
 import subprocess
 import sys
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +24,7 @@ from gpt.config import GPTConfig
 from gpt.evaluate import mean_loss, windows
 from gpt.generate import candidates, encode_prompt, sample
 from gpt.model import GPT
+from gpt.run.checkpoint import read, restore_model, save
 from gpt.tokenizer import CharTokenizer
 from gpt.train import main as train
 
@@ -83,7 +87,7 @@ def test_mean_loss_is_the_brute_force_mean():
 def test_json(run, capsys):
     assert evaluate.main([str(run), "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
-    assert set(result) == {"loss", "bits_per_character", "tokens"}
+    assert set(result) == {"loss", "bits_per_character", "tokens", "checkpoint", "step"}
     assert result["tokens"] == len(TEXT) - int(0.9 * len(TEXT)) - 1
     assert result["bits_per_character"] == pytest.approx(result["loss"] / math.log(2))
 
@@ -209,7 +213,8 @@ def test_a_terminal_without_the_characters(tmp_path):
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONIOENCODING": "ascii"},
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
-    assert (done.stdout, done.stderr) == ("\\xe9" * 3 + "\n", "")
+    assert (done.stdout, done.returncode) == ("\\xe9" * 3 + "\n", 0)
+    assert "Traceback" not in done.stderr
 
 
 def test_a_prompt_outside_the_vocabulary_is_named(run, capsys):
@@ -217,7 +222,108 @@ def test_a_prompt_outside_the_vocabulary_is_named(run, capsys):
     captured = capsys.readouterr()
     assert captured.out == ""
     assert "--prompt has the characters ':', 'E', 'M', 'O', 'R'" in captured.err
+    assert "near it has 'e', 'm'" in captured.err
     assert captured.err.count("\n") == 1
+
+
+def test_many_unknown_characters_are_named_in_a_short_line(run, capsys):
+    assert generate.main([str(run), "--prompt", "".join(map(chr, range(0x4E00, 0x5E00)))]) == 2
+    error = capsys.readouterr().err
+    assert "and 4088 more" in error and "leave them out" in error
+    assert len(error) < 300
+
+
+@given(st.text(st.sampled_from("aeéèñ̃́̈ö"), min_size=1), st.sampled_from(["NFC", "NFD"]), st.sampled_from(["NFC", "NFD"]))
+def test_a_prompt_is_spelt_as_the_text(text, ours, theirs):
+    """In whatever form the accents of text and prompt are, the model reads the same letters."""
+    tokenizer = CharTokenizer.from_text(unicodedata.normalize(ours, text))
+    ids = encode_prompt(tokenizer, unicodedata.normalize(theirs, text))
+    assert unicodedata.normalize("NFC", tokenizer.decode(ids)) == unicodedata.normalize("NFC", text)
+
+
+def test_a_text_in_both_forms(capsys):
+    tokenizer = CharTokenizer.from_text("caf\u00e9 man\u0303ana")
+    assert tokenizer.decode(tokenizer.encode("cafe\u0301")) == "caf\u00e9"
+    assert tokenizer.decode(tokenizer.encode("ma\u00f1ana")) == "man\u0303ana"
+
+
+def test_a_prompt_has_the_line_ends_of_the_text():
+    tokenizer = CharTokenizer("\nab")
+    assert encode_prompt(tokenizer, "a\r\nb") == encode_prompt(tokenizer, "a\nb") == [1, 0, 2]
+
+
+def test_the_seed_is_told_and_repeats_the_text(run, capsys):
+    line = [str(run), "--tokens", "40"]
+    assert generate.main(line) == 0
+    first = capsys.readouterr()
+    seed = re.search(r"--seed (\d+) writes the same text again", first.err)[1]
+    assert generate.main([*line, "--seed", seed]) == 0
+    again = capsys.readouterr()
+    assert again.out == first.out
+    assert "--seed" not in again.err
+    assert generate.main([*line, "--temperature", "0"]) == 0
+    assert "--seed" not in capsys.readouterr().err  # there is one such text
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("flags", [["--temperature", "0"], [], ["--no-cache"]])
+def test_predictions_that_are_not_finite_are_refused(number, flags, run, monkeypatch, capsys):
+    """From weights that are finite but too large, or from a spoilt file, which `read` refuses."""
+
+    def spoilt(checkpoint, folder, device):
+        model = restore_model(checkpoint, folder, device)
+        model.head.weight.data[:] = number
+        return model
+
+    monkeypatch.setattr("gpt.generate.restore_model", spoilt)
+    monkeypatch.setattr("gpt.run.checkpoint.restore_model", spoilt)
+    for command, line in ((generate.main, [str(run), *flags]), (evaluate.main, [str(run), "--json"])):
+        assert command(line) == 2
+        said = capsys.readouterr()
+        assert "not finite" in said.err
+        assert "NaN" not in said.out and "Infinity" not in said.out
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf])
+def test_spoilt_weights_are_refused(number, run, tmp_path, capsys):
+    """The checksum is right: they were spoilt before they were saved."""
+    spoilt = tmp_path / "spoilt"
+    spoilt.mkdir()
+    saved = read(run)
+    saved.weights["head.weight"][0, 0] = number
+    save(spoilt, saved)
+    (spoilt / "config.json").write_bytes((run / "config.json").read_bytes())
+    for command, line in ((generate.main, ["--temperature=0"]), (generate.main, []), (evaluate.main, ["--json"])):
+        assert command([str(spoilt), *line]) == 2
+        said = capsys.readouterr()
+        assert said.out == ""
+        assert "impossible numbers in head.weight" in said.err
+
+
+def test_generate_and_evaluate_need_no_optimizer(run, tmp_path, capsys):
+    copy = tmp_path / "copy"
+    shutil.copytree(run, copy)
+    for path in copy.rglob("optimizer.safetensors"):
+        path.unlink()
+    for flags in ([], ["--last"]):
+        assert generate.main([str(copy), "--tokens=3", *flags]) == 0
+        assert evaluate.main([str(copy), *flags]) == 0
+
+
+def test_a_tilde_is_the_home_folder(run, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("HOME", str(run.parent))
+    monkeypatch.chdir(tmp_path)
+    line = [each for each in TINY if each != "--no-plot"]
+    assert train([*line, "--steps=1", "--data=~/text", "--out=~/made", "--no-plot"]) == 0
+    assert train(["--resume=~/made", "--steps=2", "--quiet", "--no-plot"]) == 0
+    assert train([*line, "--init=~/made", "--steps=1", "--data=~/text", "--out=~/more", "--no-plot"]) == 0
+    assert generate.main(["~/made", "--tokens=3"]) == 0
+    assert evaluate.main(["~/made", "--data=~/text"]) == 0
+    assert read(run.parent / "made").step == 2
+    assert not list(tmp_path.iterdir())
+    for flags in (["--out="], ["--resume="]):
+        assert train([*line, *flags]) == 2
+        assert "it must be a path" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("main", [evaluate.main, generate.main])

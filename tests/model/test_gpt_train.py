@@ -9,9 +9,11 @@ import json
 import math
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -22,7 +24,7 @@ from gpt import evaluate, generate
 from gpt.config import NEWER, TrainConfig
 from gpt.evaluate import mean_loss
 from gpt.job import make_parser
-from gpt.run import checkpoint, metrics
+from gpt.run import checkpoint, files, metrics, opening
 from gpt.run.baselines import Baselines
 from gpt.run.interrupt import Interrupt
 from gpt.run.lock import locked
@@ -90,7 +92,7 @@ def one_line(capsys, *parts):
 def test_a_run_leaves_its_folder(text, capsys):
     line = [part for part in TINY if part != "--no-plot"]
     assert main([*line, *text, "--out", "run"]) == 0
-    names = ["checkpoint", "config.json", "loss.png", "metrics.jsonl", "sample.txt"]
+    names = ["best", "checkpoint", "config.json", "loss.png", "metrics.jsonl", "sample.txt"]
     assert sorted(os.listdir("run")) == [".lock", *names]
     assert sorted(os.listdir("run/checkpoint")) == [
         "metadata.json", "optimizer.safetensors", "weights.safetensors",
@@ -279,7 +281,9 @@ def test_a_real_process_is_stopped_and_leaves_no_traceback(text, tmp_path):
 
 def test_rows_that_stay_are_never_written_again(text, monkeypatch):
     """A disk that is full when the run goes on takes nothing from its history."""
-    assert main([*TINY, *text, "--out", "run", "--quiet"]) == 0
+    with monkeypatch.context() as patch:
+        at_step(patch, 9, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        assert main([*TINY, *text, "--out", "run", "--quiet"]) == 143
     before = Path("run/metrics.jsonl").read_bytes()
     with open("run/metrics.jsonl", "a") as file:
         file.write('{"step": 10, "train')
@@ -312,9 +316,10 @@ def test_a_value_of_another_type_in_metrics(text, capsys):
 
 def test_a_finished_run_without_metrics(text):
     assert main([*BIGRAM, *text, "--out", "run", "--quiet"]) == 0
+    whole = metrics.read(Path("run"))
     Path("run/metrics.jsonl").unlink()
-    assert main(["--resume", "run", "--quiet"]) == 0
-    assert not Path("run/loss.png").exists()
+    assert main(["--resume", "run", "--quiet", "--no-plot"]) == 0
+    assert metrics.read(Path("run")) == whole  # the row of the last step is in the checkpoint, until it is evaluated
 
 
 def test_killed_before_the_first_checkpoint(text, monkeypatch, capsys):
@@ -325,7 +330,7 @@ def test_killed_before_the_first_checkpoint(text, monkeypatch, capsys):
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr("gpt.run.checkpoint.sync_folder", kill)
+        patch.setattr("gpt.run.files.sync_folder", kill)
         with pytest.raises(Killed):
             main([*BIGRAM, *text, "--out", "run", "--quiet"])
     assert sorted(os.listdir("run")) == [".lock", "checkpoint.new", "config.json"]
@@ -363,11 +368,12 @@ def test_another_number_of_threads_is_noted(text, capsys):
     ("line", "message"),
     [
         ("--width 32", "--width 32: a resumed run keeps its 16; leave the flag out"),
-        ("--data other", "a resumed run keeps its"),
+        ("--data other", "run was trained on another text, and a resumed run keeps its text; --init run --data other"),
         ("--out elsewhere", "--out and --resume"),
     ],
 )
 def test_a_resumed_run_keeps_its_configuration(text, line, message, capsys):
+    Path("other").write_text(TEXT.replace("best", "beet"))
     assert main([*TINY, *text, "--out", "run", "--quiet"]) == 0
     assert main(["--resume", "run", *line.split()]) == 2
     one_line(capsys, message)
@@ -388,7 +394,8 @@ def test_a_changed_text_is_noticed(text, capsys):
 @pytest.mark.parametrize(
     ("content", "message"),
     [(b"", "is empty"), (b"abc" * 5, "shorter than a window of --context 16"),
-     (b"good\xfe", "not UTF-8: byte 0xfe at offset 4")],
+     (b"good\xfe", "not UTF-8: byte 0xfe at offset 4 (invalid start byte); convert it first, for example with "
+      "iconv -f WINDOWS-1252 -t UTF-8"), (("text" * 99).encode("utf-16"), "iconv -f UTF-16 -t UTF-8")],
 )  # fmt: skip
 def test_a_bad_text_makes_no_folder(text, content, message, capsys):
     Path("text").write_bytes(content)
@@ -411,30 +418,53 @@ def test_a_folder_that_cannot_be_made(text, capsys):
 
 
 def test_a_full_disk_leaves_the_checkpoint_before(text, monkeypatch, capsys):
-    write, calls = checkpoint.write, []
+    create, calls = files.create, []
 
     def full(path, data):
         calls.append(path)
-        if len(calls) > 4:  # the second save, at step 4
+        if len(calls) > 5:  # the second save, at step 4; config.json is written before the first
             path.write_bytes(data[:10])
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
-        write(path, data)
+        create(path, data)
 
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint, "write", full)
+        patch.setattr(files, "create", full)
         assert main([*TINY, *text, "--out", "run", "--quiet"]) == 2
-    one_line(capsys, "cannot save step 4", "No space left on device", "intact")
+    one_line(capsys, "cannot save step 4", "optimizer.safetensors: No space left on device", "intact")
     assert checkpoint.read(Path("run")).step == 0
     assert main(["--resume", "run", "--no-plot", "--quiet"]) == 0
 
 
-def test_a_full_disk_while_metrics_are_written(text, monkeypatch, capsys):
-    def full(*_):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+def full(*_):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(metrics.Metrics, "write", full)
+
+@pytest.mark.parametrize(
+    "name", ["metrics.jsonl", "config.json", "checkpoint.new/weights.safetensors", "best/config.json"]
+)
+def test_a_full_disk_is_told_with_the_name_of_the_file(text, name, monkeypatch, capsys):
+    write_all = files.write_all
+
+    def full_for_one(descriptor, content):
+        if name in os.readlink(f"/proc/self/fd/{descriptor}"):
+            full()
+        write_all(descriptor, content)
+
+    if not Path("/proc/self/fd").exists():
+        pytest.skip("needs /proc")
+    monkeypatch.setattr(files, "write_all", full_for_one)
     assert main([*TINY, *text, "--out", "run", "--quiet"]) == 2
-    one_line(capsys, "No space left on device")
+    one_line(capsys, f"run/{name}", "No space left on device")
+
+
+@pytest.mark.parametrize("name", ["sample.txt", "loss.png", "profile.txt"])
+def test_a_full_disk_costs_no_more_than_the_file(text, name, monkeypatch, capsys):
+    write = files.write
+    monkeypatch.setattr(files, "write", lambda path, content: full() if path.name == name else write(path, content))
+    assert main([*BIGRAM[:-1], *text, "--out", "run", "--profile"]) == 0
+    said = capsys.readouterr()
+    assert said.err.startswith(f"gpt.train: no {name.removesuffix('.txt') if 'profile' in name else name}: OSError")
+    assert "validation loss" in said.out
 
 
 @pytest.mark.parametrize("broken", ["head.weight", "blocks.0.feed_forward.up.bias"])
@@ -515,9 +545,9 @@ def test_a_loss_scale_that_is_damaged_is_named(text, capsys):
     path = Path("run/checkpoint/metadata.json")
     whole = json.loads(path.read_text())
     for damaged in ({}, {**whole["loss_scale"], "scale": "x"}, {**whole["loss_scale"], "scale": math.nan}, 3):
-        path.write_text(json.dumps({**whole, "loss_scale": damaged}))
+        path.write_text(json.dumps(checkpoint.seal({**whole, "loss_scale": damaged})))
         assert main(["--resume", "run"]) == 2
-        one_line(capsys, "metadata.json is damaged: loss_scale")
+        one_line(capsys, "metadata.json is damaged")
 
 
 def test_a_diverging_run_stops_and_keeps_good_weights(text, capsys):
@@ -549,11 +579,11 @@ def test_out_of_a_gpus_memory_is_one_line_and_the_checkpoint_survives(text, monk
 
 def on_another_machine(run, **changes):
     """Let the run folder say that it was made elsewhere."""
-    for name in ("config.json", "checkpoint/metadata.json"):
+    for name in ("config.json", "checkpoint/metadata.json", "best/config.json", "best/checkpoint/metadata.json"):
         content = json.loads(Path(run, name).read_text())
         config = content.get("config", content)
         config.update(changes)
-        Path(run, name).write_text(json.dumps(content))
+        Path(run, name).write_text(json.dumps(checkpoint.seal(content) if "step" in content else content))
 
 
 def test_a_run_of_a_gpu_goes_on_without_one(text, monkeypatch, capsys):
@@ -592,7 +622,8 @@ def test_a_run_of_an_older_version_goes_on(text):
         content = json.loads(Path("run", name).read_text())
         for new in NEWER:
             del content.get("config", content)[new]
-        content.pop("loss_scale", None)
+        for new in ("loss_scale", "format", "checksum", "best", "pending"):
+            content.pop(new, None)
         Path("run", name).write_text(json.dumps(content))
     assert main(["--resume", "run", "--steps", "10", "--no-plot", "--quiet"]) == 0
     assert json.loads(Path("run/config.json").read_text())["cuda_graph"] is False
@@ -660,7 +691,7 @@ def test_a_terminal_that_closes_under_the_bar_does_not_stop_the_run(text, monkey
     silenced = []
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
     monkeypatch.setattr("tqdm.tqdm.update", closed)
-    monkeypatch.setattr("gpt.run.progress.silence", lambda: silenced.append(True))
+    monkeypatch.setattr("gpt.cli.silence", lambda: silenced.append(True))
     assert main([*TINY, *text, "--out", "run"]) == 0
     assert len(silenced) == 9
     assert checkpoint.read(Path("run")).step == 9
@@ -690,9 +721,41 @@ def test_a_loss_that_overflows_from_finite_weights_is_explained(text, monkeypatc
 
 
 def test_a_thousand_runs_of_one_second(text, monkeypatch, capsys):
-    monkeypatch.setattr("gpt.run.opening.Path.exists", lambda self: self.parts[0] == "runs")
+    def taken(self, *_, exist_ok=False, **__):
+        if not exist_ok:
+            raise FileExistsError
+
+    monkeypatch.setattr("gpt.run.opening.Path.mkdir", taken)
     assert main([*BIGRAM, *text, "--quiet"]) == 2
     one_line(capsys, "runs/ has a thousand runs of this second; give --out")
+
+
+def test_runs_that_begin_in_one_instant_have_folders_of_their_own(text):
+    with ThreadPoolExecutor(16) as pool:
+        made = list(pool.map(lambda _: opening.new_folder(None), range(64)))
+    assert len(set(made)) == 64
+
+
+def test_a_folder_is_named_so_that_a_shell_finds_it(text, capsys):
+    """The two commands that a run prints can be copied, whatever its folder is called."""
+    for name in ("-run", "a b's; $HOME"):
+        assert main([*BIGRAM, *text, f"--out={name}"]) == 0
+        line = capsys.readouterr().out.splitlines()[-1].removeprefix("now try         python -m gpt.generate ")
+        words = shlex.split(line)
+        assert generate.main([*words, "--tokens=3"]) == 0
+        capsys.readouterr()
+        assert main([*BIGRAM, *text, f"--out={name}"]) == 2
+        assert f"--resume {line} to go on" in capsys.readouterr().err
+        assert main(["--resume", *words, "--steps=2", "--quiet", "--no-plot"]) == 0
+
+
+def test_no_loss_is_minus_zero(text, capsys):
+    Path("text").write_text("a" * 400)
+    assert main([*BIGRAM, *text, "--out=run"]) == 0
+    assert evaluate.main(["run"]) == 0
+    out = capsys.readouterr().out
+    assert "bigram 0.000" in out and "loss 0.0000" in out
+    assert "-0.0" not in out
 
 
 def test_a_quiet_run_does_not_say_where_its_text_is_from(text, monkeypatch, capsys):
@@ -707,5 +770,5 @@ def test_a_quiet_run_does_not_say_where_its_text_is_from(text, monkeypatch, caps
 
 def test_a_plot_without_an_evaluated_row(tmp_path):
     row = dict.fromkeys(metrics.Row.__annotations__, 1.0) | {"step": 1, "val_loss": None}
-    plot_loss(tmp_path / "loss.png", [row], Baselines(1.0, 2.0, 3.0), 1.5)
+    plot_loss(tmp_path / "loss.png", [row], Baselines(1.0, 2.0, 3.0), 1.5, 1)
     assert (tmp_path / "loss.png").read_bytes().startswith(b"\x89PNG")

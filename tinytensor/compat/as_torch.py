@@ -19,7 +19,12 @@ import tinytensor
 from tinytensor.compat import HOMES
 
 OPTIONAL = ("tinytensor.utils.tensorboard",)  # imported when a script imports it: it needs another package
-OURS = ("tinytensor.compat", "tinytensor.gradcheck")  # PyTorch has no such packages
+OURS = (
+    "tinytensor.compat",
+    "tinytensor.gradcheck",
+    "tinytensor.terminal",
+    "tinytensor.ctrl_c",
+)  # PyTorch has no such packages
 
 
 def install() -> None:

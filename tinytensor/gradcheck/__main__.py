@@ -20,6 +20,7 @@ from tinytensor.gradcheck.samples import SAMPLES
 from tinytensor.gradcheck.table import LIMITS, Row, examine
 from tinytensor.ops import load_all
 from tinytensor.primitive import PRIMITIVES
+from tinytensor.terminal import program
 
 COLUMNS = {"differences": "differences", "pytorch": "PyTorch", "composed": "composed", "ulps": "float32"}
 LEGEND = f"""
@@ -30,6 +31,7 @@ float32      worst error in float32, in units of what rounding the inputs does a
 saved        bytes that forward keeps for backward, for the largest sample, and as a multiple of its inputs' bytes"""
 
 
+@program("tinytensor.gradcheck")
 def main(argv: list[str]) -> int:
     """Print the table. Returns 0 if all errors are within their limits, else 1; exits with 2 without samples."""
     parser = argparse.ArgumentParser(
@@ -110,4 +112,4 @@ def summary(rows: list[Row]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

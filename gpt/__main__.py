@@ -1,0 +1,22 @@
+"""python -m gpt: which commands there are."""
+
+from __future__ import annotations
+
+import sys
+
+from gpt.cli import command, overview
+
+COMMANDS = {
+    "gpt.train": "train a model; leaves a run folder",
+    "gpt.generate": "write text with the model of a run",
+    "gpt.evaluate": "measure the loss of a run over the whole validation split",
+}
+
+
+@command("gpt")
+def main(argv: list[str]) -> int:
+    return overview("gpt", COMMANDS, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,98 @@
+"""Safetensors files of a run, read without trust: nothing is allocated before its header fits what the run needs.
+
+A safetensors file is 8 bytes for the length of its header, the header in JSON, which says the dtype, shape and place of
+each array, and the numbers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load as parse_arrays
+
+from gpt.errors import UserError, shown
+from gpt.run import files
+from gpt.run.files import File
+
+Arrays = dict[str, NDArray[Any]]
+SIZES = {"float16": ("F16", 2), "float32": ("F32", 4), "float64": ("F64", 8)}  # safetensors' name, bytes of a number
+LENGTH = 8  # bytes of the header's length
+LONGEST_ENTRY = 512  # bytes of the header for one array
+
+
+class Spec(NamedTuple):
+    """What an array must be."""
+
+    dtype: str
+    shape: tuple[int, ...]
+
+    @property
+    def nbytes(self) -> int:
+        return math.prod(self.shape) * SIZES[self.dtype][1]
+
+
+def read(file: File, specs: dict[str, Spec], expected: str, may_be_empty: bool = False) -> Arrays:
+    """Return the arrays of the file. Raises UserError unless they are those of `specs`, and the checksum is `expected`.
+
+    `may_be_empty` allows a file without any array as well.
+    """
+    header, length = read_header(file, len(specs))
+    found = {name: described(entry) for name, entry in header.items()}
+    wanted = {name: (SIZES[spec.dtype][0], spec.shape) for name, spec in specs.items()}
+    if found != wanted and (found or not may_be_empty):
+        raise damaged(file.path, difference(found, wanted))
+    size = length + sum(spec.nbytes for name, spec in specs.items() if name in found)
+    if file.size != size:
+        raise damaged(file.path, f"{file.size:,} bytes, and its header promises {size:,}")
+    digest = file.sha256()  # in pieces: if it is wrong, nothing was allocated
+    if digest != expected:
+        raise damaged(file.path, f"sha256 {digest[:12]}, written with {expected[:12]}")
+    try:
+        return {name: array.copy() for name, array in parse_arrays(file.read(size)).items()}
+    except SafetensorError as error:
+        raise damaged(file.path, shown(error)) from None
+
+
+def read_header(file: File, count: int) -> tuple[dict[str, Any], int]:
+    """Return the header of a file with so many arrays, and where it ends. Leaves the file at its beginning."""
+    if file.size < LENGTH:
+        raise damaged(file.path, f"{file.size} bytes are no safetensors file")
+    length = int.from_bytes(file.read(LENGTH), "little")
+    most = min(file.size - LENGTH, (count + 1) * LONGEST_ENTRY)
+    if length > most:
+        raise damaged(file.path, f"its header would have {length:,} bytes, and {most:,} are possible")
+    header = files.parse(file.read(length), file.path)
+    file.rewind()
+    if not isinstance(header, dict):
+        raise damaged(file.path, "its header is no JSON object")
+    return header, LENGTH + length
+
+
+def described(entry: Any) -> tuple[str, tuple[int, ...]]:
+    """Return dtype and shape of an entry of the header; ("", ()) if it does not say them."""
+    dtype, shape = (entry.get("dtype"), entry.get("shape")) if isinstance(entry, dict) else (None, None)
+    right = isinstance(dtype, str) and isinstance(shape, list) and all(type(n) is int for n in shape)
+    return (str(dtype), tuple(shape or ())) if right else ("", ())
+
+
+def difference(found: dict[str, Any], wanted: dict[str, Any]) -> str:
+    """Name the first array that is missing, unexpected or another one."""
+    for name, (dtype, shape) in wanted.items():
+        if name not in found:
+            return f"{name} is missing"
+        if found[name] != (dtype, shape):
+            return f"{name} is {found[name][0]} {shown(found[name][1])}, and its run needs {dtype} {shown(shape)}"
+    return f"unexpected {shown(next(name for name in found if name not in wanted))}"
+
+
+def damaged(path: Path, how: str) -> UserError:
+    return UserError(f"{path} is cut off or altered: {how}; restore it from a copy, or train again")
+
+
+def checksum(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

@@ -1,0 +1,67 @@
+"""What a step leaves: a row in metrics.jsonl and on the terminal; where it is evaluated, also the checkpoints.
+
+The last checkpoint is saved before the evaluation, with the row of its step: so an evaluation that fails or is killed
+costs no step. A run that goes on from there evaluates first, and writes the row then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import cast
+
+from gpt.evaluate import mean_loss
+from gpt.run import files
+from gpt.run.checkpoint import BEST
+from gpt.run.metrics import Metrics, Row
+from gpt.run.opening import write_config
+from gpt.run.progress import Progress
+from gpt.run.state import Best, Run
+
+
+class Record:
+    """Takes the row of every step. Evaluates and saves the run where that is due."""
+
+    def __init__(self, run: Run, folder: Path, metrics: Metrics, progress: Progress) -> None:
+        self._run, self._folder, self._metrics, self._progress = run, folder, metrics, progress
+
+    def step(self, row: Row) -> None:
+        """Take the row of the step that the run made last. If an evaluation is due, save and evaluate."""
+        run = self._run
+        if run.step % run.config.eval_every and run.step < run.config.steps:
+            self._leave(row)
+        else:
+            run.pending = dict(row)
+            run.save(self._folder)
+            self.evaluate()
+
+    def evaluate(self) -> None:
+        """Measure the loss on text that training never draws, of the step whose row is pending. Keep the best weights."""
+        run = self._run
+        loss, _ = mean_loss(run.model, run.validation_ids, run.config.eval_windows)
+        run.check_finite(validation_loss=loss)
+        row = cast(Row, {**(run.pending or {}), "val_loss": loss})
+        run.pending = None
+        if run.best is None or loss < run.best.loss:
+            run.best = Best(loss, run.step)
+            files.make_folder(self._folder / BEST)
+            write_config(run.config, self._folder / BEST)
+            run.save(self._folder / BEST)
+        row["best_step"] = run.best.step
+        self._leave(row)
+
+    def _leave(self, row: Row) -> None:
+        self._metrics.write(row)
+        self._progress.update(row)
+
+
+@contextmanager
+def recording(run: Run, folder: Path, quiet: bool) -> Iterator[Record]:
+    """A context in which the steps of the run are recorded: in metrics.jsonl, in checkpoints, and on the terminal."""
+    done = run.step - (run.pending is not None)  # the steps that have their rows
+    with Metrics(folder, done) as metrics, Progress(run.config, done, run.baselines, quiet) as progress:
+        record = Record(run, folder, metrics, progress)
+        if run.pending is not None:
+            record.evaluate()
+        yield record
