@@ -204,6 +204,8 @@ def read_folder(run: Path, folder: Folder, stack: ExitStack, optimizer: bool) ->
     try:
         checkpoint = described(values, metadata.path)
         sums = [values["sha256"][file.path.name] for file in arrays_in]
+        if not all(isinstance(each, str) for each in sums):
+            raise TypeError("a checksum is no text")
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         if isinstance(error, UserError):
             raise

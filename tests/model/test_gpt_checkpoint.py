@@ -173,7 +173,8 @@ def test_damaged_metadata(run, text, message):
 @pytest.mark.parametrize(
     ("name", "value"),
     [("step", math.inf), ("step", -5), ("step", "1"), ("seconds", -1), ("seconds", "x"),
-     ("seconds", math.nan), ("seconds", 10**400), ("sha256", [])],
+     ("seconds", math.nan), ("seconds", 10**400), ("sha256", []),
+     ("sha256", dict.fromkeys(checkpoint.FILES, 1.5)), ("sha256", dict.fromkeys(checkpoint.FILES))],
 )  # fmt: skip
 def test_impossible_metadata(run, name, value):
     edit(run / "checkpoint" / "metadata.json", lambda values: values.update({name: value}))
