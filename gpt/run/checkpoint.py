@@ -53,6 +53,7 @@ FORMAT = 2  # 1 had neither this number nor a checksum of metadata.json
 LONGEST_CONFIG, LONGEST_METADATA = MIB, 32 * MIB  # bytes; a vocabulary may have all characters of Unicode
 CHANGEABLE = {*RESUMABLE, "data"}  # of the configuration: what may change when a run goes on
 PAUSES = (0.0,) * 20 + (0.01,) * 50  # seconds before each try to open a checkpoint that other processes replace
+MISSES = 24  # tries that may find none: between two looks, for the new and for the old one, a save may have ended
 
 
 @dataclass
@@ -166,18 +167,19 @@ def read(run: Path, optimizer: bool = True) -> Checkpoint:
     it takes the new one.
     """
     try:
-        for pause in PAUSES:
+        for number, pause in enumerate(PAUSES):
             time.sleep(pause)
             with ExitStack() as stack:
                 folder = current(run, stack)
                 if folder is None:
-                    if not files.exists(run / NEW):  # a save is always one of the three
+                    if number >= MISSES:
                         break
                     continue
                 try:
                     return read_folder(run, folder, stack, optimizer)
                 except (OSError, UserError):
-                    if folder.is_in_place():
+                    removed = folder.path.name == OLD and files.exists(run / CURRENT)
+                    if not removed and folder.is_in_place():
                         raise
     except OSError as error:
         raise UserError(f"cannot read {error.filename or run}: {error.strerror}") from None

@@ -279,6 +279,26 @@ def test_a_run_that_another_process_trained_on_meanwhile(run, monkeypatch, capsy
     refused(capsys, "another process has trained run while this one read it; resume it again")
 
 
+@pytest.mark.parametrize("at", range(12))
+def test_a_reader_between_the_renames_whose_folder_is_removed(run, monkeypatch, at):
+    """The n-th look at something comes after the save has ended, and while it removes the old checkpoint."""
+    shutil.copytree(run / "checkpoint", run / "checkpoint.new")
+    (run / "checkpoint").rename(run / "checkpoint.old")
+    look, count = os.stat, 0
+
+    def looking(*args, **kwargs):
+        nonlocal count
+        count += 1
+        if count == at + 1:
+            os.rename(run / "checkpoint.new", run / "checkpoint")
+            for name in (checkpoint.METADATA, checkpoint.OPTIMIZER)[at % 2 :]:
+                os.unlink(run / "checkpoint.old" / name)
+        return look(*args, **kwargs)
+
+    monkeypatch.setattr(os, "stat", looking)
+    assert checkpoint.read(run).step == 3
+
+
 @pytest.mark.parametrize("names", [("checkpoint.old",), ("checkpoint.old", "checkpoint.new")])
 def test_between_the_renames_the_old_one_is_read(run, names):
     (run / "checkpoint").rename(run / "checkpoint.old")
