@@ -15,9 +15,9 @@ Its contract. Each rule answers a failure that was reproduced in well-known engi
 4. The tape drops saved arrays the moment their backward has run. A second backward raises and says why.
 5. Traversal is iterative: a chain of 20,000 operations works.
 6. The tape hands on arrays, never bare scalars. NumPy's reductions return scalars: `wrap` makes them 0-d arrays.
-7. Several threads can run forward and backward at once. They share a clock and the dates of in-place writes
-   (writes.py), and what only imports and settings change: the table, precision, a running profiler. The gradient mode
-   is per thread (modes.py).
+7. Several threads can run forward and backward at once. They add to the .grad of a leaf one after the other. They share
+   a clock and the dates of in-place writes (writes.py), and what only imports and settings change: the table, precision,
+   a running profiler. The gradient mode is per thread (modes.py).
 8. float32 in, float32 out.
 """
 
@@ -130,6 +130,8 @@ def backward(
     for node in reversed(nodes):  # newest first: everything computed from its output was played before
         dy = gradients.take(node)  # complete; None if no gradient reached it
         primitive, inputs, saved = node.primitive, node.inputs, node.saved
+        if saved is None:  # another thread has played it in the meantime
+            raise a_second_time(primitive)
         if not retain_graph:
             node.inputs, node.saved = (), None  # rule 4: the node forgets them now, `del` below frees them
         if dy is not None:

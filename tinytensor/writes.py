@@ -10,6 +10,7 @@ What a recorded write does to the history of other Tensors on its memory is in h
 from __future__ import annotations
 
 import itertools
+import threading
 import weakref
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,7 @@ tick = itertools.count().__next__
 # By the id of the array that owns the memory: a weak reference to it, and the date of the last write. An entry is removed
 # when that array is freed.
 _written: dict[int, tuple[Any, int]] = {}
+_lock = threading.Lock()
 _sources: dict[int, Array] = {}  # by the id of an alias on a GPU: the array that it is an alias of
 
 
@@ -34,7 +36,9 @@ def note_write(x: Array) -> None:
     """Note that x was written in place just now."""
     memory = owner(x)
     key = id(memory)
-    _written[key] = (weakref.ref(memory, lambda _: _written.pop(key, None)), tick())
+    reference = weakref.ref(memory, lambda _: _written.pop(key, None))
+    with _lock:  # else a thread could note an earlier date after another's later one
+        _written[key] = (reference, tick())
 
 
 def owner(x: Array) -> Array:
