@@ -118,6 +118,12 @@ def place_of(x: Array, memory: Array) -> Place:
     return Place(start // x.itemsize, x.shape, tuple(s // x.itemsize for s in x.strides))
 
 
+def flat_copy(x: Array) -> Array:
+    """A copy of the memory from the first element of x to the last, as a vector."""
+    low = x[tuple(slice(None, None, -1 if s < 0 else 1) for s in x.strides)]  # from its lowest address on
+    return array_module(x).lib.stride_tricks.as_strided(low, (_bounds(x)[1],), (x.itemsize,)).copy()
+
+
 def _bounds(x: Array) -> tuple[int, int]:
     """The address of its first byte, and how many elements lie between that and the last."""
     steps = [(n - 1) * s for n, s in zip(x.shape, x.strides)] if x.size else []
