@@ -217,6 +217,14 @@ def record(t: TensorBase, result: Node) -> None:
         rewritten[key].let_go()
 
 
+def adopt(t: TensorBase, node: Node) -> None:
+    """Give t the node that computed the values which its memory gets, or got just now."""
+    record(t, node)
+    if t._node is not None:
+        node.retained, t._node.retained = t._node.retained, None
+    t._node, t._requires_grad = node, True
+
+
 def settle(t: TensorBase) -> None:
     """Let t take over the history of a view of it that was written just now."""
     refresh((t,))

@@ -17,7 +17,7 @@ from tinytensor.functions.arithmetic import add, div, mul, no_bools, scaled, sub
 from tinytensor.functions.operands import cast, filling, plain
 from tinytensor.functions.powers import log1p
 from tinytensor.functions.shape import expand_as
-from tinytensor.histories import check_view, record, refresh, rewritten
+from tinytensor.histories import adopt, check_view, refresh, rewritten
 from tinytensor.modes import is_grad_enabled
 from tinytensor.ops.copies import COPY
 from tinytensor.ops.indexing import SETITEM
@@ -43,11 +43,16 @@ def needs_tape(self: Tensor, name: str, *others: Any) -> bool:
         refresh((self, *others))
     if not any(getattr(t, "_requires_grad", False) for t in (self, *others)):
         return False
+    writable(self, name)
+    return True
+
+
+def writable(self: Tensor, name: str) -> None:
+    """RuntimeError for a leaf that requires grad, a view of one, and one of several outputs on one memory."""
     if self._node is not None:
         check_view(self, name)
     elif self._requires_grad:
         raise RuntimeError(f"a leaf Variable that requires grad is being used in an in-place operation ({name})")
-    return True
 
 
 def before(self: Tensor) -> Tensor:
@@ -62,12 +67,9 @@ def become(self: Tensor, name: str, result: Tensor) -> Tensor:
         raise RuntimeError(f"{name}: the result has shape {tuple(result.shape)}, the tensor {tuple(self.shape)}")
     result = _in_own_dtype(self, name, result)
     assert result._node is not None
-    record(self, result._node)
+    adopt(self, result._node)
     note_write(self.array)
     self.array[...] = result.array
-    if self._node is not None:
-        result._node.retained, self._node.retained = self._node.retained, None
-    self._node, self._requires_grad = result._node, True
     return self
 
 
