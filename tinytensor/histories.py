@@ -83,7 +83,7 @@ rewritten: dict[int, History] = {}  # by the id of the array that owns the memor
 
 
 def _flat_backward(dy: Array, place: Place) -> Gradients:
-    return (place.of(np.ascontiguousarray(dy)),)
+    return (place.of(dy if dy.flags.c_contiguous else dy.copy(order="C")),)
 
 
 def _as_strided_backward(dy: Array, place: Place, size: int) -> Gradients:
@@ -97,7 +97,7 @@ def _as_strided_backward(dy: Array, place: Place, size: int) -> Gradients:
 def _copy_slices_backward(dy: Array, place: Place) -> Gradients:
     dx = array_module(dy).array(dy, order="C")
     place.of(dx)[...] = 0  # the write has replaced these elements
-    return dx, place.of(np.ascontiguousarray(dy))
+    return dx, *_flat_backward(dy, place)
 
 
 def _row(name: str, backward: Callable[..., Gradients], formula: str) -> Primitive:
@@ -259,9 +259,10 @@ def _renew(t: TensorBase, memory: Array, history: History) -> None:
 
 
 def apart(arrays: list[Any]) -> Any:
-    """For a call under no_grad: put aliases in place of its arrays, since a view made there takes no history over."""
+    """For a call under no_grad: put aliases in place of what was written, since a view made there takes no history over."""
     if rewritten:
-        arrays[:] = [None if x is None else alias(x) for x in arrays]
+        written = [x is not None and id(same_memory(x)) in rewritten for x in arrays]
+        arrays[:] = [alias(x) if w else x for x, w in zip(arrays, written)]
     return None  # no edges
 
 
