@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinytensor.accumulate_base import AccumulatorBase, buffer_of
+from tinytensor.accumulate_base import AccumulatorBase, lock
 from tinytensor.backend import Array, as_array
 from tinytensor.base import wrap
 from tinytensor.tape_errors import wrong_number, wrong_shape
@@ -95,18 +95,18 @@ class Accumulator(AccumulatorBase):
             if self.targets is not None:
                 self.found[leaf] = g if leaf in self.owned else g.copy()
             else:
-                accumulate_grad(leaf, g, leaf in self.owned)  # type: ignore[arg-type]
+                accumulate_grad(leaf, g, leaf in self.owned, self.take_buffer(leaf))  # type: ignore[arg-type]
         return self.found
 
 
-def accumulate_grad(leaf: Tensor, g: Array, owned: bool) -> None:
+def accumulate_grad(leaf: Tensor, g: Array, owned: bool, buffer: Array | None) -> None:
     """leaf.grad += g. The first one becomes an array of the leaf's own: no other Tensor may share it."""
-    buffer = buffer_of(leaf)  # None, but for the parameters of a Flat (nn/flat.py)
-    if leaf._grad is not None:
-        np.add(leaf._grad.array, g, out=leaf._grad.array)  # a second backward adds to the gradient of the first
-    elif buffer is None:
-        leaf.grad = wrap(g if owned else g.copy())  # g may be a gradient of something else as well: borrowed
-    else:
-        if g is not buffer:  # else the backward has written it there
-            buffer[...] = g
-        leaf.grad = wrap(buffer)
+    with lock:  # two threads may add to one leaf
+        if leaf._grad is not None:
+            np.add(leaf._grad.array, g, out=leaf._grad.array)  # a second backward adds to the gradient of the first
+        elif buffer is None:
+            leaf.grad = wrap(g if owned else g.copy())  # borrowed: others may use it
+        else:  # the buffer of a parameter of a Flat (nn/flat.py)
+            if g is not buffer:  # else the backward has written it there
+                buffer[...] = g
+            leaf.grad = wrap(buffer)

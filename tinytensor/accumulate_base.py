@@ -4,6 +4,9 @@
     out       the buffer of a leaf (nn.flat): the backward writes the gradient where it will be kept
     add_to    the gradient that the first input already has: the backward returns the sum of both
 
+A backward takes a buffer that nobody holds: no other backward, and no caller who keeps the gradient that lay there before.
+Else the leaf's gradient becomes an array of its own, as every new gradient of PyTorch's is.
+
 These are offers: a backward without these keywords returns the same gradients. Copies of gradients go to Tensors that
 retain theirs (`retain_grad`) and to the targets of `autograd.grad`.
 """
@@ -11,6 +14,8 @@ retain theirs (`retain_grad`) and to the targets of `autograd.grad`.
 from __future__ import annotations
 
 import functools
+import sys
+import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,15 +27,21 @@ if TYPE_CHECKING:
     from tinytensor.tape import Edge, Node
 
 
+lock = threading.Lock()  # rule 7 of the tape: one thread at a time adds to a .grad, and takes a buffer
+# The references to a buffer that nobody holds: those of its Flat and of its leaf, and the argument of getrefcount.
+_OWN_REFERENCES = 3
+
+
 class AccumulatorBase:
     """The part of an Accumulator that makes offers and copies."""
 
-    __slots__ = ("add_to", "found", "gradients", "offered", "targets")
+    __slots__ = ("add_to", "found", "gradients", "offered", "taken", "targets")
 
     def __init__(self, targets: frozenset[Edge] | None) -> None:
         self.targets = targets
         self.gradients: dict[Edge, Any] = {}  # what has come together so far
         self.found: dict[Edge, Array] = {}  # the gradients of the targets
+        self.taken: dict[TensorBase, Array] = {}  # the buffers of leaves that this backward has for itself
         self.offered: tuple[Array | None, ...] = ()  # to the backward that runs now: buffers of leaves …
         self.add_to: Array | None = None  # … and a gradient to which it may add its own
 
@@ -49,13 +60,26 @@ class AccumulatorBase:
     def _buffer(self, edge: Edge | None) -> Array | None:
         """The buffer in which a backward may leave the first gradient of a leaf, if that leaf has one."""
         first = isinstance(edge, TensorBase) and edge not in self.gradients
-        return buffer_of(edge) if first else None  # type: ignore[arg-type]
+        return self.take_buffer(edge) if first else None  # type: ignore[arg-type]
+
+    def take_buffer(self, leaf: TensorBase) -> Array | None:
+        """The buffer of a leaf, for this backward alone; None if the leaf has none, or somebody holds it."""
+        if leaf._grad_buffer is None or leaf in self.taken:
+            return self.taken.get(leaf)
+        with lock:
+            if sys.getrefcount(leaf._grad_buffer) > _OWN_REFERENCES:
+                return None
+            buffer = buffer_of(leaf)
+            if buffer is not None:
+                self.taken[leaf] = buffer
+        return buffer
 
     def keep(self, node: Node, dy: Array) -> None:
         """Copy dy for the Tensor that retains its gradient, and for the caller, if node is a target."""
         t: Any = None if node.retained is None else node.retained()
         if t is not None:  # the Tensor still exists
-            t.grad = wrap(dy.copy() if t.grad is None else t.grad.array + dy)
+            with lock:
+                t.grad = wrap(dy.copy() if t.grad is None else t.grad.array + dy)
         if self.targets is not None and node in self.targets:
             self.found[node] = np.copy(dy)  # dy is borrowed
 

@@ -20,6 +20,8 @@ from tinytensor.devices import device_of
 from tinytensor.dtypes import dtype as DType
 from tinytensor.dtypes import from_numpy_dtype
 from tinytensor.functions.dims import nonnegative, one_dim, sizes
+from tinytensor.histories import refresh, rewritten
+from tinytensor.writes import alias
 
 if TYPE_CHECKING:
     from tinytensor.tape import Node
@@ -65,16 +67,18 @@ class Attributes(TensorBase):
     @property
     def is_leaf(self) -> builtins.bool:
         """Whether no recorded call computed it."""
-        return self._node is None
+        return not self._node and self.grad_fn is None
 
     @property
     def grad_fn(self) -> Node | None:
         """The node of the tape that computed it; None for a leaf."""
+        if rewritten:
+            refresh((self,))  # another Tensor on this memory may have been written to
         return self._node
 
-    def retain_grad(self) -> None:
+    def retain_grad(self: Any) -> None:
         """Keep the gradient of a result in .grad, as for a leaf."""
-        if not self._requires_grad:
+        if not self.requires_grad:
             raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
         if self._node is not None:
             self._node.retained = weakref.ref(self)  # the node must not keep its own result alive
@@ -82,7 +86,7 @@ class Attributes(TensorBase):
     @property
     def data(self) -> Tensor:
         """A Tensor on the same memory, without a history; assigning a Tensor takes over its memory."""
-        return wrap(self.array)
+        return wrap(alias(self.array))
 
     @data.setter
     def data(self, value: Tensor) -> None:

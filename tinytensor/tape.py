@@ -15,9 +15,9 @@ Its contract. Each rule answers a failure that was reproduced in well-known engi
 4. The tape drops saved arrays the moment their backward has run. A second backward raises and says why.
 5. Traversal is iterative: a chain of 20,000 operations works.
 6. The tape hands on arrays, never bare scalars. NumPy's reductions return scalars: `wrap` makes them 0-d arrays.
-7. Several threads can run forward and backward at once. They share a clock and the dates of in-place writes
-   (writes.py), and what only imports and settings change: the table, precision, a running profiler. The gradient mode
-   is per thread (modes.py).
+7. Several threads can run forward and backward at once. They add to the .grad of a leaf one after the other. They share
+   a clock and the dates of in-place writes (writes.py), and what only imports and settings change: the table, precision,
+   a running profiler. The gradient mode is per thread (modes.py).
 8. float32 in, float32 out.
 """
 
@@ -35,10 +35,11 @@ from tinytensor.base import TensorBase, wrap
 from tinytensor.devices import on_one_gpu
 from tinytensor.dispatch import gpu
 from tinytensor.graph import Described, between
+from tinytensor.histories import apart, refresh, rewritten
 from tinytensor.modes import in_kernel, thread
 from tinytensor.primitive import OUTPUT, Primitive
 from tinytensor.tape_errors import a_second_time, inside_a_kernel, shapes_do_not_fit
-from tinytensor.writes import check_constants, check_history, check_saved, orphans, rewritten, tick
+from tinytensor.writes import check_saved, tick
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
@@ -75,7 +76,7 @@ def apply(primitive: Primitive, *inputs: Tensor | None, **static: Any) -> Tensor
     if "cupy" in sys.modules and on_one_gpu(primitive.name, arrays):
         primitive = gpu("replacement")(primitive, arrays, static)  # a fused one, if there is one for this call
     mode = thread.mode
-    edges = edges_of(inputs) if mode.enabled else None  # None: nothing to record, also under no_grad
+    edges = edges_of(inputs) if mode.enabled else apart(arrays)  # None: nothing to record, also under no_grad
     if primitive.takes_save:  # it can save time where no backward follows
         static["save"] = edges is not None
     try:
@@ -93,22 +94,17 @@ def apply(primitive: Primitive, *inputs: Tensor | None, **static: Any) -> Tensor
 
 def edges_of(inputs: Sequence[TensorBase | None]) -> Edges | None:
     """Where the gradients of the inputs go, one by one; None if no input wants one."""
-    if orphans:  # orphans and rewritten are empty until somebody records an in-place write (writes.py)
-        check_constants(inputs)
+    if rewritten:  # empty until somebody records an in-place write: inputs may need a new node (histories.py)
+        refresh(inputs)
     edges: list[Edge | None] = []  # a loop, not an expression: it runs for every call
     wanted = False
     for t in inputs:
         if t is not None and t._requires_grad:
-            edges.append(edge(t) if rewritten else t._node or t)  # t itself is a leaf if no node computed it
+            edges.append(t._node or t)  # t itself is a leaf if no node computed it
             wanted = True
         else:
             edges.append(None)
     return tuple(edges) if wanted else None
-
-
-def edge(t: TensorBase) -> Edge:
-    """Where the gradient of t goes: to the node that computed it, or to t itself, a leaf. RuntimeError if outdated."""
-    return t if t._node is None else check_history(t._node, t.array)
 
 
 def outputs(primitive: Primitive, edges: Edges | None, arrays: tuple[Array, ...], saved: Saved) -> tuple[Any, ...]:
@@ -134,6 +130,8 @@ def backward(
     for node in reversed(nodes):  # newest first: everything computed from its output was played before
         dy = gradients.take(node)  # complete; None if no gradient reached it
         primitive, inputs, saved = node.primitive, node.inputs, node.saved
+        if saved is None:  # another thread has played it in the meantime
+            raise a_second_time(primitive)
         if not retain_graph:
             node.inputs, node.saved = (), None  # rule 4: the node forgets them now, `del` below frees them
         if dy is not None:

@@ -20,6 +20,7 @@ from tinytensor.base import results_are, wrap
 from tinytensor.functions.backward import run_backward
 from tinytensor.methods import Methods
 from tinytensor.printing import show
+from tinytensor.writes import alias
 
 
 @results_are  # every operation returns Tensors
@@ -32,7 +33,7 @@ class Tensor(Methods):  # and so a TensorBase: it has `array`, `_grad`, `_node` 
     @property
     def requires_grad(self) -> bool:
         """Whether backward leaves a gradient here, or passes one through."""
-        return self._requires_grad  # of a leaf: what was asked for; of a result: whether an input requires it
+        return self._requires_grad or self.grad_fn is not None  # of a leaf: what was asked for; of a result: True
 
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
@@ -63,7 +64,7 @@ class Tensor(Methods):  # and so a TensorBase: it has `array`, `_grad`, `_node` 
 
     def detach(self) -> Tensor:
         """A Tensor on the same memory, without a history."""
-        return wrap(self.array)  # no node: backward stops here
+        return wrap(alias(self.array))  # no node: backward stops here
 
     @property
     def shape(self) -> Size:

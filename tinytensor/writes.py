@@ -4,19 +4,20 @@
 the tape plays, it compares these dates with the dates of the nodes that saved arrays in that memory. So recording
 costs nothing; a version counter in every Tensor, as PyTorch has, would cost time in every call.
 
-A recorded write gives its Tensor a new history. Another Tensor on the same memory keeps its old history, which is
-outdated: its next use in a recorded call raises RuntimeError. PyTorch would rewrite that history.
+What a recorded write does to the history of other Tensors on its memory is in histories.py.
 """
 
 from __future__ import annotations
 
 import itertools
+import threading
 import weakref
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from tinytensor.backend import Array, is_array
-from tinytensor.base import TensorBase
+import numpy as np
+
+from tinytensor.backend import Array, array_module, is_array
 
 if TYPE_CHECKING:
     from tinytensor.tape import Node
@@ -24,50 +25,47 @@ if TYPE_CHECKING:
 # One clock dates nodes and writes. Dates are a topological order: an input exists before what is computed from it.
 tick = itertools.count().__next__
 
-# The key of all three is the id of the array that owns the memory. An entry is removed when that array is freed.
-_written: dict[int, tuple[Any, int]] = {}  # → a weak reference to the array, and the date of the last write
-rewritten: dict[int, tuple[int, int]] = {}  # → the dates of the last two writes that were recorded
-orphans: set[int] = set()  # memory of Tensors without a history that a recorded write to a view changed
+# By the id of the array that owns the memory: a weak reference to it, and the date of the last write. An entry is removed
+# when that array is freed.
+_written: dict[int, tuple[Any, int]] = {}
+_lock = threading.Lock()
+_sources: dict[int, Array] = {}  # by the id of an alias on a GPU: the array that it is an alias of
 
 
-def note_write(x: Array, node: Node | None = None, constant: bool = False) -> None:
-    """Note that x was written in place just now.
-
-    node: the recorded call that computed the new values, if there is one. Other Tensors on that memory then have an
-    outdated history. constant: x had no history before.
-    """
+def note_write(x: Array) -> None:
+    """Note that x was written in place just now."""
     memory = owner(x)
     key = id(memory)
-
-    def forget(_: object) -> None:
-        _written.pop(key, None)
-        rewritten.pop(key, None)
-        orphans.discard(key)
-
-    _written[key] = (weakref.ref(memory, forget), tick())
-    if node is not None:
-        rewritten[key] = (node.order, rewritten.get(key, (0, 0))[0])
-        if constant and memory is not x:
-            orphans.add(key)
-
-
-def note_return(x: Array, node: Node | None) -> None:
-    """Forget the last write to x's memory if node computed it.
-
-    Python runs `y[i] += z` as a write to a view of y, and then assigns that view to y[i]: y may take over its history.
-    """
-    key = id(owner(x))
-    last, before = rewritten.get(key, (0, 0))
-    if node is not None and last == node.order:
-        rewritten[key] = (before, 0)
-        orphans.discard(key)
+    reference = weakref.ref(memory, lambda _: _written.pop(key, None))
+    with _lock:  # else a thread could note an earlier date after another's later one
+        _written[key] = (reference, tick())
 
 
 def owner(x: Array) -> Array:
-    """The array that owns x's memory: x itself, or the one that x is a view of."""
+    """The array that owns x's memory: x itself, or the one that x is a view or an alias of."""
+    while True:
+        base = _sources.get(id(x)) if x.base is None else x.base
+        base = base.obj if type(base) is memoryview else base
+        if not isinstance(base, type(x)):
+            return x
+        x = base
+
+
+def same_memory(x: Array) -> Array:
+    """The array that x is a view of; aliases are not followed."""
     while isinstance(x.base, type(x)):
         x = x.base
     return x
+
+
+def alias(x: Array) -> Array:
+    """x for a detached Tensor. Writes to it have dates like those to x, but it is no view of x: it takes no history over."""
+    if isinstance(x, np.ndarray):
+        return np.asarray(memoryview(x))  # type: ignore[arg-type]  # its base is the memoryview, not x
+    y = array_module(x).ndarray(x.shape, x.dtype, x.data, x.strides)
+    _sources[id(y)] = x
+    weakref.finalize(y, _sources.pop, id(y), None).atexit = False
+    return y
 
 
 def arrays_in(saved: Iterable[Any]) -> Iterable[Array]:
@@ -91,24 +89,3 @@ def check_saved(nodes: Iterable[Node]) -> None:
                     "one of the variables needed for gradient computation has been modified by an inplace operation"
                     f": a {tuple(x.shape)} array that {node.primitive.name} saved; use the out-of-place form"
                 )
-
-
-def check_history(node: Node, array: Array) -> Node:
-    """node, the history of a Tensor on array. RuntimeError if a recorded write to another Tensor made it outdated."""
-    if rewritten.get(id(owner(array)), (0, 0))[0] > node.order:
-        raise _outdated(array)
-    return node
-
-
-def check_constants(inputs: Iterable[TensorBase | None]) -> None:
-    """RuntimeError if an input has no history, but a recorded write computed the values in its memory."""
-    for t in inputs:
-        if t is not None and not t._requires_grad and id(owner(t.array)) in orphans:
-            raise _outdated(t.array)
-
-
-def _outdated(array: Array) -> RuntimeError:
-    return RuntimeError(
-        f"a {tuple(array.shape)} tensor shares memory with another that an inplace operation changed, and would have to"
-        " take over its gradient: outside tinytensor's subset; take views after the write, and write y[i] += z"
-    )

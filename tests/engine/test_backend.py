@@ -31,6 +31,7 @@ class OnDevice:
     def __init__(self, array: np.ndarray) -> None:
         self._array, self.dtype, self.shape, self.ndim = array, array.dtype, array.shape, array.ndim
         self.device = SimpleNamespace(id=0)
+        self.base, self.data, self.strides = None, array, array.strides
 
     def get(self) -> np.ndarray:
         return self._array.copy()
@@ -94,6 +95,7 @@ def cupy(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     )  # fmt: skip
     module.get_default_memory_pool = lambda: pool
     module.asarray = OnDevice
+    module.ndarray = lambda shape, dtype, data, strides: OnDevice(data)
     monkeypatch.setitem(sys.modules, "cupy", module)
     return module
 

@@ -42,6 +42,7 @@ class DeviceArray(np.lib.mixins.NDArrayOperatorsMixin):
 
     dtype = property(lambda self: self.host.dtype)
     shape = property(lambda self: self.host.shape)
+    strides = property(lambda self: self.host.strides)
     ndim = property(lambda self: self.host.ndim)
     size = property(lambda self: self.host.size)
     itemsize = property(lambda self: self.host.itemsize)
@@ -120,7 +121,9 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> Any:
         setattr(module, name, on_device(getattr(np, name)))
     module.asarray = lambda x: x if isinstance(x, DeviceArray) else DeviceArray(x.copy())
     module.zeros_like = lambda x, dtype=None: DeviceArray(np.zeros_like(x.host, dtype))
-    module.ndarray = lambda shape, dtype, at: DeviceArray(np.ndarray(shape, dtype, at.host, at.offset))
+    module.ndarray = lambda shape, dtype, at, strides=None: DeviceArray(
+        np.ndarray(shape, dtype, at.host, at.offset, strides)
+    )
     module.stack = lambda arrays: DeviceArray(np.stack([x.host for x in arrays]))
     module.minimum = np.minimum
     module.linalg = SimpleNamespace(norm=lambda x, order: DeviceArray(np.linalg.norm(x.host, order)))

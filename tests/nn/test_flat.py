@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+from typing import Any
 
 import numpy as np
 import pytest
@@ -386,3 +387,47 @@ def test_twins_of_another_number_are_refused() -> None:
     model = make_model()
     with pytest.raises(ValueError, match="zip"):
         share_parameters(list(model.parameters()), list(copy.deepcopy(model).parameters())[1:])
+
+
+HOLD = [
+    lambda p: p.grad,
+    lambda p: p.grad.detach(),
+    lambda p: p.grad[0],
+    lambda p: p.grad.numpy(),
+    lambda p: p.grad.view(-1)[1:],
+    lambda p: {"g": p.grad.t()},
+]
+
+
+@pytest.mark.parametrize("hold", HOLD)
+@pytest.mark.parametrize("forget", [lambda p: setattr(p, "grad", None), lambda p: tt.optim.SGD([p], 0.1).zero_grad()])
+def test_a_gradient_that_somebody_holds_keeps_its_values(hold: Any, forget: Any) -> None:
+    """The next gradient lies elsewhere, as in PyTorch; the one after that is in the buffer again."""
+    p, q = (nn.Parameter(tt.ones(2, 3)) for _ in range(2))
+    flat = Flat([p, q])
+    ((p * 2).sum() + q.sum()).backward()
+    held, before = hold(p), str(hold(p))
+    forget(p)
+    ((p * 5) @ p.detach().T).sum().backward()
+    assert str(held) == before
+    assert p.grad.tolist() == [[10] * 3] * 2 and not flat.complete()
+    del held
+    forget(p)
+    (p * 3).sum().backward()
+    assert p.grad.array is flat.gradients[0] and flat.complete()
+
+
+def test_steps_are_those_of_the_plain_optimizer_while_gradients_are_held() -> None:
+    held, found = [], []
+    for fused in (False, True):
+        tt.manual_seed(0)
+        layer = nn.Linear(3, 2)
+        optimizer = tt.optim.AdamW(layer.parameters(), lr=0.1, fused=fused)
+        for i in range(4):
+            layer(tt.ones(1, 3) * (i - 1.5)).pow(2).sum().backward()
+            held.append((layer.weight.grad, layer.weight.grad.tolist()))
+            optimizer.step()
+            optimizer.zero_grad()
+        found.append([p.tolist() for p in layer.parameters()])
+    assert found[0] == found[1]
+    assert all(gradient.tolist() == values for gradient, values in held)

@@ -164,7 +164,7 @@ def test_variable_is_a_tensor_without_a_history() -> None:
     x = tt.ones(2, requires_grad=True) * 2
     v = tt.autograd.Variable(x, requires_grad=True)
     assert isinstance(v, tt.autograd.Variable) and isinstance(x, tt.autograd.Variable)
-    assert v.is_leaf and v.requires_grad and v.array is x.array
+    assert v.is_leaf and v.requires_grad and np.shares_memory(v.array, x.array)
 
 
 class Scaled:

@@ -45,7 +45,7 @@ def grad(
     for x in wanted:
         if not x.requires_grad:
             raise RuntimeError("One of the differentiated Tensors does not require grad")
-    edges = [x._node or x for x in wanted]
+    edges = [x.grad_fn or x for x in wanted]
     found = run_backward(listed(outputs), listed(grad_outputs), retain_graph, create_graph, frozenset(edges))
     if not allow_unused and any(edge not in found for edge in edges):
         raise RuntimeError(
@@ -88,6 +88,6 @@ def run_backward(
             raise RuntimeError(
                 f"gradient has shape {tuple(seed.shape)}, the output {tuple(y.shape)}: they must be equal"
             )
-        roots.append((tape.edge(y), seed.array.astype(y.array.dtype, copy=False)))
+        roots.append((y.grad_fn or y, seed.array.astype(y.array.dtype, copy=False)))
     with np.errstate(all="ignore"):  # an infinite gradient is a result, not a warning
         return tape.backward(roots, retain_graph=bool(retain_graph), targets=targets)

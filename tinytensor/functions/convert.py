@@ -14,7 +14,9 @@ from tinytensor.dtypes import bool as bool_dtype
 from tinytensor.dtypes import dtype as DType
 from tinytensor.dtypes import float16, float32, float64, int32, int64, uint8
 from tinytensor.functions.operands import cast
+from tinytensor.histories import flat_copy, place_of
 from tinytensor.modes import is_grad_enabled
+from tinytensor.writes import owner
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
@@ -129,11 +131,19 @@ def dlpack_device(self: Tensor) -> tuple[int, int]:
 
 
 def deepcopied(self: Tensor, memo: dict[int, Any]) -> Tensor:
-    """What copy.deepcopy calls: returns a leaf with its own memory. RuntimeError for a result."""
+    """What copy.deepcopy calls: returns a leaf. RuntimeError for a result.
+
+    What shares memory with it, and is copied in the same call, shares the memory of the copy.
+    """
     if self._node is not None:
         raise RuntimeError("only leaf Tensors (made by the user) can be deep-copied; use .detach().clone()")
+    memory = owner(self.array)
+    key: Any = ("memory", id(memory))
+    if key not in memo:  # the whole memory, as in PyTorch: views of it that follow shall be views of the copy
+        memo[key] = flat_copy(memory)
     twin = memo[id(self)] = object.__new__(type(self))
-    twin.array, twin._node, twin._requires_grad = self.array.copy(), None, self._requires_grad
+    twin.array = place_of(self.array, memory).of(memo[key])
+    twin._node, twin._requires_grad = None, self._requires_grad
     twin.grad = None if self.grad is None else self.grad.clone()
     return twin
 

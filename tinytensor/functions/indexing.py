@@ -12,9 +12,10 @@ from tinytensor.functions.arithmetic import scaled
 from tinytensor.functions.dims import one_dim
 from tinytensor.functions.inplace import become, needs_tape, no_overlap
 from tinytensor.functions.operands import as_tensor_like, cast, filling, implemented
+from tinytensor.histories import settle
 from tinytensor.ops.indexing import GATHER, GETITEM, SCATTER_ADD, SETITEM, along, is_basic
 from tinytensor.tape import apply
-from tinytensor.writes import note_return, note_write
+from tinytensor.writes import note_write, same_memory
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
@@ -43,20 +44,10 @@ def setitem(input: Tensor, index: Any, value: Tensor | float) -> None:
     RuntimeError if value does not broadcast to x[index], or x is a leaf that requires grad.
     """
     first, then = _index(index)
-    mixed = first is not None and then is not None
-    at = first if then is None else then
     if then is not None and isinstance(value, TensorBase):
         _check_dtype(input, then, value)
     if needs_tape(input, "x[…] = value", value):
-        if mixed:
-            raise RuntimeError(
-                "x[…] = value with numbers beside lists or Tensors as indices is outside tinytensor's subset where a"
-                " gradient is wanted: write every index as a list or a Tensor"
-            )
-        if then is None and isinstance(value, TensorBase) and _same_place(value.array, input.array[at]):
-            note_return(input.array, value._node)
-        new = cast(as_tensor_like(value, input), input.array.dtype)
-        become(input, "x[…] = value", apply(SETITEM, input, new, index=at))
+        _record_setitem(input, first, then, value)
         return
     if isinstance(value, TensorBase):
         value = value.array
@@ -64,14 +55,25 @@ def setitem(input: Tensor, index: Any, value: Tensor | float) -> None:
         value = filling("x[…] = value", value, input).array
     target = input.array
     try:
-        place = target[first] if mixed else target  # numbers and slices: a view
+        place = target if first is None else target[first]  # numbers and slices: a view
         if then is None:
-            no_overlap("x[…] = value", place[at])
+            no_overlap("x[…] = value", place)
         with np.errstate(invalid="ignore"):  # nan as an integer
-            place[at] = value
+            place[... if then is None else then] = value
     except (ValueError, TypeError) as error:
         raise RuntimeError(f"x[…] = value: {error}; what fits: value broadcasts to x[…]") from None
     note_write(target)
+
+
+def _record_setitem(input: Tensor, first: Any, then: Any, value: Any) -> None:
+    """The same with the tape: a write to the view input[first], of a whole view or of the elements at `then`."""
+    x = input if first is None else apply(GETITEM, input, index=first)
+    # Python runs `y[i] += z` as a write to the view y[i], and then assigns this view to y[i]: nothing is left to do
+    if not isinstance(value, TensorBase) or not _same_place(value.array, x.array):
+        new = cast(as_tensor_like(value, input), input.array.dtype)
+        become(x, "x[…] = value", apply(SETITEM, x, new, index=... if then is None else then))
+    if x is not input:
+        settle(input)
 
 
 def _check_dtype(input: Tensor, then: Any, value: Tensor) -> None:
@@ -83,7 +85,9 @@ def _check_dtype(input: Tensor, then: Any, value: Tensor) -> None:
 
 
 def _same_place(x: Array, y: Array) -> bool:
-    """Whether both are the same memory, read in the same way."""
+    """Whether both are the same memory, read in the same way; an alias, which a detached Tensor has, is not."""
+    if same_memory(x) is not same_memory(y):
+        return False
     places = [(a.ctypes.data if isinstance(a, np.ndarray) else a.data.ptr, a.shape, a.strides) for a in (x, y)]
     return places[0] == places[1]
 

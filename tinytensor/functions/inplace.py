@@ -17,15 +17,13 @@ from tinytensor.functions.arithmetic import add, div, mul, no_bools, scaled, sub
 from tinytensor.functions.operands import cast, filling, plain
 from tinytensor.functions.powers import log1p
 from tinytensor.functions.shape import expand_as
+from tinytensor.histories import adopt, check_view, refresh, rewritten
 from tinytensor.modes import is_grad_enabled
 from tinytensor.ops.copies import COPY
-from tinytensor.ops.indexing import GETITEM, SETITEM, is_basic
-from tinytensor.ops.matmul import EINSUM
-from tinytensor.ops.moves import EXPAND
-from tinytensor.ops.shape import PERMUTE, RESHAPE
+from tinytensor.ops.indexing import SETITEM
 from tinytensor.random import rand, randn
-from tinytensor.tape import Node, apply
-from tinytensor.writes import check_history, note_write
+from tinytensor.tape import apply
+from tinytensor.writes import note_write
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
@@ -37,59 +35,41 @@ if TYPE_CHECKING:
 def needs_tape(self: Tensor, name: str, *others: Any) -> bool:
     """Whether the tape must record a write to self: self or a written value requires grad.
 
-    RuntimeError for a leaf that requires grad, and for a view of one.
+    RuntimeError for a leaf that requires grad, a view of one, and one of several outputs on one memory.
     """
     if not is_grad_enabled() or self.array.dtype.kind != "f":  # an integer passes no gradient on
         return False
+    if rewritten:
+        refresh((self, *others))
     if not any(getattr(t, "_requires_grad", False) for t in (self, *others)):
         return False
-    if self._requires_grad and self._node is None:
-        raise RuntimeError(f"a leaf Variable that requires grad is being used in an in-place operation ({name})")
-    if self._node is not None and makes_view(self._node) and viewed(self._node) is None:
-        raise RuntimeError(
-            f"{name} on a view of a leaf that requires grad, on one output of several, or (outside tinytensor's subset)"
-            " on a view after backward: use the out-of-place form, or write to its .clone()"
-        )
+    writable(self, name)
     return True
 
 
-def makes_view(node: Node) -> bool:
-    """Whether the output of a call shares memory with its input, so that a write to one is a write to the other."""
-    if node.primitive is EINSUM:
-        return len(node.inputs) < 2  # a transpose, perhaps
-    if node.primitive is GETITEM:
-        return node.saved is None or is_basic(node.saved[-1])
-    return node.is_output() or node.primitive in (RESHAPE, PERMUTE, EXPAND)
-
-
-def viewed(node: Node) -> Node | None:
-    """The call whose result the output is a view of; None for a leaf, one output of several, and after backward."""
-    below: Any = node
-    while isinstance(below, Node) and makes_view(below):
-        below = below.inputs[0] if below.inputs and not below.is_output() else None
-    return below if isinstance(below, Node) else None
+def writable(self: Tensor, name: str) -> None:
+    """RuntimeError for a leaf that requires grad, a view of one, and one of several outputs on one memory."""
+    if self._node is not None:
+        check_view(self, name)
+    elif self._requires_grad:
+        raise RuntimeError(f"a leaf Variable that requires grad is being used in an in-place operation ({name})")
 
 
 def before(self: Tensor) -> Tensor:
     """The values before a recorded write, in memory of their own: its backward may need them."""
-    return wrap(self.array.copy(), None if self._node is None else check_history(self._node, self.array))
+    return wrap(self.array.copy(), self._node)
 
 
 def become(self: Tensor, name: str, result: Tensor) -> Tensor:
-    """Take over the values and the history of a recorded result.
-
-    Another Tensor on this memory keeps its old history: its next use raises RuntimeError (writes.py).
-    """
+    """Take over the values and the history of a recorded result; other Tensors on this memory do so when they are used."""
     no_overlap(name, self.array)
     if result.array.shape != self.array.shape:
         raise RuntimeError(f"{name}: the result has shape {tuple(result.shape)}, the tensor {tuple(self.shape)}")
     result = _in_own_dtype(self, name, result)
     assert result._node is not None
-    note_write(self.array, result._node, constant=self._node is None)
+    adopt(self, result._node)
+    note_write(self.array)
     self.array[...] = result.array
-    if self._node is not None:
-        result._node.retained, self._node.retained = self._node.retained, None
-    self._node, self._requires_grad = result._node, True
     return self
 
 

@@ -104,4 +104,4 @@ def share_parameters(parameters: Sequence[Parameter], twins: Sequence[Parameter]
         if flat is not None:
             Flat([twin_of[p] for p in flat.parameters], like=flat)
     for p, twin in pairs:
-        twin.data = p.data
+        twin.array = p.array

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from tinytensor import dtypes
+from tinytensor.base import wrap
 from tinytensor.nn.hooks import Hook, RemovableHandle
 from tinytensor.nn.parameter import Parameter
 from tinytensor.nn.state_dict import IncompatibleKeys, load_state_dict
@@ -176,7 +177,7 @@ class ModuleBase:
 
         for param in self.parameters():
             grad, param.grad = param.grad, None
-            param.data = move(param.data)
+            param.array = move(wrap(param.array)).array  # the same array if nothing changes
             param.grad = None if grad is None else move(grad)
         for _, module in self.named_modules():
             for name, buffer in module._buffers.items():

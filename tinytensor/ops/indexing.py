@@ -19,10 +19,10 @@ def is_basic(index: Any) -> bool:
 
 
 def getitem_forward(x: Array, *, index: Any) -> Output:
-    return x[index], (x.shape, x.dtype, index)
+    return x[index], (x.shape, x.strides, x.dtype, index)  # strides: for writes to a view (histories.py)
 
 
-def getitem_backward(dy: Array, shape: tuple[int, ...], dtype: Any, index: Any) -> Gradients:
+def getitem_backward(dy: Array, shape: tuple[int, ...], strides: tuple[int, ...], dtype: Any, index: Any) -> Gradients:
     xp = array_module(dy)
     dx = xp.zeros(shape, dtype)
     if is_basic(index):

@@ -19,13 +19,13 @@ SUB = primitive("sub", sub_forward, sub_backward, formula="y = a − b", fits=BR
 
 
 def div_forward(a: Array, b: Array) -> Output:
-    y = a / b
-    return y, (y, a.shape, b)
+    return a / b, (a, b)  # not y, as in PyTorch: so y may change in place
 
 
-def div_backward(dy: Array, y: Array, a_shape: tuple[int, ...], b: Array) -> Gradients:
+def div_backward(dy: Array, a: Array, b: Array, needs: tuple[bool, bool] = (True, True)) -> Gradients:
     da = dy / b  # ∂y/∂a = 1/b
-    return unbroadcast(da, a_shape), unbroadcast(-(da * y), b.shape)  # ∂y/∂b = −a/b² = −y/b
+    db = unbroadcast(-(da * (a / b)), b.shape) if needs[1] else None  # ∂y/∂b = −a/b² = −y/b
+    return unbroadcast(da, a.shape), db
 
 
 DIV = primitive("div", div_forward, div_backward, formula="y = a / b", fits=BROADCAST)
