@@ -10,6 +10,7 @@ from typing import Any
 from tinytensor.backend import Array, array_module
 from tinytensor.ops.arithmetic import unbroadcast
 from tinytensor.primitive import Gradients, Output, primitive
+from tinytensor.sums import add_at
 
 
 def is_basic(index: Any) -> bool:
@@ -23,12 +24,10 @@ def getitem_forward(x: Array, *, index: Any) -> Output:
 
 
 def getitem_backward(dy: Array, shape: tuple[int, ...], dtype: Any, index: Any) -> Gradients:
-    xp = array_module(dy)
-    dx = xp.zeros(shape, dtype)
-    if is_basic(index):
-        dx[index] = dy
-    else:
-        xp.add.at(dx, index, dy)  # dx[index] += dy would keep one gradient of a position that was read twice
+    dx = array_module(dy).zeros(shape, dtype)
+    if not is_basic(index):
+        return (add_at(dx, index, dy),)  # dx[index] += dy would keep one gradient of a position that was read twice
+    dx[index] = dy
     return (dx,)
 
 
@@ -70,19 +69,14 @@ def gather_forward(x: Array, *, index: Array, axis: int) -> Output:
 
 
 def gather_backward(dy: Array, shape: tuple[int, ...], dtype: Any, at: tuple[Array, ...]) -> Gradients:
-    xp = array_module(dy)
-    dx = xp.zeros(shape, dtype)
-    xp.add.at(dx, at, dy)
-    return (dx,)
+    return (add_at(array_module(dy).zeros(shape, dtype), at, dy),)
 
 
 GATHER = primitive("gather", gather_forward, gather_backward, formula="y[i, j] = x[i, index[i, j]]  (dim 1)")
 
 
 def scatter_add_forward(x: Array, src: Array, *, at: tuple[Array, ...]) -> Output:
-    y = x.copy()
-    array_module(x).add.at(y, at, src)
-    return y, (at,)
+    return add_at(x.copy(), at, src), (at,)
 
 
 def scatter_add_backward(dy: Array, at: tuple[Array, ...]) -> Gradients:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from tinytensor.functions.operands import cast, in_float32
 from tinytensor.nn.functional.checks import same_dtype
 from tinytensor.ops.layer_norm import LAYER_NORM
 from tinytensor.tape import apply
@@ -44,6 +45,7 @@ def layer_norm(
     return apply(LAYER_NORM, input, weight, bias, n=int(math.prod(shape)), eps=float(eps))
 
 
+@in_float32
 def rms_norm(
     input: Tensor, normalized_shape: Sequence[int], weight: Tensor | None = None, eps: float | None = None
 ) -> Tensor:
@@ -80,6 +82,10 @@ def batch_norm(
     """
     if not input.numel():
         return input.clone()
+    if input.array.dtype == np.float16:  # in float32, as in_float32 does; but the running values are written in place
+        wide = cast(input, np.dtype(np.float32))
+        y = batch_norm(wide, running_mean, running_var, weight, bias, training, momentum, eps)
+        return cast(y, input.array.dtype)
     dims, column = (0, *range(2, input.ndim)), (-1, *(1,) * (input.ndim - 2))
     n = input.numel() // input.shape[1]  # values per channel
     if training and n == 1:
