@@ -24,7 +24,7 @@ from tinytensor.dispatch import gpu
 Kernel: TypeAlias = Callable[..., Any]
 BLOCK = 64  # terms that are added one by one
 WIDTH = 1024  # NumPy adds fastest if so many sums grow side by side: they stay in the cache of the processor
-BY_BLAS = 2048  # up to so many terms the sums of BLAS are as exact, and several times as fast
+BY_BLAS = 1024  # up to so many terms the sums of BLAS are as exact, and several times as fast
 HALF = np.dtype(np.float16)
 
 
@@ -86,21 +86,31 @@ def _along(x: Array, d: int, wide: np.dtype[Any]) -> Array:
 
 
 def column_sums(x: Array) -> Array:
-    """Σ over the rows of a matrix: (N, C) -> (C,)."""
-    return total(x, 0) if isinstance(x, np.ndarray) and len(x) > BY_BLAS else product(ones(len(x), x), x)
+    """Σ over the rows of a matrix: (N, C) -> (C,). By BLAS, whose sums of a width that 4 divides are better; beyond
+    BY_BLAS rows, the sums of blocks by BLAS."""
+    n, size = len(x), 2 * BLOCK
+    if not isinstance(x, np.ndarray) or n <= (size if x.shape[1] % 4 else BY_BLAS):
+        return product(ones(n, x), x)
+    head, tail = np.split(x, [n // size * size])
+    y = total(np.matmul(ones(size, x), head.reshape(-1, size, x.shape[1])), 0)
+    return y + product(ones(len(tail), x), tail) if len(tail) else y
 
 
 def row_sums(x: Array, weight: Array | None = None) -> Array:
     """Σ x·weight along each row of a matrix, weight (C,) or absent: (N, C) -> (N,)."""
-    if isinstance(x, np.ndarray) and x.shape[1] > BY_BLAS:
-        return total(x if weight is None else x * weight, 1)
-    return x @ (ones(x.shape[1], x) if weight is None else weight)
+    if _by_blas(x):
+        return x @ (ones(x.shape[1], x) if weight is None else weight)
+    return total(x if weight is None else x * weight, 1)
 
 
 def row_squares(x: Array) -> Array:
     """Σ x² along each row of a matrix: (N, C) -> (N,)."""
-    long = isinstance(x, np.ndarray) and x.shape[1] > BY_BLAS
-    return total(x * x, 1) if long else np.einsum("ij,ij->i", x, x)
+    return np.einsum("ij,ij->i", x, x) if _by_blas(x) else total(x * x, 1)
+
+
+def _by_blas(x: Array) -> bool:
+    """Whether BLAS is exact enough along the rows of x: several sums at once for each row, if it lies in one piece."""
+    return not isinstance(x, np.ndarray) or x.shape[1] <= (BY_BLAS if x.flags.c_contiguous else 2 * BLOCK)
 
 
 def running(x: Array, axis: int) -> Array:
@@ -153,7 +163,28 @@ def contraction(equation: str, *xs: Array, optimize: bool) -> Array:
         return np.einsum(f"{left}->{output}", x)
     if len(xs) == 1:
         return np.einsum(equation, *xs)  # a view
-    return np.einsum(equation, *map(_wide, xs), optimize=optimize).astype(xs[0].dtype, copy=False)
+    long = _long_letter(inputs.split(","), output, xs) if len(xs) == 2 else ""
+    if not long:
+        return np.einsum(equation, *map(_wide, xs), optimize=optimize).astype(xs[0].dtype, copy=False)
+    # A product that BLAS does not know, Σₙ a[n, k] b[n, k]: in blocks of n, then the sum of these
+    n = xs[0].shape[inputs.index(long)]
+    blocks, z = n // BY_BLAS, next(c for c in "zyxwvutsr" if c not in equation)
+    split = [np.split(_wide(x), [blocks * BY_BLAS], s.index(long)) for x, s in zip(xs, inputs.split(","))]
+    heads = [
+        x.reshape(*x.shape[: (i := s.index(long))], blocks, BY_BLAS, *x.shape[i + 1 :])
+        for (x, _), s in zip(split, inputs.split(","))
+    ]
+    y = total(np.einsum(f"{inputs.replace(long, z + long)}->{z}{output}", *heads, optimize=optimize), 0)
+    if n % BY_BLAS:
+        y = y + np.einsum(equation, *(tail for _, tail in split), optimize=optimize)
+    return in_order(np.asarray(y).astype(xs[0].dtype, copy=False))
+
+
+def _long_letter(inputs: list[str], output: str, xs: Sequence[Array]) -> str:
+    """A letter over which two operands are summed, and which is long, while another letter runs along with both."""
+    both = [c for c in inputs[0] if c in inputs[1]]
+    long = [c for c in both if c not in output and all(x.shape[s.index(c)] > BY_BLAS for x, s in zip(xs, inputs))]
+    return long[0] if long and any(c in output for c in both) else ""
 
 
 def add_at(x: Array, index: Any, updates: Array) -> Array:

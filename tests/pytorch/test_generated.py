@@ -255,7 +255,8 @@ def views(t: Any, result: Any, tensors: list[Any]) -> list[bool]:
 def described(x: Any, t: Any) -> Any:
     """x in terms that both libraries share."""
     if isinstance(x, t.Tensor):
-        return ("Tensor", str(x.dtype).partition(".")[2], x.requires_grad, x.detach().numpy().copy())
+        array = x.detach().numpy()
+        return ("Tensor", str(x.dtype).partition(".")[2], x.requires_grad, strides(array), array.copy())
     if isinstance(x, (np.ndarray, np.generic)):
         return (type(x).__name__, str(x.dtype), False, np.array(x))
     if isinstance(x, (tuple, list)) or hasattr(x, "__next__"):
@@ -263,6 +264,11 @@ def described(x: Any, t: Any) -> Any:
     if isinstance(x, (t.dtype, t.device, str)):
         return str(x).replace("tinytensor", "torch")
     return (type(x).__name__, x)
+
+
+def strides(x: np.ndarray) -> tuple[int, ...]:
+    """How the elements lie in memory: the steps along the dimensions that have any, in elements."""
+    return tuple(s // x.itemsize for s, n in zip(x.strides, x.shape, strict=True) if n > 1) if x.size else ()
 
 
 # ------------------------------------------------------------------------------------------ comparing
