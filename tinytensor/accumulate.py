@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinytensor.accumulate_base import AccumulatorBase, buffer_of
+from tinytensor.accumulate_base import AccumulatorBase, buffer_of, gradient_of
 from tinytensor.backend import Array, as_array
 from tinytensor.base import wrap
 from tinytensor.tape_errors import wrong_number, wrong_shape
@@ -105,7 +105,7 @@ def accumulate_grad(leaf: Tensor, g: Array, owned: bool) -> None:
     if leaf._grad is not None:
         np.add(leaf._grad.array, g, out=leaf._grad.array)  # a second backward adds to the gradient of the first
     elif buffer is None:
-        leaf.grad = wrap(g if owned else g.copy())  # g may be a gradient of something else as well: borrowed
+        leaf.grad = wrap(gradient_of(leaf.array, g, owned))  # not owned: g may be a gradient of something else as well
     else:
         if g is not buffer:  # else the backward has written it there
             buffer[...] = g

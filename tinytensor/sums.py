@@ -20,6 +20,7 @@ import numpy as np
 
 from tinytensor.backend import Array, array_module, ones, product
 from tinytensor.dispatch import gpu
+from tinytensor.layout import as_type, in_order
 
 Kernel: TypeAlias = Callable[..., Any]
 BLOCK = 64  # terms that are added one by one
@@ -39,11 +40,6 @@ def total(x: Array, axis: Any = None, keepdims: bool = False, dtype: Any = None)
     else:
         y = x.sum(axis=axes, dtype=wide, keepdims=keepdims)
     return in_order(y if wanted is wide else y.astype(wanted))
-
-
-def in_order(y: Array) -> Array:
-    """y in row-major memory, as PyTorch returns it; NumPy's reductions keep the order of their input."""
-    return y if y.flags.c_contiguous else y.copy(order="C")
 
 
 def _exact(x: Array, axes: tuple[int, ...]) -> bool:
@@ -149,7 +145,7 @@ def in_float32(forward: Kernel, backward: Kernel) -> tuple[Kernel, Kernel]:
 
 def _wide(x: Any) -> Any:
     """x; a float16 array in float32."""
-    return x.astype(np.float32) if getattr(x, "dtype", None) == HALF else x
+    return as_type(x, np.float32) if getattr(x, "dtype", None) == HALF else x
 
 
 def contraction(equation: str, *xs: Array, optimize: bool) -> Array:

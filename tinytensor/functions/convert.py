@@ -14,6 +14,7 @@ from tinytensor.dtypes import bool as bool_dtype
 from tinytensor.dtypes import dtype as DType
 from tinytensor.dtypes import float16, float32, float64, int32, int64, uint8
 from tinytensor.functions.operands import cast
+from tinytensor.layout import order_of
 from tinytensor.modes import is_grad_enabled
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ def deepcopied(self: Tensor, memo: dict[int, Any]) -> Tensor:
     if self._node is not None:
         raise RuntimeError("only leaf Tensors (made by the user) can be deep-copied; use .detach().clone()")
     twin = memo[id(self)] = object.__new__(type(self))
-    twin.array, twin._node, twin._requires_grad = self.array.copy(), None, self._requires_grad
+    twin.array, twin._node, twin._requires_grad = self.array.copy(order=order_of(self.array)), None, self._requires_grad
     twin.grad = None if self.grad is None else self.grad.clone()
     return twin
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from tinytensor.backend import Array, array_module
+from tinytensor.layout import in_order
 from tinytensor.ops.arithmetic import unbroadcast
 from tinytensor.primitive import Gradients, Output, primitive
 from tinytensor.sums import add_at
@@ -20,7 +21,7 @@ def is_basic(index: Any) -> bool:
 
 
 def getitem_forward(x: Array, *, index: Any) -> Output:
-    return x[index], (x.shape, x.dtype, index)
+    return x[index] if is_basic(index) else in_order(x[index]), (x.shape, x.dtype, index)
 
 
 def getitem_backward(dy: Array, shape: tuple[int, ...], dtype: Any, index: Any) -> Gradients:
@@ -35,7 +36,7 @@ GETITEM = primitive("getitem", getitem_forward, getitem_backward, formula="y = x
 
 
 def setitem_forward(x: Array, value: Array, *, index: Any) -> Output:
-    y = x.copy()
+    y = x.copy(order="C")
     try:
         y[index] = value
     except TypeError as error:  # NumPy raises it where the value does not fit a mask
@@ -65,7 +66,7 @@ def along(index: Array, axis: int) -> tuple[Array, ...]:
 
 def gather_forward(x: Array, *, index: Array, axis: int) -> Output:
     at = along(index, axis)
-    return x[at], (x.shape, x.dtype, at)
+    return in_order(x[at]), (x.shape, x.dtype, at)
 
 
 def gather_backward(dy: Array, shape: tuple[int, ...], dtype: Any, at: tuple[Array, ...]) -> Gradients:
@@ -76,7 +77,7 @@ GATHER = primitive("gather", gather_forward, gather_backward, formula="y[i, j] =
 
 
 def scatter_add_forward(x: Array, src: Array, *, at: tuple[Array, ...]) -> Output:
-    return add_at(x.copy(), at, src), (at,)
+    return add_at(x.copy(order="C"), at, src), (at,)
 
 
 def scatter_add_backward(dy: Array, at: tuple[Array, ...]) -> Gradients:

@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 
 from tinytensor.backend import Array
+from tinytensor.layout import in_order
 from tinytensor.primitive import Gradients, Output, primitive
 from tinytensor.sums import total
 
 
 def log_softmax_forward(x: Array, *, axis: int) -> Output:
-    y = x - x.max(axis, keepdims=True)
+    y = in_order(x - x.max(axis, keepdims=True))
     y -= np.log(total(np.exp(y), axis, keepdims=True))
     return y, (y, axis)
 

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from tinytensor.backend import Array
+from tinytensor.layout import in_order
 from tinytensor.primitive import Gradients, Output, primitive
-from tinytensor.sums import in_order, running, total
+from tinytensor.sums import running, total
 
 
 def kept(y: Array, shape: tuple[int, ...], axis: tuple[int, ...]) -> Array:

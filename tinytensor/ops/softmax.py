@@ -21,12 +21,13 @@ from typing import Any
 import numpy as np
 
 from tinytensor.backend import Array
+from tinytensor.layout import in_order
 from tinytensor.primitive import Gradients, Output, primitive
 from tinytensor.sums import total
 
 
 def softmax_forward(x: Array, *, axis: int) -> Output:
-    y = x - x.max(axis, keepdims=True)  # softmax(x + c) = softmax(x); with this c no exponential overflows
+    y = in_order(x - x.max(axis, keepdims=True))  # softmax(x + c) = softmax(x); with this c no exponential overflows
     np.exp(y, out=y)
     y /= total(y, axis, keepdims=True)  # the numbers along the axis now have the sum 1
     return y, (y, axis)  # the derivative is a function of y: x need not be saved

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from tinytensor.functions import contiguous
 from tinytensor.functions.operands import cast, in_float32
 from tinytensor.nn.functional.checks import same_dtype
 from tinytensor.ops.layer_norm import LAYER_NORM
@@ -42,7 +43,7 @@ def layer_norm(
     same_dtype("layer_norm", input, weight, bias)
     if weight is None and bias is not None:  # the primitive takes a bias only together with a weight
         return layer_norm(input, shape, None, None, eps) + bias
-    return apply(LAYER_NORM, input, weight, bias, n=int(math.prod(shape)), eps=float(eps))
+    return apply(LAYER_NORM, contiguous(input), weight, bias, n=int(math.prod(shape)), eps=float(eps))
 
 
 @in_float32
@@ -61,7 +62,7 @@ def rms_norm(
         raise RuntimeError(f"rms_norm: expected weight to be of shape {list(shape)}, but got {list(weight.shape)}")
     eps = float(np.finfo(input.array.dtype).eps) if eps is None else eps
     y = input * (input.square().mean(tuple(range(-len(shape), 0)), keepdim=True) + eps).rsqrt()
-    return y if weight is None else y * weight
+    return contiguous(y if weight is None else y * weight)
 
 
 def batch_norm(
@@ -103,7 +104,7 @@ def batch_norm(
         raise RuntimeError("batch_norm: needs running_mean and running_var when not training")
     y = (input - mean.view(column)) * (var.view(column) + eps).rsqrt()
     y = y if weight is None else y * weight.view(column)
-    return y if bias is None else y + bias.view(column)
+    return contiguous(y if bias is None else y + bias.view(column))
 
 
 def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Tensor:
