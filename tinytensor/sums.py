@@ -113,9 +113,8 @@ def running(x: Array, axis: int) -> Array:
     """x₁, x₁ + x₂, … along axis, in row-major memory."""
     if not isinstance(x, np.ndarray):
         return x.cumsum(axis, dtype=np.float32 if x.dtype == HALF else x.dtype).astype(x.dtype, copy=False)
-    y = np.empty(x.shape, x.dtype)
-    y[...] = np.cumsum(x, axis=axis, dtype=np.float64 if x.dtype.kind == "f" else x.dtype)
-    return y
+    wide = x.astype(np.float64 if x.dtype.kind == "f" else x.dtype, order="C")
+    return np.cumsum(wide, axis=axis, out=wide).astype(x.dtype, copy=False)
 
 
 def in_float32(forward: Kernel, backward: Kernel) -> tuple[Kernel, Kernel]:

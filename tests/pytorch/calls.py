@@ -302,6 +302,7 @@ LAID_OUT_APART = {
     **dict.fromkeys(["torch.pow", "Tensor.__rpow__"], "of a number and a Tensor PyTorch returns row-major memory"),
     "gelu": "of an expanded Tensor the copies run backwards",
     "Tensor.__deepcopy__": "the elements are copied, not the memory between them",
+    "einsum": "row-major, where PyTorch keeps the order in which it multiplied",
     "index_fill": "row-major, where PyTorch keeps the order",
     **dict.fromkeys(["dropout", "dropout (random)"], "the mask is drawn in row-major memory"),
     **dict.fromkeys(["normalize", "BCEWithLogitsLoss"], "the order of two operands is another"),
