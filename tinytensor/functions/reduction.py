@@ -23,7 +23,9 @@ from tinytensor.functions.dims import Dims, all_dims, numpy_names, one_dim, some
 from tinytensor.functions.indexing import ValuesIndices, gather
 from tinytensor.functions.operands import cast, floating, in_float32
 from tinytensor.functions.powers import exp, log
+from tinytensor.functions.shape import contiguous
 from tinytensor.functions.unary import abs
+from tinytensor.ops.copies import COPY
 from tinytensor.ops.log_softmax import LOG_SOFTMAX
 from tinytensor.ops.reduction import AMAX, AMIN, CUMSUM, SUM
 from tinytensor.ops.softmax import SOFTMAX
@@ -132,7 +134,7 @@ def prod(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor
         return functools.reduce(mul, x.reshape(-1).unbind(), x.new_ones())
     axis = one_dim(dim, x.ndim)
     y = functools.reduce(mul, x.unbind(axis))
-    y = y if x.array.shape[axis] > 1 else y.clone()  # one factor alone would be a view
+    y = contiguous(y) if x.array.shape[axis] > 1 else apply(COPY, y, order="C")  # one factor alone would be a view
     return y.unsqueeze(axis) if keepdim else y
 
 
