@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinytensor.accumulate_base import AccumulatorBase, lock
+from tinytensor.accumulate_base import AccumulatorBase, gradient_of, lock
 from tinytensor.backend import Array, as_array
 from tinytensor.base import wrap
 from tinytensor.tape_errors import wrong_number, wrong_shape
@@ -105,7 +105,7 @@ def accumulate_grad(leaf: Tensor, g: Array, owned: bool, buffer: Array | None) -
         if leaf._grad is not None:
             np.add(leaf._grad.array, g, out=leaf._grad.array)  # a second backward adds to the gradient of the first
         elif buffer is None:
-            leaf.grad = wrap(g if owned else g.copy())  # borrowed: others may use it
+            leaf.grad = wrap(gradient_of(leaf.array, g, owned))  # if borrowed, a copy: others may use it
         else:  # the buffer of a parameter of a Flat (nn/flat.py)
             if g is not buffer:  # else the backward has written it there
                 buffer[...] = g

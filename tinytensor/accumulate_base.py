@@ -22,6 +22,7 @@ import numpy as np
 
 from tinytensor.backend import Array
 from tinytensor.base import TensorBase, wrap
+from tinytensor.layout import laid_out_as, order_of
 
 if TYPE_CHECKING:
     from tinytensor.tape import Edge, Node
@@ -90,3 +91,9 @@ def buffer_of(leaf: TensorBase) -> Array | None:
     if buffer is None or leaf._grad is not None or type(buffer) is not type(own) or buffer.dtype != own.dtype:
         return None
     return buffer if buffer.shape == own.shape else None
+
+
+def gradient_of(leaf: Array, g: Array, owned: bool) -> Array:
+    """g in memory of its own, which has the order of the leaf; owned: nobody else has g, so it may stay where it is."""
+    y = laid_out_as(leaf, g)
+    return g.copy(order=order_of(leaf)) if y is g and not owned else y

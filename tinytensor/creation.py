@@ -30,6 +30,7 @@ from tinytensor.dtypes import (
     uint8,
 )  # fmt: skip
 from tinytensor.functions.dims import nonnegative, one_by_one, sizes
+from tinytensor.layout import laid_out_as
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
@@ -164,7 +165,9 @@ def full_like(
     input: Tensor, fill_value: float, *, dtype: DType | None = None, device: device | str | None = None
 ) -> Tensor:
     """fill_value in the shape of input, in its dtype and on its device unless others are given."""
-    return full(input.shape, fill_value, dtype=dtype or input.dtype, device=device or input.device)
+    y = full(input.shape, fill_value, dtype=dtype or input.dtype, device=device or input.device)
+    y.array = laid_out_as(input.array, y.array)
+    return y
 
 
 def zeros_like(input: Tensor, *, dtype: DType | None = None, device: device | str | None = None) -> Tensor:

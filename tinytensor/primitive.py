@@ -19,6 +19,8 @@ import inspect
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
+from tinytensor.sums import in_float32
+
 Function: TypeAlias = Callable[..., Any]  # a forward, a backward, a composed form
 Output: TypeAlias = tuple[Any, tuple[Any, ...]]  # what a forward returns: output (or a tuple of outputs), saved
 Gradients: TypeAlias = tuple[Any, ...]  # what a backward returns: for each input an array, or None
@@ -32,8 +34,7 @@ class Primitive:
     __slots__ = ("backward", "composed", "fits", "formula", "forward", "name", "options", "takes_save")
 
     def __init__(
-        self, name: str, forward: Function, backward: Function, formula: str, fits: str,
-        composed: Function | None = None,
+        self, name: str, forward: Function, backward: Function, formula: str, fits: str = "", composed: Any = None
     ) -> None:  # fmt: skip
         self.name, self.forward, self.backward = name, forward, backward  # benchmarks replace them, to count
         self.formula, self.fits, self.composed = formula, fits, composed  # for readers, error messages, tests
@@ -49,13 +50,12 @@ class Primitive:
 PRIMITIVES: dict[str, Primitive] = {}  # by name
 
 
-def primitive(
-    name: str, forward: Function, backward: Function, *, formula: str, fits: str = "", composed: Function | None = None
-) -> Primitive:
-    """Enter a pair into the table and return its row; ValueError if the name is taken."""
+def primitive(name: str, forward: Function, backward: Function, *, wide: bool = False, **row: Any) -> Primitive:
+    """Enter a pair into the table and return its row; ValueError if the name is taken. wide: float16 runs in float32."""
     if name in PRIMITIVES:
         raise ValueError(f"a primitive named {name!r} is already in the table")
-    PRIMITIVES[name] = Primitive(name, forward, backward, formula, fits, composed)
+    pair = in_float32(forward, backward) if wide else (forward, backward)  # numbers add up in it, or grow (sums.py)
+    PRIMITIVES[name] = Primitive(name, *pair, **row)
     return PRIMITIVES[name]  # the row: functions call apply(row, …)
 
 

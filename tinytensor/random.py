@@ -21,6 +21,7 @@ from tinytensor.dtypes import dtype as DType
 from tinytensor.dtypes import int64, to_numpy_dtype
 from tinytensor.functions.dims import nonnegative, one_by_one, sizes
 from tinytensor.functions.operands import implemented
+from tinytensor.layout import laid_out_as
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
@@ -174,12 +175,17 @@ def _real(name: str, dtype: DType | None) -> np.dtype[Any]:
 
 def rand_like(input: Tensor, *, generator: Generator | None = None) -> Tensor:
     """Uniform numbers in [0, 1), in the shape and dtype of input, on its device."""
-    return rand(input.shape, generator=generator, dtype=input.dtype, device=input.device)
+    return _as_laid_out(input, rand(input.shape, generator=generator, dtype=input.dtype, device=input.device))
 
 
 def randn_like(input: Tensor, *, generator: Generator | None = None) -> Tensor:
     """Normal numbers, in the shape and dtype of input, on its device."""
-    return randn(input.shape, generator=generator, dtype=input.dtype, device=input.device)
+    return _as_laid_out(input, randn(input.shape, generator=generator, dtype=input.dtype, device=input.device))
+
+
+def _as_laid_out(input: Tensor, y: Tensor) -> Tensor:
+    y.array = laid_out_as(input.array, y.array)
+    return y
 
 
 def randint(
@@ -259,7 +265,7 @@ def multinomial(
         if num_samples > rows.shape[1] or ((rows > 0).sum(1) < num_samples).any():
             raise RuntimeError(f"cannot sample {num_samples} times without replacement: too few non-zero weights")
         keys = rows / rng.standard_exponential(rows.shape)
-        picks = np.argsort(-keys, 1, kind="stable")[:, :num_samples]
+        picks = np.argsort(-keys, 1, kind="stable")[:, :num_samples].copy()
     return wrap(to_device(picks.reshape(*p.shape[:-1], num_samples), input.device))
 
 

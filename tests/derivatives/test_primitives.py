@@ -136,8 +136,8 @@ def test_dtype_and_shape_are_kept(primitive: Primitive, sample: Sample) -> None:
 
 
 def kept(dtype: str) -> list[np.dtype]:
-    """What may be saved of floats of a dtype: such floats, and complex numbers made of two (of float32 for float16)."""
-    return [np.dtype(dtype), np.result_type(dtype, np.complex64)]
+    """What may be saved of floats of a dtype: such floats, and complex numbers made of two; of float16 also float32."""
+    return [np.dtype(dtype), np.result_type(dtype, np.complex64), *[np.dtype(np.float32)] * (dtype == "float16")]
 
 
 # --------------------------------------------------------------------------------------------------- memory

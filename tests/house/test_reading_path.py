@@ -24,6 +24,7 @@ OFF_THE_LIST = {
     "tinytensor/ops/blockwise_attention.py": FAST + "tinytensor/ops/attention.py",
     "tinytensor/accumulate_base.py": FAST + "tinytensor/accumulate.py",  # buffers that the tape offers
     "tinytensor/nn/flat.py": FAST + "tinytensor/optim/adamw.py",  # all parameters in one buffer
+    "tinytensor/sums.py": FAST + "tinytensor/ops/layer_norm.py",  # x.sum(0) and x.sum(1) by BLAS
     "tinytensor/buffers.py": FAST + "tinytensor/optim/adamw.py",
     "tinytensor/optim/adam.py": FAST + "tinytensor/optim/adamw.py",
     "tinytensor/optim/fused.py": FAST + "tinytensor/optim/adamw.py",
@@ -47,6 +48,7 @@ OFF_THE_LIST = {
     "tinytensor/devices.py": HOLDS,
     "tinytensor/dtypes.py": HOLDS,
     "tinytensor/functions/convert.py": HOLDS,  # item, to
+    "tinytensor/layout.py": HOLDS,  # arrays that are row-major
     "tinytensor/modes.py": HOLDS,  # whether the thread records, which it does
     "tinytensor/nn/containers.py": HOLDS,  # the blocks of the model, one after the other
     "gpt/cache.py": HOLDS,  # training has no cache

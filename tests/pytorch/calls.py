@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -85,6 +85,7 @@ class Row:
     random: bool = False
     between: Callable[[Call], tuple[float, float]] = lambda call: (-math.inf, math.inf)
     slack: int = 32
+    laid_out: bool = True  # whether results lie in memory as PyTorch's, see LAID_OUT_APART
 
 
 class Draw:
@@ -296,8 +297,22 @@ def lay_out(values: np.ndarray, layout: str) -> np.ndarray:
     return values
 
 
+# Whose results lie otherwise in memory than PyTorch's
+LAID_OUT_APART = {
+    **dict.fromkeys(["torch.pow", "Tensor.__rpow__"], "of a number and a Tensor PyTorch returns row-major memory"),
+    "gelu": "of an expanded Tensor the copies run backwards",
+    "Tensor.__deepcopy__": "the elements are copied, not the memory between them",
+    "einsum": "row-major, where PyTorch keeps the order in which it multiplied",
+    "index_fill": "row-major, where PyTorch keeps the order",
+    **dict.fromkeys(["dropout", "dropout (random)"], "the mask is drawn in row-major memory"),
+    **dict.fromkeys(["normalize", "BCEWithLogitsLoss"], "the order of two operands is another"),
+    "scaled_dot_product_attention": "as the query, so that heads merge without a copy; PyTorch's depends on its kernel",
+}
+
+
 def rows(table: dict[str, Any]) -> dict[str, Row]:
-    return {name: row if isinstance(row, Row) else Row(row) for name, row in table.items()}
+    full = {name: row if isinstance(row, Row) else Row(row) for name, row in table.items()}
+    return {name: replace(row, laid_out=name not in LAID_OUT_APART) for name, row in full.items()}
 
 
 def strategy(row: Row) -> st.SearchStrategy[Call]:

@@ -183,6 +183,7 @@ class Outcome:
         self.result: Any = None
         self.left: list[Any] = []
         self.views: list[bool] = []
+        self.layouts: list[Any] = []
         self.gradients: Any = None
         made = Made(t)
         with warnings.catch_warnings():
@@ -194,9 +195,11 @@ class Outcome:
                 return
             self.result, self.left = described(result, t), [described(x, t) for x in made.tensors]
             self.views = views(t, result, made.tensors)
+            self.layouts = layouts(t, result)
             if not row.random and not any(x.special for x in arrays((call.args, call.kwargs))):
                 try:
                     self.gradients = gradients(t, result, made.leaves)
+                    self.layouts += layouts(t, [x.grad for x in made.leaves])
                 except Exception as error:
                     self.gradients = error
 
@@ -250,6 +253,13 @@ def views(t: Any, result: Any, tensors: list[Any]) -> list[bool]:
     outputs = result if isinstance(result, (tuple, list)) else [result]
     memory = [x.detach().numpy() for x in [*tensors[:1], *outputs] if isinstance(x, t.Tensor)]
     return [y.size > 0 and np.may_share_memory(memory[0], y) for y in memory[1:]]
+
+
+def layouts(t: Any, result: Any) -> list[Any]:
+    """How the outputs lie in memory: for each the steps along the dimensions that have any, in elements."""
+    outputs = result if isinstance(result, (tuple, list)) else [result]
+    arrays = [y.detach().numpy() for y in outputs if isinstance(y, t.Tensor)]
+    return [[s // a.itemsize for s, n in zip(a.strides, a.shape, strict=True) if n > 1 and a.size] for a in arrays]
 
 
 def described(x: Any, t: Any) -> Any:
@@ -339,6 +349,12 @@ def difference(path: str, call: Call, row: Row) -> tuple[str | None, bool]:
     return f"PyTorch: {theirs.error!r}\ntinytensor: {ours.error!r}", True
 
 
+def laid_out_alike(call: Call) -> bool:
+    """Whether all Tensors are row-major or alike; of several layouts NumPy and PyTorch may choose another."""
+    xs = [x for x in arrays((call.args, call.kwargs)) if x.ndim and x.plain.size]
+    return len({(x.layout, x.plain.dtype, x.shape) for x in xs}) < 2 or all(x.layout == "plain" for x in xs)
+
+
 def parting(theirs: Outcome, ours: Outcome, call: Call, row: Row) -> str | None:
     """Where the results, the arguments afterwards or the gradients differ."""
     low, high = row.between(call)
@@ -353,6 +369,8 @@ def parting(theirs: Outcome, ours: Outcome, call: Call, row: Row) -> str | None:
         return f"arguments afterwards\nPyTorch: {theirs.left}\ntinytensor: {ours.left}"
     if ours.views != theirs.views:
         return f"memory shared with the first argument\nPyTorch: {theirs.views}\ntinytensor: {ours.views}"
+    if row.laid_out and laid_out_alike(call) and ours.layouts != theirs.layouts:
+        return f"strides of results and gradients\nPyTorch: {theirs.layouts}\ntinytensor: {ours.layouts}"
     if isinstance(theirs.gradients, Exception) or isinstance(ours.gradients, Exception):
         same = kind(theirs.gradients) == kind(ours.gradients)
         return None if same else f"backward\nPyTorch: {theirs.gradients!r}\ntinytensor: {ours.gradients!r}"

@@ -10,6 +10,7 @@ from tinytensor.base import TensorBase, wrap
 from tinytensor.dtypes import number_dtype, result_type
 from tinytensor.functions.comparison import isnan, logical_or
 from tinytensor.functions.operands import Number, apply_to_pair, as_tensor_like, cast, filling, plain
+from tinytensor.functions.shape import contiguous
 from tinytensor.ops.choice import CLAMP, MAXIMUM, MINIMUM, WHERE
 from tinytensor.tape import apply
 
@@ -73,4 +74,4 @@ def masked_fill(input: Tensor, mask: Tensor, value: Tensor | Number) -> Tensor:
     if mask.array.dtype != bool:
         raise RuntimeError(f"masked_fill only supports boolean masks, but got mask with dtype {mask.dtype}")
     value = filling("masked_fill", value, input)
-    return apply(WHERE, cast(value, input.array.dtype), input, condition=mask.array)
+    return contiguous(apply(WHERE, cast(value, input.array.dtype), input, condition=mask.array))

@@ -11,6 +11,7 @@ from tinytensor.backend import Array, is_array
 from tinytensor.base import TensorBase, wrap
 from tinytensor.dtypes import result_type
 from tinytensor.functions.operands import Number, implemented, plain
+from tinytensor.layout import as_type
 from tinytensor.ops.arithmetic import BROADCAST
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def _comparison(ufunc: np.ufunc, symbol: str) -> Comparison:
         if isinstance(other, TensorBase) and a.dtype != b.dtype:  # NumPy would compare int32 and float32 as float64
             dtype = result_type(a, b)
             with np.errstate(all="ignore"):
-                a, b = a.astype(dtype), b.astype(dtype)
+                a, b = as_type(a, dtype), as_type(b, dtype)
         try:
             return wrap(ufunc(a, b))
         except ValueError as error:

@@ -13,6 +13,7 @@ from tinytensor.functions.dims import one_dim
 from tinytensor.functions.inplace import become, needs_tape, no_overlap
 from tinytensor.functions.operands import as_tensor_like, cast, filling, implemented
 from tinytensor.histories import settle
+from tinytensor.layout import in_order, laid_out_as
 from tinytensor.ops.indexing import GATHER, GETITEM, SCATTER_ADD, SETITEM, along, is_basic
 from tinytensor.tape import apply
 from tinytensor.writes import note_write, same_memory
@@ -271,8 +272,8 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
     """The positions of elements that are not 0: (N, ndim), a row for each; as_tuple: a vector for each dimension."""
     at = np.nonzero(np.atleast_1d(input.array))
     if as_tuple:
-        return tuple(wrap(a) for a in at)
-    return wrap(np.stack(at[: input.ndim], 1) if input.ndim else np.zeros((len(at[0]), 0), np.int64))
+        return tuple(wrap(a) for a in np.stack(at))
+    return wrap(np.stack(at[: input.ndim]).T if input.ndim else np.zeros((len(at[0]), 0), np.int64))
 
 
 def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -> Tensor:
@@ -323,8 +324,12 @@ def _ordered(input: Tensor, axis: int, descending: bool, count: int | None) -> V
     if input.ndim == 0:
         return ValuesIndices(input.clone(), wrap(np.zeros((), np.int64)))
     order = _argsort(input.array, axis, descending)[(slice(None),) * axis + (slice(count),)]
-    indices = wrap(np.ascontiguousarray(order))
-    return ValuesIndices(gather(input, axis, indices), indices)
+    indices = wrap(in_order(order))
+    values = gather(input, axis, indices)
+    if count is None:  # sort, other than topk, keeps the memory order
+        for y in (values, indices):
+            y.array = laid_out_as(input.array, y.array)
+    return ValuesIndices(values, indices)
 
 
 def _argsort(x: Array, axis: int, descending: bool) -> Array:

@@ -10,6 +10,7 @@ from tinytensor.base import TensorBase, wrap
 from tinytensor.dtypes import result_type
 from tinytensor.functions.arithmetic import add
 from tinytensor.functions.operands import Number, as_tensor_like, implemented, in_one_dtype
+from tinytensor.layout import as_type
 from tinytensor.modes import is_grad_enabled
 from tinytensor.ops.arithmetic import BROADCAST
 
@@ -40,7 +41,7 @@ def _no_gradient(ufunc: np.ufunc, a: Tensor, b: Tensor | Number) -> Tensor:
         raise RuntimeError(f"ZeroDivisionError: {ufunc.__name__} of integers by zero")
     try:
         with np.errstate(all="ignore"):
-            return wrap(ufunc(a.array.astype(dtype), b.array.astype(dtype)))
+            return wrap(ufunc(as_type(a.array, dtype), as_type(b.array, dtype)))
     except ValueError as error:
         raise RuntimeError(f"{ufunc.__name__}: {error}; what fits: {BROADCAST}") from None
 

@@ -5,13 +5,15 @@ Sizes broadcast: from the right, they are equal or 1. `tinytensor.dtypes.result_
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Callable
+from functools import wraps
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
 
 from tinytensor.backend import array_module
 from tinytensor.base import TensorBase, is_tensor, wrap
-from tinytensor.dtypes import float32, number_dtype, result_type
+from tinytensor.dtypes import float16, float32, number_dtype, result_type
 from tinytensor.ops.copies import CAST
 from tinytensor.primitive import Primitive
 from tinytensor.tape import apply
@@ -19,6 +21,7 @@ from tinytensor.tape import apply
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
 
+Wrapped = TypeVar("Wrapped", bound=Callable[..., Any])
 Number: TypeAlias = float  # also int and bool, as in the numeric tower
 
 
@@ -35,6 +38,27 @@ def cast(x: Tensor, dtype: np.dtype[Any]) -> Tensor:
 def floating(x: Tensor) -> Tensor:
     """x, with integers cast to float32: division, exp and their like compute in floating point."""
     return x if x.array.dtype.kind == "f" else cast(x, float32.numpy)
+
+
+def in_float32(function: Wrapped) -> Wrapped:
+    """Decorator: compute float16 in float32, and round the result alone. For functions of several steps, such as √Σ x²."""
+
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if not any(_is_half(x) for x in (*args, *kwargs.values())):
+            return function(*args, **kwargs)
+        wide = {name: _wide(x) for name, x in kwargs.items()}
+        return cast(function(*map(_wide, args), **wide), float16.numpy)
+
+    return call  # type: ignore[return-value]
+
+
+def _is_half(x: Any) -> bool:
+    return isinstance(x, TensorBase) and x.array.dtype == float16.numpy
+
+
+def _wide(x: Any) -> Any:
+    return cast(x, float32.numpy) if _is_half(x) else x
 
 
 def in_one_dtype(*xs: Tensor) -> list[Tensor]:

@@ -15,15 +15,17 @@ import numpy as np
 from tinytensor.backend import Array, as_array
 from tinytensor.base import is_tensor, wrap
 from tinytensor.dtypes import dtype as DType
-from tinytensor.dtypes import int64
+from tinytensor.dtypes import float32, int64
 from tinytensor.functions.arithmetic import div, mul
 from tinytensor.functions.choice import maximum, minimum, where
 from tinytensor.functions.comparison import isfinite
 from tinytensor.functions.dims import Dims, all_dims, numpy_names, one_dim, some_dims
 from tinytensor.functions.indexing import ValuesIndices, gather
-from tinytensor.functions.operands import cast, floating
+from tinytensor.functions.operands import cast, floating, in_float32
 from tinytensor.functions.powers import exp, log
+from tinytensor.functions.shape import contiguous
 from tinytensor.functions.unary import abs
+from tinytensor.ops.copies import COPY
 from tinytensor.ops.log_softmax import LOG_SOFTMAX
 from tinytensor.ops.reduction import AMAX, AMIN, CUMSUM, SUM
 from tinytensor.ops.softmax import SOFTMAX
@@ -39,7 +41,10 @@ def sum(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: DType 
 
     RuntimeError for a dimension that is named twice.
     """
-    x = cast(input, dtype.numpy if dtype else input.array.dtype if input.array.dtype.kind == "f" else int64.numpy)
+    kind, wanted = input.array.dtype.kind, None if dtype is None else dtype.numpy
+    if kind == "f" and (wanted is None or wanted.kind == "f"):
+        return apply(SUM, input, axis=all_dims(dim, input.ndim), keepdims=keepdim, dtype=wanted)
+    x = cast(input, wanted or int64.numpy)
     return apply(SUM, x, axis=all_dims(dim, x.ndim), keepdims=keepdim)
 
 
@@ -53,12 +58,13 @@ def mean(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: DType
         )
     n = math.prod(input.array.shape[d] for d in all_dims(dim, input.ndim))
     if input.array.dtype == np.float16 and dtype is None:  # 300 numbers around 300 add up to more than float16 holds
-        return cast(mean(cast(input, np.dtype(np.float32)), dim, keepdim), input.array.dtype)
+        return cast(mean(input, dim, keepdim, dtype=float32), input.array.dtype)
     total = sum(input, dim, keepdim, dtype=dtype)
     return total / n if n else total * math.nan  # the mean of nothing is nan
 
 
 @numpy_names
+@in_float32
 def var(
     input: Tensor, dim: Dims = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: float = 1
 ) -> Tensor:
@@ -77,6 +83,7 @@ def var(
 
 
 @numpy_names
+@in_float32
 def std(
     input: Tensor, dim: Dims = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: float = 1
 ) -> Tensor:
@@ -93,6 +100,7 @@ def root(x: Tensor, p: float = 2) -> Tensor:
 
 
 @numpy_names
+@in_float32
 def norm(input: Tensor, p: float | str = "fro", dim: Dims = None, keepdim: bool = False) -> Tensor:
     """The p-norm (Σ |x|ᵖ)^(1/p); p = ∞ is the largest |x|; "fro" is 2, over at most two dimensions or all.
 
@@ -115,6 +123,7 @@ def norm(input: Tensor, p: float | str = "fro", dim: Dims = None, keepdim: bool 
 
 
 @numpy_names
+@in_float32
 def prod(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
     """Π x, one factor after the other. Integers multiply as int64."""
     x = input if input.array.dtype.kind == "f" else cast(input, int64.numpy)
@@ -125,7 +134,7 @@ def prod(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor
         return functools.reduce(mul, x.reshape(-1).unbind(), x.new_ones())
     axis = one_dim(dim, x.ndim)
     y = functools.reduce(mul, x.unbind(axis))
-    y = y if x.array.shape[axis] > 1 else y.clone()  # one factor alone would be a view
+    y = contiguous(y) if x.array.shape[axis] > 1 else apply(COPY, y, order="C")  # one factor alone would be a view
     return y.unsqueeze(axis) if keepdim else y
 
 
@@ -244,6 +253,7 @@ def _normalised(primitive: Any, input: Tensor, dim: int | None, dtype: DType | N
 
 
 @numpy_names
+@in_float32
 def logsumexp(input: Tensor, dim: Dims, keepdim: bool = False) -> Tensor:
     """ln Σ eˣ = m + ln Σ eˣ⁻ᵐ, where m = max x, so that nothing overflows."""
     if dim is None:

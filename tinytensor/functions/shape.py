@@ -256,6 +256,10 @@ def select(input: Tensor, dim: int, index: int) -> Tensor:
 def repeat_interleave(input: Tensor, repeats: Tensor | int, dim: int | None = None) -> Tensor:
     """Each slice along dim `repeats` times in a row (or as often as a vector says); without dim, flattened."""
     x, axis = (reshape(input, -1), 0) if dim is None else (input, one_dim(dim, input.ndim))
+    if isinstance(repeats, int) and x.ndim:
+        before, after = x.array.shape[: axis + 1], x.array.shape[axis + 1 :]
+        wide = expand(unsqueeze(x, axis + 1), (*before, *nonnegative((repeats,)), *after))
+        return reshape(apply(COPY, wide, order="C"), (*before[:-1], before[-1] * repeats, *after))
     times = repeats if isinstance(repeats, int) else repeats.array
     try:
         at = np.repeat(np.arange(x.array.shape[axis]), times)

@@ -84,7 +84,7 @@ def attention_composed(q: Any, k: Any, v: Any, mask: Any, *, scale: float, causa
 
 
 ATTENTION = primitive(
-    "attention", attention_forward, attention_backward, composed=attention_composed,
+    "attention", attention_forward, attention_backward, composed=attention_composed, wide=True,
     formula="y = softmax(scale·q kᵀ + mask) v",
     fits="q (…, T, D), k (…, S, D), v (…, S, E), mask broadcast to (…, T, S)",
 )  # fmt: skip

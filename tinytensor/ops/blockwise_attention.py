@@ -135,6 +135,6 @@ def blockwise_attention_composed(q: Any, k: Any, v: Any, *, scale: float, causal
 
 BLOCKWISE_ATTENTION = primitive(
     "blockwise_attention", blockwise_attention_forward, blockwise_attention_backward,
-    composed=blockwise_attention_composed,
+    composed=blockwise_attention_composed, wide=True,
     formula="y = softmax(scale·q kᵀ) v", fits="q (…, T, D), k (…, S, D), v (…, S, E), equal batches",
 )  # fmt: skip

@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from tinytensor.backend import Array, array_module, ones
+from tinytensor.backend import Array, array_module
 from tinytensor.primitive import Gradients, Output, primitive
+from tinytensor.sums import row_sums
 
 
 def cross_entropy_forward(x: Array, *, target: Array, ignore_index: int, reduction: str) -> Output:
@@ -24,10 +25,9 @@ def cross_entropy_forward(x: Array, *, target: Array, ignore_index: int, reducti
     p = x - x.max(1, keepdims=True)  # shifted: no exponential overflows. Overwritten until it is softmax(x)
     at_target = p[each, classes]
     np.exp(p, out=p)
-    total = p @ ones(x.shape[1], x)  # Σ eˣ of each row, (N, C) @ (C,) -> (N,)
+    total = row_sums(p)  # Σ eˣ of each row, (N, C) -> (N,)
     p /= total[:, None]  # the shift cancels: this is softmax(x), which the backward needs
-    loss = np.log(total) - at_target  # ln Σ eˣ − x[target]
-    loss = np.where(kept, loss, np.zeros_like(loss))
+    loss = np.where(kept, np.log(total) - at_target, np.zeros_like(total))  # ln Σ eˣ − x[target]; 0 where ignored
     count = kept.sum().astype(x.dtype) if reduction == "mean" else None
     loss = loss if reduction == "none" else loss.sum()
     return (loss / count if reduction == "mean" else loss), (p, each, classes, kept, count)
@@ -50,6 +50,6 @@ def cross_entropy_composed(x: Any, *, target: Any, ignore_index: int, reduction:
 
 
 CROSS_ENTROPY = primitive(
-    "cross_entropy", cross_entropy_forward, cross_entropy_backward, composed=cross_entropy_composed,
+    "cross_entropy", cross_entropy_forward, cross_entropy_backward, composed=cross_entropy_composed, wide=True,
     formula="y = ln Σ eˣ − x[target]", fits="logits (N, C), target (N,)",
 )  # fmt: skip

@@ -47,6 +47,6 @@ def gelu_tanh_composed(x: Any) -> Any:
 
 
 GELU_TANH = primitive(
-    "gelu_tanh", gelu_tanh_forward, gelu_tanh_backward, composed=gelu_tanh_composed,
+    "gelu_tanh", gelu_tanh_forward, gelu_tanh_backward, composed=gelu_tanh_composed, wide=True,
     formula="y = x (1 + tanh(√(2/π) (x + 0.044715 x³))) / 2",
 )  # fmt: skip

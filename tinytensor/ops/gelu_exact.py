@@ -34,4 +34,4 @@ def gelu_backward(dy: Array, x: Array, cdf: Array) -> Gradients:
     return (dx,)
 
 
-GELU = primitive("gelu", gelu_forward, gelu_backward, formula="y = x Φ(x)")
+GELU = primitive("gelu", gelu_forward, gelu_backward, wide=True, formula="y = x Φ(x)")

@@ -8,8 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 from tinytensor.backend import Array, array_module
+from tinytensor.layout import in_order
 from tinytensor.ops.arithmetic import unbroadcast
 from tinytensor.primitive import Gradients, Output, primitive
+from tinytensor.sums import add_at
 
 
 def is_basic(index: Any) -> bool:
@@ -19,16 +21,15 @@ def is_basic(index: Any) -> bool:
 
 
 def getitem_forward(x: Array, *, index: Any) -> Output:
-    return x[index], (x.shape, x.strides, x.dtype, index)  # strides: for writes to a view (histories.py)
+    y = x[index] if is_basic(index) else in_order(x[index])
+    return y, (x.shape, x.strides, x.dtype, index)  # strides: for writes to a view (histories.py)
 
 
 def getitem_backward(dy: Array, shape: tuple[int, ...], strides: tuple[int, ...], dtype: Any, index: Any) -> Gradients:
-    xp = array_module(dy)
-    dx = xp.zeros(shape, dtype)
-    if is_basic(index):
-        dx[index] = dy
-    else:
-        xp.add.at(dx, index, dy)  # dx[index] += dy would keep one gradient of a position that was read twice
+    dx = array_module(dy).zeros(shape, dtype)
+    if not is_basic(index):
+        return (add_at(dx, index, dy),)  # dx[index] += dy would keep one gradient of a position that was read twice
+    dx[index] = dy
     return (dx,)
 
 
@@ -36,7 +37,7 @@ GETITEM = primitive("getitem", getitem_forward, getitem_backward, formula="y = x
 
 
 def setitem_forward(x: Array, value: Array, *, index: Any) -> Output:
-    y = x.copy()
+    y = x.copy(order="C")
     try:
         y[index] = value
     except TypeError as error:  # NumPy raises it where the value does not fit a mask
@@ -66,23 +67,18 @@ def along(index: Array, axis: int) -> tuple[Array, ...]:
 
 def gather_forward(x: Array, *, index: Array, axis: int) -> Output:
     at = along(index, axis)
-    return x[at], (x.shape, x.dtype, at)
+    return in_order(x[at]), (x.shape, x.dtype, at)
 
 
 def gather_backward(dy: Array, shape: tuple[int, ...], dtype: Any, at: tuple[Array, ...]) -> Gradients:
-    xp = array_module(dy)
-    dx = xp.zeros(shape, dtype)
-    xp.add.at(dx, at, dy)
-    return (dx,)
+    return (add_at(array_module(dy).zeros(shape, dtype), at, dy),)
 
 
 GATHER = primitive("gather", gather_forward, gather_backward, formula="y[i, j] = x[i, index[i, j]]  (dim 1)")
 
 
 def scatter_add_forward(x: Array, src: Array, *, at: tuple[Array, ...]) -> Output:
-    y = x.copy()
-    array_module(x).add.at(y, at, src)
-    return y, (at,)
+    return add_at(x.copy(order="C"), at, src), (at,)
 
 
 def scatter_add_backward(dy: Array, at: tuple[Array, ...]) -> Gradients:

@@ -17,13 +17,14 @@ import numpy as np
 
 from tinytensor.backend import Array, ones
 from tinytensor.primitive import Gradients, Output, primitive
+from tinytensor.sums import column_sums, row_squares, row_sums
 
 
 def layer_norm_forward(x: Array, w: Array | None, b: Array | None, *, n: int, eps: float) -> Output:
     rows = x.reshape(-1, n)  # (…, n) -> (N, n)
-    mean = rows @ ones(n, x) / n  # (N,): the sum by BLAS is several times as fast as .sum(-1)
+    mean = row_sums(rows) / n  # (N,)
     xhat = rows - mean[:, None]  # x − mean: overwritten until it is x̂
-    rstd = np.einsum("ij,ij->i", xhat, xhat)  # (N,): Σ (x − mean)² = n · variance; overwritten until it is rstd
+    rstd = row_squares(xhat)  # (N,): Σ (x − mean)² = n · variance; overwritten until it is rstd
     rstd += n * eps  # n (variance + ε)
     np.sqrt(rstd, out=rstd)
     np.divide(math.sqrt(n), rstd, out=rstd)  # √n / √(n (variance + ε)) = 1 / √(variance + ε)
@@ -39,13 +40,12 @@ def layer_norm_backward(
 ) -> Gradients:
     shape, n = dy.shape, xhat.shape[1]
     dy = dy.reshape(-1, n)  # (…, n) -> (N, n)
-    each_row, weight = ones(len(dy), dy), ones(n, dy) if w is None else w.reshape(n)
     dy_xhat = dy * xhat
-    dw = None if w is None else (each_row @ dy_xhat).reshape(w.shape)  # y = w·x̂: dw = Σ dy·x̂ over the rows
-    db = (each_row @ dy).reshape(w.shape if w is not None else (n,)) if has_bias else None  # + b: db = Σ dy
-    w_over_n = weight / n  # turns a weighted mean into one product: z @ (w / n) = mean(z·w)
-    mean_dxhat, mean_dxhat_xhat = dy @ w_over_n, dy_xhat @ w_over_n  # (N,): mean(dx̂) and mean(dx̂·x̂)
-    dx = dy.copy() if w is None else np.multiply(dy, weight, out=dy_xhat)  # dx̂ = dy·w, now in this memory
+    dw = None if w is None else column_sums(dy_xhat).reshape(w.shape)  # y = w·x̂: dw = Σ dy·x̂ over the rows
+    db = column_sums(dy).reshape(w.shape if w is not None else (n,)) if has_bias else None  # + b: db = Σ dy
+    w_over_n = (ones(n, dy) if w is None else w.reshape(n)) / n  # a weighted mean is one product: z @ (w / n)
+    mean_dxhat, mean_dxhat_xhat = row_sums(dy, w_over_n), row_sums(dy_xhat, w_over_n)  # (N,): mean(dx̂) and mean(dx̂·x̂)
+    dx = dy.copy() if w is None else np.multiply(dy, w.reshape(n), out=dy_xhat)  # dx̂ = dy·w, now in this memory
     dx -= mean_dxhat[:, None]  # through the mean
     xhat *= mean_dxhat_xhat[:, None]  # nobody else has x̂, so the backward may overwrite it
     dx -= xhat  # through the variance
@@ -67,6 +67,6 @@ def layer_norm_composed(x: Any, w: Any, b: Any, *, n: int, eps: float) -> Any:
 
 
 LAYER_NORM = primitive(
-    "layer_norm", layer_norm_forward, layer_norm_backward, composed=layer_norm_composed,
+    "layer_norm", layer_norm_forward, layer_norm_backward, composed=layer_norm_composed, wide=True,
     formula="y = w (x − mean) / √(variance + ε) + b", fits="x (…, n), weight (n,), bias (n,)",
 )  # fmt: skip

@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from tinytensor.backend import Array, ones, product
+from tinytensor.backend import Array, product
 from tinytensor.ops.arithmetic import unbroadcast
 from tinytensor.primitive import Gradients, Output, primitive
+from tinytensor.sums import column_sums
 
 
 def linear_forward(x: Array, w: Array, b: Array | None) -> Output:
@@ -43,8 +44,7 @@ def linear_backward(
         dw = np.empty_like(w) if out[1] is None else out[1]  # where offered, directly into the buffer of W.grad
         product(dy.T, rows, out=dw.reshape(matrix))  # (O, N) @ (N, I) -> (O, I): the sum over the N rows
     if needs[2] and b_shape is not None:
-        # b is added to each row, so its gradient is the sum of rows: ones @ dy is dy.sum(0) by BLAS, 2 to 4 × as fast
-        db = unbroadcast(product(ones(len(dy), dy), dy), b_shape)  # (N,) @ (N, O) -> (O,)
+        db = unbroadcast(column_sums(dy), b_shape)  # b is added to each row: the sum of the rows, (N, O) -> (O,)
     return dx, dw, db
 
 

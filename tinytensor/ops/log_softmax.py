@@ -12,18 +12,20 @@ from typing import Any
 import numpy as np
 
 from tinytensor.backend import Array
+from tinytensor.layout import in_order
 from tinytensor.primitive import Gradients, Output, primitive
+from tinytensor.sums import total
 
 
 def log_softmax_forward(x: Array, *, axis: int) -> Output:
-    y = x - x.max(axis, keepdims=True)
-    y -= np.log(np.exp(y).sum(axis, keepdims=True))
+    y = in_order(x - x.max(axis, keepdims=True))
+    y -= np.log(total(np.exp(y), axis, keepdims=True))
     return y, (y, axis)
 
 
 def log_softmax_backward(dy: Array, y: Array, axis: int) -> Gradients:
     dx = np.exp(y)  # softmax(x)
-    dx *= -dy.sum(axis, keepdims=True)
+    dx *= -total(dy, axis, keepdims=True)
     dx += dy
     return (dx,)
 
@@ -35,5 +37,6 @@ def log_softmax_composed(x: Any, *, axis: int) -> Any:
 
 
 LOG_SOFTMAX = primitive(
-    "log_softmax", log_softmax_forward, log_softmax_backward, composed=log_softmax_composed, formula="y = x − ln Σ eˣ"
-)
+    "log_softmax", log_softmax_forward, log_softmax_backward, composed=log_softmax_composed, wide=True,
+    formula="y = x − ln Σ eˣ",
+)  # fmt: skip

@@ -13,6 +13,7 @@ import math
 import numpy as np
 
 from tinytensor.backend import Array, product
+from tinytensor.layout import in_order
 from tinytensor.ops.arithmetic import unbroadcast
 from tinytensor.primitive import Gradients, Output, primitive
 from tinytensor.sums import contraction
@@ -47,7 +48,8 @@ MATMUL = primitive(
 
 def einsum_forward(*xs: Array, inputs: list[str], output: str) -> Output:
     """inputs and output: one letter per dimension, no letter twice in one operand."""
-    return contraction(f"{','.join(inputs)}->{output}", *xs, optimize=len(xs) > 1), (xs, inputs, output)
+    y = contraction(f"{','.join(inputs)}->{output}", *xs, optimize=len(xs) > 1)
+    return y if len(xs) == 1 else in_order(y), (xs, inputs, output)
 
 
 def einsum_backward(dy: Array, xs: tuple[Array, ...], inputs: list[str], output: str) -> Gradients:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tinytensor.backend import Array
+from tinytensor.layout import in_order, order_of
 from tinytensor.ops.arithmetic import unbroadcast
 from tinytensor.ops.shape import pieces
 from tinytensor.primitive import Gradients, Output, primitive
@@ -28,7 +29,7 @@ EXPAND = primitive(
 
 
 def cat_forward(*xs: Array, axis: int) -> Output:
-    return np.concatenate(xs, axis=axis), ([x.shape[axis] for x in xs], axis)
+    return in_order(np.concatenate(xs, axis=axis)), ([x.shape[axis] for x in xs], axis)
 
 
 def cat_backward(dy: Array, sizes: list[int], axis: int) -> Gradients:
@@ -42,7 +43,7 @@ CAT = primitive(
 
 
 def roll_forward(x: Array, *, shifts: tuple[int, ...], axis: tuple[int, ...]) -> Output:
-    return np.roll(x, shifts, axis), (shifts, axis)
+    return in_order(np.roll(x, shifts, axis)), (shifts, axis)
 
 
 def roll_backward(dy: Array, shifts: tuple[int, ...], axis: tuple[int, ...]) -> Gradients:
@@ -53,7 +54,7 @@ ROLL = primitive("roll", roll_forward, roll_backward, formula="yᵢ = xᵢ₋ₛ
 
 
 def flip_forward(x: Array, *, axis: tuple[int, ...]) -> Output:
-    return np.flip(x, axis).copy(), (axis,)  # NumPy returns a view, PyTorch a copy
+    return np.flip(x, axis).copy(order=order_of(x)), (axis,)  # NumPy returns a view, PyTorch a copy
 
 
 def flip_backward(dy: Array, axis: tuple[int, ...]) -> Gradients:
@@ -64,7 +65,7 @@ FLIP = primitive("flip", flip_forward, flip_backward, formula="y = x, backwards 
 
 
 def tril_forward(x: Array, *, diagonal: int) -> Output:
-    return np.tril(x, diagonal), (diagonal,)
+    return in_order(np.tril(x, diagonal)), (diagonal,)
 
 
 def tril_backward(dy: Array, diagonal: int) -> Gradients:
@@ -75,7 +76,7 @@ TRIL = primitive("tril", tril_forward, tril_backward, formula="y = x below the d
 
 
 def triu_forward(x: Array, *, diagonal: int) -> Output:
-    return np.triu(x, diagonal), (diagonal,)
+    return in_order(np.triu(x, diagonal)), (diagonal,)
 
 
 def triu_backward(dy: Array, diagonal: int) -> Gradients:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from tinytensor.backend import Array
+from tinytensor.layout import in_order
 from tinytensor.primitive import Gradients, Output, primitive
-from tinytensor.sums import total
+from tinytensor.sums import running, total
 
 
 def kept(y: Array, shape: tuple[int, ...], axis: tuple[int, ...]) -> Array:
@@ -14,34 +17,33 @@ def kept(y: Array, shape: tuple[int, ...], axis: tuple[int, ...]) -> Array:
     return np.reshape(y, tuple(1 if i in axis else n for i, n in enumerate(shape)))
 
 
-def sum_forward(x: Array, *, axis: tuple[int, ...], keepdims: bool) -> Output:
-    return total(x, axis, keepdims), (x.shape, axis)
+def sum_forward(x: Array, *, axis: tuple[int, ...], keepdims: bool, dtype: Any = None) -> Output:
+    return total(x, axis, keepdims, dtype), (x.shape, x.dtype, axis)
 
 
-def sum_backward(dy: Array, shape: tuple[int, ...], axis: tuple[int, ...]) -> Gradients:
-    return (np.broadcast_to(kept(dy, shape, axis), shape),)
+def sum_backward(dy: Array, shape: tuple[int, ...], dtype: Any, axis: tuple[int, ...]) -> Gradients:
+    return (np.broadcast_to(kept(dy, shape, axis).astype(dtype, copy=False), shape),)
 
 
 SUM = primitive("sum", sum_forward, sum_backward, formula="y = Σ x over axis")
 
 
 def amax_forward(x: Array, *, axis: tuple[int, ...], keepdims: bool) -> Output:
-    y = x.max(axis=axis, keepdims=keepdims)
+    y = in_order(x.max(axis=axis, keepdims=keepdims))
     return y, (x, y, axis)
 
 
 def amax_backward(dy: Array, x: Array, y: Array, axis: tuple[int, ...]) -> Gradients:
-    hit = (x == kept(y, x.shape, axis)).astype(dy.dtype)
-    hit /= hit.sum(axis=axis, keepdims=True)  # equal elements share the gradient evenly, as in PyTorch
-    hit *= kept(dy, x.shape, axis)
-    return (hit,)
+    hit = x == kept(y, x.shape, axis)
+    share = kept(dy, x.shape, axis) / hit.sum(axis=axis, keepdims=True)  # equal elements share it evenly, as in PyTorch
+    return (hit * share.astype(dy.dtype, copy=False),)
 
 
 AMAX = primitive("amax", amax_forward, amax_backward, formula="y = max x over axis")
 
 
 def amin_forward(x: Array, *, axis: tuple[int, ...], keepdims: bool) -> Output:
-    y = x.min(axis=axis, keepdims=keepdims)
+    y = in_order(x.min(axis=axis, keepdims=keepdims))
     return y, (x, y, axis)
 
 
@@ -53,11 +55,11 @@ AMIN = primitive("amin", amin_forward, amin_backward, formula="y = min x over ax
 
 
 def cumsum_forward(x: Array, *, axis: int) -> Output:
-    return np.cumsum(x, axis=axis), (axis,)
+    return running(x, axis), (axis,)
 
 
 def cumsum_backward(dy: Array, axis: int) -> Gradients:
-    return (np.flip(np.cumsum(np.flip(dy, axis), axis=axis), axis),)
+    return (np.flip(running(np.flip(dy, axis), axis), axis),)
 
 
 CUMSUM = primitive("cumsum", cumsum_forward, cumsum_backward, formula="yᵢ = x₁ + … + xᵢ")

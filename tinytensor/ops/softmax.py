@@ -21,19 +21,21 @@ from typing import Any
 import numpy as np
 
 from tinytensor.backend import Array
+from tinytensor.layout import in_order
 from tinytensor.primitive import Gradients, Output, primitive
+from tinytensor.sums import total
 
 
 def softmax_forward(x: Array, *, axis: int) -> Output:
-    y = x - x.max(axis, keepdims=True)  # softmax(x + c) = softmax(x); with this c no exponential overflows
+    y = in_order(x - x.max(axis, keepdims=True))  # softmax(x + c) = softmax(x); with this c no exponential overflows
     np.exp(y, out=y)
-    y /= y.sum(axis, keepdims=True)  # the numbers along the axis now have the sum 1
+    y /= total(y, axis, keepdims=True)  # the numbers along the axis now have the sum 1
     return y, (y, axis)  # the derivative is a function of y: x need not be saved
 
 
 def softmax_backward(dy: Array, y: Array, axis: int) -> Gradients:
     dx = dy * y  # through eˣ, with the sum held constant
-    dx -= y * dx.sum(axis, keepdims=True)  # through the sum, which depends on each x: y (dy − Σ dy·y)
+    dx -= y * total(dx, axis, keepdims=True)  # through the sum, which depends on each x: y (dy − Σ dy·y)
     return (dx,)
 
 
@@ -43,4 +45,6 @@ def softmax_composed(x: Any, *, axis: int) -> Any:
     return e / e.sum(axis, keepdim=True)  # saves e and this quotient, where the pair saves one array
 
 
-SOFTMAX = primitive("softmax", softmax_forward, softmax_backward, composed=softmax_composed, formula="y = eˣ / Σ eˣ")
+SOFTMAX = primitive(
+    "softmax", softmax_forward, softmax_backward, composed=softmax_composed, wide=True, formula="y = eˣ / Σ eˣ"
+)

@@ -90,7 +90,7 @@ def tanh_backward(dy: Array, y: Array) -> Gradients:
     return (dy * (1 - y * y),)  # y′ = 1 − tanh² x
 
 
-TANH = primitive("tanh", tanh_forward, tanh_backward, formula="y = tanh x")
+TANH = primitive("tanh", tanh_forward, tanh_backward, wide=True, formula="y = tanh x")
 
 
 def sigmoid(x: Array) -> Array:
@@ -107,7 +107,7 @@ def sigmoid_backward(dy: Array, y: Array) -> Gradients:
     return (dy * (y * (1 - y)),)  # y′ = σ (1 − σ)
 
 
-SIGMOID = primitive("sigmoid", sigmoid_forward, sigmoid_backward, formula="y = 1 / (1 + e⁻ˣ)")
+SIGMOID = primitive("sigmoid", sigmoid_forward, sigmoid_backward, wide=True, formula="y = 1 / (1 + e⁻ˣ)")
 
 
 def silu_forward(x: Array) -> Output:
@@ -124,7 +124,7 @@ def silu_composed(x: Any) -> Any:
     return x * x.sigmoid()
 
 
-SILU = primitive("silu", silu_forward, silu_backward, composed=silu_composed, formula="y = x·σ(x)")
+SILU = primitive("silu", silu_forward, silu_backward, composed=silu_composed, wide=True, formula="y = x·σ(x)")
 
 
 def relu_forward(x: Array) -> Output:
@@ -170,7 +170,7 @@ def softplus_backward(dy: Array, x: Array) -> Gradients:
     return (dy * sigmoid(x),)
 
 
-SOFTPLUS = primitive("softplus", softplus_forward, softplus_backward, formula="y = ln(1 + eˣ)")
+SOFTPLUS = primitive("softplus", softplus_forward, softplus_backward, wide=True, formula="y = ln(1 + eˣ)")
 
 
 def steps_forward(x: Array, *, ufunc: Any) -> Output:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from tinytensor import functions
 from tinytensor.functions import expm1, where
 from tinytensor.functions.inplace import write
-from tinytensor.functions.operands import implemented
+from tinytensor.functions.operands import implemented, in_float32
 from tinytensor.ops.gelu import GELU_TANH
 from tinytensor.ops.gelu_exact import GELU
 from tinytensor.ops.unary import SILU, SOFTPLUS
@@ -34,7 +34,12 @@ def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = Fals
 def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """x where x > 0, alpha·(eˣ − 1) elsewhere. Source: Clevert, Unterthiner and Hochreiter, 2016."""
     implemented("elu", "f", input)
-    return activate("elu", lambda x: where(x > 0, x, alpha * expm1(x.clamp(max=0))), input, inplace)
+    return activate("elu", _elu, input, inplace, alpha)
+
+
+@in_float32
+def _elu(x: Tensor, alpha: float) -> Tensor:
+    return where(x > 0, x, alpha * expm1(x.clamp(max=0)))
 
 
 def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:

@@ -7,6 +7,7 @@ import numpy as np
 from tinytensor.backend import array_module
 from tinytensor.base import wrap
 from tinytensor.functions import where
+from tinytensor.layout import in_order
 from tinytensor.nn.functional.checks import class_ids
 from tinytensor.ops.embedding import EMBEDDING
 from tinytensor.tape import apply
@@ -22,7 +23,7 @@ def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None) -> 
     """
     if weight.ndim != 2:
         raise RuntimeError(f"embedding: weight must be 2-D, (V, C), but its shape is {tuple(weight.shape)}")
-    ids = class_ids("embedding", input.array, weight.shape[0])
+    ids = in_order(class_ids("embedding", input.array, weight.shape[0]))
     y = apply(EMBEDDING, weight, ids=ids)
     if padding_idx is None:
         return y
@@ -42,4 +43,4 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     if ids.size and (int(ids.min()) < 0 or int(ids.max()) >= num_classes):
         raise RuntimeError("one_hot: class values must be non-negative and smaller than num_classes")
     xp = array_module(ids)
-    return wrap((ids[..., None] == xp.arange(num_classes)).astype(np.int64))  # (…, 1) == (num_classes,)
+    return wrap((ids[..., None] == xp.arange(num_classes)).astype(np.int64, order="C"))  # (…, 1) == (num_classes,)

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from tinytensor.functions import contiguous
+from tinytensor.functions.operands import cast, in_float32
 from tinytensor.nn.functional.checks import same_dtype
 from tinytensor.ops.layer_norm import LAYER_NORM
 from tinytensor.tape import apply
@@ -41,9 +43,10 @@ def layer_norm(
     same_dtype("layer_norm", input, weight, bias)
     if weight is None and bias is not None:  # the primitive takes a bias only together with a weight
         return layer_norm(input, shape, None, None, eps) + bias
-    return apply(LAYER_NORM, input, weight, bias, n=int(math.prod(shape)), eps=float(eps))
+    return apply(LAYER_NORM, contiguous(input), weight, bias, n=int(math.prod(shape)), eps=float(eps))
 
 
+@in_float32
 def rms_norm(
     input: Tensor, normalized_shape: Sequence[int], weight: Tensor | None = None, eps: float | None = None
 ) -> Tensor:
@@ -59,7 +62,7 @@ def rms_norm(
         raise RuntimeError(f"rms_norm: expected weight to be of shape {list(shape)}, but got {list(weight.shape)}")
     eps = float(np.finfo(input.array.dtype).eps) if eps is None else eps
     y = input * (input.square().mean(tuple(range(-len(shape), 0)), keepdim=True) + eps).rsqrt()
-    return y if weight is None else y * weight
+    return contiguous(y if weight is None else y * weight)
 
 
 def batch_norm(
@@ -80,6 +83,10 @@ def batch_norm(
     """
     if not input.numel():
         return input.clone()
+    if input.array.dtype == np.float16:  # in float32, as in_float32 does; but the running values are written in place
+        wide = cast(input, np.dtype(np.float32))
+        y = batch_norm(wide, running_mean, running_var, weight, bias, training, momentum, eps)
+        return cast(y, input.array.dtype)
     dims, column = (0, *range(2, input.ndim)), (-1, *(1,) * (input.ndim - 2))
     n = input.numel() // input.shape[1]  # values per channel
     if training and n == 1:
@@ -97,7 +104,7 @@ def batch_norm(
         raise RuntimeError("batch_norm: needs running_mean and running_var when not training")
     y = (input - mean.view(column)) * (var.view(column) + eps).rsqrt()
     y = y if weight is None else y * weight.view(column)
-    return y if bias is None else y + bias.view(column)
+    return contiguous(y if bias is None else y + bias.view(column))
 
 
 def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Tensor:
