@@ -19,7 +19,7 @@ from tinytensor.creation import place
 from tinytensor.devices import device, to_device
 from tinytensor.dtypes import dtype as DType
 from tinytensor.dtypes import int64, to_numpy_dtype
-from tinytensor.functions.dims import nonnegative, one_by_one, sizes
+from tinytensor.functions.dims import nonnegative, sizes
 from tinytensor.functions.operands import implemented
 
 if TYPE_CHECKING:
@@ -104,7 +104,6 @@ def numpy_generator(generator: Generator | None) -> np.random.Generator:
     return (generator or _default.generator).numpy
 
 
-@one_by_one
 def rand(
     *size: Any,
     generator: Generator | None = None,
@@ -122,7 +121,6 @@ def rand(
     return place(values.astype(wanted), device, requires_grad)
 
 
-@one_by_one
 def randn(
     *size: Any,
     generator: Generator | None = None,
