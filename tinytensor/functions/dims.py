@@ -13,6 +13,8 @@ Dims: TypeAlias = "int | Sequence[int] | None"
 def one_dim(dim: int, ndim: int) -> int:
     """dim as a non-negative number; IndexError outside of [-ndim, ndim). A 0-d Tensor counts as one dimension."""
     n = max(ndim, 1)
+    if dim is True or dim is False:
+        raise TypeError(f"a dimension must be int, not bool: {dim}")
     if not -n <= dim < n:
         raise IndexError(f"Dimension out of range (expected to be in range of [{-n}, {n - 1}], but got {dim})")
     return dim % n
@@ -36,6 +38,8 @@ def sizes(size: tuple[Any, ...]) -> tuple[int, ...]:
     """The sizes of f(2, 3) and of f((2, 3))."""
     if len(size) == 1 and not hasattr(size[0], "__index__"):
         size = tuple(size[0])
+    if bool in map(type, size):
+        raise TypeError(f"sizes must be ints, not bools: {size}")
     return tuple(map(operator.index, size))
 
 

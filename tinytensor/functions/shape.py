@@ -156,7 +156,7 @@ def contiguous(input: Tensor) -> Tensor:
 
 def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Join Tensors along dim. ValueError for an empty list, RuntimeError if any other size differs."""
-    xs = list(tensors)
+    xs = _several("cat", tensors)
     if not xs:
         raise ValueError("cat: expected a non-empty list of Tensors")
     if any(x.ndim == 0 for x in xs):
@@ -171,9 +171,15 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     return apply(CAT, *(cast(x, dtype) for x in xs), axis=axis)
 
 
+def _several(name: str, tensors: Sequence[Tensor]) -> list[Tensor]:
+    if not isinstance(tensors, (list, tuple)):
+        raise TypeError(f"{name}(): argument 'tensors' must be tuple of Tensors, not {type(tensors).__name__}")
+    return list(tensors)
+
+
 def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Join Tensors along a new dimension. RuntimeError if the shapes differ."""
-    xs = list(tensors)
+    xs = _several("stack", tensors)
     if not xs:
         raise RuntimeError("stack: expected a non-empty list of Tensors")
     axis = one_dim(dim, xs[0].ndim + 1)

@@ -1,8 +1,8 @@
 """How public functions read their arguments: PyTorch's other names for them, values that say nothing, and wrong kinds.
 
 A function of this package has the parameters that it uses, and its annotations say which kinds of value they take.
-`public` makes of it what users call. A call that fits goes straight through; any other one is looked at here. So the
-engine calls its own functions without this, and a user pays for one call more.
+`public` makes of it what users call. It calls the function, and looks at the arguments only if that fails, or if a flag
+is among them: any value at all counts as true or false. So a user pays for one call more, and the engine for none.
 """
 
 from __future__ import annotations
@@ -109,9 +109,7 @@ KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "Sequence[Tensor]": (_all(is_tensor, tuple, list), "tuple of Tensors"),
     "DType": (lambda x: isinstance(x, DType), "tinytensor.dtype"),
 }
-KINDS["builtins.bool"] = KINDS["bool"]
 DIMS = "int | Sequence[int] | None"
-FREE = {"Tensor", "Number", "None"}  # of these kinds a wrong value fails in the function itself
 
 
 @cache
@@ -125,7 +123,7 @@ def kinds(parameter: inspect.Parameter) -> list[str]:
     several = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     if not isinstance(parameter.annotation, str) or parameter.kind in several:
         return []
-    names = parameter.annotation.replace("Dims", DIMS).split(" | ")
+    names = parameter.annotation.replace("Dims", DIMS).replace("builtins.", "").split(" | ")
     return names if all(name in KINDS for name in names) else []
 
 
@@ -216,24 +214,29 @@ def public(function: Wrapped, name: str) -> Wrapped:
                 raise
         return function(*new[0], **new[1])
 
+    flags = [i for i, p in enumerate(parameters(function).values()) if "bool" in kinds(p)]
+    if not flags:
+        return call  # type: ignore[return-value]
     seen: set[tuple[Any, ...]] = set()  # combinations of kinds that fit
 
     @wraps(function)
     def checked(*args: Any, **kwargs: Any) -> Any:
-        combination = (*map(type, args), *kwargs, *map(type, kwargs.values()))
-        if combination not in seen:
-            new = settled(name, function, args, kwargs)
-            if new is not None:
-                return function(*new[0], **new[1])
-            seen.add(combination)
+        if kwargs or len(args) > flags[0]:  # a flag is given: "False" would count as true, and pass unnoticed
+            combination = (*map(type, args), *kwargs, *map(type, kwargs.values()))
+            if combination not in seen:
+                new = settled(name, function, args, kwargs)
+                if new is not None:
+                    return function(*new[0], **new[1])
+                seen.add(combination)
         try:
             return function(*args, **kwargs)
         except Exception:
-            settled(name, function, args, kwargs)  # a list of a known kind may hold others
-            raise
+            new = settled(name, function, args, kwargs)
+            if new is None:
+                raise
+        return function(*new[0], **new[1])
 
-    free = all(FREE.issuperset(kinds(p)) for p in parameters(function).values())
-    return call if free else checked  # type: ignore[return-value]
+    return checked  # type: ignore[return-value]
 
 
 def publish(names: dict[str, Any], module: str, these: Iterable[str] | None = None) -> None:
