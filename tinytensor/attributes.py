@@ -20,6 +20,7 @@ from tinytensor.devices import device_of
 from tinytensor.dtypes import dtype as DType
 from tinytensor.dtypes import from_numpy_dtype
 from tinytensor.functions.dims import nonnegative, one_dim, sizes
+from tinytensor.subset import refusal
 
 if TYPE_CHECKING:
     from tinytensor.tape import Node
@@ -52,8 +53,8 @@ class Attributes(TensorBase):
         self._grad, self._node, self._requires_grad = None, None, False  # a leaf, and a constant
 
     def __getattr__(self, name: str) -> NoReturn:  # Python asks here only for a name that nothing else has
-        hint = "" if name.startswith("__") else ": it is outside tinytensor's subset of PyTorch, or no such name"
-        raise AttributeError(f"'Tensor' object has no attribute {name!r}{hint}")
+        what = f"'Tensor' object has no attribute {name!r}"
+        raise AttributeError(what if name.startswith("__") else refusal(what, name))
 
     # ---------------------------------------------------------------------------------- its place in the graph
 

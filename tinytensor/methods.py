@@ -112,7 +112,8 @@ class Methods(Attributes):
     where, clamp_, clip_, masked_fill_ = choice.where_method, names.clamp_, names.clip_, names.masked_fill_
     eq, ne, lt, le, gt, ge = fn.eq, fn.ne, fn.lt, fn.le, fn.gt, fn.ge
     eq_, ne_, lt_, le_, gt_, ge_ = names.eq_, names.ne_, names.lt_, names.le_, names.gt_, names.ge_
-    not_equal, less, less_equal, greater, greater_equal = fn.not_equal, fn.less, fn.less_equal, fn.greater, fn.greater_equal
+    not_equal, less, less_equal = fn.not_equal, fn.less, fn.less_equal
+    greater, greater_equal = fn.greater, fn.greater_equal
     not_equal_, less_, less_equal_ = names.not_equal_, names.less_, names.less_equal_
     greater_, greater_equal_ = names.greater_, names.greater_equal_
     logical_and, logical_or, logical_xor, logical_not = fn.logical_and, fn.logical_or, fn.logical_xor, fn.logical_not

@@ -67,7 +67,9 @@ def no_bools(*xs: Tensor | Number) -> None:
 
 
 def rsub(input: Tensor, other: Number) -> Tensor:
-    """other − input, for a number: Python calls it for `1 - x`."""
+    """other − input: Python calls it for `1 - x`."""
+    if isinstance(other, TensorBase):
+        return sub(other, input)
     no_bools(input, other)
     dtype = result_type(input.array, plain(other))
     x = cast(input, dtype)  # before the sign changes: int64 has −2⁶³ and not 2⁶³, float32 has both
@@ -91,7 +93,9 @@ def div(input: Tensor, other: Tensor | Number) -> Tensor:
 
 
 def rdiv(input: Tensor, other: Number) -> Tensor:
-    """other / input, for a number: Python calls it for `1 / x`."""
+    """other / input: Python calls it for `1 / x`."""
+    if isinstance(other, TensorBase):
+        return div(other, input)
     x = floating(input)  # integers first become float32
     return apply_to_pair(DIV, as_tensor_like(other, x), x)  # the number is a Tensor without a gradient
 

@@ -30,6 +30,8 @@ def clamp(input: Tensor, min: Tensor | Number | None = None, max: Tensor | Numbe
     """min(max(x, low), high); the gradient passes where low ≤ x ≤ high. RuntimeError without a limit."""
     if min is None and max is None:
         raise RuntimeError("clamp: at least one of 'min' or 'max' must not be None")
+    if result_type(*(getattr(x, "array", x) for x in (input, min, max) if x is not None)).kind == "b":
+        raise NotImplementedError("clamp: not implemented for bools; call .int() first")
     if isinstance(min, TensorBase) or isinstance(max, TensorBase):
         x = input  # at a tie the gradient is x's, as in PyTorch
         if min is not None:

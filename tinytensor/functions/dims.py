@@ -37,10 +37,16 @@ def some_dims(dim: int | Sequence[int], ndim: int) -> tuple[int, ...]:
 def sizes(size: tuple[Any, ...]) -> tuple[int, ...]:
     """The sizes of f(2, 3) and of f((2, 3))."""
     if len(size) == 1 and not hasattr(size[0], "__index__"):
-        size = tuple(size[0])
+        try:
+            size = tuple(size[0])
+        except TypeError:
+            raise TypeError(f"sizes must be ints, not {type(size[0]).__name__}") from None
     if bool in map(type, size):
         raise TypeError(f"sizes must be ints, not bools: {size}")
-    return tuple(map(operator.index, size))
+    try:
+        return tuple(map(operator.index, size))
+    except TypeError:
+        raise TypeError(f"sizes must be ints, not {', '.join(type(n).__name__ for n in size)}") from None
 
 
 def nonnegative(shape: tuple[int, ...]) -> tuple[int, ...]:

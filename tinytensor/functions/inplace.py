@@ -15,9 +15,9 @@ import numpy as np
 from tinytensor import formats
 from tinytensor.backend import Array
 from tinytensor.base import TensorBase, is_tensor, wrap
-from tinytensor.dtypes import result_type
+from tinytensor.dtypes import fits_in, result_type
 from tinytensor.functions.arithmetic import add, div, mul, no_bools, scaled, sub
-from tinytensor.functions.operands import NUMBERS, cast, filling, plain, wrapped
+from tinytensor.functions.operands import NUMBERS, cast, filling, only_tensors, plain, wrapped
 from tinytensor.functions.powers import log1p
 from tinytensor.functions.shape import contiguous, expand_as
 from tinytensor.modes import is_grad_enabled
@@ -98,6 +98,7 @@ def become(self: Tensor, name: str, result: Tensor) -> Tensor:
 
 def write(self: Tensor, name: str, function: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
     """function(self, …), in place. RuntimeError if its values do not fit self's dtype."""
+    only_tensors(name, self)
     if needs_tape(self, name, *args):
         result = function(before(self), *args, **kwargs)
         if result._node is not None:
@@ -112,8 +113,17 @@ def _in_own_dtype(self: Tensor, name: str, result: Tensor) -> Tensor:
     return cast(result, self.array.dtype)
 
 
+def _broadcastable(self: Tensor, name: str, shape: tuple[int, ...]) -> None:
+    try:
+        whole = np.broadcast_shapes(shape, self.array.shape)
+    except ValueError:
+        whole = shape
+    if whole != self.array.shape:
+        raise RuntimeError(f"{name}: {tuple(shape)} does not broadcast to {tuple(self.shape)}, the shape of the tensor")
+
+
 def _castable(self: Tensor, name: str, dtype: np.dtype[Any]) -> None:
-    if not np.can_cast(dtype, self.array.dtype, "same_kind"):
+    if not fits_in(dtype, self.array.dtype):
         raise RuntimeError(f"{name}: result type {dtype} can't be cast to the tensor's type {self.dtype}")
 
 
@@ -137,14 +147,16 @@ def in_place(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
 
 def pair_in_place(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """in_place, where two operands in one dtype that self cannot have are refused before anything else."""
+    """in_place of two operands: what does not fit into self is refused before what the function refuses."""
     in_any = in_place(function)
 
     @wraps(function)
     def method(input: Tensor, other: Any) -> Tensor:
         if is_tensor(other) or isinstance(other, NUMBERS):
-            dtype = result_type(input.array, other.array if is_tensor(other) else other)
-            _castable(input, in_any.__name__, dtype)
+            only_tensors(in_any.__name__, input)
+            y = other.array if is_tensor(other) else other
+            _broadcastable(input, in_any.__name__, getattr(y, "shape", ()))
+            _castable(input, in_any.__name__, result_type(input.array, y))
         return in_any(input, other)
 
     return _in_place_form(method, function)
@@ -259,8 +271,11 @@ def _update(self: Tensor, name: str, ufunc: np.ufunc, function: Callable[..., Te
         return become(self, name, function(before(self), other))
     target = self.array
     no_overlap(name, target)
-    value = other.array if isinstance(other, TensorBase) else plain(other)
-    value = wrapped(value, target.dtype) if type(value) is int else value
+    value: Any = other.array if isinstance(other, TensorBase) else plain(other)
+    if type(value) is int:
+        value = wrapped(value, target.dtype)
+    elif target.dtype.kind == "u" and isinstance(other, TensorBase) and value.dtype.kind == "i":
+        value = value.astype(target.dtype)  # modulo 256, as the result would be
     try:
         with np.errstate(all="ignore"):
             ufunc(target, value, out=target, casting="same_kind")

@@ -32,7 +32,7 @@ divide = true_divide = arithmetic.div
 divide_ = true_divide_ = div_ = inplace.div_
 negative = arithmetic.neg
 negative_ = neg_ = in_place(arithmetic.neg)
-floor_divide_, remainder_ = in_place(more_arithmetic.floor_divide), in_place(more_arithmetic.remainder)
+floor_divide_, remainder_ = pair_in_place(more_arithmetic.floor_divide), pair_in_place(more_arithmetic.remainder)
 add_ = inplace.add_
 lerp_, addcmul_ = in_place(more_arithmetic.lerp), in_place(more_arithmetic.addcmul)
 addcdiv_ = in_place(more_arithmetic.addcdiv)
@@ -40,7 +40,8 @@ ger = linalg.outer
 addmm_, baddbmm_ = in_place(linalg.addmm), in_place(linalg.baddbmm)
 
 # powers, roots, exponentials
-pow_, square_, sqrt_, rsqrt_ = in_place(powers.pow), in_place(powers.square), in_place(powers.sqrt), in_place(powers.rsqrt)
+pow_ = pair_in_place(powers.pow)
+square_, sqrt_, rsqrt_ = in_place(powers.square), in_place(powers.sqrt), in_place(powers.rsqrt)
 exp_, expm1_, log_, log1p_ = in_place(powers.exp), in_place(powers.expm1), in_place(powers.log), in_place(powers.log1p)
 log2_, log10_, reciprocal_ = in_place(powers.log2), in_place(powers.log10), in_place(powers.reciprocal)
 

@@ -62,7 +62,11 @@ def apply_to_pair(primitive: Primitive, a: Tensor, b: Tensor) -> Tensor:
 def apply_with_number(primitive: Primitive, x: Tensor, number: Any) -> Tensor:
     """Apply a primitive to a Tensor, with a number as its constant c."""
     c = plain(number)
-    dtype = result_type(x.array, c)
+    try:
+        dtype = result_type(x.array, c)
+    except AttributeError:
+        only_tensors(primitive.name, x)
+        raise
     return apply(primitive, cast(x, dtype), c=wrapped(c, dtype) if type(c) is int else c)
 
 

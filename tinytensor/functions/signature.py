@@ -33,7 +33,8 @@ LIKE = "empty empty_like full_like ones_like rand_like randn_like zeros_like"
 MAKERS = "arange empty eye full linspace normal ones rand randint randn randperm tensor zeros"
 MAKERS += " new_empty new_full new_ones new_zeros empty_like full_like ones_like rand_like randn_like zeros_like"
 CASTS = "cpu cuda type"
-LOSSES = "binary_cross_entropy binary_cross_entropy_with_logits cross_entropy kl_div l1_loss mse_loss nll_loss smooth_l1_loss"
+LOSSES = "binary_cross_entropy binary_cross_entropy_with_logits cross_entropy kl_div"
+LOSSES += " l1_loss mse_loss nll_loss smooth_l1_loss"
 NEUTRAL: dict[str, tuple[tuple[Any, ...], str | None]] = {
     "out": ((None,), None),
     "layout": ((None, strided), MAKERS),
