@@ -54,6 +54,7 @@ from tinytensor.compat.settings import (
 )
 from tinytensor.formats import contiguous_format, layout, memory_format, preserve_format, strided
 from tinytensor.functions.signature import publish as _publish
+from tinytensor.functions.signature import publish_methods as _publish_methods
 from tinytensor.subset import outside as _outside
 if TYPE_CHECKING:
     from tinytensor import amp, autograd, cuda, nn, optim, profiler, serialization, utils
@@ -74,6 +75,7 @@ def numel(input: Tensor) -> builtins.int:
 
 
 _publish(globals(), __name__)
+_publish_methods(Tensor)
 
 # Imported on first use: not every script needs them.
 _rooms = (

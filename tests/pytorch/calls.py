@@ -272,11 +272,17 @@ def fill(rng: np.random.Generator, shape: tuple[int, ...], dtype: str, kind: str
     if dtype in INTS:
         limits = np.iinfo(dtype)
         some = [limits.min, limits.max, 0, 1, -1, 7] if kind == "special" else range(-3, 4)
-        return rng.choice(np.array(some, dtype), shape) if kind != "positive" else rng.integers(1, 5, shape, dtype)
+        return (
+            np.asarray(rng.choice(np.array(some, dtype), shape))
+            if kind != "positive"
+            else rng.integers(1, 5, shape, dtype)
+        )
     if kind == "special":
-        return rng.choice(np.array([math.nan, math.inf, -math.inf, 0.0, -0.0, 1.0, -1.5, 2.5], dtype), shape)
+        return np.asarray(
+            rng.choice(np.array([math.nan, math.inf, -math.inf, 0.0, -0.0, 1.0, -1.5, 2.5], dtype), shape)
+        )
     if kind == "ties":
-        return (rng.integers(-3, 4, shape) / 2).astype(dtype)
+        return np.asarray((rng.integers(-3, 4, shape) / 2).astype(dtype))
     if kind == "unit":
         return np.asarray(rng.random(shape).astype(dtype))
     values = rng.random(shape) * 2 + 0.5 if kind == "positive" else rng.standard_normal(shape) * 1.5

@@ -37,7 +37,6 @@ ABSENT = {
     **dict.fromkeys(["torch.batch_norm", "torch.layer_norm", "torch.rms_norm", "torch.embedding"], LOWER),
     **dict.fromkeys(["torch.kl_div", "torch.binary_cross_entropy_with_logits", "torch.cosine_similarity"], LOWER),
     **dict.fromkeys(["torch.dropout", "torch.dropout_"], LOWER),
-    "Tensor.bfloat16": "NumPy has no such type",
 }
 HERE = {"torch": tt, "Tensor": tt.Tensor, "F": F}
 THERE = {"torch": torch, "Tensor": torch.Tensor, "F": torch.nn.functional}
@@ -57,16 +56,13 @@ def names_of_operations() -> set[str]:
 def test_a_function_has_the_forms_that_it_has_in_pytorch() -> None:
     """Its aliases, its method, its in-place form: for each of them, here if there."""
     absent = set()
-    for name in {n.rstrip("_") for n in names_of_operations()}:
-        for form in (name, f"{name}_"):
-            for home in HERE:
-                is_function = callable(getattr(THERE[home], form, None)) and not inspect.ismodule(
-                    getattr(THERE[home], form)
-                )
-                if is_function and form in dir(THERE[home]) and form not in dir(HERE[home]):
+    for name in names_of_operations():
+        for form in {name, f"{name.rstrip('_')}_"}:
+            for home, there in THERE.items():
+                value = getattr(there, form, None)
+                if callable(value) and not inspect.isclass(value) and form not in dir(HERE[home]):
                     absent.add(f"{home}.{form}")
-    ours = {n for n in absent if n.partition(".")[2].rstrip("_") in {m.rstrip("_") for m in names_of_operations()}}
-    assert ours == set(ABSENT)
+    assert absent == set(ABSENT)
 
 
 # ------------------------------------------------------------------------------------ operators
@@ -97,7 +93,7 @@ def test_an_operator_in_place_writes(operator: str, data: Any) -> None:
 def test_an_operator_in_place_refuses_a_leaf_that_requires_grad(operator: str) -> None:
     for t in (torch, tt):
         x = t.tensor([1.0, 2.0], requires_grad=True)
-        with pytest.raises(RuntimeError if operator in ("**", "//", "%", "+", "-", "*", "/") else NotImplementedError):
+        with pytest.raises(RuntimeError):
             exec(f"x {operator}= 1", {"x": x})
         assert x.tolist() == [1.0, 2.0]
 
@@ -132,7 +128,10 @@ GENERAL = {
     "return_counts": False, "return_inverse": False, "weight": None, "size_average": None, "reduce": None,
     "inplace": False, "rounding_mode": None, "copy": False, "correction": 1,
 }  # fmt: skip
-REFUSED = {"p"}  # bernoulli(input, p) draws with p and ignores its input: outside the subset
+REFUSED = {
+    ("torch.bernoulli", "p"), ("Tensor.bernoulli", "p"),  # it draws with p and ignores its input: outside the subset
+    ("F.linear", "out"),  # the one function that is not public(): no call may become slower
+}  # fmt: skip
 
 
 def arguments(home: str) -> dict[str, Any]:
@@ -171,7 +170,7 @@ ROW_OF = {home: ROWS[name] for name in ROWS for home in homes(name)}
 def test_an_argument_that_says_nothing_is_taken_where_pytorch_has_it(home: str) -> None:
     taken: set[str] = set()
 
-    @cases(6)
+    @cases(30)
     @given(strategy(ROW_OF[home]))
     def check(call: Call) -> None:
         try:
@@ -179,7 +178,7 @@ def test_an_argument_that_says_nothing_is_taken_where_pytorch_has_it(home: str) 
         except Exception:
             return
         for name, value in arguments(home).items():
-            if name in call.kwargs or name in taken or name in REFUSED:
+            if name in call.kwargs or name in taken or (home, name) in REFUSED:
                 continue
             try:
                 called(torch, home, dataclasses.replace(call, kwargs={**call.kwargs, name: value}))
@@ -191,20 +190,25 @@ def test_an_argument_that_says_nothing_is_taken_where_pytorch_has_it(home: str) 
     check()
 
 
-@pytest.mark.parametrize("home", [h for h in FUNCTIONS if h != "F.linear"])
+# not public(): it must not become slower; a class; a function that is imported on its first use
+OTHERS = {"F.linear", "torch.Size", "torch.from_dlpack"}
+
+
+@pytest.mark.parametrize("home", [h for h in FUNCTIONS if h not in OTHERS])
 def test_another_argument_is_refused_in_words(home: str) -> None:
     """A value outside of the subset, and a name that no function has."""
 
-    @cases(3)
+    @cases(20)
     @given(strategy(ROW_OF[home]))
     def check(call: Call) -> None:
         for name, error in (("out", NotImplementedError), ("no_such_argument", TypeError)):
             function = resolve(tt, home)
             if home.startswith("Tensor.") and len(inspect.signature(getattr(tt.Tensor, home[7:])).parameters) == 1:
                 return  # Python's own words: it takes no arguments
-            with pytest.raises(error, match="subset|takes") as caught:
-                made = Made(tt)
-                function(*made(call.args), **{**made(call.kwargs), name: tt.ones(1)})
+            made = Made(tt)
+            args, kwargs = made(call.args), {**made(call.kwargs), name: tt.ones(1)}
+            with pytest.raises(error, match=r"subset|takes") as caught:
+                function(*args, **kwargs)
             assert born_here(caught.value)
 
     if not isinstance(inspect.getattr_static(tt.Tensor, home[7:], None), property):
@@ -225,7 +229,7 @@ def born_here(error: BaseException) -> bool:
 
 @pytest.mark.parametrize("home", [h for h in FUNCTIONS if h.startswith(("torch.", "F."))])
 def test_a_wrong_kind_is_refused_as_pytorch_refuses_it(home: str) -> None:
-    @cases(25)
+    @cases(60)
     @given(strategy(ROW_OF[home]), st.data())
     def check(call: Call, data: Any) -> None:
         places = [*range(len(call.args)), *call.kwargs]

@@ -63,6 +63,9 @@ def sub(input: Tensor, other: Tensor | Number, *, alpha: Number = 1) -> Tensor:
 def no_bools(*xs: Tensor | Number) -> None:
     """RuntimeError if one of the two sides of a subtraction is bool."""
     if any(isinstance(x, bool) or getattr(x, "dtype", None) is bool_dtype for x in xs):
+        for x in xs:
+            if not isinstance(x, TensorBase):
+                plain(x)  # TypeError for what is no number
         raise RuntimeError("subtraction of or from bools is not supported: use ^, or .int() first")
 
 
