@@ -106,4 +106,4 @@ class Edge:
             )
 
 
-sys.meta_path.append(Edge("tinytensor"))  # type: ignore[arg-type]  # importlib.abc is slow to import
+sys.meta_path.append(Edge("tinytensor"))  # (importlib.abc is slow to import)

@@ -37,10 +37,9 @@ def some_dims(dim: int | Sequence[int], ndim: int) -> tuple[int, ...]:
 def sizes(size: tuple[Any, ...]) -> tuple[int, ...]:
     """The sizes of f(2, 3) and of f((2, 3))."""
     if len(size) == 1 and not hasattr(size[0], "__index__"):
-        try:
-            size = tuple(size[0])
-        except TypeError:
-            raise TypeError(f"sizes must be ints, not {type(size[0]).__name__}") from None
+        if not isinstance(size[0], (tuple, list)):
+            raise TypeError(f"sizes must be ints or a tuple of ints, not {type(size[0]).__name__}")
+        size = tuple(size[0])
     if bool in map(type, size):
         raise TypeError(f"sizes must be ints, not bools: {size}")
     try:

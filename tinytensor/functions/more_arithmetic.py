@@ -8,7 +8,7 @@ import numpy as np
 
 from tinytensor.base import TensorBase, wrap
 from tinytensor.functions.arithmetic import add
-from tinytensor.functions.operands import Number, implemented, in_one_dtype, pair
+from tinytensor.functions.operands import Number, implemented, in_one_dtype, only_tensors, pair
 from tinytensor.modes import is_grad_enabled
 from tinytensor.ops.arithmetic import BROADCAST
 
@@ -43,6 +43,7 @@ def _no_gradient(name: str, ufunc: np.ufunc, input: Tensor | Number, other: Tens
 
 def lerp(input: Tensor, end: Tensor, weight: Tensor | Number) -> Tensor:
     """input + weight·(end − input), of floats; RuntimeError for Tensors of different dtypes."""
+    only_tensors("lerp", input, end)
     implemented("lerp", "f", input)
     for x in (end, weight):
         if isinstance(x, TensorBase) and x.dtype is not input.dtype:

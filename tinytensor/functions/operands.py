@@ -115,7 +115,8 @@ def pair(name: str, a: Tensor | Number, b: Tensor | Number) -> tuple[Tensor, Ten
 
 def number_alone(value: Any) -> Tensor:
     """A number as a 0-d Tensor on the host: float32, int64 or bool."""
-    return wrap(np.asarray(value, number_dtype(value)))
+    number, dtype = plain(value), number_dtype(value)
+    return wrap(np.asarray(wrapped(number, dtype) if type(number) is int else number, dtype))
 
 
 def filling(name: str, value: Tensor | Number, like: Tensor) -> Tensor:

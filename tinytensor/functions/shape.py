@@ -108,9 +108,10 @@ def t(input: Tensor) -> Tensor:
 
 def movedim(input: Tensor, source: int | Sequence[int], destination: int | Sequence[int]) -> Tensor:
     """A dimension, or several, moved to other places; the others stay in order."""
-    start, end = some_dims(source, input.ndim), some_dims(destination, input.ndim)
-    if len(start) != len(end):
+    counts = [1 if isinstance(dims, int) else len(dims) for dims in (source, destination)]
+    if counts[0] != counts[1]:
         raise RuntimeError(f"movedim: source {source} and destination {destination} must have as many dimensions")
+    start, end = some_dims(source, input.ndim), some_dims(destination, input.ndim)
     axes = [d for d in range(input.ndim) if d not in start]
     for to, d in sorted(zip(end, start, strict=True)):
         axes.insert(to, d)

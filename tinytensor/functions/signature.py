@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable
 from functools import cache, wraps
+from opcode import opmap
 from types import FunctionType
 from typing import Any, TypeVar
 
@@ -138,6 +139,10 @@ def check_kinds(name: str, given: dict[str, Any], taken: dict[str, inspect.Param
         if names and not any(KINDS[kind][0](value) for kind in names):
             wanted = " or ".join(KINDS[kind][1] for kind in names)
             raise TypeError(f"{name}(): argument {parameter!r} must be {wanted}, not {told(value)}") from None
+        if "int" in names and isinstance(value, int) and not -(2**63) <= value < 2**63:
+            raise ValueError(
+                f"{name}(): argument {parameter!r}: Overflow when unpacking long long: {value:.3g}"
+            ) from None
 
 
 def told(value: Any) -> str:
@@ -205,6 +210,27 @@ def _number_as_tensor(number: Any, other: Any) -> Any:
     return as_tensor_like(number, other) if is_tensor(other) and not isinstance(number, bool) else number_alone(number)
 
 
+def _ours(name: str, error: Exception) -> Exception:
+    """The error itself; one that NumPy or Python raised in our code becomes one of ours, with the name of the function."""
+    if not _born_elsewhere(error):
+        return error
+    kind = TypeError if isinstance(error, AttributeError) else type(error)
+    return kind(f"{name}(): {str(error).partition(chr(10))[0]}")
+
+
+def _born_elsewhere(error: Exception) -> bool:
+    """Whether no `raise` of ours raised it; False if code of the user's was running, in a hook, say."""
+    step, last = error.__traceback__, None
+    while step is not None:
+        module = step.tb_frame.f_globals.get("__name__", "").partition(".")[0]
+        if module not in ("tinytensor", "numpy", "cupy"):
+            return False
+        step, last = step.tb_next, step
+    assert last is not None
+    raised = last.tb_frame.f_code.co_code[last.tb_lasti] in (opmap["RAISE_VARARGS"], opmap["RERAISE"])
+    return module != "tinytensor" or not raised
+
+
 def public(function: Wrapped, name: str) -> Wrapped:
     """What users call for a function: it takes PyTorch's other names and neutral values, and refuses wrong kinds."""
 
@@ -212,20 +238,24 @@ def public(function: Wrapped, name: str) -> Wrapped:
     def call(*args: Any, **kwargs: Any) -> Any:
         try:
             return function(*args, **kwargs)
-        except Exception:
+        except Exception as error:
             new = settled(name, function, args, kwargs)
             if new is None:
-                raise
+                own = _ours(name, error)
+                if own is error:
+                    raise
+                raise own from error
         return function(*new[0], **new[1])
 
-    flags = [i for i, p in enumerate(parameters(function).values()) if "bool" in kinds(p)]
-    if not flags:
+    taken = [kinds(p) for p in parameters(function).values()]
+    if all({"Tensor", "Number", "None"}.issuperset(names) for names in taken):
         return call  # type: ignore[return-value]
+    flag = next((i for i, names in enumerate(taken) if "bool" in names), len(taken))  # the first one
     seen: set[tuple[Any, ...]] = set()  # combinations of kinds that fit
 
     @wraps(function)
     def checked(*args: Any, **kwargs: Any) -> Any:
-        if kwargs or len(args) > flags[0]:  # a flag is given: "False" would count as true, and pass unnoticed
+        if kwargs or len(args) > flag:  # perhaps a flag is given: "False" would count as true, and pass unnoticed
             combination = (*map(type, args), *kwargs, *map(type, kwargs.values()))
             if combination not in seen:
                 new = settled(name, function, args, kwargs)
@@ -234,10 +264,13 @@ def public(function: Wrapped, name: str) -> Wrapped:
                 seen.add(combination)
         try:
             return function(*args, **kwargs)
-        except Exception:
+        except Exception as error:
             new = settled(name, function, args, kwargs)
             if new is None:
-                raise
+                own = _ours(name, error)
+                if own is error:
+                    raise
+                raise own from error
         return function(*new[0], **new[1])
 
     return checked  # type: ignore[return-value]
