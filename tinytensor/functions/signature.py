@@ -108,7 +108,6 @@ KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "float": (_number, "number"),
     "int": (_whole, "int"),
     "bool": (lambda x: isinstance(x, (bool, np.bool_)), "bool"),
-    "str": (lambda x: isinstance(x, str), "str"),
     "None": (lambda x: x is None, "None"),
     "Sequence[int]": (_all(_whole, tuple, list), "tuple of ints"),
     "Sequence[Tensor]": (_all(is_tensor, tuple, list), "tuple of Tensors"),
