@@ -218,10 +218,13 @@ def test_another_argument_is_refused_in_words(home: str) -> None:
 # ------------------------------------------------------------------------------------ wrong kinds
 
 HUGE = 2**70
-# which of these accept what PyTorch refuses
+# functions that take what PyTorch refuses here and there, or name another mistake first; why
 LENIENT = {
     **dict.fromkeys(["torch.linspace", "torch.full_like", "torch.full", "torch.as_tensor", "torch.tensor"], "numbers"),
-    "torch.normal": "numbers", "torch.einsum": "it reads the equation before the operands",
+    **dict.fromkeys([f"torch.{n}_like" for n in ("empty", "ones", "zeros")], "an empty device is none"),
+    **{f"torch.{n}Tensor": "None" for n in ("Bool", "Byte", "Double", "Float", "Half", "Int", "Long")},
+    "torch.prod": "dim=None is all", "torch.randint": "size is left out, or None",
+    "torch.roll": "any number of places", "torch.normal": "numbers", "torch.einsum": "it reads the equation before the operands",
 }  # fmt: skip
 WRONG = [None, "a", [1], {}, object(), np.ones(2), float("nan"), HUGE, -9, 1.5, True, 1j, (), ["a"], [None]]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import typing
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -254,7 +255,7 @@ def narrow(input: Tensor, dim: int, start: int, length: int) -> Tensor:
 
 def select(input: Tensor, dim: int, index: int) -> Tensor:
     """The slice at one position along dim, without it, as a view. IndexError if it does not exist."""
-    return input[(slice(None),) * one_dim(dim, input.ndim) + (index,)]
+    return input[(slice(None),) * one_dim(dim, input.ndim) + (operator.index(index),)]
 
 
 def repeat_interleave(input: Tensor, repeats: Tensor | int, dim: int | None = None) -> Tensor:
@@ -291,12 +292,12 @@ def flip(input: Tensor, *dims: Any) -> Tensor:
 
 def tril(input: Tensor, diagonal: int = 0) -> Tensor:
     """The lower triangle of each matrix, zeros above the diagonal (moved up by `diagonal`)."""
-    return apply(TRIL, _matrices("tril", input), diagonal=diagonal)
+    return apply(TRIL, _matrices("tril", input), diagonal=operator.index(diagonal))
 
 
 def triu(input: Tensor, diagonal: int = 0) -> Tensor:
     """The upper triangle of each matrix, zeros below the diagonal (moved up by `diagonal`)."""
-    return apply(TRIU, _matrices("triu", input), diagonal=diagonal)
+    return apply(TRIU, _matrices("triu", input), diagonal=operator.index(diagonal))
 
 
 def _matrices(name: str, x: Tensor) -> Tensor:
