@@ -20,6 +20,13 @@ def one_dim(dim: int, ndim: int) -> int:
     return dim % n
 
 
+def whole(n: Any) -> int:
+    """n as an int; TypeError for a bool and for what is no whole number."""
+    if isinstance(n, bool):
+        raise TypeError(f"expected an int, not the bool {n}")
+    return operator.index(n)
+
+
 def all_dims(dim: Dims, ndim: int) -> tuple[int, ...]:
     """dim as a tuple without repeats; None, () and [] mean all dimensions."""
     dims = tuple(range(ndim)) if dim is None else some_dims(dim, ndim)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 import typing
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ import numpy as np
 
 from tinytensor.dtypes import dtype as DType
 from tinytensor.dtypes import result_type
-from tinytensor.functions.dims import all_dims, infer, nonnegative, one_dim, sizes, some_dims
+from tinytensor.functions.dims import all_dims, infer, nonnegative, one_dim, sizes, some_dims, whole
 from tinytensor.functions.operands import cast
 from tinytensor.ops.copies import COPY
 from tinytensor.ops.moves import CAT, EXPAND, FLIP, ROLL, TRIL, TRIU
@@ -255,7 +254,7 @@ def narrow(input: Tensor, dim: int, start: int, length: int) -> Tensor:
 
 def select(input: Tensor, dim: int, index: int) -> Tensor:
     """The slice at one position along dim, without it, as a view. IndexError if it does not exist."""
-    return input[(slice(None),) * one_dim(dim, input.ndim) + (operator.index(index),)]
+    return input[(slice(None),) * one_dim(dim, input.ndim) + (whole(index),)]
 
 
 def repeat_interleave(input: Tensor, repeats: Tensor | int, dim: int | None = None) -> Tensor:
@@ -292,12 +291,12 @@ def flip(input: Tensor, *dims: Any) -> Tensor:
 
 def tril(input: Tensor, diagonal: int = 0) -> Tensor:
     """The lower triangle of each matrix, zeros above the diagonal (moved up by `diagonal`)."""
-    return apply(TRIL, _matrices("tril", input), diagonal=operator.index(diagonal))
+    return apply(TRIL, _matrices("tril", input), diagonal=whole(diagonal))
 
 
 def triu(input: Tensor, diagonal: int = 0) -> Tensor:
     """The upper triangle of each matrix, zeros below the diagonal (moved up by `diagonal`)."""
-    return apply(TRIU, _matrices("triu", input), diagonal=operator.index(diagonal))
+    return apply(TRIU, _matrices("triu", input), diagonal=whole(diagonal))
 
 
 def _matrices(name: str, x: Tensor) -> Tensor:
