@@ -21,6 +21,7 @@ from tinytensor.dtypes import dtype as DType
 from tinytensor.dtypes import from_numpy_dtype
 from tinytensor.functions.dims import nonnegative, one_dim, sizes
 from tinytensor.histories import refresh, rewritten
+from tinytensor.subset import refusal
 from tinytensor.writes import alias
 
 if TYPE_CHECKING:
@@ -54,8 +55,8 @@ class Attributes(TensorBase):
         self._grad, self._node, self._requires_grad = None, None, False  # a leaf, and a constant
 
     def __getattr__(self, name: str) -> NoReturn:  # Python asks here only for a name that nothing else has
-        hint = "" if name.startswith("__") else ": it is outside tinytensor's subset of PyTorch, or no such name"
-        raise AttributeError(f"'Tensor' object has no attribute {name!r}{hint}")
+        what = f"'Tensor' object has no attribute {name!r}"
+        raise AttributeError(what if name.startswith("__") else refusal(what, name))
 
     # ---------------------------------------------------------------------------------- its place in the graph
 
@@ -131,10 +132,6 @@ class Attributes(TensorBase):
     def element_size(self) -> int:
         """Bytes per element."""
         return int(self.array.itemsize)
-
-    def is_floating_point(self) -> builtins.bool:
-        """Whether the elements are floats, which can have gradients."""
-        return builtins.bool(self.array.dtype.kind == "f")
 
     def is_contiguous(self) -> builtins.bool:
         """Whether the elements lie in memory row by row."""

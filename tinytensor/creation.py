@@ -29,7 +29,7 @@ from tinytensor.dtypes import (
     to_numpy_dtype,
     uint8,
 )  # fmt: skip
-from tinytensor.functions.dims import nonnegative, one_by_one, sizes
+from tinytensor.functions.dims import nonnegative, sizes
 from tinytensor.layout import laid_out_as
 
 if TYPE_CHECKING:
@@ -126,7 +126,6 @@ def full(
     return place(made_on(device, lambda xp: xp.full(shape, fill_value, wanted)), None, requires_grad)
 
 
-@one_by_one
 def zeros(
     *size: Any,
     dtype: DType | None = None,
@@ -138,7 +137,6 @@ def zeros(
     return place(made_on(device, lambda xp: xp.zeros(shape, wanted)), None, requires_grad)
 
 
-@one_by_one
 def ones(
     *size: Any,
     dtype: DType | None = None,
@@ -150,7 +148,6 @@ def ones(
     return place(made_on(device, lambda xp: xp.ones(shape, wanted)), None, requires_grad)
 
 
-@one_by_one
 def empty(
     *size: Any,
     dtype: DType | None = None,

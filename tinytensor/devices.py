@@ -24,6 +24,8 @@ class device:
 
     def __init__(self, type: str | device, index: int | None = None) -> None:
         name, _, number = str(type).partition(":")
+        if not isinstance(type, (str, device, int)):
+            raise TypeError(f"a device must be a str such as 'cpu', not {type.__class__.__name__}")
         if name not in ("cpu", "cuda") or (number and not number.isdigit()):
             raise RuntimeError(f"expected a device like 'cpu', 'cuda' or 'cuda:0', not {type!r}")
         self.type = name

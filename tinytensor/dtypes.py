@@ -84,6 +84,11 @@ def promote(a: np.dtype[Any], b: np.dtype[Any]) -> np.dtype[Any]:
     return np.promote_types(a, b)
 
 
+def fits_in(a: np.dtype[Any], b: np.dtype[Any]) -> builtins.bool:
+    """Whether an in-place operation may cast a result of dtype a to b: to a higher kind, or within a kind."""
+    return _KIND[a.kind] <= _KIND[b.kind]
+
+
 def number_dtype(value: Any) -> np.dtype[Any]:
     """The dtype of a Python number on its own: float32, int64 or bool."""
     if isinstance(value, (builtins.bool, np.bool_)):

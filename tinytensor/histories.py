@@ -174,6 +174,12 @@ def _empty(shape: tuple[int, ...], strides: tuple[int, ...]) -> Any:
     return np.lib.stride_tricks.as_strided(np.empty(1, np.int8), shape, strides)
 
 
+def is_view(t: TensorBase) -> bool:
+    """Whether t was computed as a view of another Tensor."""
+    made_by = None if t._node is None else t._node.primitive
+    return made_by in (*VIEWS, EINSUM, OUTPUT) and same_memory(t.array) is not t.array
+
+
 def check_view(t: TensorBase, name: str) -> None:
     """RuntimeError if a write to t would be one to a leaf that requires grad, or to one output of several."""
     memory = same_memory(t.array)

@@ -19,7 +19,7 @@ from tinytensor.creation import place
 from tinytensor.devices import device, to_device
 from tinytensor.dtypes import dtype as DType
 from tinytensor.dtypes import int64, to_numpy_dtype
-from tinytensor.functions.dims import nonnegative, one_by_one, sizes
+from tinytensor.functions.dims import nonnegative, sizes
 from tinytensor.functions.operands import implemented
 from tinytensor.layout import laid_out_as
 
@@ -133,7 +133,6 @@ def numpy_generator(generator: Generator | None) -> np.random.Generator:
     return (generator or _default.generator).numpy
 
 
-@one_by_one
 def rand(
     *size: Any,
     generator: Generator | None = None,
@@ -151,7 +150,6 @@ def rand(
     return place(values.astype(wanted), device, requires_grad)
 
 
-@one_by_one
 def randn(
     *size: Any,
     generator: Generator | None = None,

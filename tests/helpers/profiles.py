@@ -27,4 +27,5 @@ def load() -> None:
 
 def cases(n: int) -> settings:
     """n examples in the default profile, 10 n in the thorough one."""
-    return settings(max_examples=n * settings().max_examples // UNIT)
+    profile = settings.get_profile(settings.get_current_profile_name())
+    return settings(max_examples=n * profile.max_examples // UNIT)

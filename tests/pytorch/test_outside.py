@@ -25,7 +25,7 @@ MISSING = [
     "t.backends.mkl",
     "t.ones(1).foo",
     "t.ones(1).register_hook",
-    "t.ones(1).bernoulli_",
+    "t.ones(1).cauchy_",
     "t.nn.Conv2d",
     "t.nn.MultiheadAttention",
     "t.nn.functional.conv2d",
@@ -269,3 +269,37 @@ def test_hints_are_told() -> None:
         value = getattr(tt.Tensor, function, None) or getattr(tt, function)
         assert parameter in inspect.signature(value).parameters
         assert parameter in (value.__doc__ or "")
+
+
+# ------------------------------------------------------------------------------------ imports
+
+IMPORTS = [
+    "import tinytensor.linalg",
+    "import tinytensor.nn.utils.rnn",
+    "from tinytensor.nn.utils.rnn import pad_sequence",
+    "from tinytensor.nn import Conv2d, Linear",
+    "from tinytensor.nn.functional import conv2d",
+    "from tinytensor.optim.lr_scheduler import NoSuchLR",
+    "from tinytensor import fft",
+    "from tinytensor.distributed import all_reduce",
+    "import tinytensor.distributed.fsdp",
+    "import tinytensor.utils.checkpoint as checkpoint",
+]
+
+
+@pytest.mark.parametrize("statement", IMPORTS)
+def test_an_import_outside_of_the_subset_says_so(statement: str) -> None:
+    with pytest.raises(ImportError, match="subset") as caught:
+        exec(statement)
+    assert "\n" not in str(caught.value)
+    assert isinstance(caught.value, ModuleNotFoundError) or statement.startswith("from")
+
+
+def test_the_most_used_names_outside_have_a_word_on_what_to_use() -> None:
+    for name in ("Conv2d", "MultiheadAttention", "LBFGS", "jit", "linalg", "DataParallel"):
+        with pytest.raises(AttributeError, match=r"no such name; \w+"):
+            getattr(tt.nn, name)
+
+
+def test_what_is_there_is_imported() -> None:
+    exec("from tinytensor.nn import functional, Linear; import tinytensor.optim.lr_scheduler as s")

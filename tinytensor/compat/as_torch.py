@@ -17,6 +17,7 @@ from typing import Any
 
 import tinytensor
 from tinytensor.compat import HOMES
+from tinytensor.subset import Edge
 
 OPTIONAL = ("tinytensor.utils.tensorboard",)  # imported when a script imports it: it needs another package
 OURS = (
@@ -46,9 +47,7 @@ class _Rest(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         if not fullname.startswith("torch."):
             return None
         if fullname.replace("torch", "tinytensor", 1) not in OPTIONAL:
-            raise ModuleNotFoundError(
-                f"No module named {fullname!r}: outside tinytensor's subset of PyTorch", name=fullname
-            )
+            Edge("torch").find_spec(fullname)  # raises
         return importlib.machinery.ModuleSpec(fullname, self)
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType:

@@ -63,11 +63,16 @@ def sub(input: Tensor, other: Tensor | Number, *, alpha: Number = 1) -> Tensor:
 def no_bools(*xs: Tensor | Number) -> None:
     """RuntimeError if one of the two sides of a subtraction is bool."""
     if any(isinstance(x, bool) or getattr(x, "dtype", None) is bool_dtype for x in xs):
+        for x in xs:
+            if not isinstance(x, TensorBase):
+                plain(x)  # TypeError for what is no number
         raise RuntimeError("subtraction of or from bools is not supported: use ^, or .int() first")
 
 
 def rsub(input: Tensor, other: Number) -> Tensor:
-    """other − input, for a number: Python calls it for `1 - x`."""
+    """other − input: Python calls it for `1 - x`."""
+    if isinstance(other, TensorBase):
+        return sub(other, input)
     no_bools(input, other)
     dtype = result_type(input.array, plain(other))
     x = cast(input, dtype)  # before the sign changes: int64 has −2⁶³ and not 2⁶³, float32 has both
@@ -91,7 +96,9 @@ def div(input: Tensor, other: Tensor | Number) -> Tensor:
 
 
 def rdiv(input: Tensor, other: Number) -> Tensor:
-    """other / input, for a number: Python calls it for `1 / x`."""
+    """other / input: Python calls it for `1 / x`."""
+    if isinstance(other, TensorBase):
+        return div(other, input)
     x = floating(input)  # integers first become float32
     return apply_to_pair(DIV, as_tensor_like(other, x), x)  # the number is a Tensor without a gradient
 
@@ -101,3 +108,10 @@ def neg(input: Tensor) -> Tensor:
     if input.array.dtype == bool:
         raise RuntimeError("negation of a bool tensor is not supported: use ~ or logical_not")
     return apply(NEG, input)  # one input: nothing to broadcast, no dtype to settle
+
+
+def positive(input: Tensor) -> Tensor:
+    """input itself; RuntimeError for bools."""
+    if input.array.dtype == bool:
+        raise RuntimeError("the + operator, on a bool tensor, is not supported: use .int() first")
+    return input

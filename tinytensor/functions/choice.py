@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from tinytensor.backend import array_module
@@ -32,6 +31,8 @@ def clamp(input: Tensor, min: Tensor | Number | None = None, max: Tensor | Numbe
     """min(max(x, low), high); the gradient passes where low ≤ x ≤ high. RuntimeError without a limit."""
     if min is None and max is None:
         raise RuntimeError("clamp: at least one of 'min' or 'max' must not be None")
+    if result_type(*(getattr(x, "array", x) for x in (input, min, max) if x is not None)).kind == "b":
+        raise NotImplementedError("clamp: not implemented for bools; call .int() first")
     if isinstance(min, TensorBase) or isinstance(max, TensorBase):
         x = input  # at a tie the gradient is x's, as in PyTorch
         if min is not None:
@@ -44,9 +45,6 @@ def clamp(input: Tensor, min: Tensor | Number | None = None, max: Tensor | Numbe
     low, high = (None if limit is None else plain(limit) for limit in (min, max))
     dtype = result_type(input.array, *(limit for limit in (low, high) if limit is not None))
     return apply(CLAMP, cast(input, dtype), low=low, high=high)
-
-
-clip: Callable[..., Tensor] = clamp
 
 
 def where(condition: Tensor, input: Tensor | Number, other: Tensor | Number) -> Tensor:

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 import operator
-from collections.abc import Callable, Sequence
-from functools import wraps
-from typing import Any, TypeAlias, TypeVar
+from collections.abc import Sequence
+from typing import Any, TypeAlias
 
 Dims: TypeAlias = "int | Sequence[int] | None"
-Wrapped = TypeVar("Wrapped", bound=Callable[..., Any])
 
 
 def one_dim(dim: int, ndim: int) -> int:
     """dim as a non-negative number; IndexError outside of [-ndim, ndim). A 0-d Tensor counts as one dimension."""
     n = max(ndim, 1)
+    if dim is True or dim is False:
+        raise TypeError(f"a dimension must be int, not bool: {dim}")
     if not -n <= dim < n:
         raise IndexError(f"Dimension out of range (expected to be in range of [{-n}, {n - 1}], but got {dim})")
     return dim % n
+
+
+def whole(n: Any) -> int:
+    """n as an int; TypeError for a bool and for what is no whole number."""
+    if isinstance(n, bool):
+        raise TypeError(f"expected an int, not the bool {n}")
+    return operator.index(n)
 
 
 def all_dims(dim: Dims, ndim: int) -> tuple[int, ...]:
@@ -38,8 +44,15 @@ def some_dims(dim: int | Sequence[int], ndim: int) -> tuple[int, ...]:
 def sizes(size: tuple[Any, ...]) -> tuple[int, ...]:
     """The sizes of f(2, 3) and of f((2, 3))."""
     if len(size) == 1 and not hasattr(size[0], "__index__"):
+        if not isinstance(size[0], (tuple, list)):
+            raise TypeError(f"sizes must be ints or a tuple of ints, not {type(size[0]).__name__}")
         size = tuple(size[0])
-    return tuple(map(operator.index, size))
+    if bool in map(type, size):
+        raise TypeError(f"sizes must be ints, not bools: {size}")
+    try:
+        return tuple(map(operator.index, size))
+    except TypeError:
+        raise TypeError(f"sizes must be ints, not {', '.join(type(n).__name__ for n in size)}") from None
 
 
 def nonnegative(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -62,31 +75,3 @@ def infer(shape: tuple[int, ...], count: int) -> tuple[int, ...]:
         f"shape '{list(shape)}' is invalid for input of size {count}: the sizes multiply to"
         f" {known}{' times the -1' if -1 in shape else ''}"
     )
-
-
-def numpy_names(function: Wrapped) -> Wrapped:
-    """Decorator: accept `axis` and `keepdims` for `dim` and `keepdim`, as PyTorch does."""
-
-    @wraps(function)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        for alias, name in (("axis", "dim"), ("keepdims", "keepdim")):
-            if alias in kwargs and name in kwargs:
-                raise TypeError(f"{function.__name__}() got both {name!r} and {alias!r}, which mean the same")
-            if alias in kwargs:
-                kwargs[name] = kwargs.pop(alias)
-        return function(*args, **kwargs)
-
-    return call  # type: ignore[return-value]
-
-
-def one_by_one(function: Wrapped) -> Wrapped:
-    """Decorator: accept the numbers of f(x, *dims) by their name too, f(x, dims=(2, 3)), as PyTorch does."""
-    name = inspect.getfullargspec(function).varargs
-
-    @wraps(function)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        if name in kwargs:
-            args = (*args, kwargs.pop(name))
-        return function(*args, **kwargs)
-
-    return call  # type: ignore[return-value]

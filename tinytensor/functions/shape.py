@@ -10,7 +10,7 @@ import numpy as np
 
 from tinytensor.dtypes import dtype as DType
 from tinytensor.dtypes import result_type
-from tinytensor.functions.dims import all_dims, infer, nonnegative, one_by_one, one_dim, sizes, some_dims
+from tinytensor.functions.dims import all_dims, infer, nonnegative, one_dim, sizes, some_dims, whole
 from tinytensor.functions.operands import cast
 from tinytensor.ops.copies import COPY
 from tinytensor.ops.moves import CAT, EXPAND, FLIP, ROLL, TRIL, TRIU
@@ -21,13 +21,11 @@ if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
 
 
-@one_by_one
 def reshape(input: Tensor, *shape: Any) -> Tensor:
     """The same elements in another shape; one size may be -1. RuntimeError if the number of elements differs."""
     return apply(RESHAPE, input, shape=infer(sizes(shape), input.array.size))
 
 
-@one_by_one
 def view(input: Tensor, *size: Any) -> Tensor:
     """reshape without a copy; RuntimeError if the memory layout needs one (after a transpose, for example)."""
     if len(size) == 1 and isinstance(size[0], DType):
@@ -73,7 +71,6 @@ def unsqueeze(input: Tensor, dim: int) -> Tensor:
 # ---------------------------------------------------------------------------------- order of dimensions
 
 
-@one_by_one
 def permute(input: Tensor, *dims: Any) -> Tensor:
     """The dimensions in another order: y.shape[i] = x.shape[dims[i]]."""
     order = sizes(dims)
@@ -95,6 +92,11 @@ def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
     return apply(PERMUTE, input, axes=tuple(axes))
 
 
+def swapaxes(input: Tensor, axis0: int, axis1: int) -> Tensor:
+    """transpose, under NumPy's names."""
+    return transpose(input, axis0, axis1)
+
+
 def t(input: Tensor) -> Tensor:
     """The transpose of a matrix; a vector stays a vector. RuntimeError for more dimensions."""
     if input.ndim > 2:
@@ -106,9 +108,10 @@ def t(input: Tensor) -> Tensor:
 
 def movedim(input: Tensor, source: int | Sequence[int], destination: int | Sequence[int]) -> Tensor:
     """A dimension, or several, moved to other places; the others stay in order."""
-    start, end = some_dims(source, input.ndim), some_dims(destination, input.ndim)
-    if len(start) != len(end):
+    counts = [1 if isinstance(dims, int) else len(dims) for dims in (source, destination)]
+    if counts[0] != counts[1]:
         raise RuntimeError(f"movedim: source {source} and destination {destination} must have as many dimensions")
+    start, end = some_dims(source, input.ndim), some_dims(destination, input.ndim)
     axes = [d for d in range(input.ndim) if d not in start]
     for to, d in sorted(zip(end, start, strict=True)):
         axes.insert(to, d)
@@ -118,7 +121,6 @@ def movedim(input: Tensor, source: int | Sequence[int], destination: int | Seque
 # ------------------------------------------------------------------------------------------ repetition
 
 
-@one_by_one
 def expand(input: Tensor, *size: Any) -> Tensor:
     """Dimensions of size 1 (or new ones, in front) repeated to `size`, without a copy; -1 keeps a size."""
     shape, own = sizes(size), input.array.shape
@@ -134,7 +136,6 @@ def expand_as(input: Tensor, other: Tensor) -> Tensor:
     return expand(input, other.array.shape)
 
 
-@one_by_one
 def repeat(input: Tensor, *repeats: Any) -> Tensor:
     """Copies side by side: repeats[i] of them along dimension i; more repeats than dimensions add new ones in front."""
     times, own = nonnegative(sizes(repeats)), input.array.shape
@@ -156,7 +157,7 @@ def contiguous(input: Tensor) -> Tensor:
 
 def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Join Tensors along dim. ValueError for an empty list, RuntimeError if any other size differs."""
-    xs = list(tensors)
+    xs = _several("cat", tensors)
     if not xs:
         raise ValueError("cat: expected a non-empty list of Tensors")
     if any(x.ndim == 0 for x in xs):
@@ -171,12 +172,15 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     return apply(CAT, *(cast(x, dtype) for x in xs), axis=axis)
 
 
-concat = cat
+def _several(name: str, tensors: Sequence[Tensor]) -> list[Tensor]:
+    if not isinstance(tensors, (list, tuple)):
+        raise TypeError(f"{name}(): argument 'tensors' must be tuple of Tensors, not {type(tensors).__name__}")
+    return list(tensors)
 
 
 def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Join Tensors along a new dimension. RuntimeError if the shapes differ."""
-    xs = list(tensors)
+    xs = _several("stack", tensors)
     if not xs:
         raise RuntimeError("stack: expected a non-empty list of Tensors")
     axis = one_dim(dim, xs[0].ndim + 1)
@@ -250,7 +254,7 @@ def narrow(input: Tensor, dim: int, start: int, length: int) -> Tensor:
 
 def select(input: Tensor, dim: int, index: int) -> Tensor:
     """The slice at one position along dim, without it, as a view. IndexError if it does not exist."""
-    return input[(slice(None),) * one_dim(dim, input.ndim) + (index,)]
+    return input[(slice(None),) * one_dim(dim, input.ndim) + (whole(index),)]
 
 
 def repeat_interleave(input: Tensor, repeats: Tensor | int, dim: int | None = None) -> Tensor:
@@ -283,7 +287,6 @@ def roll(input: Tensor, shifts: int | Sequence[int], dims: int | Sequence[int] |
     return apply(ROLL, input, shifts=moves, axis=tuple(one_dim(d, input.ndim) for d in over))
 
 
-@one_by_one
 def flip(input: Tensor, *dims: Any) -> Tensor:
     """The elements in reverse order along dims, in new memory."""
     axes = some_dims(sizes(dims), input.ndim) if dims else ()
@@ -292,12 +295,12 @@ def flip(input: Tensor, *dims: Any) -> Tensor:
 
 def tril(input: Tensor, diagonal: int = 0) -> Tensor:
     """The lower triangle of each matrix, zeros above the diagonal (moved up by `diagonal`)."""
-    return apply(TRIL, _matrices("tril", input), diagonal=diagonal)
+    return apply(TRIL, _matrices("tril", input), diagonal=whole(diagonal))
 
 
 def triu(input: Tensor, diagonal: int = 0) -> Tensor:
     """The upper triangle of each matrix, zeros below the diagonal (moved up by `diagonal`)."""
-    return apply(TRIU, _matrices("triu", input), diagonal=diagonal)
+    return apply(TRIU, _matrices("triu", input), diagonal=whole(diagonal))
 
 
 def _matrices(name: str, x: Tensor) -> Tensor:

@@ -51,7 +51,7 @@ def erf(input: Tensor) -> Tensor:
 
 def abs(input: Tensor) -> Tensor:
     """|x|; the derivative at 0 is 0. NotImplementedError for bools."""
-    implemented("abs", "fi", input)
+    implemented("abs", "fiu", input)
     return apply(ABS, input)
 
 
@@ -79,10 +79,10 @@ ceil: Callable[[Tensor], Tensor] = _rounding(np.ceil, "⌈x⌉")
 trunc: Callable[[Tensor], Tensor] = _rounding(np.trunc, "x without its decimals")
 
 
-def round(input: Tensor, *, decimals: int = 0) -> Tensor:
-    """x rounded to `decimals` places, halves to the even neighbour; the derivative is 0."""
-    implemented("round", "f" if decimals else "fiu", input)
+def round(input: Tensor, *, decimals: int | None = None) -> Tensor:
+    """x rounded to `decimals` places (floats only), halves to the even neighbour; the derivative is 0."""
+    implemented("round", "fiu" if decimals is None else "f", input)
     if input.array.dtype.kind != "f":
         return input.clone()
-    scale = 10.0**decimals
+    scale = 10.0 ** (decimals or 0)
     return apply(STEPS, input * scale, ufunc=np.rint) / scale if decimals else apply(STEPS, input, ufunc=np.rint)

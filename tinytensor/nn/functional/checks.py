@@ -5,17 +5,20 @@ from __future__ import annotations
 import numpy as np
 
 from tinytensor.backend import Array
+from tinytensor.functions.operands import only_tensors
 from tinytensor.tensor import Tensor
 
 
 def same_dtype(name: str, *tensors: Tensor | None) -> None:
     """RuntimeError if the tensors, apart from None, have different dtypes."""
-    first = tensors[0]
-    assert first is not None
-    dtype = first.array.dtype
+    try:
+        dtype = tensors[0].array.dtype  # type: ignore[union-attr]
+    except AttributeError:
+        only_tensors(name, tensors[0])
+        raise
     for t in tensors:
         if t is not None and t.array.dtype is not dtype and t.array.dtype != dtype:
-            raise RuntimeError(f"{name}: expected all to have the same dtype, but got {first.dtype} and {t.dtype}")
+            raise RuntimeError(f"{name}: expected all to have the same dtype, but got {dtype} and {t.array.dtype}")
 
 
 def same_shape(name: str, input: Tensor, target: Tensor) -> None:
