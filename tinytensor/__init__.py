@@ -44,6 +44,7 @@ from tinytensor.devices import device
 from tinytensor.dtypes import (
     bfloat16, bool, double, dtype, float, float16, float32, float64, half, int, int32, int64, long, uint8,
 )
+from tinytensor.layouts import contiguous_format, layout, memory_format, preserve_format, strided
 from tinytensor.compat.settings import (
     compile, get_default_dtype, get_float32_matmul_precision, get_num_threads, set_default_device, set_default_dtype,
     set_float32_matmul_precision, set_num_threads, set_printoptions,

@@ -14,13 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinytensor.arguments import checked
 from tinytensor.base import is_tensor, wrap
-from tinytensor.creation import place
+from tinytensor.creation import Shape, place, whole_shape
 from tinytensor.devices import device, to_device
+from tinytensor.dtypes import converted, int64, to_numpy_dtype
 from tinytensor.dtypes import dtype as DType
-from tinytensor.dtypes import int64, to_numpy_dtype
-from tinytensor.functions.dims import nonnegative, one_by_one, sizes
-from tinytensor.functions.operands import implemented
+from tinytensor.functions.dims import one_by_one
+from tinytensor.functions.operands import implemented, only_tensors
+from tinytensor.ops.unary import STEPS
+from tinytensor.tape import apply
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
@@ -104,6 +107,7 @@ def numpy_generator(generator: Generator | None) -> np.random.Generator:
     return (generator or _default.generator).numpy
 
 
+@checked
 @one_by_one
 def rand(
     *size: Any,
@@ -113,7 +117,7 @@ def rand(
     requires_grad: bool = False,
 ) -> Tensor:
     """Uniform numbers in [0, 1)."""
-    wanted, shape = _real("rand", dtype), nonnegative(sizes(size))
+    wanted, shape = _real("rand", dtype), whole_shape(size)
     rng = numpy_generator(generator)
     if wanted == np.float16:  # float32 numbers would sometimes round to 1
         values = rng.integers(0, 2**11, shape) / 2**11
@@ -122,6 +126,7 @@ def rand(
     return place(values.astype(wanted), device, requires_grad)
 
 
+@checked
 @one_by_one
 def randn(
     *size: Any,
@@ -131,7 +136,7 @@ def randn(
     requires_grad: bool = False,
 ) -> Tensor:
     """Normal numbers with mean 0 and variance 1."""
-    wanted, shape = _real("randn", dtype), nonnegative(sizes(size))
+    wanted, shape = _real("randn", dtype), whole_shape(size)
     wide = np.float64 if wanted == np.float64 else np.float32
     values = numpy_generator(generator).standard_normal(shape, wide)
     return place(values.astype(wanted, copy=False), device, requires_grad)
@@ -144,16 +149,35 @@ def _real(name: str, dtype: DType | None) -> np.dtype[Any]:
     return wanted
 
 
-def rand_like(input: Tensor, *, generator: Generator | None = None) -> Tensor:
-    """Uniform numbers in [0, 1), in the shape and dtype of input, on its device."""
-    return rand(input.shape, generator=generator, dtype=input.dtype, device=input.device)
+@checked
+def rand_like(
+    input: Tensor,
+    *,
+    generator: Generator | None = None,
+    dtype: DType | None = None,
+    device: device | str | None = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Uniform numbers in [0, 1), in the shape, in the dtype and on the device of input unless others are given."""
+    dtype, device = dtype or input.dtype, device or input.device
+    return rand(input.shape, generator=generator, dtype=dtype, device=device, requires_grad=requires_grad)
 
 
-def randn_like(input: Tensor, *, generator: Generator | None = None) -> Tensor:
-    """Normal numbers, in the shape and dtype of input, on its device."""
-    return randn(input.shape, generator=generator, dtype=input.dtype, device=input.device)
+@checked
+def randn_like(
+    input: Tensor,
+    *,
+    generator: Generator | None = None,
+    dtype: DType | None = None,
+    device: device | str | None = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Normal numbers, in the shape, in the dtype and on the device of input unless others are given."""
+    dtype, device = dtype or input.dtype, device or input.device
+    return randn(input.shape, generator=generator, dtype=dtype, device=device, requires_grad=requires_grad)
 
 
+@checked
 def randint(
     low: int = 0,
     high: Any = None,
@@ -162,46 +186,99 @@ def randint(
     generator: Generator | None = None,
     dtype: DType | None = None,
     device: device | str | None = None,
+    requires_grad: bool = False,
 ) -> Tensor:
-    """Integers from low (0 if left out) to high − 1, all equally likely: randint(high, size), randint(low, high, size)."""
+    """Integers from low (0 if left out) to high − 1, all equally likely: randint(high, size), randint(low, high, size).
+
+    RuntimeError unless low < high, and for numbers that do not fit the dtype.
+    """
     if size is None:
         low, high, size = 0, low, high
     elif high is None:
         low, high = 0, low
-    if size is None or not low < high:
-        raise RuntimeError(f"randint expects a size and low < high, but got low={low}, high={high}, size={size}")
-    values = numpy_generator(generator).integers(low, high, nonnegative(sizes((size,))))
-    return place(values.astype(to_numpy_dtype(dtype, int64)), device, False)
+    return _integers(low, high, size, generator, dtype, device, requires_grad=requires_grad)
 
 
-def normal(mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Generator | None = None) -> Tensor:
-    """Normal numbers; mean and std are Tensors that broadcast, or numbers beside a size."""
-    if (std < 0).any() if is_tensor(std) else std < 0:
+@checked
+def _integers(
+    low: int,
+    high: int,
+    size: Shape,
+    generator: Generator | None,
+    dtype: DType | None,
+    device: device | str | None,
+    requires_grad: bool,
+) -> Tensor:
+    if not low < high:
+        raise RuntimeError(f"randint expects low < high, but got low={low}, high={high}")
+    wanted = to_numpy_dtype(dtype, int64)
+    limits: Any = np.iinfo(wanted) if wanted.kind in "iu" else None
+    lowest, highest = (limits.min, limits.max) if limits else (0, 1) if wanted.kind == "b" else (low, high)
+    if low < lowest or high - 1 > highest:
+        raise RuntimeError(f"randint: numbers from {low} to {high - 1} do not fit {wanted}: {lowest} to {highest}")
+    values = numpy_generator(generator).integers(int(low), int(high), whole_shape((size,)))
+    return place(values.astype(wanted), device, requires_grad)
+
+
+@checked
+def normal(
+    mean: float | Tensor = 0.0,
+    std: float | Tensor = 1.0,
+    size: Shape | None = None,
+    *,
+    generator: Generator | None = None,
+    dtype: DType | None = None,
+    device: device | str | None = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Normal numbers; mean and std are Tensors that broadcast, or numbers beside a size, a dtype and a device."""
+    tensors = [x for x in (mean, std) if is_tensor(x)]
+    if bool(tensors) is (size is not None):
+        raise TypeError("normal takes Tensors, or two numbers and a size")
+    if tensors:
+        implemented("normal", "f", tensors[0])
+    if not ((std >= 0).all() if is_tensor(std) else std >= 0):  # nan as well
         raise RuntimeError(f"normal expects std >= 0, but found {std}")
-    like = mean + std * 0 if is_tensor(mean) else std if is_tensor(std) else None
-    noise = randn(size if like is None else like.shape, generator=generator)
-    y: Tensor = (noise if like is None else noise.to(like)) * std + mean
-    return y
+    if size is not None:
+        noise = randn(size, generator=generator, dtype=dtype, device=device)
+        made: Tensor = (noise * std + mean).requires_grad_(requires_grad)
+        return made
+    like: Any = mean + std * 0  # the shape, the dtype and the device of both
+    drawn: Tensor = randn(like.shape, generator=generator).to(like) * std + mean
+    return drawn
 
 
 def bernoulli(input: Tensor, *, generator: Generator | None = None) -> Tensor:
-    """1 with probability input, else 0, element by element. RuntimeError for probabilities outside of [0, 1]."""
+    """1 with probability input, else 0, element by element; the gradient is 0. RuntimeError outside of [0, 1]."""
+    only_tensors("bernoulli", input)
     implemented("bernoulli", "f", input)
     p = input.detach()
     if p.numel() and not (float(p.min()) >= 0 and float(p.max()) <= 1):
         raise RuntimeError("Expected p_in >= 0 && p_in <= 1 to be true: bernoulli takes probabilities")
-    return (rand(p.shape, generator=generator, dtype=p.dtype).to(p.device) < p).to(p.dtype)
+    drawn = (rand(p.shape, generator=generator, dtype=p.dtype).to(p.device) < p).to(p.dtype)
+    return apply(STEPS, input, ufunc=lambda x: drawn.array)
 
 
+@checked
 def randperm(
-    n: int, *, generator: Generator | None = None, dtype: DType | None = None, device: device | str | None = None
+    n: int,
+    *,
+    generator: Generator | None = None,
+    dtype: DType | None = None,
+    device: device | str | None = None,
+    requires_grad: bool = False,
 ) -> Tensor:
-    """The numbers 0 … n − 1 in a random order; RuntimeError for a negative n."""
-    if n < 0:
-        raise RuntimeError(f"randperm: n must be non-negative, got {n}")
-    return place(numpy_generator(generator).permutation(n).astype(to_numpy_dtype(dtype, int64)), device, False)
+    """The numbers 0 … n − 1 in a random order; RuntimeError for a negative n, and where the dtype does not hold n."""
+    wanted = to_numpy_dtype(dtype, int64)
+    if wanted.kind == "b":
+        raise NotImplementedError("randperm: not implemented for bools")
+    if n < 0 or (wanted.kind == "f" and n > 2 ** (np.finfo(wanted).nmant + 1) + 1):
+        raise RuntimeError(f"randperm: n must be non-negative and exact in {wanted}, got {n}")
+    converted(n, wanted)
+    return place(numpy_generator(generator).permutation(int(n)).astype(wanted), device, requires_grad)
 
 
+@checked
 def multinomial(
     input: Tensor, num_samples: int, replacement: bool = False, *, generator: Generator | None = None
 ) -> Tensor:

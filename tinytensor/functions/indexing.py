@@ -94,7 +94,7 @@ def _index(index: Any) -> tuple[Any, Any]:
     NumPy would count the number in x[0, :, [1, 2]] among the arrays and move their dimension to the front; PyTorch
     takes numbers first. An index of slices and numbers ends in `...`, so that NumPy returns a view, never a scalar.
     """
-    parts = index if isinstance(index, tuple) else (index,)
+    parts = index if isinstance(index, tuple) else tuple(index) if _is_several(index) else (index,)
     if all(type(i) is int or (type(i) is slice and i.step is None) for i in parts):
         return (*parts, Ellipsis), None
     parts = tuple(_part(i) for i in parts)
@@ -114,6 +114,12 @@ def _index(index: Any) -> tuple[Any, Any]:
     return tuple(first), tuple(then)
 
 
+def _is_several(index: Any) -> bool:
+    """Whether a list stands for a tuple: x[[a, b]] is x[a, b] if one of them is no number, and there are under 32."""
+    several = (list, tuple, range, slice, TensorBase, np.ndarray, type(None), type(...))
+    return isinstance(index, list) and len(index) < 32 and any(isinstance(i, several) for i in index)
+
+
 def _part(i: Any) -> Any:
     if isinstance(i, TensorBase):
         if i.array.dtype.kind not in "bi":  # PyTorch takes uint8 for a mask, and warns that it will not
@@ -123,13 +129,16 @@ def _part(i: Any) -> Any:
         if i.step is not None and i.step <= 0:
             raise ValueError("slice step must be greater than zero")
         return i
+    if isinstance(i, np.ndarray) and i.dtype.kind not in "bi":
+        raise IndexError(f"arrays used as indices must be of integers or bools, not {i.dtype}")
     if i is None or i is Ellipsis or isinstance(i, (int, np.ndarray)):
         return np.asarray(i) if isinstance(i, bool) else i
     if isinstance(i, np.integer):
         return int(i)
     if isinstance(i, (list, range)):
         return np.asarray([_part(j) for j in i], np.int64 if len(i) == 0 else None)
-    raise IndexError(f"a Tensor is indexed by numbers, slices, None, ..., lists and Tensors, not {type(i).__name__}")
+    kind = TypeError if isinstance(i, str) else IndexError
+    raise kind(f"a Tensor is indexed by numbers, slices, None, ..., lists and Tensors, not {type(i).__name__}")
 
 
 def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import builtins
 import functools
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -122,7 +123,7 @@ def prod(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor
         return sum(x, dim, keepdim) + 1
     if dim is None or x.ndim == 0:
         one_dim(dim or 0, x.ndim)
-        return functools.reduce(mul, x.reshape(-1).unbind(), x.new_ones())
+        return functools.reduce(mul, x.reshape(-1).unbind(), x.new_ones(()))
     axis = one_dim(dim, x.ndim)
     y = functools.reduce(mul, x.unbind(axis))
     y = y if x.array.shape[axis] > 1 else y.clone()  # one factor alone would be a view
@@ -263,15 +264,19 @@ def logsumexp(input: Tensor, dim: Dims, keepdim: bool = False) -> Tensor:
 @numpy_names
 def all(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
     """Whether every element is non-zero. dim=() keeps all dimensions, unlike in the other reductions."""
-    axis = None if dim is None else some_dims(dim, input.ndim)
-    return wrap(as_array(input.array.all(axis=axis, keepdims=keepdim)))
+    return _truth(np.all, input, dim, keepdim)
 
 
 @numpy_names
 def any(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
     """Whether some element is non-zero. dim=() keeps all dimensions, unlike in the other reductions."""
+    return _truth(np.any, input, dim, keepdim)
+
+
+def _truth(reduce: Callable[..., Array], input: Tensor, dim: Dims, keepdim: bool) -> Tensor:
     axis = None if dim is None else some_dims(dim, input.ndim)
-    return wrap(as_array(input.array.any(axis=axis, keepdims=keepdim)))
+    y = as_array(reduce(input.array, axis=axis, keepdims=keepdim))
+    return wrap(y.astype(np.uint8) if input.array.dtype == np.uint8 else y)  # uint8 was PyTorch's first bool
 
 
 def allclose(
