@@ -65,8 +65,10 @@ def tensor(
     wanted = None if dtype is None else to_numpy_dtype(dtype)
     if isinstance(data, TensorBase):
         array = data.array
-    elif is_array(data) or isinstance(data, np.generic):
+    elif is_array(data):
         array = data
+    elif isinstance(data, np.generic):
+        array = data if wanted is None or wanted.kind not in "iu" else converted(data.item(), wanted)
     else:
         array, wanted = _from_lists(data, wanted)
     wanted = array.dtype if wanted is None else wanted
@@ -388,7 +390,7 @@ def arange(
         if stride == 0:
             raise ValueError(f"arange: a step of {by} is 0 as an integer")
         count = max(0, -((low - high) // stride))
-    numbers: Callable[[Any], Array] = lambda xp: (low + xp.arange(count) * stride).astype(wanted)  # noqa: E731
+    numbers: Callable[[Any], Array] = lambda xp: (low + xp.arange(count, dtype=np.int64) * stride).astype(wanted)  # noqa: E731
     return place(made_on(device, numbers), None, requires_grad)
 
 

@@ -113,6 +113,11 @@ def converted(value: Any, d: np.dtype[Any]) -> Any:
     return d.type(value) if d.kind == "f" else np.int64(builtins.int(value)).astype(d)
 
 
+def positions(x: Any) -> Any:
+    """Positions or counts that NumPy returned, in int64. NumPy has 32 bits for them where a pointer has 32, as in Pyodide."""
+    return x.astype(np.int64, copy=False)
+
+
 def result_type(*operands: Any) -> np.dtype[Any]:
     """The NumPy dtype of a result, from arrays and Python numbers, by the rules above."""
     levels: list[np.dtype[Any] | None] = [None, None, None]  # with dimensions, without, Python numbers

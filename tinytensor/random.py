@@ -18,7 +18,7 @@ from tinytensor.arguments import checked
 from tinytensor.base import is_tensor, wrap
 from tinytensor.creation import Shape, place, whole_shape
 from tinytensor.devices import device, to_device
-from tinytensor.dtypes import converted, int64, to_numpy_dtype
+from tinytensor.dtypes import converted, int64, positions, to_numpy_dtype
 from tinytensor.dtypes import dtype as DType
 from tinytensor.functions.dims import one_by_one
 from tinytensor.functions.operands import implemented, only_tensors
@@ -308,7 +308,7 @@ def multinomial(
         if num_samples > rows.shape[1] or ((rows > 0).sum(1) < num_samples).any():
             raise RuntimeError(f"cannot sample {num_samples} times without replacement: too few non-zero weights")
         keys = rows / rng.standard_exponential(rows.shape)
-        picks = np.argsort(-keys, 1, kind="stable")[:, :num_samples]
+        picks = positions(np.argsort(-keys, 1, kind="stable"))[:, :num_samples]
     return wrap(to_device(picks.reshape(*p.shape[:-1], num_samples), input.device))
 
 

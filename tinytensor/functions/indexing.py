@@ -8,6 +8,7 @@ import numpy as np
 
 from tinytensor.backend import Array, is_array
 from tinytensor.base import TensorBase, is_tensor, wrap
+from tinytensor.dtypes import positions
 from tinytensor.functions.arithmetic import scaled
 from tinytensor.functions.dims import one_dim
 from tinytensor.functions.inplace import become, needs_tape, no_overlap
@@ -274,7 +275,7 @@ def masked_select(input: Tensor, mask: Tensor) -> Tensor:
 
 def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
     """The positions of elements that are not 0: (N, ndim), a row for each; as_tuple: a vector for each dimension."""
-    at = np.nonzero(np.atleast_1d(input.array))
+    at = tuple(map(positions, np.nonzero(np.atleast_1d(input.array))))
     if as_tuple:
         return tuple(wrap(a) for a in at)
     return wrap(np.stack(at[: input.ndim], 1) if input.ndim else np.zeros((len(at[0]), 0), np.int64))
@@ -288,6 +289,7 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
         raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
     weights = weights if x.size else None  # then PyTorch counts in integers, too
     counts = np.bincount(x, None if weights is None else weights.array, minlength)
+    counts = positions(counts) if weights is None else counts
     return wrap(counts if weights is None or weights.array.dtype != np.float32 else counts.astype(np.float32))
 
 
@@ -334,6 +336,6 @@ def _ordered(input: Tensor, axis: int, descending: bool, count: int | None) -> V
 
 def _argsort(x: Array, axis: int, descending: bool) -> Array:
     if not descending:
-        return np.argsort(x, axis=axis, kind="stable")
+        return positions(np.argsort(x, axis=axis, kind="stable"))
     last = x.shape[axis] - 1  # sorting the reversed array and reading it backwards keeps equals in order
-    return last - np.flip(np.argsort(np.flip(x, axis), axis=axis, kind="stable"), axis)
+    return last - np.flip(positions(np.argsort(np.flip(x, axis), axis=axis, kind="stable")), axis)

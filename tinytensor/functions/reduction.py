@@ -16,7 +16,7 @@ import numpy as np
 from tinytensor.backend import Array, as_array
 from tinytensor.base import is_tensor, wrap
 from tinytensor.dtypes import dtype as DType
-from tinytensor.dtypes import int64
+from tinytensor.dtypes import int64, positions
 from tinytensor.functions.arithmetic import div, mul
 from tinytensor.functions.choice import maximum, minimum, where
 from tinytensor.functions.comparison import isfinite
@@ -184,7 +184,7 @@ def _position(find: Any, input: Tensor, dim: int | None, keepdim: bool) -> Tenso
 def _where_extreme(find: Any, input: Tensor, dim: int | None, keepdim: bool) -> Array:
     _not_empty(find.__name__, input, dim)
     axis = None if dim is None or input.ndim == 0 else one_dim(dim, input.ndim)
-    return as_array(find(input.array, axis=axis, keepdims=keepdim))
+    return positions(as_array(find(input.array, axis=axis, keepdims=keepdim)))
 
 
 def _along(find: Any, input: Tensor, dim: int, keepdim: bool) -> ValuesIndices:
