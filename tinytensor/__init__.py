@@ -29,26 +29,31 @@ from tinytensor.random import (
     randn, randn_like, randperm, seed, set_rng_state,
 )
 from tinytensor.functions import (
-    abs, add, addcdiv, addcmul, addmm, all, allclose, amax, amin, any, argmax, argmin, argsort, baddbmm,
-    bincount, bmm, cat, ceil, chunk, clamp, clip, concat, cos, cumsum, div, dot, einsum, eq,
-    equal, erf, exp, expm1, flatten, flip, floor, floor_divide, gather, ge, gt, histogram, index_add,
-    index_copy, index_fill, index_select, isfinite, isinf, isnan, le, lerp, log, log10, log1p, log2,
-    log_softmax, logical_and, logical_not, logical_or, logsumexp, lt, masked_fill, masked_select, matmul, max,
-    maximum, mean, min, minimum, mm, movedim, mul, mv, narrow, ne, neg, nonzero, norm, outer,
-    permute, pow, prod, reciprocal, relu, remainder, repeat_interleave, reshape, roll, round, rsqrt, scatter,
-    scatter_add, select, sigmoid, sign, sin, softmax, sort, split, sqrt, square, squeeze, stack, std, sub, sum,
-    t, tanh, topk, transpose, tril, triu, trunc, unbind, unique, unsqueeze, var, where,
+    abs, abs_, absolute, add, addcdiv, addcmul, addmm, all, allclose, amax, amin, any, argmax, argmin, argsort,
+    baddbmm, bincount, bitwise_and, bitwise_left_shift, bitwise_not, bitwise_or, bitwise_right_shift, bitwise_xor,
+    bmm, cat, ceil, ceil_, chunk, clamp, clamp_, clip, clip_, clone, concat, concatenate, cos, cos_, cumsum, detach,
+    detach_, div, divide, dot, einsum, eq, equal, erf, erf_, exp, exp_, expm1, expm1_, fill_, fix, fix_, flatten,
+    flip, floor, floor_, floor_divide, gather, ge, ger, greater, greater_equal, gt, histogram, index_add,
+    index_copy, index_fill, index_select, is_floating_point, isfinite, isinf, isnan, le, lerp, less, less_equal,
+    log, log10, log10_, log1p, log1p_, log2, log2_, log_, log_softmax, logical_and, logical_not, logical_or,
+    logical_xor, logsumexp, lt, masked_fill, masked_select, matmul, max, maximum, mean, min, minimum, mm, moveaxis,
+    movedim, mul, multiply, mv, narrow, ne, neg, neg_, negative, negative_, nonzero, norm, not_equal, outer,
+    permute, positive, pow, prod, reciprocal, reciprocal_, relu, relu_, remainder, repeat_interleave, reshape, roll,
+    round, round_, rsqrt, rsqrt_, scatter, scatter_add, select, sigmoid, sigmoid_, sign, sin, sin_, softmax, sort,
+    split, sqrt, sqrt_, square, square_, squeeze, stack, std, sub, subtract, sum, swapaxes, swapdims, t, tanh,
+    tanh_, topk, transpose, tril, triu, true_divide, trunc, trunc_, unbind, unique, unsqueeze, var, where, zero_,
 )
 from tinytensor.modes import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from tinytensor.devices import device
 from tinytensor.dtypes import (
     bfloat16, bool, double, dtype, float, float16, float32, float64, half, int, int32, int64, long, uint8,
 )
-from tinytensor.layouts import contiguous_format, layout, memory_format, preserve_format, strided
 from tinytensor.compat.settings import (
     compile, get_default_dtype, get_float32_matmul_precision, get_num_threads, set_default_device, set_default_dtype,
     set_float32_matmul_precision, set_num_threads, set_printoptions,
 )
+from tinytensor.formats import contiguous_format, layout, memory_format, preserve_format, strided
+from tinytensor.functions.signature import publish as _publish
 from tinytensor.subset import outside as _outside
 if TYPE_CHECKING:
     from tinytensor import amp, autograd, cuda, nn, optim, profiler, serialization, utils
@@ -67,6 +72,8 @@ def numel(input: Tensor) -> builtins.int:
     """The number of elements."""
     return input.numel()
 
+
+_publish(globals(), __name__)
 
 # Imported on first use: not every script needs them.
 _rooms = (

@@ -162,10 +162,6 @@ class Attributes(TensorBase):
         """Bytes per element."""
         return int(self.array.itemsize)
 
-    def is_floating_point(self) -> builtins.bool:
-        """Whether the elements are floats, which can have gradients."""
-        return builtins.bool(self.array.dtype.kind == "f")
-
     def is_contiguous(self) -> builtins.bool:
         """Whether the elements lie in memory row by row."""
         return builtins.bool(self.array.flags.c_contiguous)

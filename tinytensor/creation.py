@@ -11,11 +11,10 @@ import functools
 import math
 from collections.abc import Callable, Sequence
 from itertools import chain
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinytensor.arguments import ABSENT, checked
 from tinytensor.backend import Array, as_array, is_array
 from tinytensor.base import TensorBase, is_tensor, wrap
 from tinytensor.devices import device, made_on, to_device
@@ -34,12 +33,12 @@ from tinytensor.dtypes import (
     uint8,
 )  # fmt: skip
 from tinytensor.dtypes import dtype as DType
-from tinytensor.functions.dims import nonnegative, one_by_one, sizes
+from tinytensor.functions.dims import nonnegative, sizes
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
 
-Shape: TypeAlias = Sequence[int]
+ABSENT: Any = object()  # the default of an argument that may be left out, but not be None
 
 
 def place(array: Array, where: device | str | None, requires_grad: builtins.bool) -> Tensor:
@@ -49,7 +48,6 @@ def place(array: Array, where: device | str | None, requires_grad: builtins.bool
     return x
 
 
-@checked
 def tensor(
     data: Any,
     *,
@@ -178,7 +176,7 @@ def from_numpy(ndarray: np.ndarray[Any, Any]) -> Tensor:
     return wrap(ndarray)
 
 
-def whole_shape(size: Any) -> tuple[builtins.int, ...]:
+def whole_shape(size: Any) -> tuple[int, ...]:
     """The sizes of f(2, 3) or f((2, 3)); TypeError for none, and for one beyond 64 bits; RuntimeError below 0."""
     if size == ():
         raise TypeError("missing 1 required positional argument: 'size'; () makes a Tensor without dimensions")
@@ -200,9 +198,15 @@ def _filled(
         raise RuntimeError(f"not enough memory for {wanted} of shape {shape}") from None
 
 
-@checked
+def _number(name: str, x: Any) -> Any:
+    """A number that may be NumPy's, or in a 0-dimensional Tensor, as Python's; its gradient would be lost."""
+    if isinstance(x, TensorBase) and (x.array.ndim or x._requires_grad):
+        raise TypeError(f"{name}() takes numbers and 0-dimensional Tensors without a gradient, not {x}")
+    return x.array.item() if isinstance(x, TensorBase) else x.item() if isinstance(x, np.generic) else x
+
+
 def full(
-    size: Shape,
+    size: Sequence[int],
     fill_value: float,
     *,
     dtype: DType | None = None,
@@ -210,13 +214,11 @@ def full(
     requires_grad: builtins.bool = False,
 ) -> Tensor:
     """A Tensor of shape size, filled with fill_value; without dtype, in the dtype of the number."""
-    number = fill_value.item() if isinstance(fill_value, TensorBase) else fill_value
+    number = _number("full", fill_value)
     wanted = number_dtype(number) if dtype is None else to_numpy_dtype(dtype)
     return _filled((size,), number, wanted, device, requires_grad)
 
 
-@checked
-@one_by_one
 def zeros(
     *size: Any,
     dtype: DType | None = None,
@@ -227,8 +229,6 @@ def zeros(
     return _filled(size, 0, to_numpy_dtype(dtype), device, requires_grad)
 
 
-@checked
-@one_by_one
 def ones(
     *size: Any,
     dtype: DType | None = None,
@@ -239,8 +239,6 @@ def ones(
     return _filled(size, 1, to_numpy_dtype(dtype), device, requires_grad)
 
 
-@checked
-@one_by_one
 def empty(
     *size: Any,
     dtype: DType | None = None,
@@ -251,7 +249,6 @@ def empty(
     return zeros(*size, dtype=dtype, device=device, requires_grad=requires_grad)
 
 
-@checked
 def full_like(
     input: Tensor,
     fill_value: float,
@@ -265,7 +262,6 @@ def full_like(
     return full(tuple(input.shape), fill_value, dtype=dtype, device=device, requires_grad=requires_grad)
 
 
-@checked
 def zeros_like(
     input: Tensor,
     *,
@@ -277,7 +273,6 @@ def zeros_like(
     return full_like(input, 0, dtype=dtype, device=device, requires_grad=requires_grad)
 
 
-@checked
 def ones_like(
     input: Tensor,
     *,
@@ -289,7 +284,6 @@ def ones_like(
     return full_like(input, 1, dtype=dtype, device=device, requires_grad=requires_grad)
 
 
-@checked
 def empty_like(
     input: Tensor,
     *,
@@ -301,10 +295,9 @@ def empty_like(
     return zeros_like(input, dtype=dtype, device=device, requires_grad=requires_grad)
 
 
-@checked
 def new_full(
     self: Tensor,
-    size: Shape,
+    size: Sequence[int],
     fill_value: float,
     *,
     dtype: DType | None = None,
@@ -316,8 +309,6 @@ def new_full(
     return full(size, fill_value, dtype=dtype, device=device, requires_grad=requires_grad)
 
 
-@checked
-@one_by_one
 def new_zeros(
     self: Tensor,
     *size: Any,
@@ -329,8 +320,6 @@ def new_zeros(
     return new_full(self, whole_shape(size), 0, dtype=dtype, device=device, requires_grad=requires_grad)
 
 
-@checked
-@one_by_one
 def new_ones(
     self: Tensor,
     *size: Any,
@@ -342,10 +331,9 @@ def new_ones(
     return new_full(self, whole_shape(size), 1, dtype=dtype, device=device, requires_grad=requires_grad)
 
 
-@checked
 def eye(
-    n: builtins.int,
-    m: builtins.int | None = None,
+    n: int,
+    m: int | None = None,
     *,
     dtype: DType | None = None,
     device: device | str | None = None,
@@ -357,7 +345,6 @@ def eye(
     return place(made_on(device, lambda xp: xp.eye(rows, columns, dtype=wanted)), None, requires_grad)
 
 
-@checked
 def arange(
     start: float = ABSENT,
     end: float = ABSENT,
@@ -374,7 +361,7 @@ def arange(
     if ABSENT in (start, end) and (step is not ABSENT or start is end):
         raise TypeError("arange takes end, or start and end, or start, end and step")
     given = (0, start, 1) if end is ABSENT else (0 if start is ABSENT else start, end, 1 if step is ABSENT else step)
-    first, last, by = (x.item() if hasattr(x, "item") else x for x in given)
+    first, last, by = (_number("arange", x) for x in given)
     whole = all(isinstance(x, builtins.int) for x in (first, last, by))
     wanted = to_numpy_dtype(dtype, int64 if whole else float32)
     if wanted.kind == "b":
@@ -394,11 +381,10 @@ def arange(
     return place(made_on(device, numbers), None, requires_grad)
 
 
-@checked
 def linspace(
     start: float | Tensor,
     end: float | Tensor,
-    steps: builtins.int,
+    steps: int,
     *,
     dtype: DType | None = None,
     device: device | str | None = None,

@@ -9,18 +9,17 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinytensor.arguments import checked
 from tinytensor.base import is_tensor, wrap
-from tinytensor.creation import Shape, place, whole_shape
+from tinytensor.creation import place, whole_shape
 from tinytensor.devices import device, to_device
 from tinytensor.dtypes import converted, int64, positions, to_numpy_dtype
 from tinytensor.dtypes import dtype as DType
-from tinytensor.functions.dims import one_by_one
 from tinytensor.functions.operands import implemented, only_tensors
 from tinytensor.ops.unary import STEPS
 from tinytensor.tape import apply
@@ -107,8 +106,6 @@ def numpy_generator(generator: Generator | None) -> np.random.Generator:
     return (generator or _default.generator).numpy
 
 
-@checked
-@one_by_one
 def rand(
     *size: Any,
     generator: Generator | None = None,
@@ -126,8 +123,6 @@ def rand(
     return place(values.astype(wanted), device, requires_grad)
 
 
-@checked
-@one_by_one
 def randn(
     *size: Any,
     generator: Generator | None = None,
@@ -149,7 +144,6 @@ def _real(name: str, dtype: DType | None) -> np.dtype[Any]:
     return wanted
 
 
-@checked
 def rand_like(
     input: Tensor,
     *,
@@ -163,7 +157,6 @@ def rand_like(
     return rand(input.shape, generator=generator, dtype=dtype, device=device, requires_grad=requires_grad)
 
 
-@checked
 def randn_like(
     input: Tensor,
     *,
@@ -177,11 +170,10 @@ def randn_like(
     return randn(input.shape, generator=generator, dtype=dtype, device=device, requires_grad=requires_grad)
 
 
-@checked
 def randint(
     low: int = 0,
-    high: Any = None,
-    size: Any = None,
+    high: int | Sequence[int] | None = None,
+    size: Sequence[int] | None = None,
     *,
     generator: Generator | None = None,
     dtype: DType | None = None,
@@ -193,22 +185,12 @@ def randint(
     RuntimeError unless low < high, and for numbers that do not fit the dtype.
     """
     if size is None:
-        low, high, size = 0, low, high
+        low, high, size = 0, low, high  # type: ignore[assignment]
     elif high is None:
         low, high = 0, low
-    return _integers(low, high, size, generator, dtype, device, requires_grad=requires_grad)
-
-
-@checked
-def _integers(
-    low: int,
-    high: int,
-    size: Shape,
-    generator: Generator | None,
-    dtype: DType | None,
-    device: device | str | None,
-    requires_grad: bool,
-) -> Tensor:
+    if not hasattr(high, "__index__") or not isinstance(size, (tuple, list)):
+        raise TypeError(f"randint takes (high, size) or (low, high, size), not {low!r}, {high!r}, {size!r}")
+    low, high = int(low), int(high)  # type: ignore[arg-type]
     if not low < high:
         raise RuntimeError(f"randint expects low < high, but got low={low}, high={high}")
     wanted = to_numpy_dtype(dtype, int64)
@@ -216,15 +198,14 @@ def _integers(
     lowest, highest = (limits.min, limits.max) if limits else (0, 1) if wanted.kind == "b" else (low, high)
     if low < lowest or high - 1 > highest:
         raise RuntimeError(f"randint: numbers from {low} to {high - 1} do not fit {wanted}: {lowest} to {highest}")
-    values = numpy_generator(generator).integers(int(low), int(high), whole_shape((size,)))
+    values = numpy_generator(generator).integers(low, high, whole_shape((size,)))
     return place(values.astype(wanted), device, requires_grad)
 
 
-@checked
 def normal(
     mean: float | Tensor = 0.0,
     std: float | Tensor = 1.0,
-    size: Shape | None = None,
+    size: Sequence[int] | None = None,
     *,
     generator: Generator | None = None,
     dtype: DType | None = None,
@@ -259,7 +240,6 @@ def bernoulli(input: Tensor, *, generator: Generator | None = None) -> Tensor:
     return apply(STEPS, input, ufunc=lambda x: drawn.array)
 
 
-@checked
 def randperm(
     n: int,
     *,
@@ -278,7 +258,6 @@ def randperm(
     return place(numpy_generator(generator).permutation(int(n)).astype(wanted), device, requires_grad)
 
 
-@checked
 def multinomial(
     input: Tensor, num_samples: int, replacement: bool = False, *, generator: Generator | None = None
 ) -> Tensor:

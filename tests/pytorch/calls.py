@@ -320,8 +320,8 @@ def binary(d: Draw) -> Call:
     return d.called(x, d.other(x))
 
 
-def bitwise(d: Draw) -> Call:
-    x = d.x((2, 3)) if d.rarely() else d.x(dtypes=WHOLE)
+def bitwise(d: Draw, **how: Any) -> Call:
+    x = d.x((2, 3), grad=False) if d.rarely() else d.x(dtypes=WHOLE, **how)
     return d.called(x, d.other(x, dtypes=WHOLE) if x.plain.dtype.kind != "f" else True)
 
 
@@ -329,14 +329,26 @@ def reflected(d: Draw) -> Call:
     return d.called(d.x(), d.number())
 
 
-def whole(d: Draw) -> Call:
-    x = d.x(grad=False)  # these have no gradient here, and say so
+def reflected_whole(d: Draw) -> Call:
+    """A number before a Tensor, both whole: c // x, c & x."""
+    return d.called(d.x(dtypes=WHOLE, grad=False, kinds=("plain", "ties")), d.of(2, 3, 1, True, -5))
+
+
+def shifted(d: Draw, **how: Any) -> Call:
+    """By fewer places than an integer has bits: beyond, PyTorch does what its processor does."""
+    x = d.x((2, 3), ("float32",), grad=False) if d.rarely() else d.x(dtypes=WHOLE, **how)
+    other = d.of(1, 3, 0, 31) if d.flag() else d.fitting(x, ("int64", "int32"), kinds=("positive",))
+    return d.called(x, other)
+
+
+def whole(d: Draw, **how: Any) -> Call:
+    x = d.x(grad=False, **how)  # these have no gradient here, and say so
     fit = x.plain.dtype == bool  # bools are refused before shapes are
     return d.called(x, d.x(x.shape, grad=False) if fit else d.other(x, grad=False))
 
 
-def tensors(d: Draw) -> Call:
-    x = d.x()
+def tensors(d: Draw, **how: Any) -> Call:
+    x = d.x(**how)
     return d.called(x, d.fitting(x))
 
 
@@ -410,21 +422,30 @@ POINTWISE = {
     "addcmul": with_product,
     "addcdiv": with_quotient,
     **dict.fromkeys(["exp", "log", "log2", "log10", "sqrt", "rsqrt", "square", "sin", "cos", "tanh", "sigmoid"], unary),
-    **dict.fromkeys(["relu", "abs", "neg", "isfinite", "isinf", "isnan", "logical_not", "silu"], unary),
-    **dict.fromkeys(["Tensor.__abs__", "Tensor.__neg__"], unary),
+    **dict.fromkeys(["relu", "abs", "neg", "positive", "isfinite", "isinf", "isnan", "logical_not", "silu"], unary),
+    **dict.fromkeys(["Tensor.__abs__", "Tensor.__neg__", "Tensor.__pos__"], unary),
     "Tensor.__invert__": lambda d: d.called(d.x(dtypes=(*WHOLE, *WHOLE, "float32"))),
     **dict.fromkeys(["mul", "div", "eq", "ne", "lt", "le", "gt", "ge"], binary),
     **dict.fromkeys(["floor_divide", "remainder", "Tensor.__floordiv__", "Tensor.__mod__"], whole),
-    **dict.fromkeys(["maximum", "minimum", "logical_and", "logical_or"], tensors),
+    **dict.fromkeys(["maximum", "minimum", "logical_and", "logical_or", "logical_xor"], tensors),
     **dict.fromkeys(["add", "sub"], with_alpha),
     **dict.fromkeys([f"Tensor.__{n}__" for n in ("add", "sub", "mul", "truediv")], binary),
     **dict.fromkeys([f"Tensor.__{n}__" for n in ("eq", "ne", "lt", "le", "gt", "ge")], binary),
     **dict.fromkeys([f"Tensor.__{n}__" for n in ("and", "or", "xor")], bitwise),
+    **dict.fromkeys([f"bitwise_{n}" for n in ("and", "or", "xor")], bitwise),
+    **dict.fromkeys([f"Tensor.__{n}__" for n in ("lshift", "rshift")], shifted),
+    **dict.fromkeys([f"bitwise_{n}_shift" for n in ("left", "right")], shifted),
+    **dict.fromkeys([f"Tensor.__r{n}__" for n in ("floordiv", "mod", "and", "or", "xor")], reflected_whole),
+    **dict.fromkeys(
+        [f"Tensor.__r{n}__" for n in ("lshift", "rshift")],
+        lambda d: d.called(d.x(dtypes=INTS, kinds=("positive",)), d.of(2, 1, -5, True)),
+    ),
+    "bitwise_not": lambda d: d.called(d.x(dtypes=(*WHOLE, *WHOLE, "float32"))),
     **dict.fromkeys([f"Tensor.__r{n}__" for n in ("add", "sub", "mul", "truediv")], reflected),
     "torch.pow": powers,
     **dict.fromkeys(["Tensor.pow", "Tensor.__pow__"], lambda d: d.called(x := d.x(), d.exponent(x))),
     "Tensor.__rpow__": lambda d: Call(tuple(reversed(raised(d).args)), {}),
-    **dict.fromkeys(["clamp", "clip"], limits),
+    **dict.fromkeys(["clamp"], limits),
     "torch.where": choice,
     "Tensor.where": lambda d: d.called(x := d.x(), d.mask(x), d.other(x)),
     "masked_fill": lambda d: d.called(x := d.x(), d.mask(x), d.filling(x)),
@@ -777,13 +798,13 @@ def product_of(name: str) -> Callable[[Draw], Call]:
     return lambda d: d.called(*factors(d, name))
 
 
-def sum_with_product(name: str) -> Callable[[Draw], Call]:
+def sum_with_product(name: str, **how: Any) -> Callable[[Draw], Call]:
     def draw(d: Draw) -> Call:
         a, b = factors(d, name)
         shape = (*a.shape[:-1], *b.shape[-1:])
         whole = a.plain.dtype.kind == "i"
         scales = {n: d.maybe(lambda: d.of(2, 1, -1, 0) if whole else d.of(0.5, 2, 1, 0)) for n in ("beta", "alpha")}
-        return d.called(d.x(d.broadcastable(shape), (a.plain.dtype.name,)), a, b, **scales)
+        return d.called(d.x(d.broadcastable(shape), (a.plain.dtype.name,), **how), a, b, **scales)
 
     return draw
 
@@ -934,6 +955,7 @@ SHAPES = {
     "torch.permute": lambda d: d.called(x := d.x(), tuple(reordered(d, x))),
     "Tensor.permute": lambda d: d.called(x := d.x(), *d.sizes(reordered(d, x))),
     "transpose": lambda d: d.called(x := d.x(), Named({"dim0": d.dim(x), "dim1": d.dim(x)})),
+    "swapaxes": lambda d: d.called(x := d.x(), Named({"axis0": d.dim(x), "axis1": d.dim(x)})),
     "t": unary,
     "Tensor.T": lambda d: d.called(d.x((2, 3)) if d.flag() else d.x()),
     "Tensor.mT": lambda d: d.called(d.x(low=d.of(2, 2, 0))),
@@ -942,7 +964,7 @@ SHAPES = {
     "expand_as": lambda d: d.called(x := d.x(), d.fitting(x)),
     "repeat": repeated,
     "contiguous": unary,
-    **dict.fromkeys(["cat", "concat"], joined),
+    **dict.fromkeys(["cat"], joined),
     "stack": stacked,
     "split": divided,
     "chunk": lambda d: d.called(x := d.x(), d.int(-1, 4) or 4, Named({"dim": d.maybe(lambda: d.dim(x))})),
@@ -1088,7 +1110,7 @@ def uniform_range(call: Call) -> tuple[float, float]:
 
 
 WRITES = ["abs", "cos", "erf", "exp", "expm1", "log", "log1p", "neg", "reciprocal", "relu", "rsqrt", "sigmoid", "sign"]
-WRITES += ["sin", "sqrt", "square", "tanh"]
+WRITES += ["sin", "sqrt", "square", "tanh", "log2", "log10"]
 
 IN_PLACE = {
     **{f"{name}_": lambda d: unary(d, **WRITTEN) for name in WRITES},
@@ -1114,6 +1136,30 @@ IN_PLACE = {
     "zero_": lambda d: d.called(d.x(grad=False)),
     "fill_": lambda d: d.called(x := d.x(leaf=None, plain=True), d.filling(x)),
     "copy_": lambda d: d.called(x := d.x(leaf=None), d.fitting(x)),
+    **dict.fromkeys([f"{n}_" for n in ("eq", "ne", "lt", "le", "gt", "ge")], update),
+    # of what requires grad PyTorch keeps the old history, as if the values were the old ones
+    **dict.fromkeys([f"logical_{n}_" for n in ("and", "or", "xor")], lambda d: tensors(d, **WRITTEN, grad=False)),
+    "logical_not_": lambda d: unary(d, **WRITTEN, grad=False),
+    **dict.fromkeys([f"bitwise_{n}_" for n in ("and", "or", "xor")], lambda d: bitwise(d, kinds=("plain",))),
+    **dict.fromkeys([f"bitwise_{n}_shift_" for n in ("left", "right")], lambda d: shifted(d, kinds=("plain",))),
+    "bitwise_not_": lambda d: d.called(d.x(dtypes=(*WHOLE, *WHOLE, "float32"), grad=False)),
+    **dict.fromkeys([f"Tensor.__i{n}__" for n in ("and", "or", "xor")], lambda d: bitwise(d, kinds=("plain",))),
+    **dict.fromkeys([f"Tensor.__i{n}__" for n in ("lshift", "rshift")], lambda d: shifted(d, kinds=("plain",))),
+    **dict.fromkeys(["floor_divide_", "remainder_"], lambda d: whole(d, kinds=("plain", "ties"))),
+    **dict.fromkeys(["Tensor.__ifloordiv__", "Tensor.__imod__"], lambda d: whole(d, kinds=("plain", "ties"))),
+    "Tensor.__ipow__": lambda d: d.called(x := d.x(**WRITTEN), d.exponent(x)),
+    "cumsum_": lambda d: d.called(x := d.x(**WRITTEN), Named({"dim": d.dim(x)})),
+    "addmm_": sum_with_product("mm", **WRITTEN),
+    "baddbmm_": sum_with_product("bmm", **WRITTEN),
+    "squeeze_": lambda d: d.called(x := d.x(leaf=None), *d.of((), (d.dim(x),))),
+    "unsqueeze_": lambda d: d.called(x := d.x(leaf=None), Named({"dim": d.dim(x.ndim + 1)})),
+    "swapaxes_": lambda d: d.called(x := d.x(leaf=None), Named({"axis0": d.dim(x), "axis1": d.dim(x)})),
+    "transpose_": lambda d: d.called(x := d.x(leaf=None), Named({"dim0": d.dim(x), "dim1": d.dim(x)})),
+    "t_": lambda d: unary(d, leaf=None),
+    "detach_": lambda d: unary(d, leaf=None),
+    "Tensor.bernoulli_": Row(
+        lambda d: d.called(d.x(grad=False), *d.of((), (0.3,), (1.5,))), random=True, between=lambda call: (0, 1)
+    ),
     "Tensor.normal_": Row(random_update, random=True),
     "Tensor.uniform_": Row(random_update, random=True, between=uniform_range),
 }
@@ -1377,6 +1423,8 @@ NORMED = 32 * 316  # layer norm divides what rounding left of x − mean by √(
 FUNCTIONAL = {
     "leaky_relu": leaky,
     "elu": exponential,
+    "F.elu_": lambda d: d.called(d.x(leaf=None, dtypes=FLOATS, kinds=("plain", "ties")), *d.of((), (0.5,))),
+    "F.leaky_relu_": lambda d: d.called(d.x(leaf=None, dtypes=FLOATS, kinds=("plain", "ties")), *d.of((), (0.5,))),
     "softplus": softened,
     "logsigmoid": lambda d: d.called(d.x(kinds=("plain", "ties"))),
     "glu": gated,
@@ -1584,7 +1632,25 @@ LAYERS = {
     "nn.Sequential": layer(empty_call, activation),
 }
 
+# second names: their rows are those of the first
+SECOND_NAMES = {
+    "sub": "subtract", "mul": "multiply", "div": "divide true_divide", "neg": "negative", "abs": "absolute",
+    "trunc": "fix", "clamp": "clip", "ne": "not_equal", "lt": "less", "le": "less_equal", "gt": "greater",
+    "ge": "greater_equal", "outer": "ger", "cat": "concat concatenate", "transpose": "swapdims",
+    "movedim": "moveaxis",
+}  # fmt: skip
+
+
+def with_second_names(table: dict[str, Any]) -> dict[str, Any]:
+    """The table with a row for each second name, and for its in-place form."""
+    for form in ("", "_"):
+        for first, others in SECOND_NAMES.items():
+            if first + form in table:
+                table |= {other + form: table[first + form] for other in others.split()}
+    return table
+
+
 ROWS = rows(
-    {**POINTWISE, **REDUCTIONS, **POSITIONS, **MATRICES, **SHAPES, **NEW, **IN_PLACE, **TENSOR}
+    with_second_names({**POINTWISE, **REDUCTIONS, **POSITIONS, **MATRICES, **SHAPES, **NEW, **IN_PLACE, **TENSOR})
     | {**FUNCTIONAL, **INIT, **LAYERS}
 )

@@ -32,7 +32,7 @@ EXEMPT = {
     **dict.fromkeys(
         ["torch.Tensor", "torch.dtype", "torch.device", "torch.Generator"], "types: test_tensor, test_random"
     ),
-    **dict.fromkeys(["torch.layout", "torch.memory_format"], "types of words that change nothing: test_creation"),
+    **dict.fromkeys(["torch.layout", "torch.memory_format"], "types: test_arguments"),
     **dict.fromkeys(["torch.save", "torch.load"], "test_serialization"),
     **dict.fromkeys(["torch.manual_seed", "torch.initial_seed"], "test_random"),
     **dict.fromkeys(["torch.no_grad", "torch.enable_grad", "torch.inference_mode"], "test_tape"),
@@ -47,6 +47,7 @@ EXEMPT = {
     "Tensor.array": "tinytensor's own: the array behind a Tensor",
     "Tensor.grad_fn": "a node of the tape: test_tape",
     "Tensor.cuda": "needs a GPU",
+    "Tensor.__rmatmul__": "of a number, which it refuses: test_arguments",
     "Tensor.__dlpack__": "a capsule: test_dlpack",
     "Tensor.__hash__": "identity: test_tensor",
     "Tensor.__getattr__": "the edge of the subset: test_outside",
@@ -74,18 +75,27 @@ CALLS: dict[str, Callable[..., Any]] = {
     },
     **{
         f"Tensor.__{n}__": getattr(operator, f"__{n}__")
-        for n in ("eq", "ne", "lt", "le", "gt", "ge", "and", "or", "xor")
+        for n in ("eq", "ne", "lt", "le", "gt", "ge", "and", "or", "xor", "lshift", "rshift")
     },
     **{f"Tensor.__{n}__": getattr(operator, f"__{n}__") for n in ("iadd", "isub", "imul", "itruediv", "matmul")},
+    **{f"Tensor.__{n}__": getattr(operator, f"__{n}__") for n in ("ifloordiv", "imod", "ipow", "iand", "ior", "ixor")},
+    **{f"Tensor.__{n}__": getattr(operator, f"__{n}__") for n in ("ilshift", "irshift")},
     **{
         f"Tensor.__{n}__": getattr(operator, f"__{n}__")
-        for n in ("neg", "abs", "invert", "getitem", "contains", "index")
+        for n in ("neg", "pos", "abs", "invert", "getitem", "contains", "index")
     },
     "Tensor.__radd__": lambda x, c: c + x,
     "Tensor.__rsub__": lambda x, c: c - x,
     "Tensor.__rmul__": lambda x, c: c * x,
     "Tensor.__rtruediv__": lambda x, c: c / x,
     "Tensor.__rpow__": lambda x, c: c**x,
+    "Tensor.__rfloordiv__": lambda x, c: c // x,
+    "Tensor.__rmod__": lambda x, c: c % x,
+    "Tensor.__rand__": lambda x, c: c & x,
+    "Tensor.__ror__": lambda x, c: c | x,
+    "Tensor.__rxor__": lambda x, c: c ^ x,
+    "Tensor.__rlshift__": lambda x, c: c << x,
+    "Tensor.__rrshift__": lambda x, c: c >> x,
     "Tensor.__setitem__": operator.setitem,
     "Tensor.__bool__": bool,
     "Tensor.__float__": float,

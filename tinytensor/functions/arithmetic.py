@@ -101,3 +101,10 @@ def neg(input: Tensor) -> Tensor:
     if input.array.dtype == bool:
         raise RuntimeError("negation of a bool tensor is not supported: use ~ or logical_not")
     return apply(NEG, input)  # one input: nothing to broadcast, no dtype to settle
+
+
+def positive(input: Tensor) -> Tensor:
+    """input itself; RuntimeError for bools."""
+    if input.array.dtype == bool:
+        raise RuntimeError("the + operator, on a bool tensor, is not supported: use .int() first")
+    return input

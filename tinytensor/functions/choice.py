@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from tinytensor.backend import array_module
@@ -43,9 +42,6 @@ def clamp(input: Tensor, min: Tensor | Number | None = None, max: Tensor | Numbe
     low, high = (None if limit is None else plain(limit) for limit in (min, max))
     dtype = result_type(input.array, *(limit for limit in (low, high) if limit is not None))
     return apply(CLAMP, cast(input, dtype), low=low, high=high)
-
-
-clip: Callable[..., Tensor] = clamp
 
 
 def where(condition: Tensor, input: Tensor | Number, other: Tensor | Number) -> Tensor:

@@ -1,4 +1,4 @@
-"""Comparisons and logic: bool Tensors, which have no gradient."""
+"""Comparisons and logic, which return bool Tensors, and operations on bits. None has a gradient."""
 
 from __future__ import annotations
 
@@ -10,57 +10,81 @@ import numpy as np
 from tinytensor.backend import Array, is_array
 from tinytensor.base import TensorBase, wrap
 from tinytensor.dtypes import result_type
-from tinytensor.functions.operands import Number, implemented, plain
+from tinytensor.functions.operands import Number, only_tensors, pair, plain, wrapped
 from tinytensor.ops.arithmetic import BROADCAST
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
 
-Comparison: TypeAlias = "Callable[[Tensor, Any], Tensor]"
+Binary: TypeAlias = "Callable[[Tensor, Any], Tensor]"
 
 
-def _is_number(x: Any) -> bool:
-    return isinstance(x, (int, float, np.number, np.bool_))
+def _broadcast(name: str, ufunc: np.ufunc, a: Array, b: Any) -> Tensor:
+    try:
+        return wrap(ufunc(a, b))
+    except ValueError as error:
+        raise RuntimeError(f"{name}: {error}; what fits: {BROADCAST}") from None
 
 
-def _comparison(ufunc: np.ufunc, symbol: str) -> Comparison:
+def _comparison(name: str, ufunc: np.ufunc, symbol: str) -> Binary:
     def compare(input: Tensor, other: Tensor | Number) -> Tensor:
+        a: Array = input.array
         if isinstance(other, TensorBase):
             b: Array = other.array
-        elif _is_number(other):
-            b = plain(other)
         elif is_array(other):
             b = other
         else:
-            return NotImplemented  # type: ignore[no-any-return]
-        if symbol in "&|^":
-            implemented(ufunc.__name__, "ib", input, other)
-        a: Array = input.array
+            b = plain(other)
+            if type(b) is int:
+                wrapped(b, a.dtype)  # OverflowError beyond 64 bits; 300 is no uint8, and larger than all of them
         if isinstance(other, TensorBase) and a.dtype != b.dtype:  # NumPy would compare int32 and float32 as float64
             dtype = result_type(a, b)
             with np.errstate(all="ignore"):
                 a, b = a.astype(dtype), b.astype(dtype)
-        try:
-            return wrap(ufunc(a, b))
-        except ValueError as error:
-            raise RuntimeError(f"{ufunc.__name__}: {error}; what fits: {BROADCAST}") from None
+        return _broadcast(name, ufunc, a, b)
 
-    compare.__name__ = compare.__qualname__ = ufunc.__name__
-    compare.__doc__ = f"input {symbol} other, as a bool Tensor; no gradient."
-    return compare
+    return _named(compare, name, f"input {symbol} other, as a bool Tensor; no gradient.")
 
 
-eq: Comparison = _comparison(np.equal, "=")
-ne: Comparison = _comparison(np.not_equal, "≠")
-lt: Comparison = _comparison(np.less, "<")
-le: Comparison = _comparison(np.less_equal, "≤")
-gt: Comparison = _comparison(np.greater, ">")
-ge: Comparison = _comparison(np.greater_equal, "≥")
-logical_and: Comparison = _comparison(np.logical_and, "and")
-logical_or: Comparison = _comparison(np.logical_or, "or")
-bitwise_and: Comparison = _comparison(np.bitwise_and, "&")
-bitwise_or: Comparison = _comparison(np.bitwise_or, "|")
-bitwise_xor: Comparison = _comparison(np.bitwise_xor, "^")
+def _logical(name: str, ufunc: np.ufunc, symbol: str) -> Binary:
+    def combine(input: Tensor, other: Tensor) -> Tensor:
+        only_tensors(name, input, other)
+        return _broadcast(name, ufunc, input.array, other.array)
+
+    return _named(combine, name, f"input {symbol} other, as a bool Tensor; what is not 0 counts as True.")
+
+
+def _bitwise(name: str, ufunc: np.ufunc, symbol: str, kinds: str = "iub") -> Binary:
+    def combine(input: Tensor | Number, other: Tensor | Number) -> Tensor:
+        a, b = pair(name, input, other)
+        if a.array.dtype.kind not in kinds:
+            raise NotImplementedError(f"{name}: not implemented for {a.dtype}; cast with .to() first")
+        return _broadcast(name, ufunc, a.array, b.array)
+
+    what = "integers and bools" if "b" in kinds else "integers"
+    return _named(combine, name, f"input {symbol} other, of {what}; either may be a number. NotImplementedError else.")
+
+
+def _named(function: Any, name: str, doc: str) -> Binary:
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = doc
+    return function  # type: ignore[no-any-return]
+
+
+eq: Binary = _comparison("eq", np.equal, "=")
+ne: Binary = _comparison("ne", np.not_equal, "≠")
+lt: Binary = _comparison("lt", np.less, "<")
+le: Binary = _comparison("le", np.less_equal, "≤")
+gt: Binary = _comparison("gt", np.greater, ">")
+ge: Binary = _comparison("ge", np.greater_equal, "≥")
+logical_and: Binary = _logical("logical_and", np.logical_and, "and")
+logical_or: Binary = _logical("logical_or", np.logical_or, "or")
+logical_xor: Binary = _logical("logical_xor", np.logical_xor, "either or")
+bitwise_and: Binary = _bitwise("bitwise_and", np.bitwise_and, "&")
+bitwise_or: Binary = _bitwise("bitwise_or", np.bitwise_or, "|")
+bitwise_xor: Binary = _bitwise("bitwise_xor", np.bitwise_xor, "^")
+bitwise_left_shift: Binary = _bitwise("bitwise_left_shift", np.left_shift, "<<", "iu")
+bitwise_right_shift: Binary = _bitwise("bitwise_right_shift", np.right_shift, ">>", "iu")
 
 
 def logical_not(input: Tensor) -> Tensor:
@@ -71,8 +95,15 @@ def logical_not(input: Tensor) -> Tensor:
 def bitwise_not(input: Tensor) -> Tensor:
     """~input, of a bool or integer Tensor."""
     if input.array.dtype.kind == "f":
-        raise TypeError(f"~ (bitwise_not) takes bool and integer tensors, not {input.dtype}")
+        raise NotImplementedError(f"bitwise_not: not implemented for {input.dtype}; cast with .to() first")
     return wrap(np.invert(input.array))
+
+
+def invert(input: Tensor) -> Tensor:
+    """~input: bitwise_not, but TypeError for floats."""
+    if input.array.dtype.kind == "f":
+        raise TypeError(f"~ takes bool and integer tensors, not {input.dtype}")
+    return bitwise_not(input)
 
 
 def isfinite(input: Tensor) -> Tensor:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinytensor import formats
 from tinytensor.base import is_tensor, wrap
 from tinytensor.devices import device as Device
 from tinytensor.devices import to_device
 from tinytensor.dtypes import bool as bool_dtype
 from tinytensor.dtypes import dtype as DType
 from tinytensor.dtypes import float16, float32, float64, int32, int64, uint8
+from tinytensor.functions.inplace import in_format
 from tinytensor.functions.operands import cast
 from tinytensor.modes import is_grad_enabled
 
@@ -148,10 +151,12 @@ def to(
     dtype: DType | None = None,
     non_blocking: bool = False,
     copy: bool = False,
+    memory_format: formats.memory_format | None = None,
 ) -> Tensor:
     """Move to a device, cast to a dtype, or match another Tensor: to("cuda"), to(float64), to(other).
 
     Returns self if nothing changes, unless copy. non_blocking is a hint, for copies between devices.
+    memory_format: contiguous_format for a result that lies row by row in memory.
     """
     flags: list[bool] = []
     for argument in args:
@@ -170,7 +175,8 @@ def to(
         if is_grad_enabled() and x.requires_grad and x._node is not None:
             raise NotImplementedError("moving a result between devices has no gradient here; move the leaves first")
         x, x.requires_grad = wrap(moved), x.requires_grad
-    return x.clone() if copy and x is self else x
+    x = x.clone() if copy and x is self else x
+    return x if memory_format is None else in_format(x, memory_format)
 
 
 def cpu(self: Tensor) -> Tensor:
@@ -183,39 +189,18 @@ def cuda(self: Tensor) -> Tensor:
     return to(self, "cuda")
 
 
-def as_float32(self: Tensor) -> Tensor:
-    """As float32."""
-    return cast(self, float32.numpy)
+def _cast_to(dtype: DType) -> Callable[..., Tensor]:
+    def cast_to(self: Tensor, *, memory_format: formats.memory_format | None = None) -> Tensor:
+        x = cast(self, dtype.numpy)
+        return x if memory_format is None else in_format(x, memory_format)
+
+    cast_to.__name__ = cast_to.__qualname__ = f"as_{dtype.name}"
+    cast_to.__doc__ = f"As {dtype.name}; row by row in memory if memory_format is contiguous_format."
+    return cast_to
 
 
-def as_float64(self: Tensor) -> Tensor:
-    """As float64."""
-    return cast(self, float64.numpy)
-
-
-def as_float16(self: Tensor) -> Tensor:
-    """As float16."""
-    return cast(self, float16.numpy)
-
-
-def as_int64(self: Tensor) -> Tensor:
-    """As int64."""
-    return cast(self, int64.numpy)
-
-
-def as_int32(self: Tensor) -> Tensor:
-    """As int32."""
-    return cast(self, int32.numpy)
-
-
-def as_uint8(self: Tensor) -> Tensor:
-    """As uint8."""
-    return cast(self, uint8.numpy)
-
-
-def as_bool(self: Tensor) -> Tensor:
-    """As bool: non-zero or not."""
-    return cast(self, bool_dtype.numpy)
+as_float32, as_float64, as_float16 = _cast_to(float32), _cast_to(float64), _cast_to(float16)
+as_int64, as_int32, as_uint8, as_bool = _cast_to(int64), _cast_to(int32), _cast_to(uint8), _cast_to(bool_dtype)
 
 
 OLDER_NAMES = {

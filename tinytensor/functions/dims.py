@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 import operator
-from collections.abc import Callable, Sequence
-from functools import wraps
-from typing import Any, TypeAlias, TypeVar
+from collections.abc import Sequence
+from typing import Any, TypeAlias
 
 Dims: TypeAlias = "int | Sequence[int] | None"
-Wrapped = TypeVar("Wrapped", bound=Callable[..., Any])
 
 
 def one_dim(dim: int, ndim: int) -> int:
@@ -62,31 +59,3 @@ def infer(shape: tuple[int, ...], count: int) -> tuple[int, ...]:
         f"shape '{list(shape)}' is invalid for input of size {count}: the sizes multiply to"
         f" {known}{' times the -1' if -1 in shape else ''}"
     )
-
-
-def numpy_names(function: Wrapped) -> Wrapped:
-    """Decorator: accept `axis` and `keepdims` for `dim` and `keepdim`, as PyTorch does."""
-
-    @wraps(function)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        for alias, name in (("axis", "dim"), ("keepdims", "keepdim")):
-            if alias in kwargs and name in kwargs:
-                raise TypeError(f"{function.__name__}() got both {name!r} and {alias!r}, which mean the same")
-            if alias in kwargs:
-                kwargs[name] = kwargs.pop(alias)
-        return function(*args, **kwargs)
-
-    return call  # type: ignore[return-value]
-
-
-def one_by_one(function: Wrapped) -> Wrapped:
-    """Decorator: accept the numbers of f(x, *dims) by their name too, f(x, dims=(2, 3)), as PyTorch does."""
-    name = inspect.getfullargspec(function).varargs
-
-    @wraps(function)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        if name in kwargs:
-            args = (*args, kwargs.pop(name))
-        return function(*args, **kwargs)
-
-    return call  # type: ignore[return-value]

@@ -7,17 +7,19 @@ the result into the old memory, and the Tensor takes over the history of the res
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinytensor import formats
 from tinytensor.backend import Array
-from tinytensor.base import TensorBase, wrap
-from tinytensor.dtypes import converted
+from tinytensor.base import TensorBase, is_tensor, wrap
+from tinytensor.dtypes import converted, result_type
 from tinytensor.functions.arithmetic import add, div, mul, no_bools, scaled, sub
-from tinytensor.functions.operands import cast, filling, plain
+from tinytensor.functions.operands import NUMBERS, cast, filling, plain, wrapped
 from tinytensor.functions.powers import log1p
-from tinytensor.functions.shape import expand_as
+from tinytensor.functions.shape import contiguous, expand_as
 from tinytensor.modes import is_grad_enabled
 from tinytensor.ops.copies import COPY
 from tinytensor.ops.indexing import GETITEM, SETITEM, is_basic
@@ -97,15 +99,22 @@ def become(self: Tensor, name: str, result: Tensor) -> Tensor:
 def write(self: Tensor, name: str, function: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
     """function(self, …), in place. RuntimeError if its values do not fit self's dtype."""
     if needs_tape(self, name, *args):
-        return become(self, name, function(before(self), *args, **kwargs))
+        result = function(before(self), *args, **kwargs)
+        if result._node is not None:
+            return become(self, name, result)
+        return copy_(self, _in_own_dtype(self, name, result))  # a comparison, say: no gradient passes
     return copy_(self, _in_own_dtype(self, name, function(self.detach(), *args, **kwargs)))
 
 
 def _in_own_dtype(self: Tensor, name: str, result: Tensor) -> Tensor:
     """The result in self's dtype; RuntimeError for floats in integers and the like."""
-    if not np.can_cast(result.array.dtype, self.array.dtype, "same_kind"):
-        raise RuntimeError(f"{name}: result type {result.dtype} can't be cast to the tensor's type {self.dtype}")
+    _castable(self, name, result.array.dtype)
     return cast(result, self.array.dtype)
+
+
+def _castable(self: Tensor, name: str, dtype: np.dtype[Any]) -> None:
+    if not np.can_cast(dtype, self.array.dtype, "same_kind"):
+        raise RuntimeError(f"{name}: result type {dtype} can't be cast to the tensor's type {self.dtype}")
 
 
 def no_overlap(name: str, target: Array) -> None:
@@ -120,10 +129,49 @@ def in_place(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """The in-place form of a function: exp_ for exp."""
     name = f"{function.__name__}_"
 
-    def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        return write(self, name, function, *args, **kwargs)
+    @wraps(function)
+    def method(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        return write(input, name, function, *args, **kwargs)
 
-    method.__name__, method.__qualname__ = name, f"Tensor.{name}"
+    return _in_place_form(method, function)
+
+
+def pair_in_place(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """in_place, where two operands in one dtype that self cannot have are refused before anything else."""
+    in_any = in_place(function)
+
+    @wraps(function)
+    def method(input: Tensor, other: Any) -> Tensor:
+        if is_tensor(other) or isinstance(other, NUMBERS):
+            dtype = result_type(input.array, other.array if is_tensor(other) else other)
+            _castable(input, in_any.__name__, dtype)
+        return in_any(input, other)
+
+    return _in_place_form(method, function)
+
+
+def view_in_place(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """The in-place form of a function that returns a view: t_ for t. The Tensor gets another shape, its memory stays."""
+    name = f"{function.__name__}_"
+
+    @wraps(function)
+    def method(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        old = input._node
+        if input._requires_grad and old is None and is_grad_enabled():
+            raise RuntimeError(f"a leaf Variable that requires grad is being used in an in-place operation ({name})")
+        if old is not None and not is_grad_enabled():
+            raise RuntimeError(f"{name} on a result, without recording, is outside tinytensor's subset: .detach() it")
+        view = function(input, *args, **kwargs)
+        if old is not None and view._node is not None:
+            view._node.retained, old.retained = old.retained, None
+        input.array, input._node = view.array, view._node
+        return input
+
+    return _in_place_form(method, function)
+
+
+def _in_place_form(method: Callable[..., Tensor], function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    method.__name__, method.__qualname__ = f"{function.__name__}_", f"Tensor.{function.__name__}_"
     method.__doc__ = f"{function.__name__}, in place."
     return method
 
@@ -131,19 +179,19 @@ def in_place(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
 # --------------------------------------------------------------------------------------- fill and copy
 
 
-def zero_(self: Tensor) -> Tensor:
+def zero_(input: Tensor) -> Tensor:
     """0 everywhere."""
-    return fill_(self, 0)
+    return fill_(input, 0)
 
 
-def fill_(self: Tensor, value: Any) -> Tensor:
+def fill_(input: Tensor, value: Any) -> Tensor:
     """value, a number or a 0-d Tensor, everywhere."""
-    value = filling("fill_", value, self)
-    if needs_tape(self, "fill_", value):
-        return become(self, "fill_", apply(SETITEM, self, value.to(self), index=...))
-    self.array[...] = value.array
-    note_write(self.array)
-    return self
+    value = filling("fill_", value, input)
+    if needs_tape(input, "fill_", value):
+        return become(input, "fill_", apply(SETITEM, input, value.to(input), index=...))
+    input.array[...] = value.array
+    note_write(input.array)
+    return input
 
 
 def copy_(self: Tensor, src: Tensor, non_blocking: bool = False) -> Tensor:
@@ -160,10 +208,46 @@ def copy_(self: Tensor, src: Tensor, non_blocking: bool = False) -> Tensor:
     return self
 
 
-def clone(self: Tensor) -> Tensor:
-    """A copy, through which gradients pass."""
-    result: Tensor = apply(COPY, self)
-    return result
+def clone(input: Tensor, *, memory_format: formats.memory_format | None = None) -> Tensor:
+    """A copy, through which gradients pass; row by row in memory if memory_format is contiguous_format."""
+    result: Tensor = apply(COPY, input)
+    return result if memory_format is None else in_format(result, memory_format)
+
+
+def in_format(x: Tensor, memory_format: formats.memory_format) -> Tensor:
+    """x, or its elements row by row in memory; NotImplementedError for channels_last and other orders."""
+    if memory_format is formats.contiguous_format:
+        return contiguous(x)
+    if memory_format is not formats.preserve_format:
+        raise NotImplementedError(
+            f"memory_format={memory_format} is outside tinytensor's subset; use contiguous_format or preserve_format"
+        )
+    return x
+
+
+def detach_(input: Tensor) -> Tensor:
+    """Forget the history, in place; RuntimeError for a view, whose base would keep it."""
+    if input._node is not None and makes_view(input._node):
+        raise RuntimeError("can't detach views in-place: use detach() instead")
+    input._node, input._requires_grad = None, False
+    return input
+
+
+def bernoulli_(input: Tensor, p: float = 0.5, *, generator: Any = None) -> Tensor:
+    """1 with probability p, else 0, in place. RuntimeError for a p outside of [0, 1]."""
+    if not 0 <= p <= 1:
+        raise RuntimeError(f"bernoulli_ expects p to be in [0, 1], but got p={p}")
+    return copy_(input, (rand(input.shape, generator=generator) < p).to(input.device))
+
+
+def detach(input: Tensor) -> Tensor:
+    """A Tensor on the same memory, without a history."""
+    return wrap(input.array)
+
+
+def is_floating_point(input: Tensor) -> bool:
+    """Whether the elements are floats, which can have gradients."""
+    return bool(input.array.dtype.kind == "f")
 
 
 # ------------------------------------------------------------------------------------------ arithmetic
@@ -176,6 +260,7 @@ def _update(self: Tensor, name: str, ufunc: np.ufunc, function: Callable[..., Te
     target = self.array
     no_overlap(name, target)
     value = other.array if isinstance(other, TensorBase) else plain(other)
+    value = wrapped(value, target.dtype) if type(value) is int else value
     try:
         with np.errstate(all="ignore"):
             ufunc(target, value, out=target, casting="same_kind")

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tinytensor.base import TensorBase, wrap
-from tinytensor.dtypes import result_type
 from tinytensor.functions.arithmetic import add
-from tinytensor.functions.operands import Number, as_tensor_like, implemented, in_one_dtype
+from tinytensor.functions.operands import Number, implemented, in_one_dtype, pair
 from tinytensor.modes import is_grad_enabled
 from tinytensor.ops.arithmetic import BROADCAST
 
@@ -17,32 +16,29 @@ if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
 
 
-def floor_divide(input: Tensor, other: Tensor | Number) -> Tensor:
-    """⌊input / other⌋, no gradient."""
-    return _no_gradient(np.floor_divide, input, other)
+def floor_divide(input: Tensor | Number, other: Tensor | Number) -> Tensor:
+    """⌊input / other⌋, no gradient; either may be a number."""
+    return _no_gradient("floor_divide", np.floor_divide, input, other)
 
 
-def remainder(input: Tensor, other: Tensor | Number) -> Tensor:
-    """input − other·⌊input / other⌋: the sign of other. No gradient."""
-    return _no_gradient(np.remainder, input, other)
+def remainder(input: Tensor | Number, other: Tensor | Number) -> Tensor:
+    """input − other·⌊input / other⌋: the sign of other. No gradient; either may be a number."""
+    return _no_gradient("remainder", np.remainder, input, other)
 
 
-def _no_gradient(ufunc: np.ufunc, a: Tensor, b: Tensor | Number) -> Tensor:
-    b = as_tensor_like(b, a)
-    if is_grad_enabled() and (a.requires_grad or b.requires_grad):
-        raise NotImplementedError(
-            f"the gradient of {ufunc.__name__} is outside tinytensor's subset: .detach() the operands"
-        )
-    dtype = result_type(a.array, b.array)
-    if dtype.kind == "b":
-        raise NotImplementedError(f"{ufunc.__name__}: not implemented for bools; call .int() first")
-    if dtype.kind != "f" and a.array.size and not b.array.all():
-        raise RuntimeError(f"ZeroDivisionError: {ufunc.__name__} of integers by zero")
+def _no_gradient(name: str, ufunc: np.ufunc, input: Tensor | Number, other: Tensor | Number) -> Tensor:
+    if is_grad_enabled() and any(getattr(x, "_requires_grad", False) for x in (input, other)):
+        raise NotImplementedError(f"the gradient of {name} is outside tinytensor's subset: .detach() the operands")
+    a, b = pair(name, input, other)
+    if a.array.dtype.kind == "b":
+        raise NotImplementedError(f"{name}: not implemented for bools; call .int() first")
+    if a.array.dtype.kind != "f" and a.array.size and not b.array.all():
+        raise RuntimeError(f"ZeroDivisionError: {name} of integers by zero")
     try:
         with np.errstate(all="ignore"):
-            return wrap(ufunc(a.array.astype(dtype), b.array.astype(dtype)))
+            return wrap(ufunc(a.array, b.array))
     except ValueError as error:
-        raise RuntimeError(f"{ufunc.__name__}: {error}; what fits: {BROADCAST}") from None
+        raise RuntimeError(f"{name}: {error}; what fits: {BROADCAST}") from None
 
 
 def lerp(input: Tensor, end: Tensor, weight: Tensor | Number) -> Tensor:

@@ -5,6 +5,8 @@ Sizes broadcast: from the right, they are equal or 1. `tinytensor.dtypes.result_
 
 from __future__ import annotations
 
+import math
+import typing
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
 
 Number: TypeAlias = float  # also int and bool, as in the numeric tower
+NUMBERS = (int, float, np.number, np.bool_)  # what counts as one: bool is an int
 
 
 # ------------------------------------------------------------------------------------------- the dtype
@@ -59,7 +62,8 @@ def apply_to_pair(primitive: Primitive, a: Tensor, b: Tensor) -> Tensor:
 def apply_with_number(primitive: Primitive, x: Tensor, number: Any) -> Tensor:
     """Apply a primitive to a Tensor, with a number as its constant c."""
     c = plain(number)
-    return apply(primitive, cast(x, result_type(x.array, c)), c=c)
+    dtype = result_type(x.array, c)
+    return apply(primitive, cast(x, dtype), c=wrapped(c, dtype) if type(c) is int else c)
 
 
 def plain(value: Any) -> Number:
@@ -71,22 +75,63 @@ def plain(value: Any) -> Number:
     return number
 
 
+def wrapped(number: int, dtype: np.dtype[Any]) -> int:
+    """An integer as it is in a dtype: one outside of its range comes in at the other end, 300 as 44 in uint8.
+
+    OverflowError beyond 64 bits.
+    """
+    if not -(2**63) <= number < 2**64:
+        raise OverflowError(f"int too big to convert: {number:.3g} has more than 64 bits; use a float")
+    if dtype.kind not in "iu":
+        return number
+    limits = np.iinfo(dtype)
+    inside: int = (number - int(limits.min)) % 2**limits.bits + int(limits.min)
+    return inside
+
+
 def as_tensor_like(value: Any, like: Tensor) -> Tensor:
     """A number as a 0-d Tensor, in the dtype of its result with `like`; a Tensor unchanged."""
     if is_tensor(value):
         return value
-    dtype = result_type(like.array, value)
-    return wrap(array_module(like.array).asarray(value, dtype))
+    number = plain(value)
+    dtype = result_type(like.array, number)
+    number = wrapped(number, dtype) if type(number) is int else number
+    return wrap(array_module(like.array).asarray(number, dtype))
+
+
+def pair(name: str, a: Tensor | Number, b: Tensor | Number) -> tuple[Tensor, Tensor]:
+    """Two operands of a function that has no gradient, in one dtype: Tensors, or a Tensor and a number on either side."""
+    if not isinstance(a, TensorBase):
+        only_tensors(name, b)
+        a = as_tensor_like(a, typing.cast("Tensor", b))
+    b = as_tensor_like(b, a)
+    dtype = result_type(a.array, b.array)
+    return cast(a.detach(), dtype), cast(b.detach(), dtype)
+
+
+def number_alone(value: Any) -> Tensor:
+    """A number as a 0-d Tensor on the host: float32, int64 or bool."""
+    return wrap(np.asarray(value, number_dtype(value)))
 
 
 def filling(name: str, value: Tensor | Number, like: Tensor) -> Tensor:
     """The value to fill `like` with, as a 0-d Tensor; RuntimeError for several, and for nan or ∞ among integers."""
+    in_range(name, value, like.array.dtype)
     value = as_tensor_like(value, like)
     if value.ndim:
         raise RuntimeError(f"{name} takes a number or a 0-dimensional tensor as value, not {value.ndim} dimension(s)")
-    if like.array.dtype.kind == "i" and not np.isfinite(value.array):
-        raise RuntimeError(f"{name}: {value.item()} cannot be converted to {like.dtype}")
     return value
+
+
+def in_range(name: str, value: Any, dtype: np.dtype[Any]) -> None:
+    """RuntimeError for a number that the dtype does not have: 300, nan and ∞ among uint8. A Tensor is cast instead."""
+    if is_tensor(value) or dtype.kind == "b":
+        return
+    number = plain(value)
+    limits = np.finfo(dtype) if dtype.kind == "f" else np.iinfo(dtype)
+    low = -limits.max if dtype.kind == "u" else limits.min  # −1 counts as 255
+    if not low <= number <= limits.max and (dtype.kind != "f" or math.isfinite(number)):
+        raise RuntimeError(f"{name}: value {number:.6g} cannot be converted to {dtype} without overflow")
 
 
 # --------------------------------------------------------------------------------------------- refusals

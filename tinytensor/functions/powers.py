@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import math
+import typing
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinytensor.backend import Array
-from tinytensor.base import TensorBase
+from tinytensor.base import TensorBase, wrap
 from tinytensor.dtypes import result_type
 from tinytensor.functions.arithmetic import rdiv
-from tinytensor.functions.operands import Number, apply_to_pair, apply_with_number, as_tensor_like, floating
+from tinytensor.functions.operands import (
+    Number,
+    apply_to_pair,
+    apply_with_number,
+    as_tensor_like,
+    cast,
+    floating,
+    in_range,
+    only_tensors,
+    plain,
+)  # fmt: skip
 from tinytensor.ops.powers import POW, POW_SCALAR
 from tinytensor.ops.unary import EXP, EXPM1, LOG, LOG1P, SQRT
 from tinytensor.tape import apply
@@ -21,21 +31,38 @@ if TYPE_CHECKING:
 
 
 def pow(input: Tensor | Number, exponent: Tensor | Number) -> Tensor:
-    """input ** exponent; either may be a number."""
+    """input ** exponent; either may be a number.
+
+    Among integers a negative exponent leaves 0, or ±1 of ±1; RuntimeError if it is a number.
+    """
     if isinstance(exponent, TensorBase):
         base = input if isinstance(input, TensorBase) else as_tensor_like(input, exponent)
-        _check_integer_power(result_type(base.array, exponent.array), exponent.array)
+        dtype = _power_dtype(base.array, exponent.array)
+        if dtype.kind in "iu" and (exponent.array < 0).any():
+            return _negative_power(cast(base, dtype), cast(exponent, dtype))
         return apply_to_pair(POW, base, exponent)
-    assert isinstance(input, TensorBase)
-    _check_integer_power(result_type(input.array, exponent), np.asarray(exponent))
-    return apply_with_number(POW_SCALAR, input, exponent)
+    only_tensors("pow", input)
+    x = typing.cast("Tensor", input)
+    dtype = _power_dtype(x.array, plain(exponent))
+    if dtype.kind in "iu":
+        in_range("pow", exponent, dtype)
+        if exponent < 0:
+            raise RuntimeError(f"Integers to negative integer powers are not allowed: {exponent}; call .float() first")
+    return apply_with_number(POW_SCALAR, x, exponent)
 
 
-def _check_integer_power(dtype: np.dtype[Any], exponent: Array) -> None:
+def _power_dtype(base: Any, exponent: Any) -> np.dtype[Any]:
+    dtype = result_type(base, exponent)
     if dtype.kind == "b":
         raise NotImplementedError("pow: not implemented for bools; call .int() first")
-    if dtype.kind == "i" and (exponent < 0).any():
-        raise RuntimeError("Integers to negative integer powers are not allowed; call .float() first")
+    return dtype
+
+
+def _negative_power(base: Tensor, exponent: Tensor) -> Tensor:
+    """xⁿ of integers, rounded to 0: for n < 0 only 1 and −1 leave something."""
+    a, n = base.array, exponent.array
+    power = np.power(a, np.where(n < 0, n % 2, n))  # of ±1 by whether n is odd
+    return wrap(np.where((n < 0) & (abs(a) != 1), 0, power).astype(a.dtype))
 
 
 def rpow(input: Tensor, base: Number) -> Tensor:

@@ -20,7 +20,7 @@ from tinytensor.dtypes import int64, positions
 from tinytensor.functions.arithmetic import div, mul
 from tinytensor.functions.choice import maximum, minimum, where
 from tinytensor.functions.comparison import isfinite
-from tinytensor.functions.dims import Dims, all_dims, numpy_names, one_dim, some_dims
+from tinytensor.functions.dims import Dims, all_dims, one_dim, some_dims
 from tinytensor.functions.indexing import ValuesIndices, gather
 from tinytensor.functions.operands import cast, floating
 from tinytensor.functions.powers import exp, log
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
 
 
-@numpy_names
 def sum(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: DType | None = None) -> Tensor:
     """Σ x over dim: (…, n, …) → (…, …), or (…, 1, …) with keepdim. Integers and bools add up as int64.
 
@@ -44,7 +43,6 @@ def sum(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: DType 
     return apply(SUM, x, axis=all_dims(dim, x.ndim), keepdims=keepdim)
 
 
-@numpy_names
 def mean(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: DType | None = None) -> Tensor:
     """Σ x / n. RuntimeError for integers: call .float() first."""
     if (dtype or input.dtype).numpy.kind != "f":
@@ -59,15 +57,19 @@ def mean(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: DType
     return total / n if n else total * math.nan  # the mean of nothing is nan
 
 
-@numpy_names
 def var(
-    input: Tensor, dim: Dims = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: float = 1
+    input: Tensor,
+    dim: bool | Dims = None,
+    unbiased: bool | None = None,
+    keepdim: bool = False,
+    *,
+    correction: float | None = 1,
 ) -> Tensor:
-    """Σ (x − mean)² / (n − correction); unbiased=False, also as the first argument, is correction 0."""
+    """Σ (x − mean)² / (n − correction); unbiased=False, also as the first argument, is correction 0; None is 1."""
     if isinstance(dim, bool):
         dim, unbiased = None, dim
-    if unbiased is not None:
-        correction = 1 if unbiased else 0
+    if unbiased is not None or correction is None:
+        correction = 0 if unbiased is False else 1
     if input.array.dtype.kind != "f":
         raise RuntimeError(f"std and var take floating point numbers, not {input.dtype}; call .float() first")
     dims = all_dims(dim, input.ndim)
@@ -77,9 +79,13 @@ def var(
     return div(total, builtins.max(n - correction, 0))
 
 
-@numpy_names
 def std(
-    input: Tensor, dim: Dims = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: float = 1
+    input: Tensor,
+    dim: bool | Dims = None,
+    unbiased: bool | None = None,
+    keepdim: bool = False,
+    *,
+    correction: float | None = 1,
 ) -> Tensor:
     """√var."""
     return root(var(input, dim, unbiased, keepdim, correction=correction))
@@ -93,7 +99,6 @@ def root(x: Tensor, p: float = 2) -> Tensor:
     return x ** (1 / p)
 
 
-@numpy_names
 def norm(input: Tensor, p: float | str = "fro", dim: Dims = None, keepdim: bool = False) -> Tensor:
     """The p-norm (Σ |x|ᵖ)^(1/p); p = ∞ is the largest |x|; "fro" is 2, over at most two dimensions or all.
 
@@ -115,7 +120,6 @@ def norm(input: Tensor, p: float | str = "fro", dim: Dims = None, keepdim: bool 
     return root(sum(abs(input) ** p, dim, keepdim), p)
 
 
-@numpy_names
 def prod(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
     """Π x, one factor after the other. Integers multiply as int64."""
     x = input if input.array.dtype.kind == "f" else cast(input, int64.numpy)
@@ -133,31 +137,26 @@ def prod(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor
 # ------------------------------------------------------------------------------------------- extremes
 
 
-@numpy_names
 def amax(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
     """The largest value; ties share the gradient evenly."""
     return apply(AMAX, input, axis=_not_empty("amax", input, dim), keepdims=keepdim)
 
 
-@numpy_names
 def amin(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
     """The smallest value; ties share the gradient evenly."""
     return apply(AMIN, input, axis=_not_empty("amin", input, dim), keepdims=keepdim)
 
 
-@numpy_names
 def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
     """The position of the largest value (the first of equals), int64; without dim, in the flattened input."""
     return _position(np.argmax, input, dim, keepdim)
 
 
-@numpy_names
 def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
     """The position of the smallest value (the first of equals), int64; without dim, in the flattened input."""
     return _position(np.argmin, input, dim, keepdim)
 
 
-@numpy_names
 def max(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
     """The largest value; with dim a number, (values, indices) along it; with dim a Tensor, `maximum`."""
     if is_tensor(dim):
@@ -165,7 +164,6 @@ def max(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
     return amax(input) if dim is None else _along(np.argmax, input, dim, keepdim)
 
 
-@numpy_names
 def min(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
     """The smallest value; with dim a number, (values, indices) along it; with dim a Tensor, `minimum`."""
     if is_tensor(dim):
@@ -244,7 +242,6 @@ def _normalised(primitive: Any, input: Tensor, dim: int | None, dtype: DType | N
     return apply(primitive, x, axis=axis)
 
 
-@numpy_names
 def logsumexp(input: Tensor, dim: Dims, keepdim: bool = False) -> Tensor:
     """ln Σ eˣ = m + ln Σ eˣ⁻ᵐ, where m = max x, so that nothing overflows."""
     if dim is None:
@@ -261,13 +258,11 @@ def logsumexp(input: Tensor, dim: Dims, keepdim: bool = False) -> Tensor:
 # --------------------------------------------------------------------------------------- yes or no
 
 
-@numpy_names
 def all(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
     """Whether every element is non-zero. dim=() keeps all dimensions, unlike in the other reductions."""
     return _truth(np.all, input, dim, keepdim)
 
 
-@numpy_names
 def any(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
     """Whether some element is non-zero. dim=() keeps all dimensions, unlike in the other reductions."""
     return _truth(np.any, input, dim, keepdim)

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinytensor.arguments import checked
 from tinytensor.base import is_tensor
 from tinytensor.dtypes import dtype as DType
 from tinytensor.dtypes import result_type
-from tinytensor.functions.dims import infer, nonnegative, one_by_one, one_dim, sizes, some_dims
+from tinytensor.functions.dims import infer, nonnegative, one_dim, sizes, some_dims
 from tinytensor.functions.operands import cast
 from tinytensor.ops.copies import COPY
 from tinytensor.ops.moves import CAT, EXPAND, FLIP, ROLL, TRIL, TRIU
@@ -24,13 +23,11 @@ if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
 
 
-@one_by_one
 def reshape(input: Tensor, *shape: Any) -> Tensor:
     """The same elements in another shape; one size may be -1. RuntimeError if the number of elements differs."""
     return apply(RESHAPE, input, shape=infer(sizes(shape), input.array.size))
 
 
-@one_by_one
 def view(input: Tensor, *size: Any) -> Tensor:
     """reshape without a copy; RuntimeError if the memory layout needs one (after a transpose, for example)."""
     if len(size) == 1 and isinstance(size[0], DType):
@@ -76,7 +73,6 @@ def unsqueeze(input: Tensor, dim: int) -> Tensor:
 # ---------------------------------------------------------------------------------- order of dimensions
 
 
-@one_by_one
 def permute(input: Tensor, *dims: Any) -> Tensor:
     """The dimensions in another order: y.shape[i] = x.shape[dims[i]]."""
     order = sizes(dims)
@@ -96,6 +92,11 @@ def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
     if axes:
         axes[a], axes[b] = axes[b], axes[a]
     return apply(PERMUTE, input, axes=tuple(axes))
+
+
+def swapaxes(input: Tensor, axis0: int, axis1: int) -> Tensor:
+    """transpose, under NumPy's names."""
+    return transpose(input, axis0, axis1)
 
 
 def t(input: Tensor) -> Tensor:
@@ -121,7 +122,6 @@ def movedim(input: Tensor, source: int | Sequence[int], destination: int | Seque
 # ------------------------------------------------------------------------------------------ repetition
 
 
-@one_by_one
 def expand(input: Tensor, *size: Any) -> Tensor:
     """Dimensions of size 1 (or new ones, in front) repeated to `size`, without a copy; -1 keeps a size."""
     shape, own = sizes(size), input.array.shape
@@ -137,7 +137,6 @@ def expand_as(input: Tensor, other: Tensor) -> Tensor:
     return expand(input, other.array.shape)
 
 
-@one_by_one
 def repeat(input: Tensor, *repeats: Any) -> Tensor:
     """Copies side by side: repeats[i] of them along dimension i; more repeats than dimensions add new ones in front."""
     times, own = nonnegative(sizes(repeats)), input.array.shape
@@ -172,9 +171,6 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     nothing = (*shape[:axis], 0, *shape[axis + 1 :])  # an empty vector fits anything, as in PyTorch
     xs = [reshape(x, nothing) if x.array.shape == (0,) else x for x in xs]
     return apply(CAT, *(cast(x, dtype) for x in xs), axis=axis)
-
-
-concat = cat
 
 
 def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
@@ -238,7 +234,6 @@ def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     return tuple(squeeze(x, axis) for x in split(input, 1, axis))
 
 
-@checked
 def narrow(input: Tensor, dim: int, start: int | Tensor, length: int) -> Tensor:
     """The `length` slices along dim from start on, as a view. IndexError or RuntimeError if they do not exist."""
     if is_tensor(start) and (start.ndim or start.array.dtype.kind not in "iu"):
@@ -286,7 +281,6 @@ def roll(input: Tensor, shifts: int | Sequence[int], dims: int | Sequence[int] |
     return apply(ROLL, input, shifts=moves, axis=tuple(one_dim(d, input.ndim) for d in over))
 
 
-@one_by_one
 def flip(input: Tensor, *dims: Any) -> Tensor:
     """The elements in reverse order along dims, in new memory."""
     axes = some_dims(sizes(dims), input.ndim) if dims else ()

@@ -7,7 +7,20 @@ name, or is composed of other functions of Tensors.
 from __future__ import annotations
 
 from tinytensor.functions import log_softmax, sigmoid, softmax, tanh
-from tinytensor.nn.functional.activations import elu, gelu, glu, leaky_relu, logsigmoid, relu, silu, softplus
+from tinytensor.functions.signature import publish
+from tinytensor.nn.functional.activations import (
+    elu,
+    elu_,
+    gelu,
+    glu,
+    leaky_relu,
+    leaky_relu_,
+    logsigmoid,
+    relu,
+    relu_,
+    silu,
+    softplus,
+)  # fmt: skip
 from tinytensor.nn.functional.attention import CAUSAL_IN_BLOCKS as CAUSAL_IN_BLOCKS
 from tinytensor.nn.functional.attention import IN_BLOCKS as IN_BLOCKS
 from tinytensor.nn.functional.attention import scaled_dot_product_attention
@@ -30,9 +43,12 @@ from tinytensor.subset import outside
 
 __all__ = [
     "batch_norm", "binary_cross_entropy", "binary_cross_entropy_with_logits", "cosine_similarity", "cross_entropy",
-    "dropout", "elu", "embedding", "gelu", "glu", "huber_loss", "kl_div", "l1_loss", "layer_norm", "leaky_relu", "linear",
-    "log_softmax", "logsigmoid", "mse_loss", "nll_loss", "normalize", "one_hot", "pad", "relu", "rms_norm",
-    "scaled_dot_product_attention", "sigmoid", "silu", "smooth_l1_loss", "softmax", "softplus", "tanh",
+    "dropout", "elu", "elu_", "embedding", "gelu", "glu", "huber_loss", "kl_div", "l1_loss", "layer_norm",
+    "leaky_relu", "leaky_relu_", "linear", "log_softmax", "logsigmoid", "mse_loss", "nll_loss", "normalize",
+    "one_hot", "pad", "relu", "relu_", "rms_norm", "scaled_dot_product_attention", "sigmoid", "silu",
+    "smooth_l1_loss", "softmax", "softplus", "tanh",
 ]  # fmt: skip
+
+publish(globals(), __name__, set(__all__) - {"linear"})  # linear takes nothing beside its arguments
 
 __getattr__ = outside("tinytensor.nn.functional")

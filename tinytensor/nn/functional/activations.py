@@ -31,6 +31,21 @@ def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = Fals
     return activate("leaky_relu", lambda x: where(x > 0, x, x * negative_slope), input, inplace)
 
 
+def relu_(input: Tensor) -> Tensor:
+    """relu, in place."""
+    return relu(input, inplace=True)
+
+
+def leaky_relu_(input: Tensor, negative_slope: float = 0.01) -> Tensor:
+    """leaky_relu, in place."""
+    return leaky_relu(input, negative_slope, inplace=True)
+
+
+def elu_(input: Tensor, alpha: float = 1.0) -> Tensor:
+    """elu, in place."""
+    return elu(input, alpha, inplace=True)
+
+
 def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """x where x > 0, alpha·(eˣ − 1) elsewhere. Source: Clevert, Unterthiner and Hochreiter, 2016."""
     implemented("elu", "f", input)

@@ -100,7 +100,7 @@ def batch_norm(
     return y if bias is None else y + bias.view(column)
 
 
-def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Tensor:
+def normalize(input: Tensor, p: float = 2.0, dim: int | Sequence[int] = 1, eps: float = 1e-12) -> Tensor:
     """x / max(‖x‖ₚ, ε) along dim."""
     return input / input.norm(p, dim, keepdim=True).clamp(min=eps)
 

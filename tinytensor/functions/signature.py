@@ -1,0 +1,253 @@
+"""How public functions read their arguments: PyTorch's other names for them, values that say nothing, and wrong kinds.
+
+A function of this package has the parameters that it uses, and its annotations say which kinds of value they take.
+`public` makes of it what users call. A call that fits goes straight through; any other one is looked at here. So the
+engine calls its own functions without this, and a user pays for one call more.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable
+from functools import cache, wraps
+from types import FunctionType
+from typing import Any, TypeVar
+
+import numpy as np
+
+from tinytensor.base import is_tensor
+from tinytensor.dtypes import dtype as DType
+from tinytensor.formats import contiguous_format, preserve_format, strided
+from tinytensor.functions.operands import NUMBERS, as_tensor_like, number_alone
+
+Wrapped = TypeVar("Wrapped", bound=Callable[..., Any])
+Arguments = tuple[tuple[Any, ...], dict[str, Any]]
+
+# NumPy's names for parameters, which PyTorch takes as well
+OTHER_NAMES = {"axis": "dim", "keepdims": "keepdim", "x": "input", "a": "input", "x1": "input", "x2": "other"}
+OTHER_NAMES["from"] = "from_"  # a keyword in Python
+
+# Parameters that PyTorch's functions have and ours lack: the values that change nothing, and the functions that have
+# them (None: all; "device": those that have a device). Any other value is outside the subset.
+LIKE = "empty empty_like full_like ones_like rand_like randn_like zeros_like"
+MAKERS = "arange empty eye full linspace normal ones rand randint randn randperm tensor zeros"
+MAKERS += " new_empty new_full new_ones new_zeros empty_like full_like ones_like rand_like randn_like zeros_like"
+CASTS = "cpu cuda type"
+LOSSES = "binary_cross_entropy binary_cross_entropy_with_logits cross_entropy kl_div l1_loss mse_loss nll_loss smooth_l1_loss"
+NEUTRAL: dict[str, tuple[tuple[Any, ...], str | None]] = {
+    "out": ((None,), None),
+    "layout": ((None, strided), MAKERS),
+    "pin_memory": ((None, False), MAKERS),
+    "memory_format": ((None, contiguous_format, preserve_format), f"{LIKE} {CASTS} contiguous is_contiguous"),
+    "non_blocking": ((False, True), CASTS),
+    "dtype": ((None,), f"{MAKERS} cumsum cumsum_ norm prod"),
+    "device": (
+        (None, "cpu"),
+        f"{MAKERS} BoolTensor ByteTensor DoubleTensor FloatTensor HalfTensor IntTensor LongTensor",
+    ),
+    "p": ((), "bernoulli"),
+    "rounding_mode": ((None,), "div div_ divide divide_"),
+    "reduce": ((None,), f"{LOSSES} scatter scatter_"),
+    "size_average": ((None,), LOSSES),
+    "weight": ((None,), "histogram huber_loss l1_loss mse_loss"),
+    "range": ((None,), "histogram"),
+    "sorted": ((True,), "unique"),
+    "return_inverse": ((False,), "unique"),
+    "return_counts": ((False,), "unique"),
+    "output_size": ((None,), "repeat_interleave"),
+    "sparse_grad": ((False,), "gather"),
+    "implicit": ((False,), "expand"),
+    "path": ((None,), "einsum"),
+    "enable_gqa": ((False,), "scaled_dot_product_attention"),
+    "max_norm": ((None,), "embedding"),
+    "norm_type": ((2, 2.0), "embedding"),
+    "scale_grad_by_freq": ((False,), "embedding"),
+    "sparse": ((False,), "embedding"),
+    "_stacklevel": ((3,), "softmax log_softmax"),
+    "backend": (("inductor",), "compile"),
+    "options": ((None,), "compile"),
+    "disable": ((False,), "compile"),
+}
+MORE = {name for _, names in NEUTRAL.values() for name in (names or "").split()}  # the functions that have some of them
+USE_INSTEAD = {
+    "out": "assign the result, or copy it with copy_()",
+    "rounding_mode": 'use floor_divide for "floor", (x / y).trunc() for "trunc"',
+    "return_counts": "use bincount",
+    "memory_format": "use contiguous_format",
+}
+NUMBERS_FIRST = {"add", "sub", "mul", "div", "floor_divide"}  # PyTorch's functions of two numbers
+
+
+# ------------------------------------------------------------------------------------------- what fits
+
+
+def _whole(x: Any) -> bool:
+    if is_tensor(x):
+        return x.array.ndim == 0 and x.array.dtype.kind in "iu"
+    return isinstance(x, (int, np.integer)) and not isinstance(x, bool)
+
+
+def _number(x: Any) -> bool:
+    return isinstance(x, NUMBERS) or (is_tensor(x) and x.array.ndim == 0)
+
+
+def _all(fits: Callable[[Any], bool], *kinds: type[tuple[Any, ...]] | type[list[Any]]) -> Callable[[Any], bool]:
+    return lambda x: isinstance(x, kinds) and all(fits(y) for y in x)
+
+
+# the names that annotations have → whether a value is of that kind, and what messages call it
+KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "Tensor": (is_tensor, "Tensor"),
+    "Number": (_number, "number"),
+    "float": (_number, "number"),
+    "int": (_whole, "int"),
+    "bool": (lambda x: isinstance(x, (bool, np.bool_)), "bool"),
+    "str": (lambda x: isinstance(x, str), "str"),
+    "None": (lambda x: x is None, "None"),
+    "Sequence[int]": (_all(_whole, tuple, list), "tuple of ints"),
+    "Sequence[Tensor]": (_all(is_tensor, tuple, list), "tuple of Tensors"),
+    "DType": (lambda x: isinstance(x, DType) or x in (float, int, bool), "tinytensor.dtype"),
+}
+KINDS["builtins.bool"] = KINDS["bool"]
+DIMS = "int | Sequence[int] | None"
+FREE = {"Tensor", "Number", "None"}  # of these kinds a wrong value fails in the function itself
+
+
+@cache
+def parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """The parameters of a function by name."""
+    return dict(inspect.signature(function).parameters)
+
+
+def kinds(parameter: inspect.Parameter) -> list[str]:
+    """The names of the kinds that a parameter takes; none if it takes any, or kinds that are not checked here."""
+    several = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    if not isinstance(parameter.annotation, str) or parameter.kind in several:
+        return []
+    names = parameter.annotation.replace("Dims", DIMS).split(" | ")
+    return names if all(name in KINDS for name in names) else []
+
+
+def check_kinds(name: str, given: dict[str, Any], taken: dict[str, inspect.Parameter]) -> None:
+    """TypeError for an argument of a kind that the annotation does not name."""
+    for parameter, value in given.items():
+        names = kinds(taken[parameter])
+        if names and not any(KINDS[kind][0](value) for kind in names):
+            wanted = " or ".join(KINDS[kind][1] for kind in names)
+            raise TypeError(f"{name}(): argument {parameter!r} must be {wanted}, not {told(value)}") from None
+
+
+def told(value: Any) -> str:
+    """The kind of a value, and of the elements of a list."""
+    kind = type(value).__name__
+    inside = sorted({type(x).__name__ for x in value}) if isinstance(value, (tuple, list)) else []
+    return f"{kind} of {', '.join(inside)}" if inside else kind
+
+
+# ------------------------------------------------------------------------------------- settling a call
+
+
+def settled(name: str, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments | None:
+    """The arguments as the function takes them; None if they were so already. Raises what is wrong with them."""
+    taken = parameters(function)
+    new = _under_own_names(name, kwargs, taken)
+    several = next((p.name for p in taken.values() if p.kind is p.VAR_POSITIONAL), None)
+    positional = (*args, new.pop(several)) if several in new else args  # permute(x, dims=(1, 0))
+    for keyword in [k for k in new if k not in taken]:
+        _neutral(name, keyword, new.pop(keyword), taken)
+    try:
+        bound = inspect.signature(function).bind(*positional, **new)
+    except TypeError as error:
+        raise TypeError(f"{name}(): {error}; it takes ({', '.join(map(str, taken))})") from None
+    first = next(iter(bound.arguments), None)
+    if first is not None and function.__name__ in NUMBERS_FIRST and isinstance(bound.arguments[first], NUMBERS):
+        bound.arguments[first] = _number_as_tensor(bound.arguments[first], bound.arguments.get("other"))
+        return bound.args, bound.kwargs
+    check_kinds(name, bound.arguments, taken)
+    return None if len(positional) == len(args) and new.keys() == kwargs.keys() else (positional, new)
+
+
+def _under_own_names(name: str, kwargs: dict[str, Any], taken: dict[str, Any]) -> dict[str, Any]:
+    new: dict[str, Any] = {}
+    for keyword, value in kwargs.items():
+        own = OTHER_NAMES.get(keyword, keyword)
+        own = own if keyword not in taken and own in taken else keyword
+        if own in new or (own != keyword and own in kwargs):
+            raise TypeError(f"{name}() got both {own!r} and {keyword!r}, which mean the same") from None
+        new[own] = value
+    return new
+
+
+def _neutral(name: str, keyword: str, value: Any, taken: dict[str, Any]) -> None:
+    """Return if this argument, which the function lacks, says nothing; raise otherwise."""
+    values, where = NEUTRAL.get(keyword, ((), ""))
+    here = where is None or name in where.split()
+    if not here:
+        raise TypeError(
+            f"{name}() got an unexpected keyword argument {keyword!r}; it takes {', '.join(taken)}"
+        ) from None
+    if not any(value is v or (type(value) is type(v) and value == v) for v in values):
+        hint = USE_INSTEAD.get(keyword, "leave it out")
+        raise NotImplementedError(
+            f"{name}: {keyword}={told_value(value)} is outside tinytensor's subset; {hint}"
+        ) from None
+
+
+def told_value(value: Any) -> str:
+    """A value for a message of one line."""
+    return repr(value) if value is None or isinstance(value, (*NUMBERS, str)) else f"<{type(value).__name__}>"
+
+
+def _number_as_tensor(number: Any, other: Any) -> Any:
+    return as_tensor_like(number, other) if is_tensor(other) and not isinstance(number, bool) else number_alone(number)
+
+
+def public(function: Wrapped, name: str) -> Wrapped:
+    """What users call for a function: it takes PyTorch's other names and neutral values, and refuses wrong kinds."""
+
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except Exception:
+            new = settled(name, function, args, kwargs)
+            if new is None:
+                raise
+        return function(*new[0], **new[1])
+
+    seen: set[tuple[Any, ...]] = set()  # combinations of kinds that fit
+
+    @wraps(function)
+    def checked(*args: Any, **kwargs: Any) -> Any:
+        combination = (*map(type, args), *kwargs, *map(type, kwargs.values()))
+        if combination not in seen:
+            new = settled(name, function, args, kwargs)
+            if new is not None:
+                return function(*new[0], **new[1])
+            seen.add(combination)
+        try:
+            return function(*args, **kwargs)
+        except Exception:
+            settled(name, function, args, kwargs)  # a list of a known kind may hold others
+            raise
+
+    free = all(FREE.issuperset(kinds(p)) for p in parameters(function).values())
+    return call if free else checked  # type: ignore[return-value]
+
+
+def publish(names: dict[str, Any], module: str, these: Iterable[str] | None = None) -> None:
+    """Make the functions among the names of a module public. Type checkers see the functions themselves."""
+    for name in list(names if these is None else these):
+        function = names[name]
+        if isinstance(function, FunctionType) and function.__module__.startswith("tinytensor"):
+            names[name] = public(function, name)
+            names[name].__module__ = module  # where pickle finds it
+
+
+def publish_methods(cls: type) -> None:
+    """Make the methods of a class public, but for operators and those that take nothing beside the Tensor."""
+    for name, function in list(vars(cls).items()):
+        if name[:2] == "__" or not isinstance(function, FunctionType):
+            continue
+        if len(parameters(function)) > 1 or name in MORE:
+            setattr(cls, name, public(function, name))
