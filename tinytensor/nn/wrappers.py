@@ -36,7 +36,7 @@ class _Function(Module):
 
     def extra_repr(self) -> str:
         shown = {} if "reduction" in self.options else {name: getattr(self, name) for name in self.options}
-        return ", ".join(f"{name}={value!r}" for name, value in shown.items() if (name, value) != ("inplace", False))
+        return ", ".join(f"{name}={value}" for name, value in shown.items() if (name, value) != ("inplace", False))
 
 
 class ReLU(_Function):
@@ -95,20 +95,24 @@ class LogSoftmax(_Function):
 
 # ---------------------------------------------------------------------------------------------- losses
 
-MEAN: dict[str, Any] = {"reduction": "mean"}
+MEAN: dict[str, Any] = {"size_average": None, "reduce": None, "reduction": "mean"}  # the first two are older words
+
+CLASSES: dict[str, Any] = {
+    "weight": None, "size_average": None, "ignore_index": -100, "reduce": None, "reduction": "mean"
+}  # fmt: skip
 
 
 class CrossEntropyLoss(_Function):
     """−log softmax(input)[target]; input (N, C) or (N, C, …), target (N) or (N, …) integers, or probabilities."""
 
     function = staticmethod(F.cross_entropy)
-    options: ClassVar[dict[str, Any]] = {"weight": None, "ignore_index": -100, **MEAN, "label_smoothing": 0.0}
+    options: ClassVar[dict[str, Any]] = {**CLASSES, "label_smoothing": 0.0}
 
 
 class NLLLoss(_Function):
     """−input[target], for log-probabilities."""
 
-    function, options = staticmethod(F.nll_loss), {"weight": None, "ignore_index": -100, **MEAN}
+    function, options = staticmethod(F.nll_loss), CLASSES
 
 
 class MSELoss(_Function):
@@ -132,7 +136,7 @@ class SmoothL1Loss(_Function):
 class HuberLoss(_Function):
     """d²/2 for d = |input − target| < δ, else δ(d − δ/2)."""
 
-    function, options = staticmethod(F.huber_loss), {**MEAN, "delta": 1.0}
+    function, options = staticmethod(F.huber_loss), {"reduction": "mean", "delta": 1.0}
 
 
 class BCELoss(_Function):

@@ -69,6 +69,8 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
 
     Source: Dauphin et al., 2017.
     """
+    if not input.ndim:
+        raise RuntimeError("glu: a 0-dimensional Tensor has no halves")
     if input.shape[dim] % 2:
         raise RuntimeError(f"Halving dimension must be even, but dimension {dim} is size {input.shape[dim]}")
     a, b = input.chunk(2, dim)
