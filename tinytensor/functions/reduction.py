@@ -6,7 +6,6 @@ keepdim keeps the reduced dimensions, with size 1. IndexError for a dimension th
 from __future__ import annotations
 
 import builtins
-import functools
 import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,7 @@ from tinytensor.backend import Array, as_array
 from tinytensor.base import is_tensor, wrap
 from tinytensor.dtypes import dtype as DType
 from tinytensor.dtypes import int64, positions
-from tinytensor.functions.arithmetic import div, mul
+from tinytensor.functions.arithmetic import div
 from tinytensor.functions.choice import maximum, minimum, where
 from tinytensor.functions.comparison import isfinite
 from tinytensor.functions.dims import Dims, all_dims, one_dim, some_dims
@@ -26,7 +25,7 @@ from tinytensor.functions.operands import cast, floating
 from tinytensor.functions.powers import exp, log
 from tinytensor.functions.unary import abs
 from tinytensor.ops.log_softmax import LOG_SOFTMAX
-from tinytensor.ops.reduction import AMAX, AMIN, CUMSUM, SUM
+from tinytensor.ops.reduction import AMAX, AMIN, CUMSUM, PROD, SUM
 from tinytensor.ops.softmax import SOFTMAX
 from tinytensor.tape import apply
 
@@ -127,10 +126,9 @@ def prod(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor
         return sum(x, dim, keepdim) + 1
     if dim is None or x.ndim == 0:
         one_dim(dim or 0, x.ndim)
-        return functools.reduce(mul, x.reshape(-1).unbind(), x.new_ones(()))
+        return apply(PROD, x.reshape(-1), axis=0)
     axis = one_dim(dim, x.ndim)
-    y = functools.reduce(mul, x.unbind(axis))
-    y = y if x.array.shape[axis] > 1 else y.clone()  # one factor alone would be a view
+    y = apply(PROD, x, axis=axis)
     return y.unsqueeze(axis) if keepdim else y
 
 

@@ -49,7 +49,7 @@ def elu_(input: Tensor, alpha: float = 1.0) -> Tensor:
 def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """x where x > 0, alpha·(eˣ − 1) elsewhere. Source: Clevert, Unterthiner and Hochreiter, 2016."""
     implemented("elu", "f", input)
-    return activate("elu", lambda x: where(x > 0, x, alpha * expm1(x.clamp(max=0))), input, inplace)
+    return activate("elu", lambda x: where(x <= 0, alpha * expm1(x.clamp(max=0)), x), input, inplace)
 
 
 def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:

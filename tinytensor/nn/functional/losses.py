@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from tinytensor.dtypes import promote
-from tinytensor.functions import where
 from tinytensor.functions.operands import cast
 from tinytensor.nn.functional.activations import logsigmoid
 from tinytensor.nn.functional.checks import Reduction, is_reduction, replaced, same_shape
@@ -78,7 +77,8 @@ def smooth_l1_loss(
     if beta == 0:
         return l1_loss(input, target, reduction=reduction)
     d = (input - target).abs()
-    return _reduced("smooth_l1_loss", where(d < beta, 0.5 * d * d / beta, d - 0.5 * beta), reduction)
+    near = d.clamp(max=beta)  # beyond β a constant, so that no gradient of a square is ∞ there
+    return _reduced("smooth_l1_loss", where(d < beta, 0.5 * near * near / beta, d - 0.5 * beta), reduction)
 
 
 def huber_loss(
@@ -88,7 +88,8 @@ def huber_loss(
     if not delta > 0:  # nan as well
         raise RuntimeError(f"huber_loss: delta must be positive, got {delta}")
     d = (input - target).abs()
-    return _weighted("huber_loss", where(d < delta, 0.5 * d * d, delta * (d - 0.5 * delta)), reduction, weight)
+    near = d.clamp(max=delta)  # beyond δ a constant, so that no gradient of a square is ∞ there
+    return _weighted("huber_loss", where(d < delta, 0.5 * near * near, delta * (d - 0.5 * delta)), reduction, weight)
 
 
 def binary_cross_entropy(
@@ -149,7 +150,8 @@ def kl_div(
         is_reduction("kl_div", reduction)
     zero = target == 0  # there the term y ln y is 0
     log_y = target if log_target else target.masked_fill(zero, 1.0).log()
-    loss = (target.exp() if log_target else target) * (log_y - input)
+    y = target.exp() if log_target else target
+    loss = y * (log_y - input) if log_target else y * log_y - y * input
     if reduction == "batchmean":
         return loss.sum() / (input.shape[0] if input.ndim else 1)
     return _reduced("kl_div", loss, reduction)
