@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from tinytensor.nn import functional as F
+from tinytensor.nn.functional.checks import replaced
 from tinytensor.nn.module import Module
 from tinytensor.tensor import Tensor
 
@@ -22,6 +23,7 @@ class _Function(Module):
         unknown = [*args[len(self.options) :], *(name for name in kwargs if name not in self.options)]
         if unknown:
             raise TypeError(f"{type(self).__name__} takes {list(self.options)}, not {unknown[0]!r}")
+        replaced(type(self).__name__, **{name: given.get(name) for name in ("size_average", "reduce")})
         for name, usual in self.options.items():
             value = given.get(name, usual)
             if name.endswith("weight"):  # of a loss: a buffer, so that it moves with the module

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tinytensor.dtypes import promote
+from tinytensor.functions import where
 from tinytensor.functions.operands import cast
 from tinytensor.nn.functional.activations import logsigmoid
 from tinytensor.nn.functional.checks import Reduction, is_reduction, replaced, same_shape
