@@ -51,17 +51,22 @@ class EmbeddingBase(Module):
 
     @classmethod
     def from_pretrained(
-        cls: type[E], embeddings: Tensor, freeze: bool = True, padding_idx: int | None = None, **options: Any
+        cls: type[E],
+        embeddings: Tensor,
+        freeze: bool = True,
+        padding_idx: int | None = None,
+        *more: Any,
+        **options: Any,
     ) -> E:
         """Return an Embedding with these weights, (V, C), that an optimizer trains only if freeze is False.
 
-        options: as those of an Embedding. AssertionError for weights that are no matrix.
+        The rest is as for an Embedding. AssertionError for weights that are no matrix.
         """
         if embeddings.ndim != 2:
             raise AssertionError(
                 f"from_pretrained: embeddings need 2 dimensions, (V, C), not {tuple(embeddings.shape)}"
             )
-        layer = cls(embeddings.shape[0], embeddings.shape[1], padding_idx, **options)
+        layer = cls(embeddings.shape[0], embeddings.shape[1], padding_idx, *more, **options)
         layer.weight = Parameter(embeddings, requires_grad=not freeze)
         return layer
 

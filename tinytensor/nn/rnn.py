@@ -247,7 +247,7 @@ class _Cell(_Recurrent):
 
     def extra_repr(self) -> str:
         relu = ", nonlinearity=relu" if self.nonlinearity == "relu" else ""
-        return f"{self.input_size}, {self.hidden_size}" + ("" if self.bias else ", bias=False") + relu
+        return f"{self.input_size}, {self.hidden_size}" + ("" if self.bias is True else f", bias={self.bias}") + relu
 
 
 class RNNCell(_Cell):

@@ -38,7 +38,8 @@ class _Function(Module):
 
     def extra_repr(self) -> str:
         shown = {} if "reduction" in self.options else {name: getattr(self, name) for name in self.options}
-        return ", ".join(f"{name}={value}" for name, value in shown.items() if (name, value) != ("inplace", False))
+        inplace = ["inplace=True"] if shown.pop("inplace", False) else []  # last, and only where it is
+        return ", ".join([*(f"{name}={value}" for name, value in shown.items()), *inplace])
 
 
 class ReLU(_Function):

@@ -20,13 +20,16 @@ def _reduced(name: str, loss: Tensor, reduction: Reduction, weight: Tensor | Non
 
 
 def _weighted(name: str, loss: Tensor, reduction: Reduction, weight: Tensor | None) -> Tensor:
-    """_reduced; the mean is a weighted one: Σ w·loss / Σ w. ValueError for a weight of another shape."""
-    if weight is None:
-        return _reduced(name, loss, reduction)
-    if weight.shape != loss.shape:
+    """_reduced; the mean is a weighted one: Σ w·loss / Σ w."""
+    _fits(name, loss, weight)
+    total = _reduced(name, loss, "sum" if weight is not None and reduction == "mean" else reduction, weight)
+    return total if weight is None or reduction != "mean" else total / weight.sum()
+
+
+def _fits(name: str, loss: Tensor, weight: Tensor | None) -> None:
+    """ValueError for a weight of another shape than the loss."""
+    if weight is not None and weight.shape != loss.shape:
         raise ValueError(f"{name}: weight {tuple(weight.shape)} must have the shape of the loss, {tuple(loss.shape)}")
-    total = _reduced(name, loss, "sum" if reduction == "mean" else reduction, weight)
-    return total / weight.sum() if reduction == "mean" else total
 
 
 def mse_loss(
@@ -90,7 +93,9 @@ def huber_loss(
         raise RuntimeError(f"huber_loss: delta must be positive, got {delta}")
     d = (input - target).abs()
     near = d.clamp(max=delta)  # beyond δ a constant, so that no gradient of a square is ∞ there
-    return _weighted("huber_loss", where(d < delta, 0.5 * near * near, delta * (d - 0.5 * delta)), reduction, weight)
+    _fits("huber_loss", d, weight)
+    loss = where(d < delta, 0.5 * near * near, delta * (d - 0.5 * delta))
+    return _reduced("huber_loss", loss, reduction, weight)
 
 
 def binary_cross_entropy(
