@@ -11,8 +11,8 @@ from tinytensor.primitive import Gradients, Output, primitive
 
 def _shares(dy: Array, b_won: Array, a_won: Array, a: Array, b: Array) -> Gradients:
     """dy for the one that won, half of it for each where a = b; where one is nan, dy for both, as in PyTorch."""
-    zero, dy = dy.dtype.type(0), np.where(a == b, dy * 0.5, dy)
-    return unbroadcast(np.where(b_won, zero, dy), a.shape), unbroadcast(np.where(a_won, zero, dy), b.shape)
+    dy = dy * (1 - (a == b) * dy.dtype.type(0.5))
+    return unbroadcast(dy * ~b_won, a.shape), unbroadcast(dy * ~a_won, b.shape)
 
 
 def maximum_forward(a: Array, b: Array) -> Output:
