@@ -33,7 +33,6 @@ LIKE = "empty empty_like full_like ones_like rand_like randn_like zeros_like"
 MAKERS = "arange empty eye full linspace normal ones rand randint randn randperm tensor zeros"
 MAKERS += " new_empty new_full new_ones new_zeros empty_like full_like ones_like rand_like randn_like zeros_like"
 CASTS = "cpu cuda type"
-LOSSES = "binary_cross_entropy binary_cross_entropy_with_logits cross_entropy kl_div l1_loss mse_loss nll_loss smooth_l1_loss"
 NEUTRAL: dict[str, tuple[tuple[Any, ...], str | None]] = {
     "out": ((None,), None),
     "layout": ((None, strided), MAKERS),
@@ -47,9 +46,8 @@ NEUTRAL: dict[str, tuple[tuple[Any, ...], str | None]] = {
     ),
     "p": ((), "bernoulli"),
     "rounding_mode": ((None,), "div div_ divide divide_"),
-    "reduce": ((None,), f"{LOSSES} scatter scatter_"),
-    "size_average": ((None,), LOSSES),
-    "weight": ((None,), "histogram huber_loss l1_loss mse_loss"),
+    "reduce": ((None,), "scatter scatter_"),
+    "weight": ((None,), "histogram"),
     "range": ((None,), "histogram"),
     "sorted": ((True,), "unique"),
     "return_inverse": ((False,), "unique"),
