@@ -118,6 +118,7 @@ def elementwise(n: int) -> dict[str, Call]:
         "log": Call((p,), lambda t, x: x.log()),
         "log1p": Call((p,), lambda t, x: x.log1p()),
         "sqrt": Call((p,), lambda t, x: x.sqrt()),
+        "rsqrt": Call((p,), lambda t, x: x.rsqrt()),
         "binary_cross_entropy": Call(
             (p, r), lambda t, x, y: t.nn.functional.binary_cross_entropy(x, y, reduction="none")
         ),
@@ -181,6 +182,7 @@ def reductions(n: int) -> dict[str, Call]:
         "sum": Call((x,), lambda t, x: x.sum(1), over),
         "amax": Call((x,), lambda t, x: x.amax(1), over),
         "amin": Call((x,), lambda t, x: x.amin(1), over),
+        "prod": Call((x,), lambda t, x: x.prod(1), {"axis": 1}),
         "cumsum": Call((x,), lambda t, x: x.cumsum(1), {"axis": 1}),
         "softmax": Call((x,), lambda t, x: x.softmax(1), {"axis": 1}),
         "log_softmax": Call((x,), lambda t, x: x.log_softmax(1), {"axis": 1}),

@@ -6,15 +6,17 @@ Nothing here computes. methods.py lists the functions that are methods.
 from __future__ import annotations
 
 import builtins
+import math
+import operator
 import weakref
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NoReturn
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn, SupportsIndex, overload
 
 import numpy as np
 
 from tinytensor import functions as fn
-from tinytensor.backend import array_module
 from tinytensor.base import TensorBase, wrap
+from tinytensor.creation import new_full, new_ones, new_zeros
 from tinytensor.devices import device as Device
 from tinytensor.devices import device_of
 from tinytensor.dtypes import dtype as DType
@@ -30,11 +32,41 @@ if TYPE_CHECKING:
 
 
 class Size(tuple[int, ...]):
-    """The sizes of the dimensions of a Tensor: a tuple with .numel()."""
+    """The sizes of the dimensions of a Tensor: a tuple with .numel(), whose slices, sums and multiples are Sizes too."""
+
+    __slots__ = ()
+
+    def __new__(cls, sizes: Iterable[Any] = ()) -> Size:
+        """TypeError for what is not a whole number."""
+        given = list(sizes)
+        for i, n in enumerate(given):
+            if not hasattr(n, "__index__"):
+                raise TypeError(f"Size() takes an iterable of 'int' (item {i} is {type(n).__name__!r})")
+        return super().__new__(cls, map(operator.index, given))
 
     def numel(self) -> int:
         """The number of elements."""
-        return int(np.prod(self, dtype=np.int64))
+        return math.prod(self)
+
+    @overload
+    def __getitem__(self, index: SupportsIndex) -> int: ...
+    @overload
+    def __getitem__(self, index: slice) -> Size: ...
+
+    def __getitem__(self, index: Any) -> Any:
+        part = tuple.__getitem__(self, index)
+        return part if type(part) is int else tuple.__new__(Size, part)
+
+    def __add__(self, other: tuple[Any, ...]) -> Size:
+        return Size(super().__add__(other))
+
+    def __radd__(self, other: tuple[Any, ...]) -> Size:
+        return Size(other + tuple(self))
+
+    def __mul__(self, times: Any) -> Size:
+        return Size(super().__mul__(times))
+
+    __rmul__ = __mul__
 
     def __repr__(self) -> str:
         return f"tinytensor.Size({list(self)})"
@@ -48,6 +80,8 @@ class Attributes(TensorBase):
     def __init__(self, *data: Any) -> None:
         """Tensor([1, 2]) is float32 whatever the list holds; Tensor(2, 3) is a 2 × 3 of zeros, Tensor() empty."""
         if len(data) == 1 and not isinstance(data[0], int):
+            if not isinstance(data[0], (TensorBase, np.ndarray, Sequence)) or isinstance(data[0], str):
+                raise TypeError(f"Tensor() takes sizes or a sequence of numbers, not {type(data[0]).__name__}")
             array = data[0].array if isinstance(data[0], TensorBase) else np.array(data[0])
         else:  # sizes
             array = np.zeros(nonnegative(sizes(data or (0,))))
@@ -117,7 +151,7 @@ class Attributes(TensorBase):
 
     def size(self, dim: int | None = None) -> Any:
         """All sizes, or that of one dimension."""
-        return Size(self.array.shape) if dim is None else self.array.shape[one_dim(dim, self.array.ndim)]
+        return tuple.__new__(Size, self.array.shape) if dim is None else self.array.shape[one_dim(dim, self.array.ndim)]
 
     def dim(self) -> int:
         """The number of dimensions."""
@@ -164,18 +198,7 @@ class Attributes(TensorBase):
 
     # -------------------------------------------------------------------------------- new, like this one
 
-    def new_zeros(self, *size: Any) -> Tensor:
-        """Zeros in this dtype, on this device."""
-        return wrap(array_module(self.array).zeros(nonnegative(sizes(size)), self.array.dtype))
-
-    def new_ones(self, *size: Any) -> Tensor:
-        """Ones in this dtype, on this device."""
-        return wrap(array_module(self.array).ones(nonnegative(sizes(size)), self.array.dtype))
-
-    def new_full(self, size: Any, fill_value: Any) -> Tensor:
-        """fill_value everywhere, in this dtype, on this device."""
-        return wrap(array_module(self.array).full(nonnegative(sizes((size,))), fill_value, self.array.dtype))
-
+    new_full, new_zeros, new_ones = new_full, new_zeros, new_ones
     new_empty = new_zeros
 
 

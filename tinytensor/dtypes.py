@@ -9,6 +9,7 @@ Source: PyTorch's documentation, "Tensor Attributes", section torch.dtype.
 from __future__ import annotations
 
 import builtins
+import math
 from typing import Any, NoReturn
 
 import numpy as np
@@ -53,6 +54,7 @@ int64 = long = dtype("int64")
 bool = dtype("bool")
 
 _BY_NUMPY = {d.numpy: d for d in (float16, float32, float64, uint8, int32, int64, bool)}
+_BY_PYTHON = {builtins.float: float64, builtins.int: int64, builtins.bool: bool}  # PyTorch takes dtype=float as well
 _KIND = {"b": 0, "u": 1, "i": 1, "f": 2}
 
 
@@ -71,6 +73,8 @@ def to_numpy_dtype(d: dtype | None, default: dtype = float32) -> np.dtype[Any]:
         return default.numpy
     if isinstance(d, dtype):
         return d.numpy
+    if d in _BY_PYTHON:
+        return _BY_PYTHON[d].numpy
     raise TypeError(f"dtype must be a tinytensor.dtype such as tinytensor.float32, not {d!r}")
 
 
@@ -98,6 +102,25 @@ def number_dtype(value: Any) -> np.dtype[Any]:
     if isinstance(value, (builtins.float, np.floating)):
         return float32.numpy
     raise TypeError(f"expected a number or a Tensor, not {type(value).__name__}")
+
+
+def converted(value: Any, d: np.dtype[Any]) -> Any:
+    """A Python number in this dtype, without its decimals for integers; RuntimeError if it does not fit.
+
+    A negative integer counts from 256 downwards in uint8, as in C; ±∞ and nan fit into floats.
+    """
+    if d.kind == "b":
+        return np.bool_(value)
+    high = builtins.float(np.finfo(d).max) if d.kind == "f" else np.iinfo(d).max
+    low = np.iinfo(d).min if d.kind == "i" else -high if d.kind == "f" or isinstance(value, builtins.int) else 0
+    if not low <= value <= high and (d.kind != "f" or math.isfinite(value)):
+        raise RuntimeError(f"value {value} cannot be converted to type {d} without overflow")
+    return d.type(value) if d.kind == "f" else np.int64(builtins.int(value)).astype(d)
+
+
+def positions(x: Any) -> Any:
+    """Positions or counts that NumPy returned, in int64. NumPy has 32 bits for them where a pointer has 32, as in Pyodide."""
+    return x.astype(np.int64, copy=False)
 
 
 def result_type(*operands: Any) -> np.dtype[Any]:

@@ -9,6 +9,9 @@ class layout:
     def __repr__(self) -> str:
         return "tinytensor.strided"
 
+    def __reduce__(self) -> str:  # copies and pickles are the object itself
+        return "strided"
+
 
 class memory_format:
     """The order of dimensions in memory, in which an operation leaves its result."""
@@ -18,6 +21,9 @@ class memory_format:
 
     def __repr__(self) -> str:
         return f"tinytensor.{self.name}"
+
+    def __reduce__(self) -> str:
+        return self.name
 
 
 strided = layout()

@@ -49,8 +49,8 @@ class Described:
     shape: tuple[int, ...]
 
     def name(self) -> str:
-        """PyTorch's kind of name: MulBackward0 for a call of `mul`."""
-        words = self._call().primitive.name.split("_")
+        """PyTorch's kind of name: MulBackward0 for a call of `mul` or `mul_scalar`."""
+        words = self._call().primitive.name.removesuffix("_scalar").split("_")
         return "".join(word[:1].upper() + word[1:] for word in words) + "Backward0"
 
     @property

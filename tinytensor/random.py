@@ -9,19 +9,21 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tinytensor.base import is_tensor, wrap
-from tinytensor.creation import place
+from tinytensor.creation import place, whole_shape
 from tinytensor.devices import device, to_device
+from tinytensor.dtypes import converted, int64, positions, to_numpy_dtype
 from tinytensor.dtypes import dtype as DType
-from tinytensor.dtypes import int64, to_numpy_dtype
-from tinytensor.functions.dims import nonnegative, sizes
-from tinytensor.functions.operands import implemented
+from tinytensor.functions.operands import implemented, only_tensors
 from tinytensor.layout import laid_out_as
+from tinytensor.ops.unary import STEPS
+from tinytensor.tape import apply
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
@@ -141,7 +143,7 @@ def rand(
     requires_grad: bool = False,
 ) -> Tensor:
     """Uniform numbers in [0, 1)."""
-    wanted, shape = _real("rand", dtype), nonnegative(sizes(size))
+    wanted, shape = _real("rand", dtype), whole_shape(size)
     rng = numpy_generator(generator)
     if wanted == np.float16:  # float32 numbers would sometimes round to 1
         values = rng.integers(0, 2**11, shape) / 2**11
@@ -158,7 +160,7 @@ def randn(
     requires_grad: bool = False,
 ) -> Tensor:
     """Normal numbers with mean 0 and variance 1."""
-    wanted, shape = _real("randn", dtype), nonnegative(sizes(size))
+    wanted, shape = _real("randn", dtype), whole_shape(size)
     wide = np.float64 if wanted == np.float64 else np.float32
     values = numpy_generator(generator).standard_normal(shape, wide)
     return place(values.astype(wanted, copy=False), device, requires_grad)
@@ -171,67 +173,125 @@ def _real(name: str, dtype: DType | None) -> np.dtype[Any]:
     return wanted
 
 
-def rand_like(input: Tensor, *, generator: Generator | None = None) -> Tensor:
-    """Uniform numbers in [0, 1), in the shape and dtype of input, on its device."""
-    return _as_laid_out(input, rand(input.shape, generator=generator, dtype=input.dtype, device=input.device))
-
-
-def randn_like(input: Tensor, *, generator: Generator | None = None) -> Tensor:
-    """Normal numbers, in the shape and dtype of input, on its device."""
-    return _as_laid_out(input, randn(input.shape, generator=generator, dtype=input.dtype, device=input.device))
-
-
 def _as_laid_out(input: Tensor, y: Tensor) -> Tensor:
     y.array = laid_out_as(input.array, y.array)
     return y
 
 
-def randint(
-    low: int = 0,
-    high: Any = None,
-    size: Any = None,
+def rand_like(
+    input: Tensor,
     *,
     generator: Generator | None = None,
     dtype: DType | None = None,
     device: device | str | None = None,
+    requires_grad: bool = False,
 ) -> Tensor:
-    """Integers from low (0 if left out) to high − 1, all equally likely: randint(high, size), randint(low, high, size)."""
+    """Uniform numbers in [0, 1), in the shape, in the dtype and on the device of input unless others are given."""
+    dtype, device = dtype or input.dtype, device or input.device
+    y = rand(input.shape, generator=generator, dtype=dtype, device=device, requires_grad=requires_grad)
+    return _as_laid_out(input, y)
+
+
+def randn_like(
+    input: Tensor,
+    *,
+    generator: Generator | None = None,
+    dtype: DType | None = None,
+    device: device | str | None = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Normal numbers, in the shape, in the dtype and on the device of input unless others are given."""
+    dtype, device = dtype or input.dtype, device or input.device
+    y = randn(input.shape, generator=generator, dtype=dtype, device=device, requires_grad=requires_grad)
+    return _as_laid_out(input, y)
+
+
+def randint(
+    low: int = 0,
+    high: int | Sequence[int] | None = None,
+    size: Sequence[int] | None = None,
+    *,
+    generator: Generator | None = None,
+    dtype: DType | None = None,
+    device: device | str | None = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Integers from low (0 if left out) to high − 1, all equally likely: randint(high, size), randint(low, high, size).
+
+    RuntimeError unless low < high, and for numbers that do not fit the dtype.
+    """
     if size is None:
-        low, high, size = 0, low, high
+        low, high, size = 0, low, high  # type: ignore[assignment]
     elif high is None:
         low, high = 0, low
-    if size is None or not low < high:
-        raise RuntimeError(f"randint expects a size and low < high, but got low={low}, high={high}, size={size}")
-    values = numpy_generator(generator).integers(low, high, nonnegative(sizes((size,))))
-    return place(values.astype(to_numpy_dtype(dtype, int64)), device, False)
+    if not hasattr(high, "__index__") or not isinstance(size, (tuple, list)):
+        raise TypeError(f"randint takes (high, size) or (low, high, size), not {low!r}, {high!r}, {size!r}")
+    low, high = int(low), int(high)  # type: ignore[arg-type]
+    if not low < high:
+        raise RuntimeError(f"randint expects low < high, but got low={low}, high={high}")
+    wanted = to_numpy_dtype(dtype, int64)
+    limits: Any = np.iinfo(wanted) if wanted.kind in "iu" else None
+    lowest, highest = (limits.min, limits.max) if limits else (0, 1) if wanted.kind == "b" else (low, high)
+    if low < lowest or high - 1 > highest:
+        raise RuntimeError(f"randint: numbers from {low} to {high - 1} do not fit {wanted}: {lowest} to {highest}")
+    values = numpy_generator(generator).integers(low, high, whole_shape((size,)))
+    return place(values.astype(wanted), device, requires_grad)
 
 
-def normal(mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Generator | None = None) -> Tensor:
-    """Normal numbers; mean and std are Tensors that broadcast, or numbers beside a size."""
-    if (std < 0).any() if is_tensor(std) else std < 0:
+def normal(
+    mean: float | Tensor = 0.0,
+    std: float | Tensor = 1.0,
+    size: Sequence[int] | None = None,
+    *,
+    generator: Generator | None = None,
+    dtype: DType | None = None,
+    device: device | str | None = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Normal numbers; mean and std are Tensors that broadcast, or numbers beside a size, a dtype and a device."""
+    tensors = [x for x in (mean, std) if is_tensor(x)]
+    if bool(tensors) is (size is not None):
+        raise TypeError("normal takes Tensors, or two numbers and a size")
+    if tensors:
+        implemented("normal", "f", tensors[0])
+    if not ((std >= 0).all() if is_tensor(std) else std >= 0):  # nan as well
         raise RuntimeError(f"normal expects std >= 0, but found {std}")
-    like = mean + std * 0 if is_tensor(mean) else std if is_tensor(std) else None
-    noise = randn(size if like is None else like.shape, generator=generator)
-    y: Tensor = (noise if like is None else noise.to(like)) * std + mean
-    return y
+    if size is not None:
+        noise = randn(size, generator=generator, dtype=dtype, device=device)
+        made: Tensor = (noise * std + mean).requires_grad_(requires_grad)
+        return made
+    like: Any = mean + std * 0  # the shape, the dtype and the device of both
+    drawn: Tensor = randn(like.shape, generator=generator).to(like) * std + mean
+    return drawn
 
 
 def bernoulli(input: Tensor, *, generator: Generator | None = None) -> Tensor:
-    """1 with probability input, else 0, element by element. RuntimeError for probabilities outside of [0, 1]."""
+    """1 with probability input, else 0, element by element; the gradient is 0. RuntimeError outside of [0, 1]."""
+    only_tensors("bernoulli", input)
     implemented("bernoulli", "f", input)
     p = input.detach()
     if p.numel() and not (float(p.min()) >= 0 and float(p.max()) <= 1):
         raise RuntimeError("Expected p_in >= 0 && p_in <= 1 to be true: bernoulli takes probabilities")
-    return (rand(p.shape, generator=generator, dtype=p.dtype).to(p.device) < p).to(p.dtype)
+    drawn = (rand(p.shape, generator=generator, dtype=p.dtype).to(p.device) < p).to(p.dtype)
+    return apply(STEPS, input, ufunc=lambda x: drawn.array)
 
 
 def randperm(
-    n: int, *, generator: Generator | None = None, dtype: DType | None = None, device: device | str | None = None
+    n: int,
+    *,
+    generator: Generator | None = None,
+    dtype: DType | None = None,
+    device: device | str | None = None,
+    requires_grad: bool = False,
 ) -> Tensor:
-    """The numbers 0 … n − 1 in a random order; RuntimeError for a negative n."""
-    if n < 0:
-        raise RuntimeError(f"randperm: n must be non-negative, got {n}")
-    return place(numpy_generator(generator).permutation(n).astype(to_numpy_dtype(dtype, int64)), device, False)
+    """The numbers 0 … n − 1 in a random order; RuntimeError for a negative n, and where the dtype does not hold n."""
+    wanted = to_numpy_dtype(dtype, int64)
+    if wanted.kind == "b":
+        raise NotImplementedError("randperm: not implemented for bools")
+    if n < 0 or (wanted.kind == "f" and n > 2 ** (np.finfo(wanted).nmant + 1) + 1):
+        raise RuntimeError(f"randperm: n must be non-negative and exact in {wanted}, got {n}")
+    converted(n, wanted)
+    return place(numpy_generator(generator).permutation(int(n)).astype(wanted), device, requires_grad)
 
 
 def multinomial(
@@ -263,7 +323,7 @@ def multinomial(
         if num_samples > rows.shape[1] or ((rows > 0).sum(1) < num_samples).any():
             raise RuntimeError(f"cannot sample {num_samples} times without replacement: too few non-zero weights")
         keys = rows / rng.standard_exponential(rows.shape)
-        picks = np.argsort(-keys, 1, kind="stable")[:, :num_samples].copy()
+        picks = positions(np.argsort(-keys, 1, kind="stable"))[:, :num_samples].copy()
     return wrap(to_device(picks.reshape(*p.shape[:-1], num_samples), input.device))
 
 

@@ -69,7 +69,7 @@ class Tensor(Methods):  # and so a TensorBase: it has `array`, `_grad`, `_node` 
     @property
     def shape(self) -> Size:
         """The sizes of the dimensions."""
-        return Size(self.array.shape)  # a tuple with .numel()
+        return tuple.__new__(Size, self.array.shape)  # a tuple with .numel(); array.shape needs no check
 
     def __repr__(self) -> str:
         return show(self)  # printing.py

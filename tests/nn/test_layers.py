@@ -119,7 +119,7 @@ def test_weight_comes_first() -> None:
         tt.nn.NLLLoss(weight)(x.log_softmax(1), y).item()
     )
     with pytest.raises(TypeError, match="MSELoss takes"):
-        tt.nn.MSELoss("mean", 3)
+        tt.nn.MSELoss(None, None, "mean", 3)
 
 
 def test_embedding_padding_and_from_pretrained() -> None:

@@ -1010,7 +1010,7 @@ def nested(d: Draw) -> Any:
 
 
 def like(d: Draw) -> Call:
-    return d.called(d.x(), **d.new(grad=False))
+    return d.called(d.x(), **d.new())
 
 
 def sized(d: Draw) -> Call:
@@ -1021,15 +1021,12 @@ def counted(d: Draw) -> Call:
     points = [d.of(0, 1, 5, -2, 2.5, 0.5) for _ in range(d.int(1, 3))]
     if len(points) == 3 and not d.rarely():
         points[2] = d.of(1, 2, 0.5, -1, 0.25) * (1 if points[1] >= points[0] else -1)
-    kinds = (
-        (*FLOATS, *INTS) if all(isinstance(n, int) for n in points) else FLOATS
-    )  # a fraction as integer is cut first
-    return d.called(*points, **d.new(kinds))
+    return d.called(*points, **d.new())
 
 
 def spaced(d: Draw) -> Call:
     steps = d.of(5, 1, 0, 2, 3, -1 if d.rarely() else 4)
-    return d.called(d.of(0, -1.5, 2), d.of(1, 3.0, -2), steps, **d.new(FLOATS, grad=False))
+    return d.called(d.of(0, -1.5, 2), d.of(1, 3.0, -2), steps, **d.new())
 
 
 def drawn(d: Draw) -> Call:
@@ -1037,16 +1034,16 @@ def drawn(d: Draw) -> Call:
 
 
 def drawn_like(d: Draw) -> Call:
-    return d.called(d.x((2, 3), WHOLE) if d.rarely() else d.x(dtypes=FLOATS))
+    return d.called(d.x((2, 3), WHOLE) if d.rarely() else d.x(dtypes=FLOATS), **d.new(FLOATS))
 
 
 def drawn_integers(d: Draw) -> Call:
     bounds = d.of((5,), (-2, 3), (0, 1), (3, 3) if d.rarely() else (2, 7))
-    return d.called(*bounds, d.size(), **d.new((*INTS, "float32"), grad=False))
+    return d.called(*bounds, d.size(), **d.new((*INTS, "float32", "bool")))
 
 
 def drawn_order(d: Draw) -> Call:
-    return d.called(d.int(-1, 5), **d.new((*INTS, "float32"), grad=False))
+    return d.called(d.int(-1, 5), **d.new((*INTS, "float32", "bool")))
 
 
 def drawn_rows(d: Draw) -> Call:
@@ -1064,34 +1061,34 @@ def older(d: Draw) -> Call:
 
 def drawn_normal(d: Draw) -> Call:
     size = tuple(d.of(2, 3, 1) for _ in range(d.int(1, 2)))
-    return d.called(*d.of((0.0, 1.0, size), (-1, 2, size), (0.5, -1.0, size)))
+    return d.called(*d.of((0.0, 1.0, size), (-1, 2, size), (0.5, -1.0, size)), **d.new(FLOATS))
 
 
 def drawn_events(d: Draw) -> Call:
     if d.rarely():
         return d.called(d.x((2, 3), *d.of((("int64",),), (FLOATS,)), kinds=("plain",), grad=False))
-    return d.called(d.x(dtypes=FLOATS, kinds=("unit",), grad=False))
+    return d.called(d.x(dtypes=FLOATS, kinds=("unit",)))
 
 
 NEW = {
     **{f"torch.{n}Tensor": older for n in ("Float", "Double", "Half", "Byte", "Int", "Long", "Bool")},
-    "new_full": lambda d: d.called(d.x(), d.size(), d.of(2, 1.5, True, -1)),
-    "new_empty": Row(lambda d: d.called(d.x(), *d.sizes(d.size())), random=True),
+    "new_full": lambda d: d.called(d.x(), d.size(), d.of(2, 1.5, True, -1), **d.new()),
+    "new_empty": Row(lambda d: d.called(d.x(), *d.sizes(d.size()), **d.new()), random=True),
     "bernoulli": Row(drawn_events, random=True, between=lambda call: (0, 1)),
     "normal": Row(drawn_normal, random=True),
     "tensor": lambda d: d.called(nested(d), **d.new()),
     "as_tensor": lambda d: d.called(nested(d), **d.new(grad=False)),
     "from_numpy": lambda d: d.called(d.of((x := d.x()).values, x.values, [1], 2.0)),
     "full": lambda d: d.called(d.size(), d.of(2, 1.5, True, math.nan, -1), **d.new()),
-    "full_like": lambda d: d.called(d.x(), d.of(2, 0.5, True, -1), **d.new(grad=False)),
+    "full_like": lambda d: d.called(d.x(), d.of(2, 0.5, True, -1, math.nan), **d.new()),
     **dict.fromkeys(["zeros", "ones"], sized),
     "empty": Row(sized, random=True),
     **dict.fromkeys(["zeros_like", "ones_like"], like),
     "empty_like": Row(like, random=True),
-    "eye": lambda d: d.called(d.int(-1, 4), *d.of((), (d.int(-1, 3),)), **d.new(grad=False)),
+    "eye": lambda d: d.called(d.int(-1, 4), *d.of((), (d.int(-1, 3),)), **d.new()),
     "arange": counted,
     "linspace": spaced,
-    **dict.fromkeys(["new_zeros", "new_ones"], lambda d: d.called(d.x(), *d.sizes(d.size()))),
+    **dict.fromkeys(["new_zeros", "new_ones"], lambda d: d.called(d.x(), *d.sizes(d.size()), **d.new())),
     "rand": Row(drawn, random=True, between=lambda call: (0, 1)),
     "randn": Row(drawn, random=True),
     "rand_like": Row(drawn_like, random=True, between=lambda call: (0, 1)),

@@ -7,6 +7,7 @@ in `tinytensor.precision`, in `tinytensor.printing.options`, in the BLAS library
 from __future__ import annotations
 
 import builtins
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -66,17 +67,30 @@ def set_default_device(where: device | str | None) -> None:
         )
 
 
+_PROFILES: dict[str, dict[str, Any]] = {
+    "default": {"precision": 4, "threshold": 1000, "edgeitems": 3, "linewidth": 80},
+    "short": {"precision": 2, "threshold": 1000, "edgeitems": 2, "linewidth": 80},
+    "full": {"precision": 4, "threshold": math.inf, "edgeitems": 3, "linewidth": 80},
+}
+
+
 def set_printoptions(
     precision: int | None = None,
     threshold: float | None = None,
     edgeitems: int | None = None,
     linewidth: int | None = None,
+    profile: str | None = None,
     sci_mode: bool | None = None,
 ) -> None:
     """Set how Tensors print: the decimals (precision), the characters in a line (linewidth), whether as powers of ten
-    (sci_mode; None: if the numbers need it). Above threshold elements, edgeitems show at each end of a dimension."""
+    (sci_mode; None: if the numbers need it). Above threshold elements, edgeitems show at each end of a dimension.
+    profile: the first four from "default", "short" or "full"; ValueError for another."""
+    if profile not in (None, *_PROFILES):
+        raise ValueError(f"set_printoptions: profile must be one of {[*_PROFILES]}, not {profile!r}")
     given = {"precision": precision, "threshold": threshold, "edgeitems": edgeitems, "linewidth": linewidth}
-    printing.options.update({name: value for name, value in given.items() if value is not None}, sci_mode=sci_mode)
+    given = {name: value for name, value in given.items() if value is not None}
+    printing.options.update(_PROFILES[profile] if profile else {})
+    printing.options.update(given, sci_mode=sci_mode)
 
 
 __all__ = [

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from tinytensor.backend import array_module
 from tinytensor.base import TensorBase, wrap
 from tinytensor.dtypes import number_dtype, result_type
-from tinytensor.functions.comparison import isnan, logical_or
 from tinytensor.functions.operands import Number, apply_to_pair, as_tensor_like, cast, filling, plain
 from tinytensor.functions.shape import contiguous
 from tinytensor.ops.choice import CLAMP, MAXIMUM, MINIMUM, WHERE
@@ -34,17 +34,23 @@ def clamp(input: Tensor, min: Tensor | Number | None = None, max: Tensor | Numbe
     if result_type(*(getattr(x, "array", x) for x in (input, min, max) if x is not None)).kind == "b":
         raise NotImplementedError("clamp: not implemented for bools; call .int() first")
     if isinstance(min, TensorBase) or isinstance(max, TensorBase):
-        x = input  # at a tie the gradient is x's, as in PyTorch
+        x = input  # at a tie the gradient is x's, as in PyTorch; what is nan gives none
         if min is not None:
             floor = as_tensor_like(min, x)
-            x = where(logical_or(x >= floor, isnan(x)), x, floor)
+            x = where(x >= floor, x, where(x < floor, floor, _nan_like(x, floor)))
         if max is not None:
             ceiling = as_tensor_like(max, x)
-            x = where(logical_or(x <= ceiling, isnan(x)), x, ceiling)
+            x = where(x <= ceiling, x, where(x > ceiling, ceiling, _nan_like(x, ceiling)))
         return x
     low, high = (None if limit is None else plain(limit) for limit in (min, max))
     dtype = result_type(input.array, *(limit for limit in (low, high) if limit is not None))
     return apply(CLAMP, cast(input, dtype), low=low, high=high)
+
+
+def _nan_like(x: Tensor, limit: Tensor) -> Tensor:
+    """nan in the dtype of both, or 0, which is never chosen: among integers there is none."""
+    dtype = result_type(x.array, limit.array)
+    return wrap(array_module(x.array).asarray(math.nan if dtype.kind == "f" else 0, dtype))
 
 
 def where(condition: Tensor, input: Tensor | Number, other: Tensor | Number) -> Tensor:

@@ -8,6 +8,7 @@ import numpy as np
 
 from tinytensor.backend import Array, is_array
 from tinytensor.base import TensorBase, is_tensor, wrap
+from tinytensor.dtypes import positions
 from tinytensor.functions.arithmetic import scaled
 from tinytensor.functions.dims import one_dim
 from tinytensor.functions.inplace import become, needs_tape, no_overlap
@@ -99,7 +100,7 @@ def _index(index: Any) -> tuple[Any, Any]:
     NumPy would count the number in x[0, :, [1, 2]] among the arrays and move their dimension to the front; PyTorch
     takes numbers first. An index of slices and numbers ends in `...`, so that NumPy returns a view, never a scalar.
     """
-    parts = index if isinstance(index, tuple) else (index,)
+    parts = index if isinstance(index, tuple) else tuple(index) if _is_several(index) else (index,)
     if all(type(i) is int or (type(i) is slice and i.step is None) for i in parts):
         return (*parts, Ellipsis), None
     parts = tuple(_part(i) for i in parts)
@@ -119,6 +120,12 @@ def _index(index: Any) -> tuple[Any, Any]:
     return tuple(first), tuple(then)
 
 
+def _is_several(index: Any) -> bool:
+    """Whether a list stands for a tuple: x[[a, b]] is x[a, b] if one of them is no number, and there are under 32."""
+    several = (list, tuple, range, slice, TensorBase, np.ndarray, type(None), type(...))
+    return isinstance(index, list) and len(index) < 32 and any(isinstance(i, several) for i in index)
+
+
 def _part(i: Any) -> Any:
     if isinstance(i, TensorBase):
         if i.array.dtype.kind not in "bi":  # PyTorch takes uint8 for a mask, and warns that it will not
@@ -128,13 +135,16 @@ def _part(i: Any) -> Any:
         if i.step is not None and i.step <= 0:
             raise ValueError("slice step must be greater than zero")
         return i
+    if isinstance(i, np.ndarray) and i.dtype.kind not in "bi":
+        raise IndexError(f"arrays used as indices must be of integers or bools, not {i.dtype}")
     if i is None or i is Ellipsis or isinstance(i, (int, np.ndarray)):
         return np.asarray(i) if isinstance(i, bool) else i
     if isinstance(i, np.integer):
         return int(i)
     if isinstance(i, (list, range)):
         return np.asarray([_part(j) for j in i], np.int64 if len(i) == 0 else None)
-    raise IndexError(f"a Tensor is indexed by numbers, slices, None, ..., lists and Tensors, not {type(i).__name__}")
+    kind = TypeError if isinstance(i, str) else IndexError
+    raise kind(f"a Tensor is indexed by numbers, slices, None, ..., lists and Tensors, not {type(i).__name__}")
 
 
 def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
@@ -270,7 +280,7 @@ def masked_select(input: Tensor, mask: Tensor) -> Tensor:
 
 def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
     """The positions of elements that are not 0: (N, ndim), a row for each; as_tuple: a vector for each dimension."""
-    at = np.nonzero(np.atleast_1d(input.array))
+    at = tuple(map(positions, np.nonzero(np.atleast_1d(input.array))))
     if as_tuple:
         return tuple(wrap(a) for a in np.stack(at))
     return wrap(np.stack(at[: input.ndim]).T if input.ndim else np.zeros((len(at[0]), 0), np.int64))
@@ -284,6 +294,7 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
         raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
     weights = weights if x.size else None  # then PyTorch counts in integers, too
     counts = np.bincount(x, None if weights is None else weights.array, minlength)
+    counts = positions(counts) if weights is None else counts
     return wrap(counts if weights is None or weights.array.dtype != np.float32 else counts.astype(np.float32))
 
 
@@ -334,6 +345,6 @@ def _ordered(input: Tensor, axis: int, descending: bool, count: int | None) -> V
 
 def _argsort(x: Array, axis: int, descending: bool) -> Array:
     if not descending:
-        return np.argsort(x, axis=axis, kind="stable")
+        return positions(np.argsort(x, axis=axis, kind="stable"))
     last = x.shape[axis] - 1  # sorting the reversed array and reading it backwards keeps equals in order
-    return last - np.flip(np.argsort(np.flip(x, axis), axis=axis, kind="stable"), axis)
+    return last - np.flip(positions(np.argsort(np.flip(x, axis), axis=axis, kind="stable")), axis)

@@ -15,7 +15,7 @@ import numpy as np
 from tinytensor import formats
 from tinytensor.backend import Array
 from tinytensor.base import TensorBase, is_tensor, wrap
-from tinytensor.dtypes import fits_in, result_type
+from tinytensor.dtypes import converted, fits_in, result_type
 from tinytensor.functions.arithmetic import add, div, mul, no_bools, scaled, sub
 from tinytensor.functions.operands import NUMBERS, cast, filling, only_tensors, plain, wrapped
 from tinytensor.functions.powers import log1p
@@ -294,12 +294,16 @@ def div_(self: Tensor, other: Any) -> Tensor:
 def normal_(self: Tensor, mean: Any = 0.0, std: Any = 1.0, *, generator: Any = None) -> Tensor:
     """Normal numbers with this mean and standard deviation."""
     _only_floats(self, "normal_")
+    if not std >= 0:  # nan as well
+        raise RuntimeError(f"normal_ expects std >= 0, but found {std}")
     return copy_(self, randn(self.shape, dtype=self.dtype, generator=generator) * std + mean)
 
 
 def uniform_(self: Tensor, from_: Any = 0.0, to: Any = 1.0, *, generator: Any = None) -> Tensor:
     """Uniform numbers between from_ and to. (PyTorch calls the first `from`, which is a keyword in Python.)"""
     _only_floats(self, "uniform_")
+    if not (from_ <= to and np.isfinite(converted(to, self.array.dtype)) and np.isfinite(from_)):
+        raise RuntimeError(f"uniform_ expects finite numbers from <= to, but found from={from_}, to={to}")
     return copy_(self, rand(self.shape, dtype=self.dtype, generator=generator) * (to - from_) + from_)
 
 
@@ -307,6 +311,8 @@ def exponential_(self: Tensor, lambd: float = 1, *, generator: Any = None) -> Te
     """Numbers with density λe^(−λx), by inverting their distribution function 1 − e^(−λx)."""
     if self.array.dtype.kind != "f":
         raise RuntimeError(f"exponential_: the distribution is continuous, and {self.dtype} is not")
+    if not lambd > 0:
+        raise RuntimeError(f"exponential_ expects lambda > 0, but found lambda={lambd}")
     return copy_(self, -log1p(-rand(self.shape, dtype=self.dtype, generator=generator)) / lambd)
 
 

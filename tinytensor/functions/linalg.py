@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from tinytensor.dtypes import result_type
 from tinytensor.functions.operands import cast, implemented, only_tensors
@@ -74,7 +77,7 @@ def _weighted(input: Tensor, beta: float, product: Tensor, alpha: float) -> Tens
         raise RuntimeError(f"expected all to have the same dtype, but got {input.dtype} and {product.dtype}")
     x = input.expand(product.shape)
     if beta == 0:  # 0·nan counts as 0 here
-        return product + x.masked_fill(x.new_ones().bool(), 0)
+        return product + x.masked_fill(x.new_ones(()).bool(), 0)
     return (x if beta == 1 else x * beta) + product
 
 
@@ -125,5 +128,27 @@ def einsum(equation: str, *operands: Any) -> Tensor:
     unknown = [c for c in output if c not in "".join(spelled)]
     if unknown or len(set(output)) < len(output):
         raise RuntimeError(f"einsum: the output of {equation!r} repeats a letter or has one that no operand has")
-    dtype = result_type(*(x.array for x in operands))
+    dtype = _einsum_dtype(equation, spelled, output, operands)
     return apply(EINSUM, *(cast(x, dtype) for x in operands), inputs=spelled, output=output)
+
+
+def _einsum_dtype(equation: str, inputs: list[str], output: str, operands: Sequence[Tensor]) -> np.dtype[Any]:
+    """The dtype that PyTorch computes in: a letter of one operand alone is a sum, one of several a product of matrices.
+
+    Sums of integers are int64. RuntimeError for a product of different dtypes, NotImplementedError for one of bools.
+    """
+    found, product = [], False
+    for i, (letters, x) in enumerate(zip(inputs, operands, strict=True)):
+        gone = set(letters) - set(output)
+        shared = {c for c in gone if any(c in other for other in inputs[:i] + inputs[i + 1 :])}
+        product = product or bool(shared)
+        summed = gone > shared and x.array.dtype.kind != "f"
+        found.append(np.empty((1,) * min(x.ndim, 1), np.int64 if summed else x.array.dtype))  # 0-d ones give way
+    dtype = result_type(*found)
+    if product and any(x.dtype != dtype for x in found):
+        raise RuntimeError(
+            f"einsum: {equation!r} multiplies {' and '.join(str(x.dtype) for x in found)}: cast one first"
+        )
+    if product and dtype.kind == "b":
+        raise NotImplementedError(f"einsum: {equation!r} is not implemented for bools; call .int() first")
+    return dtype

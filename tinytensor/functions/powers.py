@@ -23,7 +23,7 @@ from tinytensor.functions.operands import (
     plain,
 )  # fmt: skip
 from tinytensor.ops.powers import POW, POW_SCALAR
-from tinytensor.ops.unary import EXP, EXPM1, LOG, LOG1P, SQRT
+from tinytensor.ops.unary import EXP, EXPM1, LOG, LOG1P, RSQRT, SQRT
 from tinytensor.tape import apply
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def sqrt(input: Tensor) -> Tensor:
 
 def rsqrt(input: Tensor) -> Tensor:
     """1 / √x; ∞ at 0."""
-    return pow(floating(input), -0.5)
+    return apply(RSQRT, floating(input))
 
 
 def reciprocal(input: Tensor) -> Tensor:

@@ -6,8 +6,8 @@ keepdim keeps the reduced dimensions, with size 1. IndexError for a dimension th
 from __future__ import annotations
 
 import builtins
-import functools
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,8 +15,8 @@ import numpy as np
 from tinytensor.backend import Array, as_array
 from tinytensor.base import is_tensor, wrap
 from tinytensor.dtypes import dtype as DType
-from tinytensor.dtypes import float32, int64
-from tinytensor.functions.arithmetic import div, mul
+from tinytensor.dtypes import float32, int64, positions
+from tinytensor.functions.arithmetic import div
 from tinytensor.functions.choice import maximum, minimum, where
 from tinytensor.functions.comparison import isfinite
 from tinytensor.functions.dims import Dims, all_dims, one_dim, some_dims
@@ -25,9 +25,8 @@ from tinytensor.functions.operands import cast, floating, in_float32
 from tinytensor.functions.powers import exp, log
 from tinytensor.functions.shape import contiguous
 from tinytensor.functions.unary import abs
-from tinytensor.ops.copies import COPY
 from tinytensor.ops.log_softmax import LOG_SOFTMAX
-from tinytensor.ops.reduction import AMAX, AMIN, CUMSUM, SUM
+from tinytensor.ops.reduction import AMAX, AMIN, CUMSUM, PROD, SUM
 from tinytensor.ops.softmax import SOFTMAX
 from tinytensor.tape import apply
 
@@ -135,10 +134,9 @@ def prod(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor
         return sum(x, dim, keepdim) + 1
     if dim is None or x.ndim == 0:
         one_dim(dim or 0, x.ndim)
-        return functools.reduce(mul, x.reshape(-1).unbind(), x.new_ones())
+        return apply(PROD, x.reshape(-1), axis=0)
     axis = one_dim(dim, x.ndim)
-    y = functools.reduce(mul, x.unbind(axis))
-    y = contiguous(y) if x.array.shape[axis] > 1 else apply(COPY, y, order="C")  # one factor alone would be a view
+    y = contiguous(apply(PROD, x, axis=axis))
     return y.unsqueeze(axis) if keepdim else y
 
 
@@ -190,7 +188,7 @@ def _position(find: Any, input: Tensor, dim: int | None, keepdim: bool) -> Tenso
 def _where_extreme(find: Any, input: Tensor, dim: int | None, keepdim: bool) -> Array:
     _not_empty(find.__name__, input, dim)
     axis = None if dim is None or input.ndim == 0 else one_dim(dim, input.ndim)
-    return as_array(find(input.array, axis=axis, keepdims=keepdim))
+    return positions(as_array(find(input.array, axis=axis, keepdims=keepdim)))
 
 
 def _along(find: Any, input: Tensor, dim: int, keepdim: bool) -> ValuesIndices:
@@ -269,14 +267,18 @@ def logsumexp(input: Tensor, dim: Dims, keepdim: bool = False) -> Tensor:
 
 def all(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
     """Whether every element is non-zero. dim=() keeps all dimensions, unlike in the other reductions."""
-    axis = None if dim is None else some_dims(dim, input.ndim)
-    return wrap(as_array(input.array.all(axis=axis, keepdims=keepdim)))
+    return _truth(np.all, input, dim, keepdim)
 
 
 def any(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
     """Whether some element is non-zero. dim=() keeps all dimensions, unlike in the other reductions."""
+    return _truth(np.any, input, dim, keepdim)
+
+
+def _truth(reduce: Callable[..., Array], input: Tensor, dim: Dims, keepdim: bool) -> Tensor:
     axis = None if dim is None else some_dims(dim, input.ndim)
-    return wrap(as_array(input.array.any(axis=axis, keepdims=keepdim)))
+    y = as_array(reduce(input.array, axis=axis, keepdims=keepdim))
+    return wrap(y.astype(np.uint8) if input.array.dtype == np.uint8 else y)  # uint8 was PyTorch's first bool
 
 
 def allclose(

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import operator
 import typing
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinytensor.base import is_tensor
 from tinytensor.dtypes import dtype as DType
 from tinytensor.dtypes import result_type
-from tinytensor.functions.dims import all_dims, infer, nonnegative, one_dim, sizes, some_dims, whole
+from tinytensor.functions.dims import infer, nonnegative, one_dim, sizes, some_dims, whole
 from tinytensor.functions.operands import cast
 from tinytensor.ops.copies import COPY
 from tinytensor.ops.moves import CAT, EXPAND, FLIP, ROLL, TRIL, TRIU
@@ -58,7 +60,7 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
 
 def squeeze(input: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
     """Without the dimensions of size 1: all of them, or those of dim that have it."""
-    dims = all_dims(dim, input.ndim)
+    dims = range(input.ndim) if dim is None else some_dims(dim, input.ndim)  # () is none of them
     return reshape(input, tuple(n for d, n in enumerate(input.array.shape) if n != 1 or d not in dims))
 
 
@@ -239,8 +241,11 @@ def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     return tuple(squeeze(x, axis) for x in split(input, 1, axis))
 
 
-def narrow(input: Tensor, dim: int, start: int, length: int) -> Tensor:
+def narrow(input: Tensor, dim: int, start: int | Tensor, length: int) -> Tensor:
     """The `length` slices along dim from start on, as a view. IndexError or RuntimeError if they do not exist."""
+    if is_tensor(start) and (start.ndim or start.array.dtype.kind not in "iu"):
+        raise RuntimeError(f"narrow: start must be a number or a 0-dimensional integer Tensor, not {start}")
+    start = operator.index(start)
     if length < 0:
         raise RuntimeError(f"narrow: length must be non-negative, not {length}")
     n, axis = _length("narrow", input, dim), one_dim(dim, input.ndim)

@@ -34,13 +34,10 @@ LIKE = "empty empty_like full_like ones_like rand_like randn_like zeros_like"
 MAKERS = "arange empty eye full linspace normal ones rand randint randn randperm tensor zeros"
 MAKERS += " new_empty new_full new_ones new_zeros empty_like full_like ones_like rand_like randn_like zeros_like"
 CASTS = "cpu cuda type"
-LOSSES = "binary_cross_entropy binary_cross_entropy_with_logits cross_entropy kl_div"
-LOSSES += " l1_loss mse_loss nll_loss smooth_l1_loss"
 NEUTRAL: dict[str, tuple[tuple[Any, ...], str | None]] = {
     "out": ((None,), None),
     "layout": ((None, strided), MAKERS),
     "pin_memory": ((None, False), MAKERS),
-    "requires_grad": ((None, False), MAKERS),
     "memory_format": ((None, contiguous_format, preserve_format), f"{LIKE} {CASTS} contiguous is_contiguous"),
     "non_blocking": ((False, True), CASTS),
     "dtype": ((None,), f"{MAKERS} cumsum cumsum_ norm prod"),
@@ -50,9 +47,8 @@ NEUTRAL: dict[str, tuple[tuple[Any, ...], str | None]] = {
     ),
     "p": ((), "bernoulli"),
     "rounding_mode": ((None,), "div div_ divide divide_"),
-    "reduce": ((None,), f"{LOSSES} scatter scatter_"),
-    "size_average": ((None,), LOSSES),
-    "weight": ((None,), "histogram huber_loss l1_loss mse_loss"),
+    "reduce": ((None,), "scatter scatter_"),
+    "weight": ((None,), "histogram"),
     "range": ((None,), "histogram"),
     "sorted": ((True,), "unique"),
     "return_inverse": ((False,), "unique"),
@@ -111,7 +107,7 @@ KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "None": (lambda x: x is None, "None"),
     "Sequence[int]": (_all(_whole, tuple, list), "tuple of ints"),
     "Sequence[Tensor]": (_all(is_tensor, tuple, list), "tuple of Tensors"),
-    "DType": (lambda x: isinstance(x, DType), "tinytensor.dtype"),
+    "DType": (lambda x: isinstance(x, DType) or x in (float, int, bool), "tinytensor.dtype"),
 }
 DIMS = "int | Sequence[int] | None"
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tinytensor.backend import Array
 from tinytensor.functions.operands import floating, implemented
 from tinytensor.ops.erf import ERF
 from tinytensor.ops.unary import ABS, COS, RELU, SIGMOID, SIN, STEPS, TANH
+from tinytensor.ops.unary import sign as sign_of
 from tinytensor.tape import apply
 
 if TYPE_CHECKING:
@@ -57,11 +57,7 @@ def abs(input: Tensor) -> Tensor:
 
 def sign(input: Tensor) -> Tensor:
     """−1, 0 or 1, as x is below, at or above 0 (nan counts as 0), in the dtype of x; the derivative is 0."""
-    return input.clone() if input.array.dtype == bool else apply(STEPS, input, ufunc=_sign)
-
-
-def _sign(x: Array) -> Array:
-    return (x > 0).astype(x.dtype) - (x < 0).astype(x.dtype)
+    return input.clone() if input.array.dtype == bool else apply(STEPS, input, ufunc=sign_of)
 
 
 def _rounding(ufunc: np.ufunc, symbol: str) -> Callable[[Tensor], Tensor]:

@@ -145,6 +145,7 @@ SAMPLES: dict[str, list[Sample]] = {
     "exp": unary(lambda x: x.exp()),
     "log": unary(lambda x: x.log(), positive),
     "sqrt": unary(lambda x: x.sqrt(), positive),
+    "rsqrt": unary(lambda x: x.rsqrt(), positive),
     "sin": unary(lambda x: x.sin()),
     "cos": unary(lambda x: x.cos()),
     "tanh": unary(lambda x: x.tanh()),
@@ -171,6 +172,11 @@ SAMPLES: dict[str, list[Sample]] = {
     ],
     "amax": extremes(lambda x, a, k: x.amax(a, k)),
     "amin": extremes(lambda x, a, k: x.amin(a, k)),
+    "prod": [
+        *(Sample((off_zero(2, 3, 4),), lambda x, d=d: x.prod(d), {"axis": d}) for d in (0, 1, 2)),
+        *(Sample((off_zero(*shape),), lambda x: x.prod(0), {"axis": 0}) for shape in ((1,), (2, 0))),
+        Sample((np.array([[0.0, 2.0, -3.0], [0.0, 0.0, 1.5], [1.0, -2.0, 0.5]]),), lambda x: x.prod(1), {"axis": 1}),
+    ],
     "cumsum": [
         Sample((normal(*shape),), lambda x, a=a: x.cumsum(a), {"axis": a})
         for shape, a in [((2, 3, 4), 0), ((2, 3, 4), 1), ((2, 3, 4), 2), ((1,), 0), ((2, 0), 1), ((0, 2), 1)]

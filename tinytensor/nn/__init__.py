@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tinytensor.nn import functional, init, parallel, utils
+from tinytensor.nn.constructors import placed
 from tinytensor.nn.containers import ModuleDict, ModuleList, ParameterList, Sequential
 from tinytensor.nn.layers import GELU, Embedding, LayerNorm, Linear
 from tinytensor.nn.module import Module
@@ -40,5 +41,6 @@ __all__ = [
     "Softmax", "Softplus", "Tanh", "functional", "init", "parallel", "utils",
 ]  # fmt: skip
 
+placed(Linear, Embedding, LayerNorm, RMSNorm, BatchNorm1d, RNN, LSTM, GRU, RNNCell, LSTMCell, GRUCell)
 
 __getattr__ = outside("tinytensor.nn")

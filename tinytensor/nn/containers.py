@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from tinytensor.nn.module import Module
 from tinytensor.nn.parameter import Parameter
+from tinytensor.tensor import Tensor
 
 L = TypeVar("L", bound="_Row")
 
@@ -90,7 +91,7 @@ class ModuleList(_Row):
 
     def __init__(self, modules: Iterable[Module] | None = None) -> None:
         super().__init__()
-        self.extend(modules or ())
+        self.extend(() if modules is None else modules)
 
     def __iadd__(self, modules: Iterable[Module]) -> ModuleList:
         return self.extend(modules)
@@ -113,7 +114,7 @@ class ModuleDict(Module):
 
     def __init__(self, modules: Mapping[str, Module] | None = None) -> None:
         super().__init__()
-        self.update(modules or {})
+        self.update({} if modules is None else modules)
 
     def update(self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]]) -> None:
         """Add or replace modules by name."""
@@ -164,10 +165,14 @@ class ParameterList(Module):
 
     def __init__(self, values: Iterable[Any] | None = None) -> None:
         super().__init__()
-        self.extend(values or ())
+        self.extend(() if values is None else values)
 
     def append(self, value: Any) -> ParameterList:
-        """Add a Tensor or a Parameter at the end."""
+        """Add a Tensor or a Parameter at the end. NotImplementedError for anything else."""
+        if not isinstance(value, Tensor):
+            raise NotImplementedError(
+                f"ParameterList: a {type(value).__name__} lies outside tinytensor's subset; it holds Tensors alone"
+            )
         self.register_parameter(str(len(self)), value if isinstance(value, Parameter) else Parameter(value))
         return self
 
@@ -189,3 +194,11 @@ class ParameterList(Module):
     def __setitem__(self, index: int, value: Any) -> None:
         name = list(self._parameters)[index]
         self._parameters[name] = value if isinstance(value, Parameter) else Parameter(value)
+
+    def extra_repr(self) -> str:
+        lines = []
+        for name, p in self._parameters.items():
+            if p is not None:
+                size, place = "x".join(map(str, p.shape)), f" ({p.device})" if p.is_cuda else ""
+                lines.append(f"  ({name}): Parameter containing: [{p.dtype} of size {size}{place}]")
+        return "\n".join(lines)

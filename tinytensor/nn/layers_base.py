@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from tinytensor.nn import init
 from tinytensor.nn.module import Module
@@ -50,9 +50,23 @@ class EmbeddingBase(Module):
         self.padding_idx = padding_idx if padding_idx is None else padding_idx % num_embeddings
 
     @classmethod
-    def from_pretrained(cls: type[E], embeddings: Tensor, freeze: bool = True, padding_idx: int | None = None) -> E:
-        """Return an Embedding with these weights, (V, C), that an optimizer trains only if freeze is False."""
-        layer = cls(embeddings.shape[0], embeddings.shape[1], padding_idx)
+    def from_pretrained(
+        cls: type[E],
+        embeddings: Tensor,
+        freeze: bool = True,
+        padding_idx: int | None = None,
+        *more: Any,
+        **options: Any,
+    ) -> E:
+        """Return an Embedding with these weights, (V, C), that an optimizer trains only if freeze is False.
+
+        The rest is as for an Embedding. AssertionError for weights that are no matrix.
+        """
+        if embeddings.ndim != 2:
+            raise AssertionError(
+                f"from_pretrained: embeddings need 2 dimensions, (V, C), not {tuple(embeddings.shape)}"
+            )
+        layer = cls(embeddings.shape[0], embeddings.shape[1], padding_idx, *more, **options)
         layer.weight = Parameter(embeddings, requires_grad=not freeze)
         return layer
 
@@ -99,4 +113,4 @@ class GELUBase(Module):
 
 def sizes(normalized_shape: Sizes) -> tuple[int, ...]:
     """One size or several, as a tuple."""
-    return (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+    return tuple(normalized_shape) if isinstance(normalized_shape, Iterable) else (normalized_shape,)

@@ -31,7 +31,7 @@ class BatchNorm1d(Module):
     """y = (x − mean) / √(var + eps) · weight + bias for each channel (Ioffe and Szegedy 2015); x (N, C) or (N, C, L).
 
     In training, mean and variance are those of the batch. In evaluation they are their running averages, if
-    track_running_stats is True.
+    track_running_stats is True; momentum None makes them the plain means of all batches.
     """
 
     running_mean: Tensor | None
@@ -41,7 +41,7 @@ class BatchNorm1d(Module):
         self,
         num_features: int,
         eps: float = 1e-5,
-        momentum: float = 0.1,
+        momentum: float | None = 0.1,
         affine: bool = True,
         track_running_stats: bool = True,
         *,
@@ -62,9 +62,12 @@ class BatchNorm1d(Module):
             raise ValueError(f"expected 2D or 3D input (got {input.ndim}D input)")
         if self.training and self.track_running_stats:
             self.num_batches_tracked.add_(1)
+        factor = self.momentum
+        if factor is None:  # the plain mean of all batches
+            factor = 1 / float(self.num_batches_tracked) if self.training and self.track_running_stats else 0.0
         batch = self.training or not self.track_running_stats
         mean, var = self.running_mean, self.running_var
-        return F.batch_norm(input, mean, var, self.weight, self.bias, batch, self.momentum, self.eps)
+        return F.batch_norm(input, mean, var, self.weight, self.bias, batch, factor, self.eps)
 
     def extra_repr(self) -> str:
         bias, stats = self.bias is not None, self.track_running_stats

@@ -114,17 +114,34 @@ class _Layer(_Recurrent):
         nonlinearity: str | None = None,
     ) -> None:
         super().__init__()
+        for name, value in (("bias", bias), ("batch_first", batch_first)):
+            if not isinstance(value, bool):
+                raise TypeError(f"{name} should be of type bool, got: {type(value).__name__}")
+        for name, size in (("input_size", input_size), ("hidden_size", hidden_size), ("num_layers", num_layers)):
+            if not hasattr(size, "__index__"):
+                raise TypeError(f"{name} should be of type int, got: {type(size).__name__}")
+            if size <= 0:
+                raise ValueError(f"{name} must be greater than zero, got: {size}")
+        if isinstance(dropout, bool) or not 0 <= float(dropout) <= 1:
+            raise ValueError(f"dropout should be a number in [0, 1], the probability of a zero, got: {dropout}")
         self._setup(input_size, hidden_size, bias, nonlinearity)
-        self.num_layers, self.batch_first, self.dropout = num_layers, batch_first, dropout
+        self.num_layers, self.batch_first, self.dropout = num_layers, batch_first, float(dropout)
         for layer in range(num_layers):
             self._weights(f"_l{layer}", hidden_size if layer else input_size)
         self.reset_parameters()
 
     def forward(self, input: Tensor, hx: Any = None) -> tuple[Tensor, Any]:
         """Return (y, state). RuntimeError for sizes that do not fit."""
-        if input.ndim not in (2, 3) or input.shape[-1] != self.input_size:
+        if input.ndim not in (2, 3):
+            raise ValueError(f"{type(self).__name__}: Expected input to be 2D or 3D, got {input.ndim}D instead")
+        if input.shape[-1] != self.input_size:
             raise RuntimeError(
                 f"input {tuple(input.shape)} does not fit: 2 or 3 dimensions, the last {self.input_size}"
+            )
+        weight = self._parameters["weight_ih_l0"]
+        if weight is not None and input.dtype is not weight.dtype:
+            raise ValueError(
+                f"{type(self).__name__}: input is {input.dtype} and the weights {weight.dtype}; convert one with .to()"
             )
         if input.ndim == 2:
             hx = hx if hx is None else tuple(h.unsqueeze(1) for h in hx) if self.states > 1 else hx.unsqueeze(1)
@@ -163,9 +180,16 @@ class RNN(_Layer):
     step = staticmethod(rnn_step)
 
     def __init__(
-        self, input_size: int, hidden_size: int, num_layers: int = 1, nonlinearity: str = "tanh", **options: Any
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        nonlinearity: str = "tanh",
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
     ) -> None:
-        super().__init__(input_size, hidden_size, num_layers, nonlinearity=nonlinearity, **options)
+        super().__init__(input_size, hidden_size, num_layers, bias, batch_first, dropout, nonlinearity)
 
 
 class LSTM(_Layer):
@@ -173,11 +197,33 @@ class LSTM(_Layer):
 
     step, gates, states = staticmethod(lstm_step), 4, 2
 
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__(input_size, hidden_size, num_layers, bias, batch_first, dropout)
+
 
 class GRU(_Layer):
     """Gated recurrent units over a sequence; shapes as in `_Layer`."""
 
     step, gates = staticmethod(gru_step), 3
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__(input_size, hidden_size, num_layers, bias, batch_first, dropout)
 
 
 class _Cell(_Recurrent):
@@ -190,14 +236,18 @@ class _Cell(_Recurrent):
         self.reset_parameters()
 
     def forward(self, input: Tensor, hx: Any = None) -> Any:
-        """Return the new state. The old one is zeros if hx is None."""
+        """Return the new state. The old one is zeros if hx is None. ValueError for other numbers of dimensions."""
+        given = () if hx is None else tuple(hx) if self.states > 1 else (hx,)
+        for name, x in (("input", input), *(("hidden", h) for h in given)):
+            if x.ndim not in (1, 2):
+                raise ValueError(f"{type(self).__name__}: Expected {name} to be 1D or 2D, got {x.ndim}D instead")
         state = self._state(hx, input, *input.shape[:-1], self.hidden_size)
         _, new = self._run([self._project(input, "")], state, "")
         return new if self.states > 1 else new[0]
 
     def extra_repr(self) -> str:
         relu = ", nonlinearity=relu" if self.nonlinearity == "relu" else ""
-        return f"{self.input_size}, {self.hidden_size}" + ("" if self.bias else ", bias=False") + relu
+        return f"{self.input_size}, {self.hidden_size}" + ("" if self.bias is True else f", bias={self.bias}") + relu
 
 
 class RNNCell(_Cell):
@@ -214,8 +264,14 @@ class LSTMCell(_Cell):
 
     step, gates, states = staticmethod(lstm_step), 4, 2
 
+    def __init__(self, input_size: int, hidden_size: int, bias: bool = True) -> None:
+        super().__init__(input_size, hidden_size, bias)
+
 
 class GRUCell(_Cell):
     """One step of a GRU."""
 
     step, gates = staticmethod(gru_step), 3
+
+    def __init__(self, input_size: int, hidden_size: int, bias: bool = True) -> None:
+        super().__init__(input_size, hidden_size, bias)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from tinytensor.nn import functional as F
+from tinytensor.nn.functional.checks import replaced
 from tinytensor.nn.module import Module
 from tinytensor.tensor import Tensor
 
@@ -22,6 +23,7 @@ class _Function(Module):
         unknown = [*args[len(self.options) :], *(name for name in kwargs if name not in self.options)]
         if unknown:
             raise TypeError(f"{type(self).__name__} takes {list(self.options)}, not {unknown[0]!r}")
+        replaced(type(self).__name__, **{name: given.get(name) for name in ("size_average", "reduce")})
         for name, usual in self.options.items():
             value = given.get(name, usual)
             if name.endswith("weight"):  # of a loss: a buffer, so that it moves with the module
@@ -36,7 +38,8 @@ class _Function(Module):
 
     def extra_repr(self) -> str:
         shown = {} if "reduction" in self.options else {name: getattr(self, name) for name in self.options}
-        return ", ".join(f"{name}={value!r}" for name, value in shown.items() if (name, value) != ("inplace", False))
+        inplace = ["inplace=True"] if shown.pop("inplace", False) else []  # last, and only where it is
+        return ", ".join([*(f"{name}={value}" for name, value in shown.items()), *inplace])
 
 
 class ReLU(_Function):
@@ -95,20 +98,24 @@ class LogSoftmax(_Function):
 
 # ---------------------------------------------------------------------------------------------- losses
 
-MEAN: dict[str, Any] = {"reduction": "mean"}
+MEAN: dict[str, Any] = {"size_average": None, "reduce": None, "reduction": "mean"}  # the first two are older words
+
+CLASSES: dict[str, Any] = {
+    "weight": None, "size_average": None, "ignore_index": -100, "reduce": None, "reduction": "mean"
+}  # fmt: skip
 
 
 class CrossEntropyLoss(_Function):
     """−log softmax(input)[target]; input (N, C) or (N, C, …), target (N) or (N, …) integers, or probabilities."""
 
     function = staticmethod(F.cross_entropy)
-    options: ClassVar[dict[str, Any]] = {"weight": None, "ignore_index": -100, **MEAN, "label_smoothing": 0.0}
+    options: ClassVar[dict[str, Any]] = {**CLASSES, "label_smoothing": 0.0}
 
 
 class NLLLoss(_Function):
     """−input[target], for log-probabilities."""
 
-    function, options = staticmethod(F.nll_loss), {"weight": None, "ignore_index": -100, **MEAN}
+    function, options = staticmethod(F.nll_loss), CLASSES
 
 
 class MSELoss(_Function):
@@ -132,7 +139,7 @@ class SmoothL1Loss(_Function):
 class HuberLoss(_Function):
     """d²/2 for d = |input − target| < δ, else δ(d − δ/2)."""
 
-    function, options = staticmethod(F.huber_loss), {**MEAN, "delta": 1.0}
+    function, options = staticmethod(F.huber_loss), {"reduction": "mean", "delta": 1.0}
 
 
 class BCELoss(_Function):

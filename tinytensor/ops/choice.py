@@ -9,13 +9,18 @@ from tinytensor.ops.arithmetic import BROADCAST, unbroadcast
 from tinytensor.primitive import Gradients, Output, primitive
 
 
+def _shares(dy: Array, b_won: Array, a_won: Array, a: Array, b: Array) -> Gradients:
+    """dy for the one that won, half of it for each where a = b; where one is nan, dy for both, as in PyTorch."""
+    dy = dy * (1 - (a == b) * dy.dtype.type(0.5))
+    return unbroadcast(dy * ~b_won, a.shape), unbroadcast(dy * ~a_won, b.shape)
+
+
 def maximum_forward(a: Array, b: Array) -> Output:
     return np.maximum(a, b), (a, b)
 
 
 def maximum_backward(dy: Array, a: Array, b: Array) -> Gradients:
-    da = dy * (a > b) + dy * (a == b) * 0.5  # where a = b each receives half of dy, as in PyTorch
-    return unbroadcast(da, a.shape), unbroadcast(dy - da, b.shape)
+    return _shares(dy, a < b, a > b, a, b)
 
 
 MAXIMUM = primitive("maximum", maximum_forward, maximum_backward, formula="y = max(a, b)", fits=BROADCAST)
@@ -26,8 +31,7 @@ def minimum_forward(a: Array, b: Array) -> Output:
 
 
 def minimum_backward(dy: Array, a: Array, b: Array) -> Gradients:
-    da = dy * (a < b) + dy * (a == b) * 0.5
-    return unbroadcast(da, a.shape), unbroadcast(dy - da, b.shape)
+    return _shares(dy, a > b, a < b, a, b)
 
 
 MINIMUM = primitive("minimum", minimum_forward, minimum_backward, formula="y = min(a, b)", fits=BROADCAST)

@@ -54,6 +54,25 @@ def amin_backward(dy: Array, x: Array, y: Array, axis: tuple[int, ...]) -> Gradi
 AMIN = primitive("amin", amin_forward, amin_backward, formula="y = min x over axis")
 
 
+def prod_forward(x: Array, *, axis: int) -> Output:
+    y = np.prod(x, axis=axis, dtype=x.dtype)
+    return y, (x, y, axis)
+
+
+def prod_backward(dy: Array, x: Array, y: Array, axis: int) -> Gradients:
+    dy, y = (kept(a, x.shape, (axis,)) for a in (dy, y))
+    if isinstance(x, np.ndarray) and (x != 0).all():  # a GPU would have to be waited for
+        return (dy * y / x,)  # the product of all other factors
+    one = np.ones_like(dy)  # that product, where a factor is 0: of those before and of those behind
+    but_last = (slice(None),) * axis + (slice(None, -1),)
+    before = np.cumprod(np.concatenate([one, x[but_last]], axis), axis)
+    behind = np.cumprod(np.concatenate([one, np.flip(x, axis)[but_last]], axis), axis)
+    return (dy * before * np.flip(behind, axis),)
+
+
+PROD = primitive("prod", prod_forward, prod_backward, formula="y = Π x over axis")
+
+
 def cumsum_forward(x: Array, *, axis: int) -> Output:
     return running(x, axis), (axis,)
 

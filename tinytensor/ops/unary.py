@@ -13,12 +13,17 @@ from tinytensor.backend import Array
 from tinytensor.primitive import Gradients, Output, primitive
 
 
+def sign(x: Array) -> Array:
+    """−1, 0 or 1, in the dtype of x; 0 for nan, as in PyTorch."""
+    return (x > 0).astype(x.dtype) - (x < 0).astype(x.dtype)
+
+
 def abs_forward(x: Array) -> Output:
     return np.abs(x), (x,)
 
 
 def abs_backward(dy: Array, x: Array) -> Gradients:
-    return (dy * np.sign(x),)
+    return (dy * sign(x),)
 
 
 ABS = primitive("abs", abs_forward, abs_backward, formula="y = |x|")
@@ -57,6 +62,18 @@ def sqrt_backward(dy: Array, y: Array) -> Gradients:
 
 
 SQRT = primitive("sqrt", sqrt_forward, sqrt_backward, formula="y = √x")
+
+
+def rsqrt_forward(x: Array) -> Output:
+    y = 1 / np.sqrt(x)
+    return y, (y,)
+
+
+def rsqrt_backward(dy: Array, y: Array) -> Gradients:
+    return (dy * (y * y * y * -0.5),)  # y′ = −½ x^(−3/2) = −½ y³
+
+
+RSQRT = primitive("rsqrt", rsqrt_forward, rsqrt_backward, formula="y = 1 / √x")
 
 
 def sin_forward(x: Array) -> Output:
@@ -133,7 +150,7 @@ def relu_forward(x: Array) -> Output:
 
 
 def relu_backward(dy: Array, y: Array) -> Gradients:
-    return (dy * (y > 0),)  # y′ = 1 where x > 0, else 0
+    return (dy * ~(y <= 0),)  # y′ = 1 where x > 0, and at nan; else 0. np.where would take ten times as long
 
 
 RELU = primitive("relu", relu_forward, relu_backward, formula="y = max(x, 0)")

@@ -54,7 +54,7 @@ def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
 
 @in_float32
 def _elu(x: Tensor, alpha: float) -> Tensor:
-    return where(x > 0, x, alpha * expm1(x.clamp(max=0)))
+    return where(x <= 0, alpha * expm1(x.clamp(max=0)), x)
 
 
 def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
@@ -74,6 +74,8 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
 
     Source: Dauphin et al., 2017.
     """
+    if not input.ndim:
+        raise RuntimeError("glu: a 0-dimensional Tensor has no halves")
     if input.shape[dim] % 2:
         raise RuntimeError(f"Halving dimension must be even, but dimension {dim} is size {input.shape[dim]}")
     a, b = input.chunk(2, dim)

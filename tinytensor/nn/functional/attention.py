@@ -37,6 +37,8 @@ def scaled_dot_product_attention(
     Source: Vaswani et al., "Attention Is All You Need", 2017, section 3.2.1.
     """
     same_dtype("scaled_dot_product_attention", query, key, value)
+    if dropout_p > 1:
+        raise RuntimeError(f"dropout probability has to be between 0 and 1, but got {dropout_p}")
     if min(query.ndim, key.ndim, value.ndim) < 2:
         raise RuntimeError("scaled_dot_product_attention: query, key and value need at least 2 dimensions")
     if attn_mask is not None and is_causal:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import numpy as np
 
 from tinytensor.backend import Array
 from tinytensor.functions.operands import only_tensors
 from tinytensor.tensor import Tensor
+
+Reduction: TypeAlias = str  # another kind is a ValueError here, as in PyTorch: is_reduction says it
 
 
 def same_dtype(name: str, *tensors: Tensor | None) -> None:
@@ -29,10 +33,28 @@ def same_shape(name: str, input: Tensor, target: Tensor) -> None:
         )
 
 
-def is_reduction(name: str, reduction: str) -> None:
+def is_reduction(name: str, reduction: Reduction) -> None:
     """ValueError if reduction is not "none", "mean" or "sum"."""
     if reduction not in ("none", "mean", "sum"):
         raise ValueError(f"{name}: {reduction!r} is not a valid value for reduction; use 'none', 'mean' or 'sum'")
+
+
+def replaced(name: str, **given: bool | None) -> None:
+    """NotImplementedError for the arguments that `reduction` took the place of, unless they are None."""
+    for argument, value in given.items():
+        if value is not None:
+            raise NotImplementedError(
+                f"{name}: {argument}={value} is outside tinytensor's subset; use reduction='none', 'mean' or 'sum'"
+            )
+
+
+def class_weight(name: str, weight: Tensor | None, input: Tensor, classes: int) -> None:
+    """RuntimeError for a weight that is not a vector with a number for each class, in the dtype of the input."""
+    if weight is None:
+        return
+    if weight.array.shape != (classes,):
+        raise RuntimeError(f"{name}: weight needs shape ({classes},), one for each class, not {tuple(weight.shape)}")
+    same_dtype(name, input, weight)
 
 
 def class_ids(name: str, ids: Array, count: int, ignore: int | None = None) -> Array:

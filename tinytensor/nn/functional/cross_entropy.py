@@ -7,7 +7,8 @@ import numpy as np
 from tinytensor.backend import Array
 from tinytensor.base import wrap
 from tinytensor.functions import log_softmax
-from tinytensor.nn.functional.checks import class_ids, is_reduction
+from tinytensor.functions.operands import implemented
+from tinytensor.nn.functional.checks import Reduction, class_ids, class_weight, is_reduction, replaced
 from tinytensor.ops.cross_entropy import CROSS_ENTROPY
 from tinytensor.tape import apply
 from tinytensor.tensor import Tensor
@@ -17,9 +18,10 @@ def cross_entropy(
     input: Tensor,
     target: Tensor,
     weight: Tensor | None = None,
-    *,
+    size_average: bool | None = None,
     ignore_index: int = -100,
-    reduction: str = "mean",
+    reduce: bool | None = None,
+    reduction: Reduction = "mean",
     label_smoothing: float = 0.0,
 ) -> Tensor:
     """−ln softmax(x)[target]: x (N, C) and target (N,), or (C,) and (), or (N, C, d…) and (N, d…).
@@ -31,7 +33,14 @@ def cross_entropy(
     """
     if not 0 <= label_smoothing <= 1:
         raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")
+    replaced("cross_entropy", size_average=size_average, reduce=reduce)
+    if input.array.dtype.kind != "f":
+        implemented("cross_entropy", "f", input)
+    if input.ndim:
+        class_weight("cross_entropy", weight, input, input.array.shape[min(1, input.ndim - 1)])
     if input.ndim and target.array.shape == input.array.shape:
+        if ignore_index >= 0:
+            raise RuntimeError(f"cross_entropy: ignore_index={ignore_index} is for classes, not for probabilities")
         return _of_probabilities(input, target, weight, reduction, label_smoothing)
     x, classes = _rows("cross_entropy", input, target, ignore_index, reduction)
     if weight is None and not label_smoothing:  # the plain case: one primitive
@@ -42,7 +51,7 @@ def cross_entropy(
 
 
 def _smoothed(
-    x: Tensor, t: Tensor, weight: Tensor | None, ignore_index: int, reduction: str, label_smoothing: float
+    x: Tensor, t: Tensor, weight: Tensor | None, ignore_index: int, reduction: Reduction, label_smoothing: float
 ) -> Tensor:
     """(1 − s) nll + s/C Σ −weight ln softmax(x), s = label_smoothing: x (rows, C), t (rows,)."""
     log_p = log_softmax(x, 1)
@@ -58,7 +67,7 @@ def _smoothed(
 
 
 def _of_probabilities(
-    input: Tensor, target: Tensor, weight: Tensor | None, reduction: str, label_smoothing: float
+    input: Tensor, target: Tensor, weight: Tensor | None, reduction: Reduction, label_smoothing: float
 ) -> Tensor:
     """−Σ p ln softmax(x) over the classes, p the target mixed with 1/C; "mean" divides by the number of rows."""
     is_reduction("cross_entropy", reduction)
@@ -72,7 +81,7 @@ def _of_probabilities(
     return loss if reduction == "none" else loss.mean() if reduction == "mean" else loss.sum()
 
 
-def _rows(name: str, input: Tensor, target: Tensor, ignore_index: int, reduction: str) -> tuple[Tensor, Array]:
+def _rows(name: str, input: Tensor, target: Tensor, ignore_index: int, reduction: Reduction) -> tuple[Tensor, Array]:
     """Check input and target, in the shapes that cross_entropy lists; return them as (rows, C) and (rows,)."""
     is_reduction(name, reduction)
     x = input.unsqueeze(0) if input.ndim == 1 else input
@@ -95,10 +104,18 @@ def _rows(name: str, input: Tensor, target: Tensor, ignore_index: int, reduction
 
 
 def nll_loss(
-    input: Tensor, target: Tensor, weight: Tensor | None = None, *, ignore_index: int = -100, reduction: str = "mean"
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: bool | None = None,
+    ignore_index: int = -100,
+    reduce: bool | None = None,
+    reduction: Reduction = "mean",
 ) -> Tensor:
     """−weight[t] input[n, t] with t = target[n], for log-probabilities in the shapes of cross_entropy."""
+    replaced("nll_loss", size_average=size_average, reduce=reduce)
     x, classes = _rows("nll_loss", input, target, ignore_index, reduction)
+    class_weight("nll_loss", weight, x, x.array.shape[1])
     ignored = wrap(classes == ignore_index)
     t = wrap(classes).masked_fill(ignored, 0)
     w = ((~ignored).to(x.dtype) if weight is None else weight[t].masked_fill(ignored, 0.0)).detach()

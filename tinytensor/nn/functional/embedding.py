@@ -23,6 +23,8 @@ def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None) -> 
     """
     if weight.ndim != 2:
         raise RuntimeError(f"embedding: weight must be 2-D, (V, C), but its shape is {tuple(weight.shape)}")
+    if padding_idx is not None and not -weight.shape[0] <= padding_idx < weight.shape[0]:
+        raise AssertionError(f"embedding: padding_idx {padding_idx} is out of range for {weight.shape[0]} rows")
     ids = in_order(class_ids("embedding", input.array, weight.shape[0]))
     y = apply(EMBEDDING, weight, ids=ids)
     if padding_idx is None:

@@ -6,58 +6,117 @@ from tinytensor.dtypes import promote
 from tinytensor.functions import where
 from tinytensor.functions.operands import cast
 from tinytensor.nn.functional.activations import logsigmoid
-from tinytensor.nn.functional.checks import is_reduction, same_shape
+from tinytensor.nn.functional.checks import Reduction, is_reduction, replaced, same_shape
 from tinytensor.ops.losses import BINARY_CROSS_ENTROPY
 from tinytensor.tape import apply
 from tinytensor.tensor import Tensor
 
 
-def _reduced(name: str, loss: Tensor, reduction: str, weight: Tensor | None = None) -> Tensor:
+def _reduced(name: str, loss: Tensor, reduction: Reduction, weight: Tensor | None = None) -> Tensor:
     """loss · weight as it is ("none"), or its "mean" or "sum". ValueError for another reduction."""
     is_reduction(name, reduction)
     loss = loss if weight is None else loss * weight
     return loss.mean() if reduction == "mean" else loss.sum() if reduction == "sum" else loss
 
 
-def mse_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+def _weighted(name: str, loss: Tensor, reduction: Reduction, weight: Tensor | None) -> Tensor:
+    """_reduced; the mean is a weighted one: Σ w·loss / Σ w."""
+    _fits(name, loss, weight)
+    total = _reduced(name, loss, "sum" if weight is not None and reduction == "mean" else reduction, weight)
+    return total if weight is None or reduction != "mean" else total / weight.sum()
+
+
+def _fits(name: str, loss: Tensor, weight: Tensor | None) -> None:
+    """ValueError for a weight of another shape than the loss."""
+    if weight is not None and weight.shape != loss.shape:
+        raise ValueError(f"{name}: weight {tuple(weight.shape)} must have the shape of the loss, {tuple(loss.shape)}")
+
+
+def mse_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: Reduction = "mean",
+    weight: Tensor | None = None,
+) -> Tensor:
     """(input − target)², the "mean" of all elements, their "sum", or each one ("none"). The two Tensors broadcast.
 
     ValueError for another reduction, RuntimeError for shapes that do not fit.
     """
+    replaced("mse_loss", size_average=size_average, reduce=reduce)
     dtype = promote(input.array.dtype, target.array.dtype)  # also if the target has no dimensions
-    return _reduced("mse_loss", (cast(input, dtype) - cast(target, dtype)) ** 2, reduction)
+    return _weighted("mse_loss", (cast(input, dtype) - cast(target, dtype)) ** 2, reduction, weight)
 
 
-def l1_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+def l1_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: Reduction = "mean",
+    weight: Tensor | None = None,
+) -> Tensor:
     """|input − target|, with the reductions of mse_loss."""
+    replaced("l1_loss", size_average=size_average, reduce=reduce)
     dtype = promote(input.array.dtype, target.array.dtype)
-    return _reduced("l1_loss", (cast(input, dtype) - cast(target, dtype)).abs(), reduction)
+    return _weighted("l1_loss", (cast(input, dtype) - cast(target, dtype)).abs(), reduction, weight)
 
 
-def smooth_l1_loss(input: Tensor, target: Tensor, reduction: str = "mean", beta: float = 1.0) -> Tensor:
-    """With d = |input − target|: d²/2β where d < β, d − β/2 elsewhere. Source: Girshick, "Fast R-CNN", 2015."""
+def smooth_l1_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: Reduction = "mean",
+    beta: float = 1.0,
+) -> Tensor:
+    """With d = |input − target|: d²/2β where d < β, d − β/2 elsewhere; RuntimeError for β < 0.
+
+    Source: Girshick, "Fast R-CNN", 2015.
+    """
+    replaced("smooth_l1_loss", size_average=size_average, reduce=reduce)
+    if not beta >= 0:  # nan as well
+        raise RuntimeError(f"smooth_l1_loss: beta must be positive or 0, got {beta}")
     if beta == 0:
-        return l1_loss(input, target, reduction)
-    return _reduced("smooth_l1_loss", huber_loss(input, target, "none", beta) / beta, reduction)
-
-
-def huber_loss(input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0) -> Tensor:
-    """With d = |input − target|: d²/2 where d < δ, δ(d − δ/2) elsewhere. Source: Huber, 1964."""
+        return l1_loss(input, target, reduction=reduction)
     d = (input - target).abs()
-    return _reduced("huber_loss", where(d < delta, 0.5 * d * d, delta * (d - 0.5 * delta)), reduction)
+    near = d.clamp(max=beta)  # beyond β a constant, so that no gradient of a square is ∞ there
+    return _reduced("smooth_l1_loss", where(d < beta, 0.5 * near * near / beta, d - 0.5 * beta), reduction)
+
+
+def huber_loss(
+    input: Tensor, target: Tensor, reduction: Reduction = "mean", delta: float = 1.0, weight: Tensor | None = None
+) -> Tensor:
+    """With d = |input − target|: d²/2 where d < δ, δ(d − δ/2) elsewhere; RuntimeError unless δ > 0. Source: Huber, 1964."""
+    if not delta > 0:  # nan as well
+        raise RuntimeError(f"huber_loss: delta must be positive, got {delta}")
+    d = (input - target).abs()
+    near = d.clamp(max=delta)  # beyond δ a constant, so that no gradient of a square is ∞ there
+    _fits("huber_loss", d, weight)
+    loss = where(d < delta, 0.5 * near * near, delta * (d - 0.5 * delta))
+    return _reduced("huber_loss", loss, reduction, weight)
 
 
 def binary_cross_entropy(
-    input: Tensor, target: Tensor, weight: Tensor | None = None, *, reduction: str = "mean"
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: Reduction = "mean",
 ) -> Tensor:
     """−y ln x − (1 − y) ln(1 − x), where the logarithms are at least −100.
 
     ValueError if the shapes differ, RuntimeError for an x outside [0, 1].
     """
+    replaced("binary_cross_entropy", size_average=size_average, reduce=reduce)
     same_shape("binary_cross_entropy", input, target)
-    x = input.array
-    if x.size and not (x.min() >= 0 and x.max() <= 1):
-        raise RuntimeError("all elements of input should be between 0 and 1")
+    if input.array.dtype.kind != "f" or input.dtype is not target.dtype:
+        raise RuntimeError(f"binary_cross_entropy takes floats of one dtype, not {input.dtype} and {target.dtype}")
+    for name, x in (("input", input.array), ("target", target.array)):
+        if x.size and not (x.min() >= 0 and x.max() <= 1):
+            raise RuntimeError(f"all elements of {name} should be between 0 and 1")
     return _reduced("binary_cross_entropy", apply(BINARY_CROSS_ENTROPY, input, target), reduction, weight)
 
 
@@ -65,24 +124,40 @@ def binary_cross_entropy_with_logits(
     input: Tensor,
     target: Tensor,
     weight: Tensor | None = None,
-    *,
-    reduction: str = "mean",
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: Reduction = "mean",
     pos_weight: Tensor | None = None,
 ) -> Tensor:
     """−w y ln σ(x) − (1 − y) ln(1 − σ(x)), with w = pos_weight or 1. ValueError if the shapes differ."""
+    replaced("binary_cross_entropy_with_logits", size_average=size_average, reduce=reduce)
     same_shape("binary_cross_entropy_with_logits", input, target)
     scale = 1 if pos_weight is None else 1 + (pos_weight - 1) * target
     loss = (1 - target) * input - scale * logsigmoid(input)
     return _reduced("binary_cross_entropy_with_logits", loss, reduction, weight)
 
 
-def kl_div(input: Tensor, target: Tensor, reduction: str = "mean", log_target: bool = False) -> Tensor:
-    """y (ln y − x) for log-probabilities x and probabilities y, or ln y if log_target; "batchmean" is the sum / N."""
+def kl_div(
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: Reduction = "mean",
+    log_target: bool = False,
+) -> Tensor:
+    """y (ln y − x) for log-probabilities x and probabilities y, or ln y if log_target; "batchmean" is the sum / N.
+
+    RuntimeError for integers.
+    """
+    replaced("kl_div", size_average=size_average, reduce=reduce)
+    if input.array.dtype.kind != "f" or target.array.dtype.kind != "f":
+        raise RuntimeError(f"kl_div: expected floating point tensors, not {input.dtype} and {target.dtype}")
     if reduction != "batchmean":
         is_reduction("kl_div", reduction)
     zero = target == 0  # there the term y ln y is 0
     log_y = target if log_target else target.masked_fill(zero, 1.0).log()
-    loss = (target.exp() if log_target else target) * (log_y - input)
+    y = target.exp() if log_target else target
+    loss = y * (log_y - input) if log_target else y * log_y - y * input
     if reduction == "batchmean":
-        return loss.sum() / input.shape[0]
+        return loss.sum() / (input.shape[0] if input.ndim else 1)
     return _reduced("kl_div", loss, reduction)

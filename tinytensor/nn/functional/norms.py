@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tinytensor.functions import contiguous
-from tinytensor.functions.operands import cast, in_float32
+from tinytensor.functions.operands import cast, implemented, in_float32
 from tinytensor.nn.functional.checks import same_dtype
 from tinytensor.ops.layer_norm import LAYER_NORM
 from tinytensor.tape import apply
@@ -41,6 +41,8 @@ def layer_norm(
                 f"layer_norm: expected {name} to be of shape {list(shape)}, but got {list(p.array.shape)}"
             )
     same_dtype("layer_norm", input, weight, bias)
+    if input.array.dtype.kind != "f":
+        implemented("layer_norm", "f", input)
     if weight is None and bias is not None:  # the primitive takes a bias only together with a weight
         return layer_norm(input, shape, None, None, eps) + bias
     return apply(LAYER_NORM, contiguous(input), weight, bias, n=int(math.prod(shape)), eps=float(eps))
@@ -60,6 +62,7 @@ def rms_norm(
         raise kind(f"rms_norm: normalized_shape={list(shape)} does not end input {tuple(input.shape)}")
     if weight is not None and weight.array.shape != shape:
         raise RuntimeError(f"rms_norm: expected weight to be of shape {list(shape)}, but got {list(weight.shape)}")
+    implemented("rms_norm", "f", input)
     eps = float(np.finfo(input.array.dtype).eps) if eps is None else eps
     y = input * (input.square().mean(tuple(range(-len(shape), 0)), keepdim=True) + eps).rsqrt()
     return contiguous(y if weight is None else y * weight)
@@ -83,12 +86,29 @@ def batch_norm(
     """
     if not input.numel():
         return input.clone()
+    implemented("batch_norm", "f", input)
     if input.array.dtype == np.float16:  # in float32, as in_float32 does; but the running values are written in place
         wide = cast(input, np.dtype(np.float32))
-        y = batch_norm(wide, running_mean, running_var, weight, bias, training, momentum, eps)
+        y = _batch_norm(wide, running_mean, running_var, weight, bias, training, momentum, eps)
         return cast(y, input.array.dtype)
+    same_dtype("batch_norm", input, running_mean, running_var, weight, bias)
+    return _batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
+
+
+def _batch_norm(
+    input: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    training: bool,
+    momentum: float,
+    eps: float,
+) -> Tensor:
     dims, column = (0, *range(2, input.ndim)), (-1, *(1,) * (input.ndim - 2))
     n = input.numel() // input.shape[1]  # values per channel
+    if not (eps > 0 if training else eps >= 0):
+        raise ValueError(f"batch_norm: eps must be positive{'' if training else ' or 0'}, but got {eps}")
     if training and n == 1:
         raise ValueError(f"Expected more than 1 value per channel when training, got input size {input.shape}")
     for name, p in (("running_mean", running_mean), ("running_var", running_var), ("weight", weight), ("bias", bias)):
