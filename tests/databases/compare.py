@@ -17,13 +17,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from translate import Frozen, thaw
 
 import tinytensor as tt
+import torch
 
 TOLERANCE = {"float64": (1e-10, 1e-12), "float32": (2e-6, 1e-6), "float16": (2e-3, 1e-5)}  # relative, absolute
 PACKAGE = str(Path(tt.__file__).parent)
+ENGINES: dict[str, Any] = {"torch": torch, "tiny": tt}
 HERE = str(Path(__file__).parent)
 
 
@@ -34,7 +35,6 @@ class Outcome:
     results: list[Any] = field(default_factory=list)
     gradients: list[Any] | None = None
     inputs: list[Any] = field(default_factory=list)
-    first: Any = None  # what an in-place form wrote to
     error: BaseException | None = None
     during: str = "call"  # or gradient
 
@@ -52,6 +52,15 @@ def flat(value: Any) -> list[Any]:
     return [value]
 
 
+def tensors(value: Any) -> list[Any]:
+    """The Tensors among arguments, in order."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, (list, tuple)):
+        return [x for item in value for x in tensors(item)]
+    return [value] if is_tensor(value) else []
+
+
 def is_tensor(x: Any) -> bool:
     return isinstance(x, (torch.Tensor, tt.Tensor))
 
@@ -65,35 +74,41 @@ def name(dtype: Any) -> str:
     return str(dtype).rpartition(".")[2]
 
 
-def call(library: str, function: Callable[..., Any], frozen: Any, *, grad: bool, inplace: bool) -> Outcome:
-    """Call function(*args, **kwargs) with frozen = (args, kwargs), and take gradients if `grad`."""
-    engine = torch if library == "torch" else tt
+def attempt(library: str, work: Callable[[Outcome], None]) -> Outcome:
+    """Do the work, which fills the outcome; note the error, if there is one."""
     outcome = Outcome()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if library == "tiny":
             warnings.simplefilter("error", RuntimeWarning)  # NumPy's, which no user may see
         try:
-            args, kwargs = thaw(frozen, library, {})
-            leaves = outcome.inputs = [x for x in flat([args, list(kwargs.values())]) if is_tensor(x)]
-            if inplace and args and is_tensor(args[0]):
-                if args[0].requires_grad:
-                    args = (args[0].clone(), *args[1:])
-                outcome.first = args[0]
-            result = function(*args, **kwargs)
-            outcome.results = flat(result)
-            if inplace:
-                outcome.results = [outcome.first, *outcome.results]
-            if grad:
-                outcome.during = "gradient"
-                outcome.gradients = _gradients(engine, outcome.results, leaves)
+            work(outcome)
         except Exception as error:
             outcome.error = error
     return outcome
 
 
-def _gradients(engine: Any, results: list[Any], leaves: list[Any]) -> list[Any] | None:
+def call(library: str, function: Callable[..., Any], frozen: Any, *, grad: bool, inplace: bool) -> Outcome:
+    """Call function(*args, **kwargs) with frozen = (args, kwargs), and take gradients if `grad`."""
+
+    def work(outcome: Outcome) -> None:
+        args, kwargs = thaw(frozen, library, {})
+        outcome.inputs = tensors([args, kwargs])
+        if inplace and args and is_tensor(args[0]):
+            if args[0].requires_grad:  # a leaf may not change
+                args = (args[0].clone(), *args[1:])
+            outcome.results = [args[0]]
+        outcome.results += flat(function(*args, **kwargs))
+        if grad:
+            outcome.during = "gradient"
+            outcome.gradients = gradients(library, outcome.results, outcome.inputs)
+
+    return attempt(library, work)
+
+
+def gradients(library: str, results: list[Any], leaves: list[Any]) -> list[Any] | None:
     """Of Σ (a fixed projection of each result), for each leaf that requires grad."""
+    engine = ENGINES[library]
     wanted = [x for x in leaves if x.requires_grad]
     outputs = [y for y in {id(y): y for y in results}.values() if is_tensor(y) and y.requires_grad]
     if not wanted or not outputs:
@@ -116,29 +131,49 @@ class Difference:
     detail: str
 
 
-def differences(ours: Outcome, theirs: Outcome, *, values: bool = True, closer: Any = None) -> Iterator[Difference]:
-    """What differs between two outcomes."""
+def differences(
+    ours: Outcome, theirs: Outcome, *, values: bool = True, exact: Callable[[], Outcome] | None = None
+) -> Iterator[Difference]:
+    """What differs between two outcomes. exact: PyTorch's outcome in float64, where a result of less is questionable."""
     if ours.error is not None or theirs.error is not None:
         yield from _errors(ours, theirs)
         return
     if len(ours.results) != len(theirs.results):
         yield Difference("results", f"{len(ours.results)}, PyTorch {len(theirs.results)}")
         return
+
+    def same(which: str, i: int, y: np.ndarray, z: np.ndarray) -> bool:
+        return close(y, z) or (exact is not None and as_close(y, z, exact(), which, i))
+
     for i, (y, z) in enumerate(zip(ours.results, theirs.results, strict=True)):
-        yield from _one(y, z, ours, theirs, values, closer, i)
-    for y, z in zip(ours.inputs, theirs.inputs, strict=True):
-        if values and not close(numbers(y), numbers(z)):
+        if not is_tensor(y) or not is_tensor(z):
+            yield from _plain(y, z, values)
+            continue
+        yield from _geometry(y, z, ours, theirs)
+        if values and _alike(y, z) and not same("results", i, numbers(y), numbers(z)):
+            yield Difference("value", _worst(numbers(y), numbers(z)))
+    for i, (y, z) in enumerate(zip(ours.inputs, theirs.inputs, strict=True)):
+        if values and not same("inputs", i, numbers(y), numbers(z)):
             yield Difference("input changed", "an input has other values after the call")
     if (ours.gradients is None) != (theirs.gradients is None):
         yield Difference("gradient", f"{'none' if ours.gradients is None else 'some'}, PyTorch the other")
-    for g, h in zip(ours.gradients or (), theirs.gradients or ()):
-        yield from _gradient(g, h, values)
-
-
-def _one(y: Any, z: Any, ours: Outcome, theirs: Outcome, values: bool, closer: Any, i: int) -> Iterator[Difference]:
-    if not is_tensor(y) or not is_tensor(z):
-        yield from _plain(y, z, values)
         return
+    for i, (y, z) in enumerate(zip(ours.gradients or (), theirs.gradients or (), strict=True)):
+        if y is None or z is None:
+            if y is not z:
+                yield Difference("gradient", "is None, PyTorch has one" if y is None else "is there, PyTorch has None")
+        elif not _alike(y, z):
+            yield Difference("gradient", f"{name(y.dtype)} {tuple(y.shape)}, PyTorch {name(z.dtype)} {tuple(z.shape)}")
+        elif values and not same("gradients", i, numbers(y), numbers(z)):
+            yield Difference("gradient", _worst(numbers(y), numbers(z)))
+
+
+def _alike(y: Any, z: Any) -> bool:
+    return name(y.dtype) == name(z.dtype) and tuple(y.shape) == tuple(z.shape)
+
+
+def _geometry(y: Any, z: Any, ours: Outcome, theirs: Outcome) -> Iterator[Difference]:
+    """dtype, shape, requires_grad, and where a result lies in memory."""
     if name(y.dtype) != name(z.dtype):
         yield Difference("dtype", f"{name(y.dtype)}, PyTorch {name(z.dtype)}")
     if tuple(y.shape) != tuple(z.shape):
@@ -148,34 +183,34 @@ def _one(y: Any, z: Any, ours: Outcome, theirs: Outcome, values: bool, closer: A
         yield Difference("requires_grad", f"{y.requires_grad}, PyTorch {z.requires_grad}")
     if y.is_contiguous() != z.is_contiguous():
         yield Difference("contiguous", f"{y.is_contiguous()}, PyTorch {z.is_contiguous()}")
-    if z.numel():
-        mine, its = _shared(y, ours), _shared(z, theirs)
-        if mine != its:
-            yield Difference("view", f"shares memory with input {mine}, in PyTorch {its}")
-    if values and name(y.dtype) == name(z.dtype) and not close(numbers(y), numbers(z)):
-        if closer is None or not closer(i, numbers(y), numbers(z)):
-            yield Difference("value", _worst(numbers(y), numbers(z)))
+    if not z.numel():
+        return
+    mine, its = _shared(y, ours), _shared(z, theirs)
+    if mine != its:
+        yield Difference("view", f"shares memory with input {mine}, in PyTorch {its}")
+    elif its and _steps(y) != _steps(z):
+        yield Difference("view", f"strides {_steps(y)}, PyTorch {_steps(z)}")
+
+
+def _steps(x: Any) -> tuple[int, ...]:
+    """The strides of the dimensions that have more than one element, in elements."""
+    strides = x.stride() if isinstance(x, torch.Tensor) else [n // x.array.itemsize for n in x.array.strides]
+    return tuple(step for step, n in zip(strides, x.shape, strict=True) if n > 1)
 
 
 def _plain(y: Any, z: Any, values: bool) -> Iterator[Difference]:
+    """What is no Tensor. Of a dict PyTorch's may have more: what the subset lacks has no key."""
+    if isinstance(y, dict) and isinstance(z, dict):
+        for key in y:
+            if key not in z or y[key] != z[key]:
+                yield Difference("value", f"[{key!r}] {y[key]}, PyTorch {z.get(key, 'has no such key')}")
+        return
     if isinstance(z, (torch.dtype, torch.device)):
         y, z = str(y).rpartition(".")[2], str(z).rpartition(".")[2]
     if type(y) is not type(z):
         yield Difference("type", f"{type(y).__name__}, PyTorch {type(z).__name__}")
     elif values and y != z and not (isinstance(z, float) and close(np.array(y), np.array(z))):
         yield Difference("value", f"{y!r}, PyTorch {z!r}")
-
-
-def _gradient(g: Any, h: Any, values: bool) -> Iterator[Difference]:
-    if g is None or h is None:
-        if (g is None) != (h is None):
-            which = "None" if g is None else "a Tensor", "None" if h is None else "a Tensor"
-            yield Difference("gradient", f"is {which[0]}, PyTorch {which[1]}")
-        return
-    if name(g.dtype) != name(h.dtype) or tuple(g.shape) != tuple(h.shape):
-        yield Difference("gradient", f"{g.dtype} {tuple(g.shape)}, PyTorch {h.dtype} {tuple(h.shape)}")
-    elif values and not close(numbers(g), numbers(h)):
-        yield Difference("gradient", _worst(numbers(g), numbers(h)))
 
 
 def close(y: np.ndarray, z: np.ndarray) -> bool:
@@ -188,6 +223,25 @@ def close(y: np.ndarray, z: np.ndarray) -> bool:
         return bool(np.allclose(y, z, relative, absolute, equal_nan=True))
 
 
+def as_close(y: np.ndarray, z: np.ndarray, exact: Outcome, which: str, i: int) -> bool:
+    """Whether a result of float32 or float16 is as close to that of float64 as PyTorch's, give or take a factor of 2."""
+    found = getattr(exact, which)
+    if y.dtype not in (np.float32, np.float16) or exact.error is not None or not found or len(found) <= i:
+        return False
+    right = numbers(found[i])
+    if right.shape != y.shape or right.dtype != np.float64:
+        return False
+    eps = np.finfo(y.dtype).eps
+    with np.errstate(all="ignore"):
+        right = right.astype(y.dtype).astype(np.float64)
+        y, z = y.astype(np.float64), z.astype(np.float64)
+        known = np.isfinite(right)
+        if not np.array_equal(y[~known], right[~known], equal_nan=True) or not known.any():
+            return bool(np.array_equal(y, right, equal_nan=True))
+        ours, theirs = np.abs(y - right)[known].max(), np.abs(z - right)[known].max()
+        return bool(ours <= 2 * theirs + eps * np.abs(right[known]).max())
+
+
 def _worst(y: np.ndarray, z: np.ndarray) -> str:
     """The kind of difference, without numbers that would keep equal ones apart."""
     if y.dtype.kind != "f":
@@ -196,7 +250,7 @@ def _worst(y: np.ndarray, z: np.ndarray) -> str:
         y, z = y.astype(np.float64), z.astype(np.float64)
         for test, what in ((np.isnan, "nan"), (np.isinf, "infinity")):
             if not np.array_equal(test(y), test(z)):
-                return f"{what} where PyTorch has none, or none where it has" 
+                return f"{what} where PyTorch has none, or none where it has"
         finite = np.isfinite(z)
         error = np.abs(y - z)[finite] / np.maximum(np.abs(z[finite]), 1e-300)
         worst = error.max() if error.size else 0.0
@@ -263,7 +317,14 @@ def _raises(code: Any, position: int) -> bool:
 def _line(error: BaseException | None) -> str:
     """The first line of a message, with its numbers replaced, so that equal ones count as one."""
     line = str(error).strip().split("\n")[0][:140]
-    return re.sub(r"-?\d+(\.\d+)?(e[+-]\d+)?", "#", line)
+    line = re.sub(r"(tinytensor\.|torch\.)?\b(u?int|float)(8|16|32|64)\b", "T", line)
+    line = re.sub(
+        r"'(Long|Int|Byte|Bool|Half|Float|Double)'|\b(Long|Int|Byte|Bool|Half|Float|Double)\b|'(int|float|bool)'",
+        "T",
+        line,
+    )
+    line = re.sub(r"-?\d+(\.\d+)?(e[+-]\d+)?", "#", line)
+    return re.sub(r"#(, #)+", "#…", line)
 
 
 __all__ = ["Difference", "Frozen", "Outcome", "call", "close", "differences", "flat", "inside"]

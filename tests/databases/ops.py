@@ -1,36 +1,34 @@
 """Every operation that tinytensor has, on every sample and bad input of PyTorch's own database of operations.
 
     python tests/databases/ops.py                          # all
-    python tests/databases/ops.py cumsum nn.functional.pad --dtype float32 --form method --show
+    python tests/databases/ops.py cumsum nn.functional.pad --dtype float32 --form method
 
 Each sample runs in every dtype, contiguous and not, through function, method, in-place form, operator and aliases.
 """
 
 from __future__ import annotations
 
-import argparse
 import operator
-import os
 import sys
-import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-if __name__ == "__main__":  # the tree in PYTHONPATH, or the one that this file is in
-    sys.path.append(str(Path(__file__).parents[2]))
+if __name__ == "__main__":  # tinytensor comes from PYTHONPATH, or else from the tree of this file
+    sys.path += [str(Path(__file__).parents[1] / "helpers"), str(Path(__file__).parents[2])]
 
-import numpy as np
-import torch
-from compare import Outcome, call, differences, numbers
-from report import Tally, table
-from torch.testing._internal.common_methods_invocations import op_db
-from translate import DTYPES, Frozen, OutsideSubsetError, freeze, name_of, shown, translated
+import program
+from compare import Outcome, call, differences
+from report import Tally
+from translate import DTYPES, OutsideSubsetError, freeze, in_float64, name_of, shown, translated
 
 import tinytensor as tt
+import torch
+from torch.testing._internal.common_methods_invocations import op_db
 
+SIZE = len(op_db)
 RUNS = ("float64", "float64 strided", "float32", "float16", "int64", "int32", "uint8", "bool")
 MOST = 130  # samples of one operation in one dtype
 REFUSED_MOST = 4  # where PyTorch does not support the dtype: only the error is compared
@@ -167,18 +165,19 @@ class Entry:
 # ------------------------------------------------------------------------------------------------ run
 
 
-def run(entry: Entry, runs: tuple[str, ...] = RUNS, form: str | None = None) -> Tally:
-    """Every sample of one operation, through every form."""
+def run(entry: Entry, only: str | None = None, form: str | None = None) -> Tally:
+    """Every sample of one operation, in every dtype or in one, through every form or through one."""
     tally = Tally({entry.name})
+    runs = [only] if only else [*RUNS, "bad"]
     forms = [f for f in entry.forms if form is None or f.name == form]
     tally.absent = entry.absent
-    for which in runs:
+    for which in (r for r in runs if r != "bad"):
         for reference in (True, False):  # PyTorch's larger set for the function alone
             mine = [f for f in forms if (f.name == "function") == reference]
             for sample in entry.samples(which, reference=reference) if mine else ():
                 for each in mine:
                     check(entry, each, sample, which, tally)
-    for sample in entry.bad() if "bad" in runs or runs is RUNS else ():
+    for sample in entry.bad() if "bad" in runs else ():
         for each in forms:
             check(entry, each, sample, "bad", tally)
     return tally
@@ -195,15 +194,14 @@ def check(entry: Entry, form: Form, sample: Sample, which: str, tally: Tally) ->
         return
     tt.manual_seed(0)
     ours = call("tiny", form.ours, sample.frozen, grad=grad, inplace=form.inplace)
-    tally.samples += 1
     values = entry.info.name not in NO_VALUES and not sample.kwargs.get("dropout_p")
-    found = list(differences(ours, theirs, values=values, closer=Yardstick(form, sample)))
-    if ours.refused and ours.error is not None:
-        tally.refused += 1
-    elif not found:
-        tally.agree += 1
-    for difference in found:
-        tally.mismatch(entry.name, difference.kind, difference.detail, form.name, which, sample.paste(form))
+
+    @cache
+    def exact() -> Outcome:
+        return call("torch", form.theirs, in_float64(sample.frozen), grad=False, inplace=form.inplace)
+
+    found = differences(ours, theirs, values=values, exact=exact)
+    tally.count(entry.name, found, ours, form.name, which, lambda: sample.paste(form))
 
 
 def outside(y: Any) -> bool:
@@ -211,70 +209,9 @@ def outside(y: Any) -> bool:
     return isinstance(y, complex) or (isinstance(y, torch.Tensor) and str(y.dtype).removeprefix("torch.") not in DTYPES)
 
 
-class Yardstick:
-    """Whether a result of float32 or float16 is about as close to that of float64 as PyTorch's is."""
-
-    def __init__(self, form: Form, sample: Sample) -> None:
-        self.form, self.sample = form, sample
-
-    @cached_property
-    def exact(self) -> Outcome:
-        frozen = in_float64(self.sample.frozen)
-        return call("torch", self.form.theirs, frozen, grad=False, inplace=self.form.inplace)
-
-    def __call__(self, i: int, y: np.ndarray, z: np.ndarray) -> bool:
-        if y.dtype not in (np.float32, np.float16) or self.exact.error is not None or len(self.exact.results) <= i:
-            return False
-        right = numbers(self.exact.results[i])
-        if right.shape != y.shape or right.dtype != np.float64:
-            return False
-        with np.errstate(all="ignore"):
-            right = right.astype(y.dtype).astype(np.float64)
-            y, z, eps = y.astype(np.float64), z.astype(np.float64), np.finfo(y.dtype).eps
-            known = np.isfinite(right)
-            if not np.array_equal(y[~known], right[~known], equal_nan=True) or not known.any():
-                return bool(np.array_equal(y, right, equal_nan=True))
-            ours, theirs = np.abs(y - right)[known].max(), np.abs(z - right)[known].max()
-            return bool(ours <= 2 * theirs + eps * np.abs(right[known]).max())
-
-
-def in_float64(value: Any) -> Any:
-    if isinstance(value, Frozen):
-        if not value.dtype.startswith("float"):
-            return value
-        t = value.torch({}).detach()
-        return freeze(torch.empty_strided(t.shape, t.stride(), dtype=torch.float64).copy_(t) if t.numel() else t.double())
-    if isinstance(value, (list, tuple)):
-        return type(value)(in_float64(x) for x in value)
-    if isinstance(value, dict):
-        return {k: in_float64(x) for k, x in value.items()}
-    return torch.float64 if isinstance(value, torch.dtype) and value.is_floating_point else value
-
-
 def entries() -> list[Entry]:
     return [entry for entry in map(Entry, op_db) if entry.covered]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("names", nargs="*", metavar="NAME")
-    parser.add_argument("--dtype", choices=[*RUNS, "bad"])
-    parser.add_argument("--form")
-    parser.add_argument("--show", action="store_true", help="print where tinytensor's error was raised")
-    options = parser.parse_args()
-    torch.set_num_threads(1)
-    warnings.simplefilter("ignore")
-    total = Tally()
-    for entry in entries():
-        if options.names and entry.name not in options.names and entry.info.name not in options.names:
-            continue
-        total.update(run(entry, (options.dtype,) if options.dtype else RUNS, options.form))
-    for group in total.wrong.values():
-        print(group)
-    print(table([("operations", total, len(op_db))]))
-    sys.stdout.flush()
-    os._exit(1 if total.wrong else 0)
-
-
 if __name__ == "__main__":
-    main()
+    program.main(__doc__, "operations", SIZE, entries(), run, [*RUNS, "bad"])

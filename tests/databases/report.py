@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+import traceback
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from typing import Any
+
+tracebacks = False  # whether groups keep one
 
 
 @dataclass
@@ -18,6 +21,7 @@ class Group:
     dtypes: set[str] = field(default_factory=set)
     count: int = 0
     example: str = ""
+    traceback: str = ""
 
     def add(self, form: str, dtype: str, example: str) -> None:
         self.forms.add(form)
@@ -28,7 +32,7 @@ class Group:
 
     def __str__(self) -> str:
         where = f"{', '.join(sorted(self.forms))}; {', '.join(sorted(self.dtypes))}"
-        return f"{self.name}: {self.kind}: {self.detail} [{where}] × {self.count}\n    {self.example}"
+        return f"{self.name}: {self.kind}: {self.detail} [{where}] × {self.count}\n    {self.example}\n{self.traceback}".rstrip()
 
 
 @dataclass
@@ -43,8 +47,22 @@ class Tally:
     absent: list[str] = field(default_factory=list)  # forms that the subset lacks
     wrong: dict[tuple[str, str, str], Group] = field(default_factory=dict)
 
-    def mismatch(self, name: str, kind: str, detail: str, form: str, dtype: str, example: str) -> None:
-        self.wrong.setdefault((name, kind, detail), Group(name, kind, detail)).add(form, dtype, example)
+    def count(
+        self, name: str, found: Iterable[Any], ours: Any, form: str, dtype: str, example: str | Callable[[], str]
+    ) -> None:
+        """Note one call: agreed, refused, or what differs."""
+        found = list(found)
+        self.samples += 1
+        self.refused += ours.refused
+        self.agree += not found and not ours.refused
+        for difference in found:
+            text = example if isinstance(example, str) else example()
+            group = self.wrong.setdefault(
+                (name, difference.kind, difference.detail), Group(name, difference.kind, difference.detail)
+            )
+            group.add(form, dtype, text)
+            if tracebacks and ours.error is not None and not group.traceback:
+                group.traceback = "".join(traceback.format_exception(ours.error))
 
     @property
     def mismatches(self) -> int:
@@ -59,17 +77,6 @@ class Tally:
         self.absent += other.absent
         self.wrong.update(other.wrong)
 
-    def counts(self) -> dict[str, Any]:
-        return {k: v for k, v in asdict(self).items() if isinstance(v, int)} | {"wrong": self.mismatches}
-
-
-def table(rows: Iterable[tuple[str, Tally, int]]) -> str:
-    """One row for each database: its name, what was run, and how many entries it has."""
-    lines = [f"{'':12}{'covered':>16}{'samples':>10}{'agree':>10}{'refused':>10}{'excepted':>10}{'wrong':>8}"]
-    for name, tally, entries in rows:
-        covered = f"{len(tally.names)} of {entries}"
-        lines.append(
-            f"{name:12}{covered:>16}{tally.samples:>10,}{tally.agree:>10,}{tally.refused:>10,}"
-            f"{tally.excepted:>10,}{tally.mismatches:>8,}"
-        )
-    return "\n".join(lines)
+    def counts(self) -> tuple[int, ...]:
+        """The numbers of a row of the table."""
+        return len(self.names), self.samples, self.agree, self.refused, self.excepted, self.mismatches

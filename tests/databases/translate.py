@@ -10,14 +10,14 @@ import functools
 import inspect
 import operator
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 
 import tinytensor as tt
+import torch
 
 DTYPES = {"float64", "float32", "float16", "int64", "int32", "uint8", "bool"}
 
@@ -67,59 +67,67 @@ class Frozen:
         return shown(self)
 
 
-def freeze(value: Any, storages: dict[int, Storage] | None = None) -> Any:
-    """value with Frozen for each Tensor. Tensors on one storage share its bytes."""
-    storages = {} if storages is None else storages
+def freeze(value: Any, seen: dict[Any, Any] | None = None) -> Any:
+    """value with Frozen for each Tensor. Tensors on one storage share its bytes; a Tensor that comes twice is one Frozen."""
+    seen = {} if seen is None else seen
     if isinstance(value, torch.Tensor):
-        return _freeze_tensor(value, storages)
+        if id(value) not in seen:
+            seen[id(value)] = _freeze_tensor(value, seen)
+        return seen[id(value)]
     if isinstance(value, torch.Size):
         return tuple(value)
     if isinstance(value, (list, tuple)):
-        items = [freeze(x, storages) for x in value]
+        items = [freeze(x, seen) for x in value]
         return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
     if isinstance(value, dict):
-        return {k: freeze(x, storages) for k, x in value.items()}
+        return {k: freeze(x, seen) for k, x in value.items()}
     if isinstance(value, complex) or (isinstance(value, torch.dtype) and value not in TINY_DTYPES):
         raise OutsideSubsetError(f"{value}")
     return value
 
 
-def _freeze_tensor(t: torch.Tensor, storages: dict[int, Storage]) -> Frozen:
+def _freeze_tensor(t: torch.Tensor, seen: dict[Any, Any]) -> Frozen:
     dtype = str(t.dtype).removeprefix("torch.")
     if dtype not in DTYPES or t.layout is not torch.strided or t.device.type != "cpu" or t.is_neg():
         raise OutsideSubsetError(f"a Tensor of {dtype}, {t.layout}, {t.device}")
     storage = t.detach().untyped_storage()
-    where = storage.data_ptr()
-    if where not in storages or not where:
-        storages[where] = Storage(torch.empty(0, dtype=torch.uint8).set_(storage).numpy().tobytes())
-    grad = t.requires_grad
-    return Frozen(storages[where], dtype, tuple(t.shape), t.stride(), t.storage_offset(), grad)
+    where = ("storage", storage.data_ptr())
+    if where not in seen:
+        seen[where] = Storage(torch.empty(0, dtype=torch.uint8).set_(storage).numpy().tobytes())
+    return Frozen(seen[where], dtype, tuple(t.shape), t.stride(), t.storage_offset(), t.requires_grad)
 
 
 def thaw(value: Any, library: str, memory: dict[int, Any]) -> Any:
-    """The arguments of one call of "torch" or "tiny". memory: the storages of this call."""
+    """The arguments of one call of "torch" or "tiny". memory: the storages and Tensors of this call."""
     if isinstance(value, Frozen):
-        return getattr(value, library)(memory)
+        if id(value) not in memory:
+            memory[id(value)] = getattr(value, library)(memory)
+        return memory[id(value)]
     if isinstance(value, (list, tuple)):
         return type(value)(thaw(x, library, memory) for x in value)
     if isinstance(value, dict):
         return {k: thaw(x, library, memory) for k, x in value.items()}
-    if isinstance(value, slice):
+    if isinstance(value, slice):  # x[t:] with a Tensor t
         return slice(*(thaw(x, library, memory) for x in (value.start, value.stop, value.step)))
     if library == "tiny":
         return constant(value)
     return value
 
 
-def frozen_in(value: Any) -> Iterator[Frozen]:
-    """The Tensors to be of a call, in order."""
+def in_float64(value: Any) -> Any:
+    """The same arguments with every floating point Tensor, and every such dtype, in float64."""
     if isinstance(value, Frozen):
-        yield value
-    elif isinstance(value, (list, tuple)):
-        for x in value:
-            yield from frozen_in(x)
-    elif isinstance(value, dict):
-        yield from frozen_in(list(value.values()))
+        if not value.dtype.startswith("float"):
+            return value
+        t = value.torch({}).detach()
+        return freeze(
+            torch.empty_strided(t.shape, t.stride(), dtype=torch.float64).copy_(t) if t.numel() else t.double()
+        )
+    if isinstance(value, (list, tuple)):
+        return type(value)(in_float64(x) for x in value)
+    if isinstance(value, dict):
+        return {k: in_float64(x) for k, x in value.items()}
+    return torch.float64 if isinstance(value, torch.dtype) and value.is_floating_point else value
 
 
 TINY_DTYPES = {getattr(torch, name) for name in DTYPES}
@@ -201,17 +209,6 @@ def _made_again(function: types.FunctionType) -> Callable[..., Any]:
 
 def _in_cell(value: Any) -> Any:
     return translated(value) if callable(value) and not isinstance(value, type) else constant(value)
-
-
-def attributes(function: Any) -> list[str]:
-    """The attributes of `torch` that a lambda of the databases calls: the last one names the operation."""
-    return [i.argval for i in _instructions(function) if i.opname in ("LOAD_ATTR", "LOAD_METHOD")]
-
-
-def _instructions(function: Any) -> Any:
-    import dis
-
-    return dis.get_instructions(function)
 
 
 # -------------------------------------------------------------------------------------------- to paste
