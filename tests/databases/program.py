@@ -28,16 +28,16 @@ def main(
     options = parser.parse_args()
     torch.set_num_threads(1)
     report.tracebacks = options.show
-    total, stale = Tally(), []
+    whole = not (options.dtype or options.form)  # a part of the samples need not show every exception
+    total, stale = Tally(), False
     for entry in entries:
         if options.names and entry.name not in options.names and entry.info.name not in options.names:
             continue
         tally = run(entry, options.dtype, options.form)
-        if not options.all:
-            stale += list(excuse(tally))
+        vain = [] if options.all else list(excuse(tally))
+        for line in [*tally.wrong.values(), *(vain if whole else ())]:
+            print(line, flush=True)
+        stale = stale or (whole and bool(vain))
         total.update(tally)
-    whole = not (options.dtype or options.form)  # a part of the samples need not show every exception
-    for line in [*total.wrong.values(), *(stale if whole else ())]:
-        print(line)
     print(table({database: (size, total.counts())}))
-    sys.exit(1 if total.wrong or (whole and stale) else 0)
+    sys.exit(1 if total.wrong or stale else 0)
