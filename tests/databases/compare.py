@@ -317,7 +317,7 @@ def _raises(code: Any, position: int) -> bool:
 def _line(error: BaseException | None) -> str:
     """The first line of a message, with its numbers replaced, so that equal ones count as one."""
     line = str(error).strip().split("\n")[0][:140]
-    line = re.sub(r"(tinytensor\.|torch\.)?\b(u?int|float)(8|16|32|64)\b", "T", line)
+    line = re.sub(r"(tinytensor\.|torch\.)?\b(u?int|float)(8|16|32|64)\b|tinytensor\.bool", "T", line)
     line = re.sub(
         r"'(Long|Int|Byte|Bool|Half|Float|Double)'|\b(Long|Int|Byte|Bool|Half|Float|Double)\b|'(int|float|bool)'",
         "T",

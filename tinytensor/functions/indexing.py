@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -227,7 +228,7 @@ def _empty_fits(input: Tensor, index: Tensor) -> Tensor:
     return wrap(np.zeros((0,) * max(input.ndim, 1), np.int64))
 
 
-def _of_vectors(function: Any, input: Tensor, dim: int, *others: Any, **more: Any) -> Any:
+def _of_vectors(function: Callable[..., Tensor], input: Tensor, dim: int, *others: Any, **more: Any) -> Tensor:
     """The function of a 0-d Tensor: it counts as a vector of one element, and so do the 0-d Tensors beside it."""
     others = tuple(x.reshape(-1) if is_tensor(x) else x for x in others)
     return function(input.reshape(-1), one_dim(dim, 0), *others, **more)
