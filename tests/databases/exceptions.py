@@ -1,12 +1,11 @@
 """Where tinytensor differs from PyTorch on purpose, or cannot agree: every exception of this tier, each with its reason.
 
-A row holds for the entries that it names, for one kind of difference, and for details that its pattern finds. A row that
+A row holds for the entries that it names, for one kind of difference, and for details that have its text. A row that
 an entry no longer needs fails, so that the list cannot rot.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -15,7 +14,7 @@ from report import Group, Tally
 
 @dataclass(frozen=True)
 class Row:
-    """reason: why. kind: the kind of difference. detail: a pattern for what differs. names: the entries, by spaces.
+    """reason: why. kind: the kind of difference. detail: a part of what differs. names: the entries, by spaces.
 
     dtypes and forms, by commas: the exception holds in these alone.
     """
@@ -31,7 +30,7 @@ class Row:
         return (
             group.kind == self.kind
             and group.name in self.names.split()
-            and re.search(self.detail, group.detail) is not None
+            and self.detail in group.detail
             and (not self.dtypes or group.dtypes <= set(self.dtypes.split(", ")))
             and (not self.forms or group.forms <= set(self.forms.split(", ")))
         )

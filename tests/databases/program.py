@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -22,7 +21,7 @@ def rows(tally: Tally) -> Iterator[str]:
     for group in tally.wrong.values():
         names.setdefault((group.kind, group.detail), []).append(group.name)
     for (kind, detail), found in sorted(names.items()):
-        yield f"    Row('', {kind!r}, r{re.escape(detail)!r}, {' '.join(found)!r}),"
+        yield f"    Row('', {kind!r}, {detail!r}, {' '.join(found)!r}),"
 
 
 def main(
