@@ -19,10 +19,7 @@ def is_basic(index: Any) -> bool:
 
 
 def getitem_forward(x: Array, *, index: Any) -> Output:
-    y = x[index]
-    if not y.flags.c_contiguous and not is_basic(index) and list(x.strides) == sorted(x.strides, reverse=True):
-        y = y.copy()  # NumPy lays x[:, i] out by columns, where x lies by rows
-    return y, (x.shape, x.dtype, index)
+    return x[index], (x.shape, x.dtype, index)
 
 
 def getitem_backward(dy: Array, shape: tuple[int, ...], dtype: Any, index: Any) -> Gradients:
