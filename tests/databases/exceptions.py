@@ -36,7 +36,13 @@ class Row:
         )
 
 
-ROWS: list[Row] = []
+ROWS = [
+    Row("which of equal values comes first is PyTorch's own business", "value", "other whole numbers", "topk sort argsort"),
+    Row(
+        "PyTorch's backward fails where the bounds broadcast beyond the input; the gradients here are those of the formula",
+        "accepts", "output with shape [#…] doesn't match the broadcast shape [#…]", "clamp", forms="function, clip",
+    ),
+]  # fmt: skip
 
 
 def excuse(tally: Tally, rows: list[Row] | None = None) -> Iterator[str]:

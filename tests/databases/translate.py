@@ -88,8 +88,8 @@ def freeze(value: Any, seen: dict[Any, Any] | None = None) -> Any:
 
 def _freeze_tensor(t: torch.Tensor, seen: dict[Any, Any]) -> Frozen:
     dtype = str(t.dtype).removeprefix("torch.")
-    if dtype not in DTYPES or t.layout is not torch.strided or t.device.type != "cpu" or t.is_neg():
-        raise OutsideSubsetError(f"a Tensor of {dtype}, {t.layout}, {t.device}")
+    if dtype not in DTYPES or t.layout is not torch.strided or t.device.type != "cpu" or t.is_neg() or t.ndim > 64:
+        raise OutsideSubsetError(f"a Tensor of {dtype}, {t.layout}, {t.device}, {t.ndim} dimensions")
     storage = t.detach().untyped_storage()
     where = ("storage", storage.data_ptr())
     if where not in seen:
@@ -190,10 +190,19 @@ def translated(function: Any) -> Any:
 
 
 class _Torch:
-    """tinytensor under the name torch, with what the databases' lambdas reach for beside it."""
+    """tinytensor under the name torch, for the databases' lambdas."""
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(tt, name)
+        return _Methods() if name == "Tensor" else getattr(tt, name)
+
+
+class _Methods:
+    """The methods of its Tensor; a class says of a name that it lacks less than a Tensor does."""
+
+    def __getattr__(self, name: str) -> Any:
+        if not hasattr(tt.Tensor, name):
+            raise AttributeError(f"Tensor.{name} is outside tinytensor's subset of PyTorch")
+        return getattr(tt.Tensor, name)
 
 
 def _made_again(function: types.FunctionType) -> Callable[..., Any]:
