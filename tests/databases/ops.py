@@ -62,7 +62,7 @@ class Form:
     @property
     def of_tensors(self) -> bool:
         """A method is one of a Tensor."""
-        return self.inplace or self.name == "method" or self.name.startswith("Tensor.")
+        return self.inplace or self.name == "method" or (name_of(self.theirs) or "").startswith("Tensor.")
 
 
 @dataclass(frozen=True)
