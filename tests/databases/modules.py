@@ -70,6 +70,7 @@ def check(name: str, sample: Any, dtype: str, mode: str, tally: Tally) -> None:
     """One module in both libraries, with the weights that PyTorch drew."""
     state: dict[str, Frozen] = {}
     (args, kwargs), forward = sample
+    torch.manual_seed(0)  # the weights that PyTorch draws
     theirs = attempt("torch", work("torch", name, sample, dtype, mode, state, given=False))
     ours = attempt("tiny", work("tiny", name, sample, dtype, mode, state))
     random = mode == "train" and bool(kwargs.get("dropout"))
