@@ -15,6 +15,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # before NumPy is imported: a core each
 
 import profiles
 import pytest
+from tables import table
 
 import tinytensor
 from gpt.fast.threads import usable_cores
@@ -52,12 +53,20 @@ def one_torch_thread() -> Iterator[None]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print the worst errors of the primitives that the tests have recorded, and what programs said of what they counted."""
+    """Print the worst errors of the primitives that the tests have recorded, what agreed with PyTorch's databases, and what
+    programs said of what they counted."""
     reports = [r for outcome in ("passed", "failed") for r in terminalreporter.getreports(outcome)]
     for name, limit in LIMITS.items():
         errors = [(value, r.nodeid) for r in reports for key, value in getattr(r, "user_properties", ()) if key == name]
         if errors:
             error, where = max(errors)
             terminalreporter.write_line(f"worst {name} {error:.1e} of {len(errors)}, limit {limit:.0e}: {where}")
+    databases: dict[str, tuple[int, list[int]]] = {}
+    for name, size, counts in [
+        v for r in reports for key, v in getattr(r, "user_properties", ()) if key == "databases"
+    ]:
+        databases[name] = size, [sum(pair) for pair in zip(counts, databases.get(name, (0, [0] * len(counts)))[1])]
+    if databases:
+        terminalreporter.write_line(table(databases))
     for said in [value for r in reports for key, value in getattr(r, "user_properties", ()) if key == "said"]:
         terminalreporter.write_line("\n  ".join(said.splitlines()))

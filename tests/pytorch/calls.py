@@ -651,7 +651,11 @@ def written(d: Draw) -> Call:
 
 def placed(d: Draw, *, numbers: bool, twice: bool, **how: Any) -> Call:
     """scatter: no place twice, for which of two values stays is PyTorch's own business; scatter_add: any."""
-    x = d.x(low=1, **how)
+    x = d.x(**how)
+    if not x.ndim:  # a vector of one element, and so are an index and a source of 0 dimensions
+        index = d.indices(d.of((), (1,)), 1)
+        src = d.number() if numbers and d.flag() else d.x(index.shape, (x.plain.dtype.name,), **{**how, "leaf": True})
+        return d.called(x, Named({"dim": d.dim(x), "index": index, "src" if isinstance(src, Array) else "value": src}))
     dim = d.dim(x)
     axis = dim % x.ndim
     at = tuple(d.int(0, n) for n in x.shape)
@@ -678,9 +682,9 @@ def slices(d: Draw, x: Array, twice: bool = True) -> tuple[int, Array, tuple[int
     axis = dim % max(x.ndim, 1)
     n = x.shape[axis] if x.ndim else 1
     kinds = ("int64", "int64", "int32") if twice else ("int64",)
-    index = d.indices(
-        (d.int(0, 3 if twice else 1) if n and x.plain.size else 0,), n, kinds
-    )  # of nothing: unchecked there
+    count = d.int(0, 3 if twice else 1) if n and x.plain.size else 0  # of nothing: unchecked there
+    shape = (count,) if x.ndim else d.of((1,), ())  # of a 0-d Tensor PyTorch mostly takes one slice alone
+    index = d.indices(shape, n, kinds)
     if not twice and n and d.flag():
         index = Array(np.arange(n)[:: d.of(1, -1)].copy())
     return dim, index, (*x.shape[:axis], index.plain.size, *x.shape[axis + 1 :]) if x.ndim else ()
@@ -693,7 +697,7 @@ def selected(d: Draw) -> Call:
 
 
 def with_source(d: Draw, twice: bool = True, **how: Any) -> Call:
-    x = d.x(low=1, **how)
+    x = d.x(**how)
     dim, index, shape = slices(d, x, twice)
     source = d.x(d.shape(1) if d.rarely() else shape, (x.plain.dtype.name,), **how)
     alpha = d.maybe(lambda: d.of(2, -1)) if twice else ABSENT
@@ -701,7 +705,7 @@ def with_source(d: Draw, twice: bool = True, **how: Any) -> Call:
 
 
 def filled_slices(d: Draw, **how: Any) -> Call:
-    x = d.x(low=1, **how)
+    x = d.x(**how)
     dim, index, _ = slices(d, x)
     index = Array(np.abs(index.plain))  # PyTorch takes negative ones, and its backward fails then
     return d.called(x, dim, index, d.filling(x) if x.plain.dtype.kind == "f" else d.of(2, True, 0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -158,8 +159,10 @@ def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
             [4]])
     """
     axis = one_dim(dim, input.ndim)
-    if 0 in (input.ndim, index.ndim) and input.ndim + index.ndim < 2:  # 0 dimensions count as one
-        return gather(input.reshape(-1), axis, index.reshape(-1)).reshape(index.array.shape)
+    if not index.array.size:
+        return input.reshape(-1)[:0].reshape(index.array.shape)
+    if input.ndim + index.ndim < 2:
+        return _of_vectors(gather, input, dim, index).reshape(index.array.shape)
     return apply(GATHER, input, index=_picks("gather", input, axis, index), axis=axis)
 
 
@@ -169,12 +172,18 @@ def scatter(input: Tensor, dim: int, index: Tensor, src: Any = None, *, value: f
     src: a Tensor at least as large as index, or a number, also as `value`. RuntimeError for an index that does not fit.
     """
     src = value if src is None else src
+    index = _empty_fits(input, index)
+    if input.ndim + index.ndim < 2:
+        return _of_vectors(scatter, input, dim, index, src).reshape(input.array.shape)
     at = _places("scatter", input, dim, index)
     return apply(SETITEM, input, _source("scatter", input, index, src), index=at)
 
 
 def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     """scatter that adds: y[i, index[i, j]] += src[i, j]; repeated places add up."""
+    index = _empty_fits(input, index)
+    if input.ndim + index.ndim < 2:
+        return _of_vectors(scatter_add, input, dim, index, src).reshape(input.array.shape)
     at = _places("scatter_add", input, dim, index)
     return apply(SCATTER_ADD, input, _source("scatter_add", input, index, src), at=at)
 
@@ -190,6 +199,8 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
 
 def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: float = 1) -> Tensor:
     """The slices along dim that index names, plus alpha·source; repeated ones add up."""
+    if not input.ndim and not source.ndim:
+        return _of_vectors(index_add, input, dim, index, source, alpha=alpha).reshape(())
     at = _slices("index_add", input, dim, index, source)
     more = scaled(input, source, alpha)
     assert isinstance(more, TensorBase)
@@ -198,12 +209,16 @@ def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: 
 
 def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
     """A copy of x, where the slices along dim that index (int64) names come from source."""
+    if input.ndim + source.ndim < 2:
+        return _of_vectors(index_copy, input, dim, index, source).reshape(input.array.shape)
     axis = one_dim(dim, input.ndim)
     if index.array.dtype != np.int64:
         raise RuntimeError(f"index_copy(): expected dtype int64 for index, not {index.dtype}")
     same = source.ndim == input.ndim and all(
         a == b for d, (a, b) in enumerate(zip(source.shape, input.shape, strict=True)) if d != axis
     )
+    if source.ndim and input.ndim == 0:
+        raise RuntimeError(f"index_copy(): source {tuple(source.shape)} has slices, which a 0-d tensor has not")
     if source.ndim != input.ndim or (same and input.ndim and source.shape[axis] != index.numel()):
         raise IndexError(f"index_copy(): source {tuple(source.shape)} has no slice for each of {index.numel()} indices")
     return apply(SETITEM, input, source, index=_slices("index_copy", input, dim, index, source))
@@ -214,9 +229,24 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
     new = cast(filling("index_fill", value, input), input.array.dtype)
     if index.array.dtype != np.int64:
         raise IndexError(f"index_fill(): expected dtype int64 for index, not {index.dtype}")
-    n = input.shape[one_dim(dim, input.ndim)] if input.ndim else 1
+    if not input.ndim:
+        return _of_vectors(index_fill, input, dim, index, value=value).reshape(())
+    n = input.shape[one_dim(dim, input.ndim)]
     *before, at = _slices("index_fill", input, dim, wrap(np.where(index.array < 0, index.array + n, index.array)))
     return apply(SETITEM, input, new, index=(*before, np.unique(at)))  # each once, also in the gradient of value
+
+
+def _empty_fits(input: Tensor, index: Tensor) -> Tensor:
+    """index; an empty one may have any dtype and any number of dimensions, and becomes one that fits."""
+    if index.array.size or (index.ndim == input.ndim and index.array.dtype.kind == "i"):
+        return index
+    return wrap(np.zeros((0,) * max(input.ndim, 1), np.int64))
+
+
+def _of_vectors(function: Callable[..., Tensor], input: Tensor, dim: int, *others: Any, **more: Any) -> Tensor:
+    """The function of a 0-d Tensor: it counts as a vector of one element, and so do the 0-d Tensors beside it."""
+    others = tuple(x.reshape(-1) if is_tensor(x) else x for x in others)
+    return function(input.reshape(-1), one_dim(dim, 0), *others, **more)
 
 
 def _places(name: str, input: Tensor, dim: int, index: Tensor) -> tuple[Array, ...]:
@@ -245,18 +275,18 @@ def _source(name: str, input: Tensor, index: Tensor, src: Any) -> Tensor:
         return filling(name, src, input).expand(index.shape)
     if src.array.dtype != input.array.dtype:
         raise RuntimeError(f"{name}(): Expected self.dtype to be equal to src.dtype, {input.dtype} to {src.dtype}")
-    if any(a > b for a, b in zip(index.shape, src.shape, strict=True)):
-        raise RuntimeError(f"{name}: src {tuple(src.shape)} is smaller than index {tuple(index.shape)}")
+    if src.ndim != index.ndim or any(a > b for a, b in zip(index.shape, src.shape, strict=True)):
+        raise RuntimeError(f"{name}: src {tuple(src.shape)} has no element for each of index {tuple(index.shape)}")
     return src[tuple(slice(n) for n in index.shape)]
 
 
 def _slices(name: str, input: Tensor, dim: int, index: Tensor, source: Tensor | None = None) -> tuple[Any, ...]:
     """The index of slices along dim; IndexError if one does not exist, RuntimeError if source has another shape."""
     axis, at = one_dim(dim, input.ndim), index.array.reshape(-1)
-    if at.dtype.kind != "i" or index.ndim > 1:
-        raise IndexError(
-            f"{name}(): index is expected to be a vector of int64 or int32, not {index.ndim}D {index.dtype}"
-        )
+    if index.ndim > 1:
+        raise IndexError(f"{name}(): index is expected to be a vector, not {index.ndim}D")
+    if at.dtype.kind != "i":
+        raise RuntimeError(f"{name}(): index is expected to be int64 or int32, not {index.dtype}")
     if at.size and not (int(at.min()) >= 0 and int(at.max()) < input.shape[axis]):
         raise IndexError(f"{name}(): index out of range for dimension {dim} of size {input.shape[axis]}")
     if source is not None and source.array.dtype != input.array.dtype:
@@ -316,6 +346,8 @@ def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: boo
     RuntimeError if there are fewer than k.
     """
     axis = one_dim(dim, input.ndim)
+    if input.array.dtype.kind == "b":
+        raise RuntimeError("topk does not support bool dtypes; call .int() first")
     if not 0 <= k <= (input.shape[axis] if input.ndim else 1):
         raise RuntimeError(f"topk: k={k} is out of range for dimension {dim} of a {tuple(input.shape)} tensor")
     return _ordered(input, axis, descending=largest, count=k)

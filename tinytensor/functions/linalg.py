@@ -28,7 +28,7 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
     if a.dtype != b.dtype:
         raise RuntimeError(f"matmul: expected both to have the same dtype, but got {input.dtype} and {other.dtype}")
     if a.size and b.size:
-        implemented("matmul", "fi", input)
+        implemented("matmul", "fiu", input)
     return apply(MATMUL, input, other)
 
 
@@ -72,6 +72,8 @@ def _of_dims(name: str, n: int, a: Tensor, m: int, b: Tensor) -> Tensor:
 
 
 def _weighted(input: Tensor, beta: float, product: Tensor, alpha: float) -> Tensor:
+    if product.array.dtype.kind != "f":  # weights of whole numbers are whole: PyTorch drops what follows the point
+        beta, alpha = int(beta), int(alpha)
     product = product if alpha == 1 else product * alpha
     if input.array.dtype != product.array.dtype:
         raise RuntimeError(f"expected all to have the same dtype, but got {input.dtype} and {product.dtype}")

@@ -236,6 +236,8 @@ def _length(name: str, x: Tensor, dim: int) -> int:
 def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     """The slices along dim, without it."""
     axis = one_dim(dim, input.ndim)
+    if not input.ndim:
+        raise IndexError("unbind: a tensor of 0 dimensions has no slices")
     if input.array.shape[axis] == 0:
         return ()
     return tuple(squeeze(x, axis) for x in split(input, 1, axis))

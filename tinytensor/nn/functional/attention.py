@@ -41,6 +41,10 @@ def scaled_dot_product_attention(
         raise RuntimeError(f"dropout probability has to be between 0 and 1, but got {dropout_p}")
     if min(query.ndim, key.ndim, value.ndim) < 2:
         raise RuntimeError("scaled_dot_product_attention: query, key and value need at least 2 dimensions")
+    if query.array.dtype.kind != "f":
+        raise RuntimeError(
+            f"scaled_dot_product_attention: expected floating point, not {query.dtype}; call .float() first"
+        )
     if attn_mask is not None and is_causal:
         raise RuntimeError("scaled_dot_product_attention: attn_mask and is_causal=True exclude each other")
     if attn_mask is not None:
