@@ -8,15 +8,19 @@ import os
 import re
 import textwrap
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from gpt.data import Ids
 from gpt.errors import UserError
+from gpt.run.checks import usable_memory
+from gpt.tokenizer import pieces
 
 SHAKESPEARE_URL = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
 SHAKESPEARE_SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
 CACHE_VARIABLE = "TINYTENSOR_CACHE"  # a folder to use in place of the user's cache folder
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+WHILE_READ = 3  # bytes of memory for each byte of a file: the file, its text, and one more copy or the numbers
 WANTED = "--data takes shakespeare, python-docs, or a path to a text"
 
 
@@ -27,9 +31,12 @@ class Corpus:
     name: str
     text: str
 
-    @property
+    @cached_property
     def sha256(self) -> str:
-        return hashlib.sha256(self.text.encode()).hexdigest()
+        digest = hashlib.sha256()
+        for piece in pieces(len(self.text)):
+            digest.update(self.text[piece].encode())
+        return digest.hexdigest()
 
 
 def read(data: str, regular: bool = False) -> Corpus:
@@ -67,6 +74,12 @@ def read_default() -> tuple[Corpus, str]:
 def read_text(path: Path) -> str:
     """Read a UTF-8 file. Drops a byte-order mark and turns line ends into LF."""
     try:
+        memory, size = usable_memory(), path.stat().st_size
+        if memory is not None and WHILE_READ * size > memory:
+            raise UserError(
+                f"{path} has {size / 2**30:,.1f} GiB: to read it takes {WHILE_READ} times as much memory, and this "
+                f"process may use {memory / 2**30:,.1f} GiB; take a part of it"
+            )
         raw = path.read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a character that no path can have
         reason = error.strerror if isinstance(error, OSError) else error

@@ -22,6 +22,7 @@ from gpt.data import Ids
 from gpt.errors import UserError
 from gpt.fast import threads
 from gpt.run import baselines, checkpoint
+from gpt.run.progress import evaluation
 from tinytensor import from_numpy, no_grad
 from tinytensor.buffers import keep_freed_memory
 
@@ -47,8 +48,11 @@ def windows(ids: Ids, context: int, limit: int = 0) -> Iterator[tuple[Ids, Ids]]
         yield ids[None, -1 - rest : -1], ids[None, -rest:]
 
 
-def mean_loss(model: Model, ids: Ids, limit: int = 0) -> tuple[float, int]:
-    """Return the mean of -ln p over the predictions, in nats, and their number."""
+def mean_loss(model: Model, ids: Ids, limit: int = 0, show: bool = False) -> tuple[float, int]:
+    """Return the mean of -ln p over the predictions, in nats, and their number.
+
+    With `show`, a bar on the terminal tells how far it is, if that takes more than some seconds.
+    """
     device = next(model.parameters()).device
 
     def total(window: tuple[Ids, Ids]) -> tuple[float, int]:
@@ -60,7 +64,9 @@ def mean_loss(model: Model, ids: Ids, limit: int = 0) -> tuple[float, int]:
     was_training = model.training
     model.eval()
     count = threads.usable_cores() if device.type == "cpu" else 1
-    totals = threads.ordered_map(total, windows(ids, model.config.context, limit), count)
+    with evaluation(len(ids) - 1, show) as advance:
+        parts = windows(ids, model.config.context, limit)
+        totals = threads.ordered_map(total, parts, count, lambda result: advance(result[1]))
     model.train(was_training)
     losses, counts = zip(*totals, strict=True)
     return sum(losses) / sum(counts), sum(counts)
@@ -86,9 +92,9 @@ def main(argv: list[str]) -> int:
         text = checkpoint.read_corpus(saved, options.run)
     else:
         text = corpus.read(options.data)
-    ids = saved.tokenizer.encode(text.text, text.name)
+    ids = saved.tokenizer.encode(text.text, text.name, small=True)
     train_ids, validation_ids = corpus.split(ids, saved.config.context)
-    loss, tokens = mean_loss(model, validation_ids)
+    loss, tokens = mean_loss(model, validation_ids, show=not options.json)
     if not math.isfinite(loss):
         raise UserError(
             f"the loss is {loss}, so the predictions are not finite: train again, with a lower --learning-rate"

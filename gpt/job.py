@@ -103,14 +103,14 @@ def carry_out(run: Run, folder: Path, options: Options, train: Callable[[Run, Pa
         if signal is not None:
             message = f"step {run.step} saved; go on with python -m gpt.train --resume {again}"
             return cli.fail("gpt.train", message, 128 + signal)
-        summary = finish(run, folder, plot=not options.no_plot)
+        summary = finish(run, folder, plot=not options.no_plot, show=not quiet)
     if not quiet:
         cli.say(f"{summary}\nrun folder      {folder}")
         cli.say(f"now try         python -m gpt.generate {again}")
     return 0
 
 
-def finish(run: Run, folder: Path, plot: bool) -> str:
+def finish(run: Run, folder: Path, plot: bool, show: bool) -> str:
     """Measure the loss over the whole validation split, write sample.txt and loss.png; return a summary.
 
     The loss is that of the best weights, which gpt.generate takes. Whatever goes wrong with the files is no more than a note.
@@ -118,7 +118,7 @@ def finish(run: Run, folder: Path, plot: bool) -> str:
     model, best = run.model, run.best or Best(math.inf, run.step)
     if best.step != run.step:
         model, _ = checkpoint.load(folder, run.config.device)
-    loss, predictions = mean_loss(model, run.validation_ids)
+    loss, predictions = mean_loss(model, run.validation_ids, show=show)
     cli.attempt("gpt.train", "sample.txt", lambda: write_sample(run, model, folder))
     if plot:
         cli.attempt("gpt.train", "loss.png", lambda: draw(run, folder, best.step, loss))
@@ -127,13 +127,13 @@ def finish(run: Run, folder: Path, plot: bool) -> str:
         f"over the whole split, {predictions:,} predictions"
     ]
     if best.step != run.step:
-        lines += compared(run, best.step, loss)
+        lines += compared(run, best.step, loss, show)
     return "\n".join([*lines, f"baselines       {run.baselines}"])
 
 
-def compared(run: Run, step: int, loss: float) -> list[str]:
+def compared(run: Run, step: int, loss: float, show: bool = False) -> list[str]:
     """Say how the best weights, of that step, differ from the last ones; and if validation rose, what to try."""
-    last, _ = mean_loss(run.model, run.validation_ids)
+    last, _ = mean_loss(run.model, run.validation_ids, show=show)
     lines = [f"best weights    step {step}; the last, step {run.step}, have {cli.shown(last, 4)}"]
     if last - loss > RISE:
         lines[0] += f": validation rose after step {step}, so the model learns its text by heart"

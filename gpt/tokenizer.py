@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import unicodedata
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,8 +59,8 @@ class CharTokenizer:
     def vocab_size(self) -> int:
         return len(self.characters)
 
-    def encode(self, text: str, what: str = "the text") -> NDArray[np.unsignedinteger[Any]]:
-        """Return the ids (N,) of the text, in the smallest unsigned type that has them all: one byte, mostly.
+    def encode(self, text: str, what: str = "the text", small: bool = False) -> NDArray[np.integer]:
+        """Return the ids (N,) of the text: int64, or if `small` the smallest unsigned type that has them all.
 
         An é may be one character or two, e and an accent. Where the vocabulary lacks one form, this takes the other.
         Raises UserError, which names them, for characters outside the vocabulary.
@@ -72,9 +71,9 @@ class CharTokenizer:
             ids = self._find(text)
         if ids is None:
             raise UserError(self._refusal(what, sorted(set(text) - set(self.characters))))
-        return ids
+        return ids if small else ids.astype(np.int64)
 
-    def _find(self, text: str) -> NDArray[np.unsignedinteger[Any]] | None:
+    def _find(self, text: str) -> NDArray[np.integer] | None:
         """Return the ids of the characters; None if the vocabulary lacks one."""
         last = int(self._points[-1])
         table = np.full(last + 2, -1, np.int32)  # code point -> id; -1 also for all that come after the last

@@ -94,7 +94,7 @@ def mean_loss(model: Model, ids: Ids, limit: int = 0) -> tuple[float, int]:
     model.eval()
     with torch.no_grad():
         for x, y in windows(ids, model.config.context, limit):
-            _, loss = model(torch.from_numpy(x.copy()).to(device), torch.from_numpy(y.copy()).to(device))
+            _, loss = model(*(torch.from_numpy(part.astype("int64")).to(device) for part in (x, y)))
             total += loss.item() * x.size
             count += x.size
     model.train()

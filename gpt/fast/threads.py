@@ -52,10 +52,20 @@ def one_blas_thread() -> threadpool_limits:
     return threadpool_limits(1, user_api="blas")
 
 
-def ordered_map(function: Callable[[Item], Result], items: Iterable[Item], threads: int) -> list[Result]:
-    """Return [function(item) for item in items], computed by several threads."""
+def ordered_map(
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    threads: int,
+    each: Callable[[Result], object] | None = None,
+) -> list[Result]:
+    """Return [function(item) for item in items], computed by several threads. Calls each(result) in that order."""
+    results = []
     with one_blas_thread(), ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(function, items))
+        for result in pool.map(function, items):
+            results.append(result)
+            if each is not None:
+                each(result)
+    return results
 
 
 class Shards:

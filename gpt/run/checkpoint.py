@@ -49,7 +49,7 @@ BEST = "best"
 CURRENT, NEW, OLD = "checkpoint", "checkpoint.new", "checkpoint.old"
 WEIGHTS, OPTIMIZER, METADATA = "weights.safetensors", "optimizer.safetensors", "metadata.json"
 FILES = (WEIGHTS, OPTIMIZER)
-FORMAT = 2  # 1 had neither this number nor a checksum of metadata.json
+FORMAT = 2  # 1 had neither this number nor a checksum of metadata.json; its masks of dropout depended on the threads
 LONGEST_CONFIG, LONGEST_METADATA = MIB, 32 * MIB  # bytes; a vocabulary may have all characters of Unicode
 CHANGEABLE = {*RESUMABLE, "data"}  # of the configuration: what may change when a run goes on
 PAUSES = (0.0,) * 20 + (0.01,) * 50  # seconds before each try to open a checkpoint that other processes replace
@@ -71,6 +71,7 @@ class Checkpoint:
     best: dict[str, Any] | None = None  # loss and step of the lowest validation loss so far
     pending: dict[str, Any] | None = None  # the row of this step, if it is not evaluated yet
     written: TrainConfig | None = None  # what config.json says; it may differ in CHANGEABLE
+    format: int = FORMAT
 
     def named(self, best: bool) -> str:
         """Say which weights these are."""
@@ -258,7 +259,8 @@ def described(values: dict[str, Any], path: Path) -> Checkpoint:
     best, pending = values.get("best"), values.get("pending")
     if best is not None and not (set(best) == {"loss", "step"} and is_finite(best) and type(best["step"]) is int):
         raise UserError(f"{path} is damaged: best {best}")
-    return Checkpoint(step, float(seconds), config, tokenizer, str(text), {}, {}, scale, best, pending)
+    number = values.get("format", 1)
+    return Checkpoint(step, float(seconds), config, tokenizer, str(text), {}, {}, scale, best, pending, format=number)
 
 
 def is_finite(numbers: dict[str, Any]) -> bool:

@@ -89,6 +89,10 @@ def open_again(folder: Path, given: dict[str, object], quiet: bool) -> Run:
         cli.say("note: another number of threads sums in another order: the last bits will differ")
     if not quiet and config.device != saved.config.device:
         cli.say("note: another device sums in another order: the last bits will differ")
+    if not quiet and config.dropout and saved.format < 2:
+        cli.say(
+            "note: this run is from a version whose masks of dropout depended on --threads; the next steps have others"
+        )
     return resume(config, text, saved, folder)
 
 
@@ -128,13 +132,14 @@ def assemble(
     """Return a run before its first step, with the model that make_model(config) returns."""
     config = dataclasses.replace(config, vocab_size=tokenizer.vocab_size)
     check_memory(config)
-    train_ids, validation_ids = corpus.split(tokenizer.encode(text.text, text.name), config.context)
+    train_ids, validation_ids = corpus.split(tokenizer.encode(text.text, text.name, small=True), config.context)
     base = baselines.measure(train_ids, validation_ids, tokenizer.vocab_size)
     manual_seed(config.seed)
     model = make_model(config)
     set_float32_matmul_precision("high" if config.tf32 else "highest")
     optimizer, scaler = make_optimizer(model, config), make_scaler(config)
-    return Run(config, text, tokenizer, train_ids, validation_ids, base, model, optimizer, scaler)
+    named = text.name, text.sha256  # the run keeps the ids, and lets go of the text
+    return Run(config, *named, tokenizer, train_ids, validation_ids, base, model, optimizer, scaler)
 
 
 def threads_of(config: TrainConfig) -> int:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from gpt import cli
@@ -85,3 +87,27 @@ def gpu_memory(row: Row) -> str:
         return ""
     used, peak = (row[key] / 2**20 for key in ("gpu_memory", "gpu_memory_peak"))
     return f", GPU memory {used:,.0f} MiB (peak {peak:,.0f})"
+
+
+@contextlib.contextmanager
+def evaluation(predictions: int, show: bool) -> Iterator[Callable[[int], None]]:
+    """A function that counts predictions, for a bar on stderr if that is a terminal and it takes more than two seconds."""
+
+    def make() -> Any:
+        from tqdm import tqdm
+
+        shape = "validation {percentage:3.0f} % {bar:20} {remaining} left"
+        return tqdm(None, None, predictions, leave=False, delay=2, dynamic_ncols=True, bar_format=shape)
+
+    on_terminal = show and sys.stderr is not None and sys.stderr.isatty()
+    bar: Any = cli.attempt("gpt", "progress bar", make) if on_terminal else None
+
+    def count(more: int) -> None:
+        with contextlib.suppress(Exception):  # the terminal was closed, say: an evaluation needs no bar
+            bar.update(more)
+
+    try:
+        yield (lambda _: None) if bar is None else count
+    finally:
+        if bar is not None:
+            cli.attempt("gpt", "progress bar", bar.close)

@@ -11,7 +11,6 @@ import numpy as np
 
 from gpt.build import Model
 from gpt.config import TrainConfig
-from gpt.corpus import Corpus
 from gpt.data import Ids
 from gpt.errors import UserError
 from gpt.optimizer import Outcome
@@ -37,7 +36,8 @@ class Run:
     """A run that has made `step` updates in `seconds`, with everything that the next update needs."""
 
     config: TrainConfig
-    corpus: Corpus
+    corpus: str  # the name of its text
+    corpus_sha256: str
     tokenizer: CharTokenizer
     train_ids: Ids
     validation_ids: Ids
@@ -64,9 +64,8 @@ class Run:
         self.check_finite(largest_weight=float(np.max([abs(array).max() for array in weights.values()])))
         state = checkpoint.optimizer_arrays(self.model, self.optimizer)
         scale = self.scaler.state_dict() if self.scaler else {}
-        corpus = self.corpus.sha256
         best = asdict(self.best) if self.best else None
-        progress = self.step, self.seconds, self.config, self.tokenizer, corpus
+        progress = self.step, self.seconds, self.config, self.tokenizer, self.corpus_sha256
         now = Checkpoint(*progress, weights, state, scale, best, self.pending)
         checkpoint.save(folder, now)
 
@@ -94,10 +93,10 @@ class Run:
 
     def __str__(self) -> str:
         """The text and the model in three lines."""
-        length, different = len(self.corpus.text), self.tokenizer.vocab_size
+        length, different = len(self.train_ids) + len(self.validation_ids), self.tokenizer.vocab_size
         size = sum(parameter.numel() for parameter in self.model.parameters())
         return (
-            f"text      {self.corpus.name}: {length:,} characters, {different} different\n"
+            f"text      {self.corpus}: {length:,} characters, {different} different\n"
             f"model     {self.config.model}: {size:,} parameters; threads: {self.config.threads}\n"
             f"baselines {self.baselines} (nats per character)"
         )

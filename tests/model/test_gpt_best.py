@@ -68,7 +68,7 @@ def test_a_summary_says_when_validation_rose_and_what_to_try(monkeypatch, capsys
     for whole, advice in ((4.0, True), (1.01, False)):
         losses(monkeypatch, 1.0, 2.0, 3.0)
         found = iter([1.0, whole])
-        monkeypatch.setattr("gpt.job.mean_loss", lambda model, ids, found=found: (next(found), 5))
+        monkeypatch.setattr("gpt.job.mean_loss", lambda model, ids, show, found=found: (next(found), 5))
         assert main([*TINY, f"--out=run{whole}"]) == 0
         out = capsys.readouterr().out
         assert "validation loss 1.0000" in out

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -286,7 +287,10 @@ def test_no_cache_is_a_flag(monkeypatch, capsys):
         yield from ()
 
     monkeypatch.setattr(generate, "sample", witness)
-    monkeypatch.setattr(generate, "load", lambda *_: (model, generate.CharTokenizer("abcdefghijk")))
+    saved = SimpleNamespace(tokenizer=generate.CharTokenizer("abcdefghijk"), named=lambda best: "these weights")
+    monkeypatch.setattr(generate, "chosen", lambda run, last: run)
+    monkeypatch.setattr(generate, "read", lambda *_, optimizer: saved)
+    monkeypatch.setattr(generate, "restore_model", lambda *_: model)
     for flags in ([], ["--no-cache"]):
         assert generate.main(["run", *flags]) == 0
     assert seen == [True, False]

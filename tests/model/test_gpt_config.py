@@ -19,7 +19,7 @@ REFUSED = {
     "--layers 0": "--layers 0: it must be a whole number from 1",
     "--layers 1001 --width 2": "--layers 1001: it must be a whole number from 1 to 1,000",
     "--data=": "no text is named: --data takes shakespeare",
-    "--data python-docs --width 1000000": "GiB to train, and this computer has",
+    "--data python-docs --width 1000000": "GiB to train, and this process may use",
     "--width -8": "--width -8: it must be a whole number",
     "--context 1.5": "--context 1.5: it must be a whole number",
     "--steps many": "--steps many: it must be a whole number",

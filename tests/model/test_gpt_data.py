@@ -200,7 +200,7 @@ def test_a_text_is_read_and_counted_in_pieces(at_once, table, monkeypatch):
     text = "".join(np.random.default_rng(1).choice(list("ab\ncé漢😀"), 64, p=[0.3, 0.2, 0.1, 0.1, 0.1, 0.1, 0.1]))
     characters = CharTokenizer.from_text(text)
     assert characters.characters == "".join(sorted(set(text)))
-    ids = characters.encode(text)
+    ids = characters.encode(text, small=True)
     assert ids.dtype == np.uint8
     assert ids.tolist() == [characters.characters.index(c) for c in text]
     with pytest.raises(UserError, match="the character 'x'"):
@@ -219,10 +219,29 @@ def test_a_text_is_read_and_counted_in_pieces(at_once, table, monkeypatch):
     assert base.unigram == pytest.approx(np.mean(single), rel=1e-14)
 
 
+def test_a_text_larger_than_the_memory_is_refused_before_it_is_read(tmp_path, monkeypatch):
+    path = tmp_path / "long"
+    path.write_text("to be " * 100)
+    monkeypatch.setattr(corpus, "usable_memory", lambda: 1800)
+    assert len(corpus.read_text(path)) == 600
+    monkeypatch.setattr(corpus, "usable_memory", lambda: 1799)
+    with pytest.raises(
+        UserError, match=r"long has 0\.0 GiB: to read it takes 3 times as much memory.* take a part of it"
+    ):
+        corpus.read_text(path)
+
+
+def test_the_checksum_of_a_text_is_that_of_its_utf8(monkeypatch):
+    monkeypatch.setattr("gpt.tokenizer.AT_ONCE", 3)
+    text = "aé漢😀\n" * 5
+    assert corpus.Corpus("text", text).sha256 == hashlib.sha256(text.encode()).hexdigest()
+
+
 @pytest.mark.parametrize("size, dtype", [(255, np.uint8), (256, np.uint16), (70_000, np.uint32)])
 def test_ids_take_the_smallest_type(size, dtype):
     characters = "".join(map(chr, range(1, size + 1))) if size < 1000 else "".join(map(chr, range(57_345, 127_345)))
-    ids = CharTokenizer(characters).encode(characters)
+    assert CharTokenizer(characters).encode(characters).dtype == np.int64
+    ids = CharTokenizer(characters).encode(characters, small=True)
     assert ids.dtype == dtype
     assert np.array_equal(ids, np.arange(size))
 

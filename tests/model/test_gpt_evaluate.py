@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tqdm
 from hypothesis import given
 from hypothesis import strategies as st
 from profiles import cases
@@ -108,6 +109,33 @@ def test_text_output_has_the_baselines(run, capsys):
     assert evaluate.main([str(run)]) == 0
     out = capsys.readouterr().out
     assert "nats" in out and "bits per character" in out and "bigram" in out
+
+
+def test_a_long_evaluation_shows_how_far_it_is(run, monkeypatch, capsys):
+    """On a terminal, after two seconds; here at once. Not beside JSON."""
+    made, make = [], tqdm.tqdm.__init__
+
+    def at_once(self, *args, **kwargs):
+        made.append(kwargs.pop("delay"))
+        make(self, *args, **{**kwargs, "mininterval": 0})
+
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(tqdm.tqdm, "__init__", at_once)
+    assert evaluate.main([str(run)]) == 0
+    said = capsys.readouterr()
+    assert made == [2]
+    assert re.search(r"validation   0 % .*validation +[1-9]\d* % █", said.err)
+    assert "validation 1" not in said.out
+    assert evaluate.main([str(run), "--json"]) == 0
+    assert made == [2]
+
+
+@pytest.mark.parametrize("broken", ["__init__", "update"])
+def test_a_bar_that_breaks_costs_no_evaluation(broken, run, monkeypatch, capsys):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(tqdm.tqdm, broken, lambda *_, **__: 1 / 0)
+    assert evaluate.main([str(run)]) == 0
+    assert "bits per character" in capsys.readouterr().out
 
 
 def test_another_text(run, tmp_path, capsys):

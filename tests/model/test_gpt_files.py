@@ -375,6 +375,21 @@ def test_a_checkpoint_of_the_first_format_is_read(run):
     assert checkpoint.read(run).step == 3
 
 
+@pytest.mark.parametrize("dropout", [0.0, 0.1])
+@pytest.mark.parametrize("number", [1, checkpoint.FORMAT])
+def test_an_older_run_with_dropout_is_told_that_its_masks_change(dropout, number, run, capsys):
+    sealed(run, lambda values: values["config"].update(dropout=dropout))
+    edit(run / "config.json", lambda values: values.update(dropout=dropout))
+    if number == 1:
+        edit(
+            run / "checkpoint/metadata.json",
+            lambda values: [values.pop(name) for name in ("format", "checksum", "best", "pending")],
+        )
+    assert main(["--resume", "run", "--steps=4", "--no-plot"]) == 0
+    told = "whose masks of dropout depended on --threads" in capsys.readouterr().out
+    assert told == (dropout > 0 and number == 1)
+
+
 def test_a_newer_format_is_told(run):
     sealed(run, lambda values: values.update(format=3))
     with pytest.raises(UserError, match="has format 3, and this version reads 2"):
@@ -480,7 +495,7 @@ def test_two_small_files_do_not_make_a_large_model(run, monkeypatch, capsys):
     edit(run / "config.json", lambda values: values.update(width=10**8))
     sealed(run, lambda values: values["config"].update(width=10**8))
     assert generate.main(["run"]) == 2
-    refused(capsys, "GiB to load, and this computer has")
+    refused(capsys, "GiB to load, and this process may use")
 
 
 @pytest.mark.parametrize("value", [10**400, 1e400, "x", None, [[]]])
@@ -618,7 +633,7 @@ def begun(*line):
 def test_a_new_run_begins_with_the_weights(run, monkeypatch, capsys):
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     Path("other").write_text("the times, the best. " * 30)
-    monkeypatch.setattr("gpt.job.mean_loss", lambda *_: pytest.fail("never"))
+    monkeypatch.setattr("gpt.job.mean_loss", lambda *_, **__: pytest.fail("never"))
     monkeypatch.setattr("gpt.train.Interrupt.signal", 15, raising=False)
     stop = "gpt.run.interrupt.Interrupt.__enter__"
     monkeypatch.setattr(stop, lambda self: setattr(self, "signal", 15) or self)

@@ -214,7 +214,7 @@ def test_an_error_in_a_worker_reaches_the_caller():
 
 
 def test_ordered_map_keeps_the_order():
-    assert ordered_map(lambda n: n * n, iter(range(20)), threads=3) == [n * n for n in range(20)]
+    assert list(ordered_map(lambda n: n * n, iter(range(20)), threads=3)) == [n * n for n in range(20)]
 
 
 @pytest.mark.parametrize("length, shards", [(6, 1), (6, 4), (7, 3), (12, 2)])
