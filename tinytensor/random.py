@@ -20,6 +20,7 @@ from tinytensor.creation import place, whole_shape
 from tinytensor.devices import device, to_device
 from tinytensor.dtypes import converted, int64, positions, to_numpy_dtype
 from tinytensor.dtypes import dtype as DType
+from tinytensor.functions.dims import whole
 from tinytensor.functions.operands import implemented, only_tensors
 from tinytensor.layout import laid_out_as
 from tinytensor.ops.unary import STEPS
@@ -226,7 +227,7 @@ def randint(
         low, high = 0, low
     if not hasattr(high, "__index__") or not isinstance(size, (tuple, list)):
         raise TypeError(f"randint takes (high, size) or (low, high, size), not {low!r}, {high!r}, {size!r}")
-    low, high = int(low), int(high)  # type: ignore[arg-type]
+    low, high = whole(low), whole(high)
     if not low < high:
         raise RuntimeError(f"randint expects low < high, but got low={low}, high={high}")
     wanted = to_numpy_dtype(dtype, int64)
@@ -288,7 +289,7 @@ def randperm(
     wanted = to_numpy_dtype(dtype, int64)
     if wanted.kind == "b":
         raise NotImplementedError("randperm: not implemented for bools")
-    if n < 0 or (wanted.kind == "f" and n > 2 ** (np.finfo(wanted).nmant + 1) + 1):
+    if whole(n) < 0 or (wanted.kind == "f" and n > 2 ** (np.finfo(wanted).nmant + 1) + 1):
         raise RuntimeError(f"randperm: n must be non-negative and exact in {wanted}, got {n}")
     converted(n, wanted)
     return place(numpy_generator(generator).permutation(int(n)).astype(wanted), device, requires_grad)

@@ -11,7 +11,7 @@ from tinytensor.backend import Array, is_array
 from tinytensor.base import TensorBase, is_tensor, wrap
 from tinytensor.dtypes import positions
 from tinytensor.functions.arithmetic import scaled
-from tinytensor.functions.dims import one_dim
+from tinytensor.functions.dims import one_dim, whole
 from tinytensor.functions.inplace import become, needs_tape, no_overlap
 from tinytensor.functions.operands import as_tensor_like, cast, filling, implemented
 from tinytensor.histories import settle
@@ -348,7 +348,7 @@ def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: boo
     axis = one_dim(dim, input.ndim)
     if input.array.dtype.kind == "b":
         raise RuntimeError("topk does not support bool dtypes; call .int() first")
-    if not 0 <= k <= (input.shape[axis] if input.ndim else 1):
+    if not 0 <= whole(k) <= (input.shape[axis] if input.ndim else 1):
         raise RuntimeError(f"topk: k={k} is out of range for dimension {dim} of a {tuple(input.shape)} tensor")
     return _ordered(input, axis, descending=largest, count=k)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 import typing
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -205,14 +204,14 @@ def split(tensor: Tensor, split_size_or_sections: int | Sequence[int], dim: int 
     n = _length("split", tensor, dim)
     axis = one_dim(dim, tensor.ndim)
     if isinstance(split_size_or_sections, int):
-        size = split_size_or_sections
+        size = whole(split_size_or_sections)
         if size < 0 or (size == 0 and n):
             raise RuntimeError(
                 f"split expects split_size be non-negative, and above 0 for a dimension of {n}, not {size}"
             )
         cut = [min(size, n - start) for start in range(0, n, max(size, 1))] or [0]
     else:
-        cut = list(split_size_or_sections)
+        cut = [whole(size) for size in split_size_or_sections]
         if sum(cut) != n or any(size < 0 for size in cut):
             raise RuntimeError(f"split: the sizes {cut} must add up to {n}, the size of dimension {dim}")
     return typing.cast("tuple[Tensor, ...]", apply(SPLIT, tensor, sizes=cut, axis=axis))
@@ -220,7 +219,7 @@ def split(tensor: Tensor, split_size_or_sections: int | Sequence[int], dim: int 
 
 def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     """At most `chunks` pieces of equal size along dim; the last may be smaller."""
-    if chunks <= 0:
+    if whole(chunks) <= 0:
         raise RuntimeError(f"chunk expects `chunks` to be greater than 0, got: {chunks}")
     n = _length("chunk", input, dim)
     size = -(-n // chunks)
@@ -247,8 +246,8 @@ def narrow(input: Tensor, dim: int, start: int | Tensor, length: int) -> Tensor:
     """The `length` slices along dim from start on, as a view. IndexError or RuntimeError if they do not exist."""
     if is_tensor(start) and (start.ndim or start.array.dtype.kind not in "iu"):
         raise RuntimeError(f"narrow: start must be a number or a 0-dimensional integer Tensor, not {start}")
-    start = operator.index(start)
-    if length < 0:
+    start = whole(start)
+    if whole(length) < 0:
         raise RuntimeError(f"narrow: length must be non-negative, not {length}")
     n, axis = _length("narrow", input, dim), one_dim(dim, input.ndim)
     if not -n <= start <= n:
@@ -281,7 +280,7 @@ def repeat_interleave(input: Tensor, repeats: Tensor | int, dim: int | None = No
 
 def roll(input: Tensor, shifts: int | Sequence[int], dims: int | Sequence[int] | None = None) -> Tensor:
     """Elements moved by `shifts` along dims; what leaves at the end comes in at the start. Without dims, flattened."""
-    moves = (shifts,) if isinstance(shifts, int) else tuple(shifts)
+    moves = tuple(map(whole, (shifts,) if isinstance(shifts, int) else shifts))
     if not moves:
         raise RuntimeError("roll: `shifts` required")
     if dims in (None, (), []) and len(moves) == 1:

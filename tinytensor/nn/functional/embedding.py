@@ -7,6 +7,7 @@ import numpy as np
 from tinytensor.backend import array_module
 from tinytensor.base import wrap
 from tinytensor.functions import where
+from tinytensor.functions.dims import whole
 from tinytensor.layout import in_order
 from tinytensor.nn.functional.checks import class_ids
 from tinytensor.ops.embedding import EMBEDDING
@@ -23,7 +24,7 @@ def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None) -> 
     """
     if weight.ndim != 2:
         raise RuntimeError(f"embedding: weight must be 2-D, (V, C), but its shape is {tuple(weight.shape)}")
-    if padding_idx is not None and not -weight.shape[0] <= padding_idx < weight.shape[0]:
+    if padding_idx is not None and not -weight.shape[0] <= whole(padding_idx) < weight.shape[0]:
         raise AssertionError(f"embedding: padding_idx {padding_idx} is out of range for {weight.shape[0]} rows")
     ids = in_order(class_ids("embedding", input.array, weight.shape[0]))
     y = apply(EMBEDDING, weight, ids=ids)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tinytensor.functions.dims import whole
 from tinytensor.tensor import Tensor
 
 
@@ -14,6 +15,7 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
     """
     if mode != "constant":
         raise NotImplementedError(f"pad: mode {mode!r} is outside tinytensor's subset: use 'constant'")
+    pad = [whole(n) for n in pad]
     if len(pad) % 2 or len(pad) > 2 * input.ndim:
         raise RuntimeError(f"pad: {tuple(pad)} needs two numbers for each of up to {input.ndim} dimensions")
     ends = [(0, 0)] * (input.ndim - len(pad) // 2) + list(zip(pad[::2], pad[1::2], strict=True))[::-1]
