@@ -10,6 +10,7 @@ from tinytensor.base import TensorBase, wrap
 from tinytensor.dtypes import number_dtype, result_type
 from tinytensor.functions.operands import Number, apply_to_pair, as_tensor_like, cast, filling, plain
 from tinytensor.functions.shape import contiguous
+from tinytensor.layout import elementwise
 from tinytensor.ops.choice import CLAMP, MAXIMUM, MINIMUM, WHERE
 from tinytensor.tape import apply
 
@@ -65,7 +66,10 @@ def where(condition: Tensor, input: Tensor | Number, other: Tensor | Number) -> 
         dtype = result_type(a.array, b.array)
     else:  # a number gives way to a Tensor of its kind
         dtype = result_type(*(x.array if isinstance(x, TensorBase) else x for x in (input, other)))
-    return apply(WHERE, cast(a, dtype), cast(b, dtype), condition=condition.array)
+    a, b = cast(a, dtype), cast(b, dtype)
+    y = apply(WHERE, a, b, condition=condition.array)
+    y.array = elementwise(y.array, condition.array, a.array, b.array)
+    return y
 
 
 def where_method(input: Tensor, condition: Tensor, other: Tensor | Number) -> Tensor:

@@ -186,7 +186,15 @@ def to(
             raise NotImplementedError("moving a result between devices has no gradient here; move the leaves first")
         x, x.requires_grad = wrap(moved), x.requires_grad
     x = x.clone() if copy and x is self else x
-    return x if memory_format is None else in_format(x, memory_format)
+    return _in_format(x, self, memory_format)
+
+
+def _in_format(x: Tensor, before: Tensor, memory_format: formats.memory_format | None) -> Tensor:
+    """x in a memory format, unless it is the Tensor of before, which PyTorch returns in any order of memory."""
+    if memory_format is None:
+        return x
+    y = in_format(x, memory_format)  # also if it is not used: NotImplementedError for channels_last
+    return x if x is before else y
 
 
 def cpu(self: Tensor) -> Tensor:
@@ -201,8 +209,7 @@ def cuda(self: Tensor) -> Tensor:
 
 def _cast_to(dtype: DType) -> Callable[..., Tensor]:
     def cast_to(self: Tensor, *, memory_format: formats.memory_format | None = None) -> Tensor:
-        x = cast(self, dtype.numpy)
-        return x if memory_format is None else in_format(x, memory_format)
+        return _in_format(cast(self, dtype.numpy), self, memory_format)
 
     cast_to.__name__ = cast_to.__qualname__ = f"as_{dtype.name}"
     cast_to.__doc__ = f"As {dtype.name}; row by row in memory if memory_format is contiguous_format."

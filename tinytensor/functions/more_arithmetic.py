@@ -9,6 +9,7 @@ import numpy as np
 from tinytensor.base import TensorBase, wrap
 from tinytensor.functions.arithmetic import add
 from tinytensor.functions.operands import Number, implemented, in_one_dtype, only_tensors, pair
+from tinytensor.layout import elementwise
 from tinytensor.modes import is_grad_enabled
 from tinytensor.ops.arithmetic import BROADCAST
 
@@ -36,7 +37,7 @@ def _no_gradient(name: str, ufunc: np.ufunc, input: Tensor | Number, other: Tens
         raise RuntimeError(f"ZeroDivisionError: {name} of integers by zero")
     try:
         with np.errstate(all="ignore"):
-            return wrap(ufunc(a.array, b.array))
+            return wrap(elementwise(ufunc(a.array, b.array), a.array, b.array))
     except ValueError as error:
         raise RuntimeError(f"{name}: {error}; what fits: {BROADCAST}") from None
 

@@ -64,9 +64,9 @@ def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tenso
 
 
 def logsigmoid(input: Tensor) -> Tensor:
-    """ln σ(x) = −ln(1 + e⁻ˣ)."""
-    implemented("logsigmoid", "f", input)
-    return 0 - apply(SOFTPLUS, -input)  # 0 − y, because −y would turn 0 into −0
+    """ln σ(x) = −ln(1 + e⁻ˣ), in row-major memory, as in PyTorch."""
+    implemented("log_sigmoid", "f", input)
+    return 0 - apply(SOFTPLUS, -functions.contiguous(input))  # 0 − y, because −y would turn 0 into −0
 
 
 def glu(input: Tensor, dim: int = -1) -> Tensor:
