@@ -32,10 +32,12 @@ def clamp(input: Tensor, min: Tensor | Number | None = None, max: Tensor | Numbe
     """min(max(x, low), high); the gradient passes where low ≤ x ≤ high. RuntimeError without a limit."""
     if min is None and max is None:
         raise RuntimeError("clamp: at least one of 'min' or 'max' must not be None")
-    if result_type(*(getattr(x, "array", x) for x in (input, min, max) if x is not None)).kind == "b":
+    tensors = isinstance(min, TensorBase) or isinstance(max, TensorBase)
+    dtype = result_type(*(getattr(x, "array", x) for x in (input, min, max) if x is not None))
+    if dtype.kind == "b" and not (tensors and (min is None or max is None)):  # PyTorch has it for one Tensor alone
         raise NotImplementedError("clamp: not implemented for bools; call .int() first")
-    if isinstance(min, TensorBase) or isinstance(max, TensorBase):
-        x = input  # at a tie the gradient is x's, as in PyTorch; what is nan gives none
+    if tensors:
+        x = cast(input, dtype)  # at a tie the gradient is x's, as in PyTorch; what is nan gives none
         if min is not None:
             floor = as_tensor_like(min, x)
             x = where(x >= floor, x, where(x < floor, floor, _nan_like(x, floor)))

@@ -19,7 +19,7 @@ from tinytensor.functions.inplace import in_format
 from tinytensor.functions.operands import cast
 from tinytensor.histories import flat_copy, place_of
 from tinytensor.modes import is_grad_enabled
-from tinytensor.writes import owner
+from tinytensor.writes import owner, same_memory
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
@@ -141,6 +141,7 @@ def deepcopied(self: Tensor, memo: dict[int, Any]) -> Tensor:
     if self._node is not None:
         raise RuntimeError("only leaf Tensors (made by the user) can be deep-copied; use .detach().clone()")
     memory = owner(self.array)
+    memory = memory if memory.dtype == self.array.dtype else same_memory(self.array)
     key: Any = ("memory", id(memory))
     if key not in memo:  # the whole memory, as in PyTorch: views of it that follow shall be views of the copy
         memo[key] = flat_copy(memory)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tinytensor.dtypes import promote
 from tinytensor.functions import where
-from tinytensor.functions.operands import cast
+from tinytensor.functions.operands import cast, implemented
 from tinytensor.nn.functional.activations import logsigmoid
 from tinytensor.nn.functional.checks import Reduction, is_reduction, replaced, same_shape
 from tinytensor.ops.losses import BINARY_CROSS_ENTROPY
@@ -46,6 +46,8 @@ def mse_loss(
     """
     replaced("mse_loss", size_average=size_average, reduce=reduce)
     dtype = promote(input.array.dtype, target.array.dtype)  # also if the target has no dimensions
+    if dtype.kind != "f":
+        implemented("mse_loss", "f", input)
     return _weighted("mse_loss", (cast(input, dtype) - cast(target, dtype)) ** 2, reduction, weight)
 
 
@@ -91,6 +93,9 @@ def huber_loss(
     """With d = |input − target|: d²/2 where d < δ, δ(d − δ/2) elsewhere; RuntimeError unless δ > 0. Source: Huber, 1964."""
     if not delta > 0:  # nan as well
         raise RuntimeError(f"huber_loss: delta must be positive, got {delta}")
+    if input.array.dtype.kind != "f" and target.array.dtype.kind == "f":
+        raise RuntimeError(f"huber_loss: result type {target.dtype} can't be cast to {input.dtype}, the input's")
+    implemented("huber_loss", "f", input)
     d = (input - target).abs()
     near = d.clamp(max=delta)  # beyond δ a constant, so that no gradient of a square is ∞ there
     _fits("huber_loss", d, weight)
@@ -132,6 +137,9 @@ def binary_cross_entropy_with_logits(
     """−w y ln σ(x) − (1 − y) ln(1 − σ(x)), with w = pos_weight or 1. ValueError if the shapes differ."""
     replaced("binary_cross_entropy_with_logits", size_average=size_average, reduce=reduce)
     same_shape("binary_cross_entropy_with_logits", input, target)
+    implemented("binary_cross_entropy_with_logits", "f", input)
+    if target.array.dtype.kind != "f":
+        raise RuntimeError(f"binary_cross_entropy_with_logits: targets are floats, not {target.dtype}")
     scale = 1 if pos_weight is None else 1 + (pos_weight - 1) * target
     loss = (1 - target) * input - scale * logsigmoid(input)
     return _reduced("binary_cross_entropy_with_logits", loss, reduction, weight)
