@@ -5,8 +5,9 @@
     all other results     row-major
     the gradient of a leaf as the leaf
 
-NumPy's arithmetic prefers row-major memory where inputs disagree, its reductions keep the order of their input, and its
-copies of an expanded array run backwards. On a GPU results lie as CuPy's.
+NumPy's functions of one array do so by themselves. Its arithmetic prefers row-major memory where inputs disagree, its
+reductions keep the order of their input, and its copies of an expanded array run backwards. On a GPU results lie as
+CuPy's.
 """
 
 from __future__ import annotations

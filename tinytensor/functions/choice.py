@@ -33,6 +33,8 @@ def clamp(input: Tensor, min: Tensor | Number | None = None, max: Tensor | Numbe
     if min is None and max is None:
         raise RuntimeError("clamp: at least one of 'min' or 'max' must not be None")
     tensors = isinstance(min, TensorBase) or isinstance(max, TensorBase)
+    if tensors and min is not None and max is not None:
+        _both(min, max)
     dtype = result_type(*(getattr(x, "array", x) for x in (input, min, max) if x is not None))
     if dtype.kind == "b" and not (tensors and (min is None or max is None)):  # PyTorch has it for one Tensor alone
         raise NotImplementedError("clamp: not implemented for bools; call .int() first")
@@ -48,6 +50,13 @@ def clamp(input: Tensor, min: Tensor | Number | None = None, max: Tensor | Numbe
     low, high = (None if limit is None else plain(limit) for limit in (min, max))
     dtype = result_type(input.array, *(limit for limit in (low, high) if limit is not None))
     return apply(CLAMP, cast(input, dtype), low=low, high=high)
+
+
+def _both(min: Tensor | Number, max: Tensor | Number) -> None:
+    """TypeError for a number beside a Tensor, unless that has no dimensions."""
+    dims = [x.ndim if isinstance(x, TensorBase) else -1 for x in (min, max)]
+    if -1 in dims and any(n > 0 for n in dims):
+        raise TypeError("clamp(): min and max are two numbers or two Tensors, not one of each")
 
 
 def _nan_like(x: Tensor, limit: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tinytensor.dtypes import promote
+from tinytensor.dtypes import fits_in, promote
 from tinytensor.functions import where
 from tinytensor.functions.operands import cast, implemented
 from tinytensor.nn.functional.activations import logsigmoid
@@ -93,13 +93,14 @@ def huber_loss(
     """With d = |input − target|: d²/2 where d < δ, δ(d − δ/2) elsewhere; RuntimeError unless δ > 0. Source: Huber, 1964."""
     if not delta > 0:  # nan as well
         raise RuntimeError(f"huber_loss: delta must be positive, got {delta}")
-    if input.array.dtype.kind != "f" and target.array.dtype.kind == "f":
-        raise RuntimeError(f"huber_loss: result type {target.dtype} can't be cast to {input.dtype}, the input's")
+    own, dtype = input.array.dtype, promote(input.array.dtype, target.array.dtype)
+    if not fits_in(dtype, own):
+        raise RuntimeError(f"huber_loss: result type {dtype} can't be cast to {own}, the input's")
     implemented("huber_loss", "f", input)
-    d = (input - target).abs()
+    d = (cast(input, dtype) - cast(target, dtype)).abs()
     near = d.clamp(max=delta)  # beyond δ a constant, so that no gradient of a square is ∞ there
     _fits("huber_loss", d, weight)
-    loss = where(d < delta, 0.5 * near * near, delta * (d - 0.5 * delta))
+    loss = cast(where(d < delta, 0.5 * near * near, delta * (d - 0.5 * delta)), own)
     return _reduced("huber_loss", loss, reduction, weight)
 
 
