@@ -26,10 +26,9 @@ def in_order(y: Array) -> Array:
 
 def elementwise(y: Array, *xs: Array) -> Array:
     """y, computed element by element from xs, in the memory order that it has in PyTorch."""
-    for x in xs:
-        if not x.flags.c_contiguous:
-            return _moved(y, empty(y.shape, y.dtype, *xs)) if type(y) is np.ndarray else y
-    return y
+    if type(y) is not np.ndarray or all(x.flags.c_contiguous for x in xs):
+        return y
+    return _moved(y, empty(y.shape, y.dtype, *xs))
 
 
 def copy(x: Array, dtype: Any = None) -> Array:

@@ -25,7 +25,7 @@ def _broadcast(name: str, ufunc: np.ufunc, a: Array, b: Any) -> Tensor:
         y = ufunc(a, b)
     except ValueError as error:
         raise RuntimeError(f"{name}: {error}; what fits: {BROADCAST}") from None
-    return wrap(elementwise(y, a, b) if is_array(b) else y)
+    return wrap(y if not is_array(b) or (a.flags.c_contiguous and b.flags.c_contiguous) else elementwise(y, a, b))
 
 
 def _comparison(name: str, ufunc: np.ufunc, symbol: str) -> Binary:

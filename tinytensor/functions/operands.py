@@ -82,7 +82,8 @@ def apply_to_pair(primitive: Primitive, a: Tensor, b: Tensor) -> Tensor:
         dtype = result_type(a.array, b.array)
         a, b = cast(a, dtype), cast(b, dtype)
     y = apply(primitive, a, b)
-    y.array = elementwise(y.array, a.array, b.array)
+    if not (a.array.flags.c_contiguous and b.array.flags.c_contiguous):
+        y.array = elementwise(y.array, a.array, b.array)
     return y
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tinytensor.dtypes import fits_in, promote
 from tinytensor.functions import where
 from tinytensor.functions.operands import cast, implemented
+from tinytensor.layout import elementwise
 from tinytensor.nn.functional.activations import logsigmoid
 from tinytensor.nn.functional.checks import Reduction, is_reduction, replaced, same_shape
 from tinytensor.ops.losses import BINARY_CROSS_ENTROPY
@@ -123,7 +124,9 @@ def binary_cross_entropy(
     for name, x in (("input", input.array), ("target", target.array)):
         if x.size and not (x.min() >= 0 and x.max() <= 1):
             raise RuntimeError(f"all elements of {name} should be between 0 and 1")
-    return _reduced("binary_cross_entropy", apply(BINARY_CROSS_ENTROPY, input, target), reduction, weight)
+    loss = apply(BINARY_CROSS_ENTROPY, input, target)
+    loss.array = elementwise(loss.array, input.array, target.array)
+    return _reduced("binary_cross_entropy", loss, reduction, weight)
 
 
 def binary_cross_entropy_with_logits(
