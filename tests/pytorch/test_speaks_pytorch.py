@@ -21,7 +21,7 @@ EXPRESSIONS = [
     # losses and dropout among integers
     *(
         f"F.{name}({a}, {b})"
-        for name in ("mse_loss", "huber_loss", "binary_cross_entropy_with_logits")
+        for name in ("mse_loss", "smooth_l1_loss", "huber_loss", "binary_cross_entropy_with_logits")
         for a in ("t.tensor([1,0])", "t.tensor([True,False])", "t.tensor([1.,0.])")
         for b in ("t.tensor([1,1])", "t.tensor([True,True])", "t.tensor([1.,1.])")
     ),

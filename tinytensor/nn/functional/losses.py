@@ -83,7 +83,10 @@ def smooth_l1_loss(
         raise RuntimeError(f"smooth_l1_loss: beta must be positive or 0, got {beta}")
     if beta == 0:
         return l1_loss(input, target, reduction=reduction)
-    d = (input - target).abs()
+    dtype = promote(input.array.dtype, target.array.dtype)
+    if dtype.kind != "f":
+        implemented("smooth_l1_loss", "f", input)
+    d = (cast(input, dtype) - cast(target, dtype)).abs()
     near = d.clamp(max=beta)  # beyond β a constant, so that no gradient of a square is ∞ there
     return _reduced("smooth_l1_loss", where(d < beta, 0.5 * near * near / beta, d - 0.5 * beta), reduction)
 
