@@ -22,7 +22,7 @@ import numpy as np
 
 from tinytensor.backend import Array
 from tinytensor.base import TensorBase, wrap
-from tinytensor.layout import laid_out_as, order_of
+from tinytensor.layout import copy, in_order, laid_out_as
 
 if TYPE_CHECKING:
     from tinytensor.tape import Edge, Node
@@ -95,5 +95,5 @@ def buffer_of(leaf: TensorBase) -> Array | None:
 
 def gradient_of(leaf: Array, g: Array, owned: bool) -> Array:
     """g in memory of its own, which has the order of the leaf; owned: nobody else has g, so it may stay where it is."""
-    y = laid_out_as(leaf, g)
-    return g.copy(order=order_of(leaf)) if y is g and not owned else y
+    y = in_order(g) if 0 in leaf.strides else laid_out_as(leaf, g)
+    return copy(g) if y is g and not owned else y

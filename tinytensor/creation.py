@@ -35,6 +35,7 @@ from tinytensor.dtypes import (
 from tinytensor.dtypes import dtype as DType
 from tinytensor.functions.dims import nonnegative, sizes
 from tinytensor.layout import laid_out_as
+from tinytensor.writes import alias, same_memory
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
@@ -170,11 +171,17 @@ def as_tensor(data: Any, *, dtype: DType | None = None, device: device | str | N
 
 
 def from_numpy(ndarray: np.ndarray[Any, Any]) -> Tensor:
-    """A Tensor on the memory of the array. TypeError for anything else, and for a dtype outside the subset."""
+    """A Tensor on the memory of the array. TypeError for anything else, and for a dtype outside the subset.
+
+    ValueError for a field of a packed structure.
+    """
     if not isinstance(ndarray, np.ndarray):
         raise TypeError(f"expected np.ndarray (got {type(ndarray).__name__})")
     from_numpy_dtype(ndarray.dtype)
-    return wrap(ndarray)
+    if any(stride % ndarray.itemsize for stride in ndarray.strides):
+        raise ValueError("given numpy array strides not a multiple of the element byte size. Use its .copy()")
+    # In memory of another dtype the array is its own base: all that follows counts the elements of a memory in one dtype.
+    return wrap(ndarray if same_memory(ndarray).dtype == ndarray.dtype else alias(ndarray))
 
 
 def whole_shape(size: Any) -> tuple[int, ...]:
@@ -398,7 +405,7 @@ def linspace(
     For an integer dtype all three lose their decimals: the ends first, then each number.
     """
     wanted, (n,) = to_numpy_dtype(dtype), whole_shape((steps,))
-    if wanted.kind == "b":
+    if wanted.kind == "b" and n > 1:
         raise NotImplementedError("linspace: not implemented for bools; make numbers, and call .bool()")
     for x in (start, end):
         if isinstance(x, TensorBase) and x.ndim:

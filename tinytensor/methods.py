@@ -45,9 +45,11 @@ def reflected(function: Callable[..., Tensor]) -> Operator:
     return operator(operate)
 
 
-def operators(function: Callable[..., Tensor], in_place: Callable[..., Tensor]) -> tuple[Operator, Operator, Operator]:
+def operators(
+    function: Callable[..., Tensor], in_place: Callable[..., Tensor], commutes: bool = False
+) -> tuple[Operator, Operator, Operator]:
     """x ∘ y, c ∘ x and x ∘= y of a function and its in-place form."""
-    return operator(function), reflected(function), operator(in_place)
+    return operator(function), (operator if commutes else reflected)(function), operator(in_place)
 
 
 class Methods(Attributes):
@@ -64,9 +66,9 @@ class Methods(Attributes):
     __floordiv__, __rfloordiv__, __ifloordiv__ = operators(fn.floor_divide, names.floor_divide_)
     __mod__, __rmod__, __imod__ = operators(fn.remainder, names.remainder_)
     __pow__, __rpow__, __ipow__ = operators(fn.pow, names.pow_)
-    __and__, __rand__, __iand__ = operators(fn.bitwise_and, names.bitwise_and_)
-    __or__, __ror__, __ior__ = operators(fn.bitwise_or, names.bitwise_or_)
-    __xor__, __rxor__, __ixor__ = operators(fn.bitwise_xor, names.bitwise_xor_)
+    __and__, __rand__, __iand__ = operators(fn.bitwise_and, names.bitwise_and_, commutes=True)
+    __or__, __ror__, __ior__ = operators(fn.bitwise_or, names.bitwise_or_, commutes=True)
+    __xor__, __rxor__, __ixor__ = operators(fn.bitwise_xor, names.bitwise_xor_, commutes=True)
     __lshift__, __rlshift__, __ilshift__ = operators(fn.bitwise_left_shift, names.bitwise_left_shift_)
     __rshift__, __rrshift__, __irshift__ = operators(fn.bitwise_right_shift, names.bitwise_right_shift_)
     __matmul__, __rmatmul__ = fn.matmul, reflected(fn.matmul)

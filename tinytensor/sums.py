@@ -20,7 +20,7 @@ import numpy as np
 
 from tinytensor.backend import Array, array_module, ones, product
 from tinytensor.dispatch import gpu
-from tinytensor.layout import as_type, in_order
+from tinytensor.layout import copy, in_order
 
 Kernel: TypeAlias = Callable[..., Any]
 BLOCK = 64  # terms that are added one by one
@@ -144,7 +144,7 @@ def in_float32(forward: Kernel, backward: Kernel) -> tuple[Kernel, Kernel]:
 
 def _wide(x: Any) -> Any:
     """x; a float16 array in float32."""
-    return as_type(x, np.float32) if getattr(x, "dtype", None) == HALF else x
+    return copy(x, np.float32) if getattr(x, "dtype", None) == HALF else x
 
 
 def contraction(equation: str, *xs: Array, optimize: bool) -> Array:

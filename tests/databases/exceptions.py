@@ -39,6 +39,22 @@ class Row:
 ROWS = [
     Row("which of equal values comes first is PyTorch's own business", "value", "other whole numbers", "topk sort argsort"),
     Row(
+        "without an element to draw, PyTorch does not look at the dtype",
+        "refuses", "not implemented for", "bernoulli rand_like randn_like",
+    ),
+    Row(
+        "scores of 200, of which each library rounds some to the nearer side: the mean errors of many such are equal",
+        "value", "off by rounding", "nn.functional.scaled_dot_product_attention", "float32",
+    ),
+    Row(
+        "at nan PyTorch's loop over vectors gives nan, and its loop over the elements that are left gives 1, as here",
+        "gradient", "nan where PyTorch has none", "nn.functional.elu",
+    ),
+    Row(
+        "the subset has no channels_last, an order of memory that PyTorch's cat keeps",
+        "contiguous", "True, PyTorch False", "cat",
+    ),
+    Row(
         "PyTorch's backward fails where the bounds broadcast beyond the input; the gradients here are those of the formula",
         "accepts", "output with shape [#…] doesn't match the broadcast shape [#…]", "clamp", forms="function, clip",
     ),

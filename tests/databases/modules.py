@@ -17,13 +17,14 @@ if __name__ == "__main__":  # tinytensor comes from PYTHONPATH, or else from the
 import program
 from compare import ENGINES, Outcome, attempt, differences, flat, gradients, tensors
 from report import Tally
+from torch_databases import database
 from translate import Frozen, OutsideSubsetError, freeze, in_float64, shown, thaw
 
 import tinytensor as tt
 import torch
-from torch.testing._internal.common_modules import module_db
 
-SIZE = len(module_db)
+DATABASE = database("module_db")
+SIZE = len(DATABASE)
 DTYPES = ("float64", "float32")
 
 
@@ -116,7 +117,7 @@ def work(
 
 
 def entries() -> list[Entry]:
-    return [entry for entry in map(Entry, module_db) if entry.covered]
+    return [entry for entry in map(Entry, DATABASE) if entry.covered]
 
 
 if __name__ == "__main__":

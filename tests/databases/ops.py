@@ -22,13 +22,14 @@ if __name__ == "__main__":  # tinytensor comes from PYTHONPATH, or else from the
 import program
 from compare import Outcome, call, differences
 from report import Tally
+from torch_databases import database
 from translate import DTYPES, Frozen, OutsideSubsetError, freeze, in_float64, name_of, shown, translated
 
 import tinytensor as tt
 import torch
-from torch.testing._internal.common_methods_invocations import op_db
 
-SIZE = len(op_db)
+DATABASE = database("op_db")
+SIZE = len(DATABASE)
 RUNS = ("float64", "float64 strided", "float32", "float16", "int64", "int32", "uint8", "bool")
 MOST = 130  # samples of one operation in one dtype
 REFUSED_MOST = 4  # where PyTorch does not support the dtype: only the error is compared
@@ -220,7 +221,7 @@ def outside(y: Any) -> bool:
 
 
 def entries() -> list[Entry]:
-    return [entry for entry in map(Entry, op_db) if entry.covered]
+    return [entry for entry in map(Entry, DATABASE) if entry.covered]
 
 
 if __name__ == "__main__":

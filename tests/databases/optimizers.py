@@ -17,13 +17,14 @@ import numpy as np
 import program
 from compare import ENGINES, Outcome, attempt, differences
 from report import Tally
+from torch_databases import database
 from translate import OutsideSubsetError, freeze, shown, thaw
 
 import tinytensor as tt
 import torch
-from torch.testing._internal.common_optimizers import optim_db
 
-SIZE = len(optim_db)
+DATABASE = database("optim_db")
+SIZE = len(DATABASE)
 DTYPES = ("float64", "float32")
 STEPS = 5
 SHAPES = ((3, 4), (3,), ())
@@ -131,7 +132,7 @@ def copied(value: Any) -> Any:
 
 
 def entries() -> list[Entry]:
-    return [entry for entry in map(Entry, optim_db) if entry.covered]
+    return [entry for entry in map(Entry, DATABASE) if entry.covered]
 
 
 if __name__ == "__main__":

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import settings
+from torch_databases import database
 
 torch = pytest.importorskip("torch")
 
@@ -111,6 +114,20 @@ def test_the_memory_of_arguments_is_translated() -> None:
     assert a.array.strides == (4, 16) and a.tolist() == x.t()[1:].tolist()
     b.array[1] = 50  # one storage for all three
     assert c.array[0, 1] == 50 and a.array[0, 0] == 50
+
+
+def test_the_import_of_a_database_leaves_hypothesis_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PyTorch's modules load a profile with few examples, and all later tests of the process would have it."""
+
+    def imported(name: str) -> Any:
+        settings.register_profile("few", max_examples=1)
+        settings.load_profile("few")
+        return SimpleNamespace(op_db=[name])
+
+    before = settings.get_current_profile_name()
+    monkeypatch.setattr("importlib.import_module", imported)
+    assert database("op_db") == ["torch.testing._internal.common_methods_invocations"]
+    assert settings.get_current_profile_name() == before != "few"
 
 
 def test_exceptions_cannot_rot() -> None:

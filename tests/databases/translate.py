@@ -120,9 +120,8 @@ def in_float64(value: Any) -> Any:
         if not value.dtype.startswith("float"):
             return value
         t = value.torch({}).detach()
-        return freeze(
-            torch.empty_strided(t.shape, t.stride(), dtype=torch.float64).copy_(t) if t.numel() else t.double()
-        )
+        wide = torch.empty_strided(t.shape, t.stride(), dtype=torch.float64).copy_(t) if t.numel() else t.double()
+        return freeze(wide.requires_grad_(value.grad))
     if isinstance(value, (list, tuple)):
         return type(value)(in_float64(x) for x in value)
     if isinstance(value, dict):

@@ -228,6 +228,40 @@ def test_what_shares_memory_does_so_afterwards(keep, make):
     assert not any(np.shares_memory(a.array, b.array) for a in old for b in new)
 
 
+IN_OTHER_MEMORY = [
+    np.arange(8, dtype=np.float64).view(np.float32)[3:],
+    np.frombuffer(bytearray(np.arange(6, dtype=np.float32).tobytes()), np.uint8).view(np.float32)[2:].reshape(2, 2),
+    np.ones(3, [("a", "i4"), ("b", "f4")])["b"],
+    np.arange(4, dtype=np.complex128).imag,
+]
+
+
+@pytest.mark.parametrize("keep", [loaded, copy.deepcopy], ids=["save", "deepcopy"])
+@pytest.mark.parametrize("array", IN_OTHER_MEMORY, ids=["float64", "bytes", "structure", "complex"])
+def test_memory_that_holds_another_dtype(keep, array):
+    """Elements are counted in the dtype of the Tensor; and a write through a view reaches the gradient."""
+    x = tt.from_numpy(array)
+    for t in (x, x[1:], x[..., ::2], x.t()):
+        assert keep(t).tolist() == t.tolist()
+    a, b = keep([x, x[1:]])
+    b.fill_(7.0)
+    assert a[1:].tolist() == b.tolist()
+    w = tt.ones(2, requires_grad=True)
+    y = tt.from_numpy(array.copy())
+    z = tt.from_numpy(array)
+    z[0] = (w * 3).sum()
+    y[0] = 6.0
+    assert z.tolist() == y.tolist()
+    z[:1].sum().backward()
+    assert w.grad.tolist() == [3.0 * x[:1].numel()] * 2
+
+
+def test_a_field_of_a_packed_structure_is_refused():
+    """As in PyTorch: its elements do not lie a whole number of elements apart."""
+    with pytest.raises(ValueError, match="not a multiple of the element byte size"):
+        tt.from_numpy(np.zeros(3, [("a", "i1"), ("b", "f4")])["b"])
+
+
 def test_a_small_view_of_a_large_memory_makes_a_small_file(tmp_path):
     """PyTorch writes the whole memory; of two views the part between them is written as well."""
     x = tt.zeros(1_000_000)

@@ -311,7 +311,6 @@ LAID_OUT_APART = {
     "einsum": "row-major, where PyTorch keeps the order in which it multiplied",
     "index_fill": "row-major, where PyTorch keeps the order",
     **dict.fromkeys(["dropout", "dropout (random)"], "the mask is drawn in row-major memory"),
-    **dict.fromkeys(["normalize", "BCEWithLogitsLoss"], "the order of two operands is another"),
     "scaled_dot_product_attention": "as the query, so that heads merge without a copy; PyTorch's depends on its kernel",
 }
 

@@ -21,14 +21,13 @@ from calls import ROWS, Array, Call, strategy
 from hypothesis import given
 from hypothesis import strategies as st
 from profiles import cases
+from torch_databases import database
 
 import tinytensor as tt
 import tinytensor.nn.functional as F
 
 torch = pytest.importorskip("torch")
 from test_generated import CALLS, PUBLIC, Made, homes, resolve  # noqa: E402
-
-from torch.testing._internal.common_methods_invocations import op_db  # noqa: E402
 
 # ------------------------------------------------------------------------------------ names
 
@@ -46,7 +45,8 @@ def names_of_operations() -> set[str]:
     """The names of all operations that we have under one of their names, and of all our functions and methods."""
     ours = {n for home in HERE.values() for n in dir(home) if n[0] != "_" and callable(getattr(home, n))}
     names = {n for n in ours if any(callable(getattr(home, n, None)) for home in THERE.values())}
-    for op in op_db:
+    pytest.importorskip("expecttest", reason="PyTorch's database of operations needs it")
+    for op in database("op_db"):
         all_names = [n.rpartition(".")[2] for n in (op.name, *(a.name for a in op.aliases))]
         if names.intersection(all_names) and op.name.count(".") == op.name.count("nn.functional.") * 2:
             names.update(all_names)

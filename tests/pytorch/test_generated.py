@@ -360,12 +360,6 @@ def difference(path: str, call: Call, row: Row) -> tuple[str | None, bool]:
     return f"PyTorch: {theirs.error!r}\ntinytensor: {ours.error!r}", True
 
 
-def laid_out_alike(call: Call) -> bool:
-    """Whether all Tensors are row-major or alike; of several layouts NumPy and PyTorch may choose another."""
-    xs = [x for x in arrays((call.args, call.kwargs)) if x.ndim and x.plain.size]
-    return len({(x.layout, x.plain.dtype, x.shape) for x in xs}) < 2 or all(x.layout == "plain" for x in xs)
-
-
 def parting(theirs: Outcome, ours: Outcome, call: Call, row: Row) -> str | None:
     """Where the results, the arguments afterwards or the gradients differ."""
     low, high = row.between(call)
@@ -380,7 +374,7 @@ def parting(theirs: Outcome, ours: Outcome, call: Call, row: Row) -> str | None:
         return f"arguments afterwards\nPyTorch: {theirs.left}\ntinytensor: {ours.left}"
     if ours.views != theirs.views:
         return f"memory shared with the first argument\nPyTorch: {theirs.views}\ntinytensor: {ours.views}"
-    if row.laid_out and laid_out_alike(call) and ours.layouts != theirs.layouts:
+    if row.laid_out and ours.layouts != theirs.layouts:
         return f"strides of results and gradients\nPyTorch: {theirs.layouts}\ntinytensor: {ours.layouts}"
     if isinstance(theirs.gradients, Exception) or isinstance(ours.gradients, Exception):
         same = kind(theirs.gradients) == kind(ours.gradients)

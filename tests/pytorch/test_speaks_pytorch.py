@@ -18,6 +18,50 @@ import tinytensor.nn.functional
 torch = pytest.importorskip("torch")
 
 EXPRESSIONS = [
+    # losses and dropout among integers
+    *(
+        f"F.{name}({a}, {b})"
+        for name in ("mse_loss", "smooth_l1_loss", "huber_loss", "binary_cross_entropy_with_logits")
+        for a in ("t.tensor([1,0])", "t.tensor([True,False])", "t.tensor([1.,0.])")
+        for b in ("t.tensor([1,1])", "t.tensor([True,True])", "t.tensor([1.,1.])")
+    ),
+    *(
+        f"F.dropout(t.tensor({x}), {p})"
+        for x in ([1, 2], [True, False])
+        for p in ("0.5", "1.0", "0.0", "0.5, training=False", "0.5, inplace=True", "1.0, inplace=True")
+    ),
+    "F.nll_loss(t.zeros(2,3).long(), t.tensor([0,1]))",
+    "F.cross_entropy(t.zeros(2,3).long(), t.tensor([0,1]))",
+    "F.cross_entropy(t.zeros(2,3).long(), t.zeros(2,3).long())",
+    "F.glu(t.ones(2,2).long())",
+    "F.linear(t.ones(2,3).bool(), t.ones(2,3).bool())",
+    # bools
+    *(
+        f"t.clamp(t.tensor([True,False]), {limits})"
+        for limits in (
+            "t.tensor(True)",
+            "min=t.tensor([True,True])",
+            "max=t.tensor([False,True])",
+            "True",
+            "1",
+            "min=0, max=t.tensor(1)",
+            "t.tensor([True]), t.tensor([True])",
+            "False, t.tensor([False])",
+        )
+    ),
+    "t.clamp(t.ones(2), 0, t.tensor([1.]))",
+    "t.clamp(t.ones(2), t.tensor([1.]), 3)",
+    "t.clamp(t.ones(2), 0, t.tensor(.5))",
+    "F.huber_loss(t.ones(2).half(), t.zeros(2))",
+    "F.huber_loss(t.ones(2), t.zeros(2).double())",
+    "F.mse_loss(t.ones(2), t.zeros(2).double())",
+    "t.tensor([4,9],dtype=t.uint8).clamp(t.tensor(-8), t.tensor([2.5]))",
+    *(f"t.tensor({x}).cumsum_(0)" for x in ("True", "[True]", "[True,True]", "[]", "5", "[200,100],dtype=t.uint8")),
+    *(f"t.linspace(0,1,{n},dtype=t.bool)" for n in range(3)),
+    *(f"t.histogram(t.tensor([1.,2.]).to(t.{dtype}), 2)" for dtype in ("float64", "float16", "int64", "bool")),
+    "t.unique(t.tensor([2,1,2]), dim=None)",
+    "t.addcmul(t.tensor([1.],dtype=t.float16), t.tensor([300.],dtype=t.float16), t.tensor([300.],dtype=t.float16), value=.1)",
+    "t.addcdiv(t.tensor([1.],dtype=t.float16), t.tensor([300.],dtype=t.float16), t.tensor([1e-3],dtype=t.float16), value=.1)",
     # numbers that may stand one by one, under their name
     "t.flip(t.arange(4).view(2,2), dims=[0])",
     "t.arange(6).view(2,3).flip(dims=(0,1))",

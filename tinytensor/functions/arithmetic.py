@@ -98,7 +98,7 @@ def div(input: Tensor, other: Tensor | Number) -> Tensor:
 def rdiv(input: Tensor, other: Number) -> Tensor:
     """other / input: Python calls it for `1 / x`."""
     if isinstance(other, TensorBase):
-        return div(other, input)
+        return mul(rdiv(input, 1), other)
     x = floating(input)  # integers first become float32
     return apply_to_pair(DIV, as_tensor_like(other, x), x)  # the number is a Tensor without a gradient
 

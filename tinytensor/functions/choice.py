@@ -10,6 +10,7 @@ from tinytensor.base import TensorBase, wrap
 from tinytensor.dtypes import number_dtype, result_type
 from tinytensor.functions.operands import Number, apply_to_pair, as_tensor_like, cast, filling, plain
 from tinytensor.functions.shape import contiguous
+from tinytensor.layout import elementwise
 from tinytensor.ops.choice import CLAMP, MAXIMUM, MINIMUM, WHERE
 from tinytensor.tape import apply
 
@@ -31,10 +32,14 @@ def clamp(input: Tensor, min: Tensor | Number | None = None, max: Tensor | Numbe
     """min(max(x, low), high); the gradient passes where low ≤ x ≤ high. RuntimeError without a limit."""
     if min is None and max is None:
         raise RuntimeError("clamp: at least one of 'min' or 'max' must not be None")
-    if result_type(*(getattr(x, "array", x) for x in (input, min, max) if x is not None)).kind == "b":
+    tensors = isinstance(min, TensorBase) or isinstance(max, TensorBase)
+    if tensors and min is not None and max is not None:
+        _both(min, max)
+    dtype = result_type(*(getattr(x, "array", x) for x in (input, min, max) if x is not None))
+    if dtype.kind == "b" and not (tensors and (min is None or max is None)):  # PyTorch has it for one Tensor alone
         raise NotImplementedError("clamp: not implemented for bools; call .int() first")
-    if isinstance(min, TensorBase) or isinstance(max, TensorBase):
-        x = input  # at a tie the gradient is x's, as in PyTorch; what is nan gives none
+    if tensors:
+        x = cast(input, dtype)  # at a tie the gradient is x's, as in PyTorch; what is nan gives none
         if min is not None:
             floor = as_tensor_like(min, x)
             x = where(x >= floor, x, where(x < floor, floor, _nan_like(x, floor)))
@@ -45,6 +50,13 @@ def clamp(input: Tensor, min: Tensor | Number | None = None, max: Tensor | Numbe
     low, high = (None if limit is None else plain(limit) for limit in (min, max))
     dtype = result_type(input.array, *(limit for limit in (low, high) if limit is not None))
     return apply(CLAMP, cast(input, dtype), low=low, high=high)
+
+
+def _both(min: Tensor | Number, max: Tensor | Number) -> None:
+    """TypeError for a number beside a Tensor, unless that has no dimensions."""
+    dims = [x.ndim if isinstance(x, TensorBase) else -1 for x in (min, max)]
+    if -1 in dims and any(n > 0 for n in dims):
+        raise TypeError("clamp(): min and max are two numbers or two Tensors, not one of each")
 
 
 def _nan_like(x: Tensor, limit: Tensor) -> Tensor:
@@ -65,7 +77,10 @@ def where(condition: Tensor, input: Tensor | Number, other: Tensor | Number) -> 
         dtype = result_type(a.array, b.array)
     else:  # a number gives way to a Tensor of its kind
         dtype = result_type(*(x.array if isinstance(x, TensorBase) else x for x in (input, other)))
-    return apply(WHERE, cast(a, dtype), cast(b, dtype), condition=condition.array)
+    a, b = cast(a, dtype), cast(b, dtype)
+    y = apply(WHERE, a, b, condition=condition.array)
+    y.array = elementwise(y.array, condition.array, a.array, b.array)
+    return y
 
 
 def where_method(input: Tensor, condition: Tensor, other: Tensor | Number) -> Tensor:

@@ -11,7 +11,7 @@ from tinytensor.backend import Array, is_array
 from tinytensor.base import TensorBase, wrap
 from tinytensor.dtypes import result_type
 from tinytensor.functions.operands import Number, only_tensors, pair, plain, wrapped
-from tinytensor.layout import as_type
+from tinytensor.layout import copy, elementwise
 from tinytensor.ops.arithmetic import BROADCAST
 
 if TYPE_CHECKING:
@@ -22,9 +22,10 @@ Binary: TypeAlias = "Callable[[Tensor, Any], Tensor]"
 
 def _broadcast(name: str, ufunc: np.ufunc, a: Array, b: Any) -> Tensor:
     try:
-        return wrap(ufunc(a, b))
+        y = ufunc(a, b)
     except ValueError as error:
         raise RuntimeError(f"{name}: {error}; what fits: {BROADCAST}") from None
+    return wrap(y if not is_array(b) or (a.flags.c_contiguous and b.flags.c_contiguous) else elementwise(y, a, b))
 
 
 def _comparison(name: str, ufunc: np.ufunc, symbol: str) -> Binary:
@@ -41,7 +42,7 @@ def _comparison(name: str, ufunc: np.ufunc, symbol: str) -> Binary:
         if isinstance(other, TensorBase) and a.dtype != b.dtype:  # NumPy would compare int32 and float32 as float64
             dtype = result_type(a, b)
             with np.errstate(all="ignore"):
-                a, b = as_type(a, dtype), as_type(b, dtype)
+                a, b = (x if x.dtype == dtype else copy(x, dtype) for x in (a, b))
         return _broadcast(name, ufunc, a, b)
 
     return _named(compare, name, f"input {symbol} other, as a bool Tensor; no gradient.")

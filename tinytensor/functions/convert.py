@@ -19,7 +19,7 @@ from tinytensor.functions.inplace import in_format
 from tinytensor.functions.operands import cast
 from tinytensor.histories import flat_copy, place_of
 from tinytensor.modes import is_grad_enabled
-from tinytensor.writes import owner
+from tinytensor.writes import owner, same_memory
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
@@ -141,6 +141,7 @@ def deepcopied(self: Tensor, memo: dict[int, Any]) -> Tensor:
     if self._node is not None:
         raise RuntimeError("only leaf Tensors (made by the user) can be deep-copied; use .detach().clone()")
     memory = owner(self.array)
+    memory = memory if memory.dtype == self.array.dtype else same_memory(self.array)
     key: Any = ("memory", id(memory))
     if key not in memo:  # the whole memory, as in PyTorch: views of it that follow shall be views of the copy
         memo[key] = flat_copy(memory)
@@ -186,7 +187,15 @@ def to(
             raise NotImplementedError("moving a result between devices has no gradient here; move the leaves first")
         x, x.requires_grad = wrap(moved), x.requires_grad
     x = x.clone() if copy and x is self else x
-    return x if memory_format is None else in_format(x, memory_format)
+    return _in_format(x, self, memory_format)
+
+
+def _in_format(x: Tensor, before: Tensor, memory_format: formats.memory_format | None) -> Tensor:
+    """x in a memory format, unless it is the Tensor of before, which PyTorch returns in any order of memory."""
+    if memory_format is None:
+        return x
+    y = in_format(x, memory_format)  # also if it is not used: NotImplementedError for channels_last
+    return x if x is before else y
 
 
 def cpu(self: Tensor) -> Tensor:
@@ -201,8 +210,7 @@ def cuda(self: Tensor) -> Tensor:
 
 def _cast_to(dtype: DType) -> Callable[..., Tensor]:
     def cast_to(self: Tensor, *, memory_format: formats.memory_format | None = None) -> Tensor:
-        x = cast(self, dtype.numpy)
-        return x if memory_format is None else in_format(x, memory_format)
+        return _in_format(cast(self, dtype.numpy), self, memory_format)
 
     cast_to.__name__ = cast_to.__qualname__ = f"as_{dtype.name}"
     cast_to.__doc__ = f"As {dtype.name}; row by row in memory if memory_format is contiguous_format."

@@ -333,8 +333,12 @@ def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool
     return sort(input.detach(), dim, descending, stable).indices
 
 
-def histogram(input: Tensor, bins: int = 100, *, density: bool = False) -> tuple[Tensor, Tensor]:
+def histogram(input: Tensor, bins: int | Tensor = 100, *, density: bool = False) -> tuple[Tensor, Tensor]:
     """(counts, edges) of bins of equal width, from the smallest to the largest element; density: the area is 1."""
+    if not isinstance(bins, int):
+        raise NotImplementedError("histogram: a Tensor of bins is outside tinytensor's subset; give their number")
+    if input.array.dtype.name not in ("float32", "float64"):
+        raise NotImplementedError(f"histogram: not implemented for {input.dtype}; call .float() first")
     with np.errstate(invalid="ignore"):  # the density of an empty Tensor is nan
         counts, edges = np.histogram(input.array, bins, density=density)
     return wrap(counts.astype(input.array.dtype)), wrap(edges.astype(input.array.dtype))

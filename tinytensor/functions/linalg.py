@@ -80,7 +80,7 @@ def _weighted(input: Tensor, beta: float, product: Tensor, alpha: float) -> Tens
     x = input.expand(product.shape)
     if beta == 0:  # 0·nan counts as 0 here
         return product + x.masked_fill(x.new_ones(()).bool(), 0)
-    return (x if beta == 1 else x * beta) + product
+    return product + (x if beta == 1 else x * beta)  # in the memory order of the product
 
 
 def outer(input: Tensor, vec2: Tensor) -> Tensor:

@@ -8,7 +8,8 @@ import numpy as np
 
 from tinytensor.base import TensorBase, wrap
 from tinytensor.functions.arithmetic import add
-from tinytensor.functions.operands import Number, implemented, in_one_dtype, only_tensors, pair
+from tinytensor.functions.operands import Number, implemented, in_float32, in_one_dtype, only_tensors, pair
+from tinytensor.layout import elementwise
 from tinytensor.modes import is_grad_enabled
 from tinytensor.ops.arithmetic import BROADCAST
 
@@ -36,7 +37,7 @@ def _no_gradient(name: str, ufunc: np.ufunc, input: Tensor | Number, other: Tens
         raise RuntimeError(f"ZeroDivisionError: {name} of integers by zero")
     try:
         with np.errstate(all="ignore"):
-            return wrap(ufunc(a.array, b.array))
+            return wrap(elementwise(ufunc(a.array, b.array), a.array, b.array))
     except ValueError as error:
         raise RuntimeError(f"{name}: {error}; what fits: {BROADCAST}") from None
 
@@ -48,13 +49,18 @@ def lerp(input: Tensor, end: Tensor, weight: Tensor | Number) -> Tensor:
     for x in (end, weight):
         if isinstance(x, TensorBase) and x.dtype is not input.dtype:
             raise RuntimeError(f"lerp: expected all to have the same dtype, but got {input.dtype} and {x.dtype}")
-    return input + weight * (end - input)
+    return _in_order(input + weight * (end - input), input, end, weight)
 
 
 def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Number = 1) -> Tensor:
-    """input + value·tensor1·tensor2."""
+    """input + value·tensor1·tensor2; float16 is rounded once."""
     input, a, b = in_one_dtype(input, tensor1, tensor2)
     implemented("addcmul", "fiu", input)
+    return _in_order(_addcmul(input, a, b, value), input, a, b)
+
+
+@in_float32
+def _addcmul(input: Tensor, a: Tensor, b: Tensor, value: Number) -> Tensor:
     return add(input, a * b, alpha=value)
 
 
@@ -63,4 +69,15 @@ def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Number = 
     if not (tensor1.is_floating_point() or tensor2.is_floating_point()):
         raise RuntimeError("addcdiv: integer division is not supported; call .float() first")
     input, a, b = in_one_dtype(input, tensor1, tensor2)
+    return _in_order(_addcdiv(input, a, b, value), input, a, b)
+
+
+@in_float32
+def _addcdiv(input: Tensor, a: Tensor, b: Tensor, value: Number) -> Tensor:
     return add(input, a / b, alpha=value)
+
+
+def _in_order(y: Tensor, *xs: Tensor | Number) -> Tensor:
+    """y, of several steps, in the memory order that one step from xs would give it."""
+    y.array = elementwise(y.array, *(x.array for x in xs if isinstance(x, TensorBase)))
+    return y

@@ -79,7 +79,7 @@ bitwise_right_shift_ = pair_in_place(comparison.bitwise_right_shift)
 # by position
 scatter_, scatter_add_ = in_place(indexing.scatter), in_place(indexing.scatter_add)
 index_add_, index_copy_ = in_place(indexing.index_add), in_place(indexing.index_copy)
-index_fill_, cumsum_ = in_place(indexing.index_fill), in_place(reduction.cumsum)
+index_fill_, cumsum_ = in_place(indexing.index_fill), in_place(reduction.cumsum_inside)
 
 # shape: the memory stays, the Tensor sees it in another order
 concat = concatenate = shape.cat

@@ -16,6 +16,7 @@ import numpy as np
 from tinytensor.backend import array_module
 from tinytensor.base import TensorBase, is_tensor, wrap
 from tinytensor.dtypes import float16, float32, number_dtype, result_type
+from tinytensor.layout import elementwise
 from tinytensor.ops.copies import CAST
 from tinytensor.primitive import Primitive
 from tinytensor.tape import apply
@@ -80,7 +81,10 @@ def apply_to_pair(primitive: Primitive, a: Tensor, b: Tensor) -> Tensor:
     if a.array.dtype is not b.array.dtype:
         dtype = result_type(a.array, b.array)
         a, b = cast(a, dtype), cast(b, dtype)
-    return apply(primitive, a, b)
+    y = apply(primitive, a, b)
+    if not (a.array.flags.c_contiguous and b.array.flags.c_contiguous):
+        y.array = elementwise(y.array, a.array, b.array)
+    return y
 
 
 def apply_with_number(primitive: Primitive, x: Tensor, number: Any) -> Tensor:

@@ -21,7 +21,7 @@ from tinytensor.functions.choice import maximum, minimum, where
 from tinytensor.functions.comparison import isfinite
 from tinytensor.functions.dims import Dims, all_dims, one_dim, some_dims
 from tinytensor.functions.indexing import ValuesIndices, gather
-from tinytensor.functions.operands import cast, floating, in_float32
+from tinytensor.functions.operands import cast, floating, implemented, in_float32
 from tinytensor.functions.powers import exp, log
 from tinytensor.functions.shape import contiguous
 from tinytensor.functions.unary import abs
@@ -218,6 +218,13 @@ def cumsum(input: Tensor, dim: int) -> Tensor:
     x = input if input.array.dtype.kind == "f" else cast(input, int64.numpy)
     axis = one_dim(dim, x.ndim)
     return apply(CUMSUM, x, axis=axis) if x.ndim else x.clone()
+
+
+def cumsum_inside(input: Tensor, dim: int) -> Tensor:
+    """cumsum in the dtype of input, which has no room for another: for cumsum_."""
+    if input.ndim and input.numel():
+        implemented("cumsum_", "fiu", input)
+    return cast(cumsum(input, dim), input.array.dtype)
 
 
 def softmax(input: Tensor, dim: int | None = None, *, dtype: DType | None = None) -> Tensor:

@@ -51,6 +51,7 @@ NEUTRAL: dict[str, tuple[tuple[Any, ...], str | None]] = {
     "weight": ((None,), "histogram"),
     "range": ((None,), "histogram"),
     "sorted": ((True,), "unique"),
+    "dim": ((None,), "unique"),
     "return_inverse": ((False,), "unique"),
     "return_counts": ((False,), "unique"),
     "output_size": ((None,), "repeat_interleave"),

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from tinytensor.backend import Array
-from tinytensor.layout import as_type, order_of
+from tinytensor.layout import copy
 from tinytensor.primitive import Gradients, Output, primitive
 
 
 def cast_forward(x: Array, *, to: Any) -> Output:
-    return as_type(x, to), (x.dtype,)
+    return copy(x, to), (x.dtype,)
 
 
 def cast_backward(dy: Array, dtype: Any) -> Gradients:
@@ -21,7 +21,7 @@ CAST = primitive("cast", cast_forward, cast_backward, formula="y = x in another 
 
 
 def copy_forward(x: Array, *, order: str = "K") -> Output:
-    return x.copy(order="C" if order == "C" else order_of(x)), ()
+    return x.copy(order="C") if order == "C" else copy(x), ()
 
 
 def copy_backward(dy: Array) -> Gradients:

@@ -13,7 +13,7 @@ import math
 import numpy as np
 
 from tinytensor.backend import Array, as_array
-from tinytensor.layout import as_type
+from tinytensor.layout import copy
 from tinytensor.primitive import Gradients, Output, primitive
 
 # each list runs from the highest power to the constant
@@ -81,7 +81,7 @@ def _erf_single(x: Array) -> Array:
 
 
 def _erf_double(x: Array) -> Array:
-    wide = as_type(x, np.float64)
+    wide = copy(x, np.float64)
     size = np.abs(wide)
     small = wide * _ratio(np.minimum(size, 0.5) ** 2, SMALL_P, SMALL_Q)
     at = np.clip(size, 0.46875, 4)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tinytensor.backend import Array
-from tinytensor.layout import in_order, order_of
+from tinytensor.layout import copy, in_order
 from tinytensor.ops.arithmetic import unbroadcast
 from tinytensor.ops.shape import pieces
 from tinytensor.primitive import Gradients, Output, primitive
@@ -54,7 +54,7 @@ ROLL = primitive("roll", roll_forward, roll_backward, formula="yᵢ = xᵢ₋ₛ
 
 
 def flip_forward(x: Array, *, axis: tuple[int, ...]) -> Output:
-    return np.flip(x, axis).copy(order=order_of(x)), (axis,)  # NumPy returns a view, PyTorch a copy
+    return copy(np.flip(x, axis)), (axis,)  # NumPy returns a view, PyTorch a copy
 
 
 def flip_backward(dy: Array, axis: tuple[int, ...]) -> Gradients:

@@ -54,7 +54,8 @@ def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
 
 @in_float32
 def _elu(x: Tensor, alpha: float) -> Tensor:
-    return where(x <= 0, alpha * expm1(x.clamp(max=0)), x)
+    low = x <= 0
+    return where(low, alpha * expm1(where(low, x, 0.0)), x)  # expm1 of 0 elsewhere, whose derivative is no nan
 
 
 def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
@@ -64,9 +65,9 @@ def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tenso
 
 
 def logsigmoid(input: Tensor) -> Tensor:
-    """ln σ(x) = −ln(1 + e⁻ˣ)."""
-    implemented("logsigmoid", "f", input)
-    return 0 - apply(SOFTPLUS, -input)  # 0 − y, because −y would turn 0 into −0
+    """ln σ(x) = −ln(1 + e⁻ˣ), in row-major memory, as in PyTorch."""
+    implemented("log_sigmoid", "f", input)
+    return 0 - apply(SOFTPLUS, -functions.contiguous(input))  # 0 − y, because −y would turn 0 into −0
 
 
 def glu(input: Tensor, dim: int = -1) -> Tensor:
@@ -76,6 +77,7 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
     """
     if not input.ndim:
         raise RuntimeError("glu: a 0-dimensional Tensor has no halves")
+    implemented("glu", "f", input)
     if input.shape[dim] % 2:
         raise RuntimeError(f"Halving dimension must be even, but dimension {dim} is size {input.shape[dim]}")
     a, b = input.chunk(2, dim)

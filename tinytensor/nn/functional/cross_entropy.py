@@ -35,6 +35,7 @@ def cross_entropy(
         raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")
     replaced("cross_entropy", size_average=size_average, reduce=reduce)
     if input.array.dtype.kind != "f":
+        _probabilities(input, target)
         implemented("cross_entropy", "f", input)
     if input.ndim:
         class_weight("cross_entropy", weight, input, input.array.shape[min(1, input.ndim - 1)])
@@ -71,14 +72,19 @@ def _of_probabilities(
 ) -> Tensor:
     """−Σ p ln softmax(x) over the classes, p the target mixed with 1/C; "mean" divides by the number of rows."""
     is_reduction("cross_entropy", reduction)
-    if not target.is_floating_point():
-        raise RuntimeError(f"cross_entropy: targets of the input's shape are probabilities: floats, not {target.dtype}")
+    _probabilities(input, target)
     dim = min(1, input.ndim - 1)
     classes = input.shape[dim]
     p = target * (1 - label_smoothing) + label_smoothing / classes
     p = p if weight is None else p * weight.view(-1, *(1,) * (input.ndim - dim - 1))
     loss = -(log_softmax(input, dim) * p).sum(dim)
     return loss if reduction == "none" else loss.mean() if reduction == "mean" else loss.sum()
+
+
+def _probabilities(input: Tensor, target: Tensor) -> None:
+    """RuntimeError for a target in the shape of the input that are not floats."""
+    if target.array.shape == input.array.shape and not target.is_floating_point():
+        raise RuntimeError(f"cross_entropy: targets of the input's shape are probabilities: floats, not {target.dtype}")
 
 
 def _rows(name: str, input: Tensor, target: Tensor, ignore_index: int, reduction: Reduction) -> tuple[Tensor, Array]:
@@ -115,6 +121,7 @@ def nll_loss(
     """−weight[t] input[n, t] with t = target[n], for log-probabilities in the shapes of cross_entropy."""
     replaced("nll_loss", size_average=size_average, reduce=reduce)
     x, classes = _rows("nll_loss", input, target, ignore_index, reduction)
+    implemented("nll_loss", "f", input)
     class_weight("nll_loss", weight, x, x.array.shape[1])
     ignored = wrap(classes == ignore_index)
     t = wrap(classes).masked_fill(ignored, 0)

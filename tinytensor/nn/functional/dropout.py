@@ -24,6 +24,8 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
         raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
     if not training or p == 0:
         return input
+    if input.array.dtype.kind != "f" and p < 1:
+        raise RuntimeError(f"dropout: result type float32 can't be cast to {input.dtype}; call .float() first")
     mask = draw_mask(input.array, p, input.array.shape)
     return activate("dropout", lambda x: apply(DROPOUT, x, mask=mask), input, inplace)
 
@@ -36,5 +38,6 @@ def draw_mask(like: Array, p: float, shape: tuple[int, ...]) -> Any:
     if not isinstance(like, np.ndarray):
         return gpu("dropout_mask")(p, shape, like.device.id)
     mask = kept(shape, p).astype(like.dtype)
-    mask *= 1 / (1 - p) if p < 1 else 0
+    if p < 1:  # else there is nothing but zeros
+        mask *= 1 / (1 - p)
     return mask

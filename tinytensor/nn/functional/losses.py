@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from tinytensor.dtypes import promote
+from tinytensor.dtypes import fits_in, promote
 from tinytensor.functions import where
-from tinytensor.functions.operands import cast
+from tinytensor.functions.operands import cast, implemented
+from tinytensor.layout import elementwise
 from tinytensor.nn.functional.activations import logsigmoid
 from tinytensor.nn.functional.checks import Reduction, is_reduction, replaced, same_shape
 from tinytensor.ops.losses import BINARY_CROSS_ENTROPY
@@ -46,6 +47,8 @@ def mse_loss(
     """
     replaced("mse_loss", size_average=size_average, reduce=reduce)
     dtype = promote(input.array.dtype, target.array.dtype)  # also if the target has no dimensions
+    if dtype.kind != "f":
+        implemented("mse_loss", "f", input)
     return _weighted("mse_loss", (cast(input, dtype) - cast(target, dtype)) ** 2, reduction, weight)
 
 
@@ -80,7 +83,10 @@ def smooth_l1_loss(
         raise RuntimeError(f"smooth_l1_loss: beta must be positive or 0, got {beta}")
     if beta == 0:
         return l1_loss(input, target, reduction=reduction)
-    d = (input - target).abs()
+    dtype = promote(input.array.dtype, target.array.dtype)
+    if dtype.kind != "f":
+        implemented("smooth_l1_loss", "f", input)
+    d = (cast(input, dtype) - cast(target, dtype)).abs()
     near = d.clamp(max=beta)  # beyond β a constant, so that no gradient of a square is ∞ there
     return _reduced("smooth_l1_loss", where(d < beta, 0.5 * near * near / beta, d - 0.5 * beta), reduction)
 
@@ -91,10 +97,14 @@ def huber_loss(
     """With d = |input − target|: d²/2 where d < δ, δ(d − δ/2) elsewhere; RuntimeError unless δ > 0. Source: Huber, 1964."""
     if not delta > 0:  # nan as well
         raise RuntimeError(f"huber_loss: delta must be positive, got {delta}")
-    d = (input - target).abs()
+    own, dtype = input.array.dtype, promote(input.array.dtype, target.array.dtype)
+    if not fits_in(dtype, own):
+        raise RuntimeError(f"huber_loss: result type {dtype} can't be cast to {own}, the input's")
+    implemented("huber_loss", "f", input)
+    d = (cast(input, dtype) - cast(target, dtype)).abs()
     near = d.clamp(max=delta)  # beyond δ a constant, so that no gradient of a square is ∞ there
     _fits("huber_loss", d, weight)
-    loss = where(d < delta, 0.5 * near * near, delta * (d - 0.5 * delta))
+    loss = cast(where(d < delta, 0.5 * near * near, delta * (d - 0.5 * delta)), own)
     return _reduced("huber_loss", loss, reduction, weight)
 
 
@@ -117,7 +127,9 @@ def binary_cross_entropy(
     for name, x in (("input", input.array), ("target", target.array)):
         if x.size and not (x.min() >= 0 and x.max() <= 1):
             raise RuntimeError(f"all elements of {name} should be between 0 and 1")
-    return _reduced("binary_cross_entropy", apply(BINARY_CROSS_ENTROPY, input, target), reduction, weight)
+    loss = apply(BINARY_CROSS_ENTROPY, input, target)
+    loss.array = elementwise(loss.array, input.array, target.array)
+    return _reduced("binary_cross_entropy", loss, reduction, weight)
 
 
 def binary_cross_entropy_with_logits(
@@ -132,6 +144,9 @@ def binary_cross_entropy_with_logits(
     """−w y ln σ(x) − (1 − y) ln(1 − σ(x)), with w = pos_weight or 1. ValueError if the shapes differ."""
     replaced("binary_cross_entropy_with_logits", size_average=size_average, reduce=reduce)
     same_shape("binary_cross_entropy_with_logits", input, target)
+    implemented("binary_cross_entropy_with_logits", "f", input)
+    if target.array.dtype.kind != "f":
+        raise RuntimeError(f"binary_cross_entropy_with_logits: targets are floats, not {target.dtype}")
     scale = 1 if pos_weight is None else 1 + (pos_weight - 1) * target
     loss = (1 - target) * input - scale * logsigmoid(input)
     return _reduced("binary_cross_entropy_with_logits", loss, reduction, weight)

@@ -1,0 +1,114 @@
+"""Where results lie in memory, beside PyTorch: of inputs that are permuted, sliced, expanded, in any combination.
+
+Only what a program can see is compared: the strides of dimensions with more than one element.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from profiles import cases
+
+import tinytensor as tt
+
+torch = pytest.importorskip("torch")
+
+Make = Callable[[Any], Any]  # of a library, a Tensor
+
+
+@st.composite
+def tensor(draw: st.DrawFn, shape: list[int], expanded: bool) -> Make:
+    """One that broadcasts to the shape, or is expanded to it, in memory of any order, perhaps with gaps."""
+    own = [draw(st.sampled_from([n, n, 1])) for n in shape] if expanded else shape
+    order = draw(st.permutations(range(len(shape))))
+    gap = draw(st.sampled_from([1, 1, 2]))
+    dtype = draw(st.sampled_from(["float32", "int64"]))
+
+    def make(t: Any) -> Any:
+        x = t.ones([own[d] * gap for d in order], dtype=getattr(t, dtype))
+        x = x.permute([order.index(d) for d in range(len(order))])
+        x = x[tuple(slice(None, None, gap) for _ in order)]
+        return x.expand(shape) if expanded else x
+
+    return make
+
+
+shapes = st.lists(st.integers(2, 4), min_size=1, max_size=4)
+
+
+def strides(y: Any) -> list[int]:
+    return [step for step, n in zip(y.detach().numpy().strides, y.shape, strict=True) if n > 1]
+
+
+def assert_alike(function: Callable[[Any], Any]) -> None:
+    theirs, ours = function(torch), function(tt)
+    assert strides(ours) == strides(theirs)
+    assert ours.is_contiguous() == theirs.is_contiguous()
+
+
+PAIRS: list[Callable[[Any, Any, Any], Any]] = [
+    *(lambda t, a, b, o=o: o(a, b) for o in (operator.add, operator.sub, operator.mul, operator.truediv, operator.pow)),
+    *(lambda t, a, b, o=o: o(a, b) for o in (operator.floordiv, operator.mod, operator.lt, operator.eq, operator.ge)),
+    lambda t, a, b: t.maximum(a, b),
+    lambda t, a, b: t.logical_and(a, b),
+    lambda t, a, b: t.bitwise_or(a.bool(), b.bool()),
+    lambda t, a, b: a.bool().__rand__(b.bool()),
+    lambda t, a, b: a.__rtruediv__(b),
+    lambda t, a, b: t.where(t.ones(1, dtype=t.bool), a, b),
+    lambda t, a, b: t.addcmul(a.float(), b.float(), a.float()),
+    lambda t, a, b: t.addcdiv(a.float(), b.float(), a.float()),
+    lambda t, a, b: t.lerp(a.float(), b.float(), 0.5),
+    lambda t, a, b: t.clamp(a, b),
+]
+
+
+@pytest.mark.parametrize("function", PAIRS)
+@given(data=st.data())
+@cases(60)
+def test_of_two_inputs_the_first_that_tells_decides(function: Callable[[Any, Any, Any], Any], data: Any) -> None:
+    shape = data.draw(shapes)
+    a, b = (data.draw(tensor(shape, data.draw(st.booleans()))) for _ in "ab")
+    assert_alike(lambda t: function(t, a(t), b(t)))
+
+
+COPIES: list[Callable[[Any, Any], Any]] = [
+    lambda t, x: x.clone(),
+    lambda t, x: x.double(),
+    lambda t, x: x.bool(),
+    lambda t, x: x.to(t.float16),
+    lambda t, x: x.double().sigmoid().half(),
+    lambda t, x: t.zeros_like(x),
+    lambda t, x: x.flip(0),
+    lambda t, x: t.nn.functional.logsigmoid(x.double()),
+]
+
+
+@pytest.mark.parametrize("function", COPIES)
+@given(data=st.data())
+@cases(60)
+def test_copies(function: Callable[[Any, Any], Any], data: Any) -> None:
+    x = data.draw(tensor(data.draw(shapes), data.draw(st.booleans())))
+    assert_alike(lambda t: function(t, x(t)))
+
+
+@pytest.mark.parametrize("name", ["float", "double", "half", "int", "long", "byte", "bool"])
+def test_a_cast_to_its_own_dtype_returns_the_tensor(name: str) -> None:
+    """In any memory format: also where it does not lie so."""
+    for t in (torch, tt):
+        x = getattr(t.ones(2, 6), name)()[:, ::2]
+        assert getattr(x, name)(memory_format=t.contiguous_format) is x
+        assert x.to(x.dtype, memory_format=t.contiguous_format) is x
+
+
+def test_overlapping_memory() -> None:
+    """Strides that are equal: the larger dimension lies closer."""
+    for shape in ((5, 6, 2), (6, 5, 2)):
+        theirs = torch.ones(40).as_strided(shape, (1, 1, 7))
+        ours = tt.from_numpy(theirs.numpy())
+        for y, z in ((ours.clone(), theirs.clone()), (ours + tt.ones(shape), theirs + torch.ones(shape))):
+            assert strides(y) == strides(z)
