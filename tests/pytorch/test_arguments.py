@@ -18,51 +18,22 @@ from typing import Any
 import numpy as np
 import pytest
 from calls import ROWS, Array, Call, strategy
+from forms import ABSENT, absent, own_names
 from hypothesis import given
 from hypothesis import strategies as st
 from profiles import cases
 
 import tinytensor as tt
-import tinytensor.nn.functional as F
 
 torch = pytest.importorskip("torch")
 from test_generated import CALLS, PUBLIC, Made, homes, resolve  # noqa: E402
 
-from torch.testing._internal.common_methods_invocations import op_db  # noqa: E402
-
 # ------------------------------------------------------------------------------------ names
-
-LOWER = "another function there: the arguments of nn.functional's in another order, and numbers for words"
-ABSENT = {
-    **dict.fromkeys(["torch.batch_norm", "torch.layer_norm", "torch.rms_norm", "torch.embedding"], LOWER),
-    **dict.fromkeys(["torch.kl_div", "torch.binary_cross_entropy_with_logits", "torch.cosine_similarity"], LOWER),
-    **dict.fromkeys(["torch.dropout", "torch.dropout_"], LOWER),
-}
-HERE = {"torch": tt, "Tensor": tt.Tensor, "F": F}
-THERE = {"torch": torch, "Tensor": torch.Tensor, "F": torch.nn.functional}
-
-
-def names_of_operations() -> set[str]:
-    """The names of all operations that we have under one of their names, and of all our functions and methods."""
-    ours = {n for home in HERE.values() for n in dir(home) if n[0] != "_" and callable(getattr(home, n))}
-    names = {n for n in ours if any(callable(getattr(home, n, None)) for home in THERE.values())}
-    for op in op_db:
-        all_names = [n.rpartition(".")[2] for n in (op.name, *(a.name for a in op.aliases))]
-        if names.intersection(all_names) and op.name.count(".") == op.name.count("nn.functional.") * 2:
-            names.update(all_names)
-    return names
 
 
 def test_a_function_has_the_forms_that_it_has_in_pytorch() -> None:
-    """Its aliases, its method, its in-place form: for each of them, here if there."""
-    absent = set()
-    for name in names_of_operations():
-        for form in {name, f"{name.rstrip('_')}_"}:
-            for home, there in THERE.items():
-                value = getattr(there, form, None)
-                if callable(value) and not inspect.isclass(value) and form not in dir(HERE[home]):
-                    absent.add(f"{home}.{form}")
-    assert absent == set(ABSENT)
+    """A method, a function, an in-place form: for each of our names, here if there. -m databases: its aliases too."""
+    assert absent(own_names()) == set(ABSENT)
 
 
 # ------------------------------------------------------------------------------------ operators
