@@ -42,13 +42,13 @@ def some_dims(dim: int | Sequence[int], ndim: int) -> tuple[int, ...]:
 
 
 def sizes(size: tuple[Any, ...]) -> tuple[int, ...]:
-    """The sizes of f(2, 3) and of f((2, 3))."""
+    """The sizes of f(2, 3) and of f((2, 3)); the first can't be a bool. PyTorch looks at no other, and so do we."""
     if len(size) == 1 and not hasattr(size[0], "__index__"):
         if not isinstance(size[0], (tuple, list)):
             raise TypeError(f"sizes must be ints or a tuple of ints, not {type(size[0]).__name__}")
         size = tuple(size[0])
-    if bool in map(type, size):
-        raise TypeError(f"sizes must be ints, not bools: {size}")
+    if size and isinstance(size[0], bool):
+        raise TypeError(f"sizes must be ints, and the first is the bool {size[0]}: {size}")
     try:
         return tuple(map(operator.index, size))
     except TypeError:
