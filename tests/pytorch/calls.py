@@ -34,6 +34,9 @@ class Array:
     special: bool = False  # nan, inf or limits of the type are among the values: no gradient is compared
     layout: str = "plain"
 
+    def __post_init__(self) -> None:
+        assert isinstance(self.plain, np.ndarray), "a number of NumPy's is refused by both libraries: nothing is compared"
+
     def new(self) -> np.ndarray:
         """The values in memory of their own."""
         return lay_out(self.plain.copy(), self.layout)
@@ -190,7 +193,7 @@ class Draw:
         """Integers in [low, size); rarely some outside."""
         rng = np.random.default_rng(self.int(0, 9999))
         bottom, top = (low - 1, size + 1) if self.rarely() else (low, size)
-        values = rng.integers(bottom, max(top, bottom + 1), shape)
+        values = np.asarray(rng.integers(bottom, max(top, bottom + 1), shape))
         return Array(values.astype(self.dtype(dtypes)), layout=self.of("plain", "transposed", "strided"))
 
     # ------------------------------------------------------------------------------------ other arguments
@@ -268,26 +271,22 @@ class Draw:
 
 def fill(rng: np.random.Generator, shape: tuple[int, ...], dtype: str, kind: str) -> np.ndarray:
     """Values: plain (no two alike), ties (halves and small integers), positive, unit (in [0, 1)), or special ones."""
+    values: Any
     if dtype == "bool":
-        return rng.integers(0, 2, shape).astype(bool)
-    if dtype in INTS:
+        values = rng.integers(0, 2, shape)
+    elif dtype in INTS:
         limits = np.iinfo(dtype)
         some = [limits.min, limits.max, 0, 1, -1, 7] if kind == "special" else range(-3, 4)
-        return (
-            np.asarray(rng.choice(np.array(some, dtype), shape))
-            if kind != "positive"
-            else rng.integers(1, 5, shape, dtype)
-        )
-    if kind == "special":
-        return np.asarray(
-            rng.choice(np.array([math.nan, math.inf, -math.inf, 0.0, -0.0, 1.0, -1.5, 2.5], dtype), shape)
-        )
-    if kind == "ties":
-        return np.asarray((rng.integers(-3, 4, shape) / 2).astype(dtype))
-    if kind == "unit":
-        return np.asarray(rng.random(shape).astype(dtype))
-    values = rng.random(shape) * 2 + 0.5 if kind == "positive" else rng.standard_normal(shape) * 1.5
-    return np.asarray(values.astype(dtype))
+        values = rng.integers(1, 5, shape) if kind == "positive" else rng.choice(np.array(some, dtype), shape)
+    elif kind == "special":
+        values = rng.choice(np.array([math.nan, math.inf, -math.inf, 0.0, -0.0, 1.0, -1.5, 2.5], dtype), shape)
+    elif kind == "ties":
+        values = rng.integers(-3, 4, shape) / 2
+    elif kind == "unit":
+        values = rng.random(shape)
+    else:
+        values = rng.random(shape) * 2 + 0.5 if kind == "positive" else rng.standard_normal(shape) * 1.5
+    return np.asarray(values).astype(dtype)
 
 
 def lay_out(values: np.ndarray, layout: str) -> np.ndarray:

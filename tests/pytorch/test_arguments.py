@@ -141,7 +141,7 @@ ROW_OF = {home: ROWS[name] for name in ROWS for home in homes(name)}
 def test_an_argument_that_says_nothing_is_taken_where_pytorch_has_it(home: str) -> None:
     taken: set[str] = set()
 
-    @cases(30)
+    @cases(5)
     @given(strategy(ROW_OF[home]))
     def check(call: Call) -> None:
         try:
@@ -169,7 +169,7 @@ OTHERS = {"F.linear", "torch.Size", "torch.from_dlpack"}
 def test_another_argument_is_refused_in_words(home: str) -> None:
     """A value outside of the subset, and a name that no function has."""
 
-    @cases(20)
+    @cases(3)
     @given(strategy(ROW_OF[home]))
     def check(call: Call) -> None:
         for name, error in (("out", NotImplementedError), ("no_such_argument", TypeError)):
@@ -209,7 +209,7 @@ def born_here(error: BaseException) -> bool:
 
 @pytest.mark.parametrize("home", [h for h in FUNCTIONS if h.startswith(("torch.", "F.")) and h not in OTHERS])
 def test_a_wrong_kind_is_refused_as_pytorch_refuses_it(home: str) -> None:
-    @cases(60)
+    @cases(15)
     @given(strategy(ROW_OF[home]), st.data())
     def check(call: Call, data: Any) -> None:
         places = [*range(len(call.args)), *call.kwargs]

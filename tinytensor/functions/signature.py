@@ -111,7 +111,7 @@ KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
         lambda x: isinstance(x, (tuple, list)) and all(map(is_tensor, x)),
         "tuple of Tensors",
     ),
-    "DType": (lambda x: isinstance(x, DType) or x in (float, int, bool), "tinytensor.dtype"),
+    "DType": (lambda x: isinstance(x, DType) or any(x is t for t in (float, int, bool)), "tinytensor.dtype"),
 }
 DIMS = "int | Sequence[int] | None"
 
