@@ -35,7 +35,9 @@ class Array:
     layout: str = "plain"
 
     def __post_init__(self) -> None:
-        assert isinstance(self.plain, np.ndarray), "a number of NumPy's is refused by both libraries: nothing is compared"
+        assert isinstance(self.plain, np.ndarray), (
+            "a number of NumPy's is refused by both libraries: nothing is compared"
+        )
 
     def new(self) -> np.ndarray:
         """The values in memory of their own."""

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from tinytensor.base import is_tensor
+from tinytensor.devices import device as Device
 from tinytensor.dtypes import dtype as DType
 from tinytensor.formats import contiguous_format, preserve_format, strided
 from tinytensor.functions.operands import NUMBERS, as_tensor_like, number_alone
@@ -111,6 +112,8 @@ KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
         lambda x: isinstance(x, (tuple, list)) and all(map(is_tensor, x)),
         "tuple of Tensors",
     ),
+    "device": (lambda x: isinstance(x, Device) or _whole(x), "device"),
+    "str": (lambda x: isinstance(x, str), "str"),
     "DType": (lambda x: isinstance(x, DType) or any(x is t for t in (float, int, bool)), "tinytensor.dtype"),
 }
 DIMS = "int | Sequence[int] | None"
