@@ -708,7 +708,7 @@ def with_source(d: Draw, twice: bool = True, **how: Any) -> Call:
 def filled_slices(d: Draw, **how: Any) -> Call:
     x = d.x(**how)
     dim, index, _ = slices(d, x)
-    index = Array(np.abs(index.plain))  # PyTorch takes negative ones, and its backward fails then
+    index = Array(np.asarray(np.abs(index.plain)))  # PyTorch takes negative ones, and its backward fails then
     return d.called(x, dim, index, d.filling(x) if x.plain.dtype.kind == "f" else d.of(2, True, 0))
 
 
