@@ -304,6 +304,7 @@ def lay_out(values: np.ndarray, layout: str) -> np.ndarray:
     return values
 
 
+COMPARISONS = ["eq", "ne", "lt", "le", "gt", "ge", "not_equal", "less", "less_equal", "greater", "greater_equal"]
 # Whose results lie otherwise in memory than PyTorch's
 LAID_OUT_APART = {
     **dict.fromkeys(["torch.pow", "Tensor.__rpow__"], "of a number and a Tensor PyTorch returns row-major memory"),
@@ -311,7 +312,8 @@ LAID_OUT_APART = {
     "Tensor.__deepcopy__": "the elements are copied, not the memory between them",
     "einsum": "row-major, where PyTorch keeps the order in which it multiplied",
     "index_fill": "row-major, where PyTorch keeps the order",
-    **dict.fromkeys(["dropout", "dropout (random)"], "the mask is drawn in row-major memory"),
+    **dict.fromkeys(["dropout", "dropout (random)", "nn.Dropout"], "the mask is drawn in row-major memory"),
+    "logsigmoid": "row-major there, where all others of one operand keep the order",
     **dict.fromkeys(["normalize", "BCEWithLogitsLoss"], "the order of two operands is another"),
     "scaled_dot_product_attention": "as the query, so that heads merge without a copy; PyTorch's depends on its kernel",
 }
@@ -427,7 +429,9 @@ def with_product(d: Draw, **how: Any) -> Call:
     """addcmul. Among integers PyTorch cuts off the fraction of value, and tinytensor refuses it; bools before shapes."""
     x = d.x(dtypes=(*FLOATS, *INTS), **how)
     values = (2, 0.5, -1) if x.plain.dtype.kind == "f" else (2, -1)
-    return d.called(x, d.fitting(x), d.fitting(x), value=d.maybe(lambda: d.of(*values)))
+    dtypes = (x.plain.dtype.name,) * 5 + FLOATS if how else None  # in place, another dtype is mostly refused
+    a, b = (d.fitting(x, dtypes) for _ in range(2))
+    return d.called(x, a, b, value=d.maybe(lambda: d.of(*values)))
 
 
 def with_quotient(d: Draw, **how: Any) -> Call:
@@ -1031,7 +1035,8 @@ def counted(d: Draw) -> Call:
 
 def spaced(d: Draw) -> Call:
     steps = d.of(5, 1, 0, 2, 3, -1 if d.rarely() else 4)
-    return d.called(d.of(0, -1.5, 2), d.of(1, 3.0, -2), steps, **d.new())
+    kinds = (*FLOATS, *(WHOLE if steps > 1 else INTS))  # one bool is taken there, two are not
+    return d.called(d.of(0, -1.5, 2), d.of(1, 3.0, -2), steps, **d.new(kinds))
 
 
 def drawn(d: Draw) -> Call:
@@ -1132,6 +1137,12 @@ def uniform_range(call: Call) -> tuple[float, float]:
     return low, high
 
 
+def compared_in_place(d: Draw) -> Call:
+    """The other operand is a constant: here it gets no gradient, and zeros there, even from an integer Tensor."""
+    x = d.x(**WRITTEN)
+    return d.called(x, d.other(x, grad=False))
+
+
 WRITES = ["abs", "cos", "erf", "exp", "expm1", "log", "log1p", "neg", "reciprocal", "relu", "rsqrt", "sigmoid", "sign"]
 WRITES += ["sin", "sqrt", "square", "tanh", "log2", "log10"]
 
@@ -1159,7 +1170,7 @@ IN_PLACE = {
     "zero_": lambda d: d.called(d.x(grad=False)),
     "fill_": lambda d: d.called(x := d.x(leaf=None, plain=True), d.filling(x)),
     "copy_": lambda d: d.called(x := d.x(leaf=None), d.fitting(x)),
-    **dict.fromkeys([f"{n}_" for n in ("eq", "ne", "lt", "le", "gt", "ge")], update),
+    **dict.fromkeys([f"{n}_" for n in ("eq", "ne", "lt", "le", "gt", "ge")], compared_in_place),
     # of what requires grad PyTorch keeps the old history, as if the values were the old ones
     **dict.fromkeys([f"logical_{n}_" for n in ("and", "or", "xor")], lambda d: tensors(d, **WRITTEN, grad=False)),
     "logical_not_": lambda d: unary(d, **WRITTEN, grad=False),

@@ -321,6 +321,7 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
     """How often each number 0, 1, … occurs in a vector, or the sum of its weights; at least minlength of them."""
     x = input.array
     implemented("bincount", "iu", input)
+    only_tensors("bincount", input, input if weights is None else weights)
     if minlength < 0:
         raise RuntimeError(f"bincount: minlength must be positive or 0, got {minlength}")
     if x.ndim != 1 or x.dtype.kind not in "iu" or (x.size and int(x.min()) < 0):
