@@ -13,6 +13,8 @@ import math
 import sys
 import time
 
+import numpy as np
+
 import torch
 from gpt import cli, data
 from gpt.config import RECIPES, TrainConfig
@@ -94,7 +96,7 @@ def mean_loss(model: Model, ids: Ids, limit: int = 0) -> tuple[float, int]:
     model.eval()
     with torch.no_grad():
         for x, y in windows(ids, model.config.context, limit):
-            _, loss = model(*(torch.from_numpy(part.astype("int64")).to(device) for part in (x, y)))
+            _, loss = model(*(torch.from_numpy(a.astype(np.int64)).to(device) for a in (x, y)))
             total += loss.item() * x.size
             count += x.size
     model.train()

@@ -92,7 +92,7 @@ def _from_lists(data: Any, wanted: np.dtype[Any] | None) -> tuple[Array, np.dtyp
     found = next((d for t, d in _OF_NUMBERS if t in types), float32.numpy)  # the highest kind; float32 for no numbers
     if not types <= _NUMBERS:
         dtypes: set[np.dtype[Any]] = set()
-        data = _plain(data, dtypes, wanted is not None and wanted.kind != "f")
+        data = _plain(data, dtypes, wanted)
         found = functools.reduce(promote, dtypes) if dtypes else float32.numpy
     try:
         array = np.array(data, np.float64 if found.kind == "f" else found)
@@ -112,13 +112,13 @@ def _converted(data: Any, d: np.dtype[Any]) -> Any:
     return [_converted(x, d) for x in data] if isinstance(data, (list, tuple)) else converted(data, d)
 
 
-def _plain(data: Any, dtypes: set[np.dtype[Any]], whole: builtins.bool, first: builtins.bool = False) -> Any:
+def _plain(data: Any, dtypes: set[np.dtype[Any]], wanted: np.dtype[Any] | None, first: builtins.bool = False) -> Any:
     """data as numbers and lists; what dtypes they have is added to `dtypes`. A Tensor of one element is a number."""
     if isinstance(data, TensorBase):
         if data.array.size != 1:
             error = ValueError if data.array.dtype.kind == "f" else TypeError
             raise error(f"tensor: a Tensor in a list has one element, not shape {data.array.shape}; see stack()")
-        if whole and data.array.dtype.kind == "f":
+        if wanted is not None and wanted.kind != "f" and data.array.dtype.kind == "f":
             raise TypeError(f"tensor: a {data.array.dtype} Tensor in a list does not become an integer; cast it first")
         dtypes.add(data.array.dtype)
         return data.array.item()
@@ -133,10 +133,10 @@ def _plain(data: Any, dtypes: set[np.dtype[Any]], whole: builtins.bool, first: b
     if isinstance(data, complex):
         raise TypeError(f"tensor: complex numbers such as {data} are outside tinytensor's subset")
     if is_array(data) or isinstance(data, (dict, set)) or not hasattr(data, "__getitem__"):
-        raise (TypeError if is_array(data) else RuntimeError)(
+        raise (RuntimeError if wanted is None and not is_array(data) else TypeError)(
             f"tensor: could not infer the dtype of {type(data).__name__}"
         )
-    items = [_plain(x, dtypes, whole, i == 0) for i, x in enumerate(data)]
+    items = [_plain(x, dtypes, wanted, i == 0) for i, x in enumerate(data)]
     if len({isinstance(x, list) for x in items}) > 1:
         raise TypeError("tensor: a list holds numbers and lists beside each other; use one or the other")
     return items
@@ -145,6 +145,8 @@ def _plain(data: Any, dtypes: set[np.dtype[Any]], whole: builtins.bool, first: b
 def _of_type(name: str, dtype: DType) -> Callable[..., Tensor]:
     def make(*data: Any) -> Tensor:
         if len(data) == 1 and not isinstance(data[0], int):
+            if not isinstance(data[0], (tuple, list, TensorBase, np.ndarray)):
+                raise TypeError(f"{name}: data must be a sequence, not {data[0]!r}; see tensor()")
             if is_tensor(data[0]) and data[0].dtype is not dtype:
                 raise TypeError(f"{name} takes a {dtype} Tensor, not {data[0].dtype}; cast it with .to()")
             return tensor(data[0], dtype=dtype)

@@ -69,6 +69,8 @@ def save(obj: Any, f: str | os.PathLike[str] | IO[bytes]) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
+    except OSError as error:  # names the file that was asked for, not the temporary one or none
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from None
     finally:
         temporary.unlink(missing_ok=True)
 

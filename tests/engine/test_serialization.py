@@ -341,8 +341,9 @@ def test_a_failed_save_leaves_the_old_file(tmp_path, monkeypatch):
 
         with monkeypatch.context() as patch:
             patch.setattr(os, name, fail)
-            with pytest.raises(OSError, match="No space"):
+            with pytest.raises(OSError, match="No space") as caught:
                 tt.save({"a": tt.zeros(2)}, path)
+        assert caught.value.filename == str(path)
         assert os.listdir(tmp_path) == ["f"] and tt.load(path)["a"].tolist() == [1, 1]
 
 

@@ -34,6 +34,11 @@ class Array:
     special: bool = False  # nan, inf or limits of the type are among the values: no gradient is compared
     layout: str = "plain"
 
+    def __post_init__(self) -> None:
+        assert isinstance(self.plain, np.ndarray), (
+            "a number of NumPy's is refused by both libraries: nothing is compared"
+        )
+
     def new(self) -> np.ndarray:
         """The values in memory of their own."""
         return lay_out(self.plain.copy(), self.layout)
@@ -190,7 +195,7 @@ class Draw:
         """Integers in [low, size); rarely some outside."""
         rng = np.random.default_rng(self.int(0, 9999))
         bottom, top = (low - 1, size + 1) if self.rarely() else (low, size)
-        values = rng.integers(bottom, max(top, bottom + 1), shape)
+        values = np.asarray(rng.integers(bottom, max(top, bottom + 1), shape))
         return Array(values.astype(self.dtype(dtypes)), layout=self.of("plain", "transposed", "strided"))
 
     # ------------------------------------------------------------------------------------ other arguments
@@ -268,26 +273,22 @@ class Draw:
 
 def fill(rng: np.random.Generator, shape: tuple[int, ...], dtype: str, kind: str) -> np.ndarray:
     """Values: plain (no two alike), ties (halves and small integers), positive, unit (in [0, 1)), or special ones."""
+    values: Any
     if dtype == "bool":
-        return rng.integers(0, 2, shape).astype(bool)
-    if dtype in INTS:
+        values = rng.integers(0, 2, shape)
+    elif dtype in INTS:
         limits = np.iinfo(dtype)
         some = [limits.min, limits.max, 0, 1, -1, 7] if kind == "special" else range(-3, 4)
-        return (
-            np.asarray(rng.choice(np.array(some, dtype), shape))
-            if kind != "positive"
-            else rng.integers(1, 5, shape, dtype)
-        )
-    if kind == "special":
-        return np.asarray(
-            rng.choice(np.array([math.nan, math.inf, -math.inf, 0.0, -0.0, 1.0, -1.5, 2.5], dtype), shape)
-        )
-    if kind == "ties":
-        return np.asarray((rng.integers(-3, 4, shape) / 2).astype(dtype))
-    if kind == "unit":
-        return np.asarray(rng.random(shape).astype(dtype))
-    values = rng.random(shape) * 2 + 0.5 if kind == "positive" else rng.standard_normal(shape) * 1.5
-    return np.asarray(values.astype(dtype))
+        values = rng.integers(1, 5, shape) if kind == "positive" else rng.choice(np.array(some, dtype), shape)
+    elif kind == "special":
+        values = rng.choice(np.array([math.nan, math.inf, -math.inf, 0.0, -0.0, 1.0, -1.5, 2.5], dtype), shape)
+    elif kind == "ties":
+        values = rng.integers(-3, 4, shape) / 2
+    elif kind == "unit":
+        values = rng.random(shape)
+    else:
+        values = rng.random(shape) * 2 + 0.5 if kind == "positive" else rng.standard_normal(shape) * 1.5
+    return np.asarray(values).astype(dtype)
 
 
 def lay_out(values: np.ndarray, layout: str) -> np.ndarray:
@@ -303,6 +304,7 @@ def lay_out(values: np.ndarray, layout: str) -> np.ndarray:
     return values
 
 
+COMPARISONS = ["eq", "ne", "lt", "le", "gt", "ge", "not_equal", "less", "less_equal", "greater", "greater_equal"]
 # Whose results lie otherwise in memory than PyTorch's
 LAID_OUT_APART = {
     **dict.fromkeys(["torch.pow", "Tensor.__rpow__"], "of a number and a Tensor PyTorch returns row-major memory"),
@@ -425,7 +427,9 @@ def with_product(d: Draw, **how: Any) -> Call:
     """addcmul. Among integers PyTorch cuts off the fraction of value, and tinytensor refuses it; bools before shapes."""
     x = d.x(dtypes=(*FLOATS, *INTS), **how)
     values = (2, 0.5, -1) if x.plain.dtype.kind == "f" else (2, -1)
-    return d.called(x, d.fitting(x), d.fitting(x), value=d.maybe(lambda: d.of(*values)))
+    dtypes = (x.plain.dtype.name,) * 5 + FLOATS if how else None  # in place, another dtype is mostly refused
+    a, b = (d.fitting(x, dtypes) for _ in range(2))
+    return d.called(x, a, b, value=d.maybe(lambda: d.of(*values)))
 
 
 def with_quotient(d: Draw, **how: Any) -> Call:
@@ -706,7 +710,7 @@ def with_source(d: Draw, twice: bool = True, **how: Any) -> Call:
 def filled_slices(d: Draw, **how: Any) -> Call:
     x = d.x(**how)
     dim, index, _ = slices(d, x)
-    index = Array(np.abs(index.plain))  # PyTorch takes negative ones, and its backward fails then
+    index = Array(np.asarray(np.abs(index.plain)))  # PyTorch takes negative ones, and its backward fails then
     return d.called(x, dim, index, d.filling(x) if x.plain.dtype.kind == "f" else d.of(2, True, 0))
 
 
@@ -1029,7 +1033,8 @@ def counted(d: Draw) -> Call:
 
 def spaced(d: Draw) -> Call:
     steps = d.of(5, 1, 0, 2, 3, -1 if d.rarely() else 4)
-    return d.called(d.of(0, -1.5, 2), d.of(1, 3.0, -2), steps, **d.new())
+    kinds = (*FLOATS, *(WHOLE if steps > 1 else INTS))  # one bool is taken there, two are not
+    return d.called(d.of(0, -1.5, 2), d.of(1, 3.0, -2), steps, **d.new(kinds))
 
 
 def drawn(d: Draw) -> Call:
@@ -1130,6 +1135,12 @@ def uniform_range(call: Call) -> tuple[float, float]:
     return low, high
 
 
+def compared_in_place(d: Draw) -> Call:
+    """The other operand is a constant: here it gets no gradient, and zeros there, even from an integer Tensor."""
+    x = d.x(**WRITTEN)
+    return d.called(x, d.other(x, grad=False))
+
+
 WRITES = ["abs", "cos", "erf", "exp", "expm1", "log", "log1p", "neg", "reciprocal", "relu", "rsqrt", "sigmoid", "sign"]
 WRITES += ["sin", "sqrt", "square", "tanh", "log2", "log10"]
 
@@ -1157,7 +1168,7 @@ IN_PLACE = {
     "zero_": lambda d: d.called(d.x(grad=False)),
     "fill_": lambda d: d.called(x := d.x(leaf=None, plain=True), d.filling(x)),
     "copy_": lambda d: d.called(x := d.x(leaf=None), d.fitting(x)),
-    **dict.fromkeys([f"{n}_" for n in ("eq", "ne", "lt", "le", "gt", "ge")], update),
+    **dict.fromkeys([f"{n}_" for n in ("eq", "ne", "lt", "le", "gt", "ge")], compared_in_place),
     # of what requires grad PyTorch keeps the old history, as if the values were the old ones
     **dict.fromkeys([f"logical_{n}_" for n in ("and", "or", "xor")], lambda d: tensors(d, **WRITTEN, grad=False)),
     "logical_not_": lambda d: unary(d, **WRITTEN, grad=False),

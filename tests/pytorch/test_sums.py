@@ -162,7 +162,8 @@ def error(found: Any, exact: np.ndarray, ulp: float) -> float:
 def test_errors_grow_as_those_of_pytorch(name: str, dtype: str) -> None:
     ulp = float(np.finfo(dtype).eps)
     for n in LENGTHS[dtype]:
-        for data in (np.resize([[0.1], [0.3]], (n, 3)), np.random.default_rng(n).random((n, 3)) / 2):
+        worst, usual = np.resize([[0.1], [0.3]], (n, 3)), np.random.default_rng(n).random((n, 3)) / 2
+        for data in (worst, usual) if n <= 1_000 else (worst,):  # over many terms, random errors cancel
             for d, order in ((0, "C"), (0, "F"), (1, "C"), (1, "F")):
                 x = np.array(data.T if d else data, dtype, order=order)  # type: ignore[call-overload]
                 exact = np.asarray(REDUCTIONS[name](torch, torch.from_numpy(x.copy("K")).double(), d).detach())
@@ -184,8 +185,7 @@ def test_all_axes_in_all_memory(shape: tuple[int, ...]) -> None:
             y = x.transpose(order)
             for dims in ((0,), (1,), (2,), (0, 1), (0, 2), (1, 2), (0, 1, 2)):
                 exact = y.sum(dims, dtype=np.float64)
-                for keepdim in (False, True):
-                    found = tt.sum(tt.from_numpy(y), dims, keepdim)
-                    assert found.is_contiguous()
-                    assert found.shape == y.sum(dims, keepdims=keepdim).shape
-                    np.testing.assert_allclose(found.numpy().reshape(exact.shape), exact, rtol=16 * 2.0**-23)
+                found = tt.sum(tt.from_numpy(y), dims, keepdim=len(dims) == 2)
+                assert found.is_contiguous()
+                assert found.ndim == (3 if len(dims) == 2 else 3 - len(dims))
+                np.testing.assert_allclose(found.numpy().reshape(exact.shape), exact, rtol=16 * 2.0**-23)

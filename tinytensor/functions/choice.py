@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tinytensor.backend import array_module
 from tinytensor.base import TensorBase, wrap
 from tinytensor.dtypes import number_dtype, result_type
-from tinytensor.functions.operands import Number, apply_to_pair, as_tensor_like, cast, filling, plain
+from tinytensor.functions.operands import Number, apply_to_pair, as_tensor_like, cast, filling, limit
 from tinytensor.functions.shape import contiguous
 from tinytensor.layout import elementwise
 from tinytensor.ops.choice import CLAMP, MAXIMUM, MINIMUM, WHERE
@@ -39,6 +39,8 @@ def clamp(input: Tensor, min: Tensor | Number | None = None, max: Tensor | Numbe
     if dtype.kind == "b" and not (tensors and (min is None or max is None)):  # PyTorch has it for one Tensor alone
         raise NotImplementedError("clamp: not implemented for bools; call .int() first")
     if tensors:
+        if isinstance(min, TensorBase) and max is not None:  # of limits that are equal or cross, the lower is not used
+            min = where(min < max, min, min.detach())
         x = cast(input, dtype)  # at a tie the gradient is x's, as in PyTorch; what is nan gives none
         if min is not None:
             floor = as_tensor_like(min, x)
@@ -47,8 +49,8 @@ def clamp(input: Tensor, min: Tensor | Number | None = None, max: Tensor | Numbe
             ceiling = as_tensor_like(max, x)
             x = where(x <= ceiling, x, where(x > ceiling, ceiling, _nan_like(x, ceiling)))
         return x
-    low, high = (None if limit is None else plain(limit) for limit in (min, max))
-    dtype = result_type(input.array, *(limit for limit in (low, high) if limit is not None))
+    low, high = (None if x is None else limit(x) for x in (min, max))
+    dtype = result_type(input.array, *(x for x in (low, high) if x is not None))
     return apply(CLAMP, cast(input, dtype), low=low, high=high)
 
 
@@ -59,9 +61,9 @@ def _both(min: Tensor | Number, max: Tensor | Number) -> None:
         raise TypeError("clamp(): min and max are two numbers or two Tensors, not one of each")
 
 
-def _nan_like(x: Tensor, limit: Tensor) -> Tensor:
+def _nan_like(x: Tensor, other: Tensor) -> Tensor:
     """nan in the dtype of both, or 0, which is never chosen: among integers there is none."""
-    dtype = result_type(x.array, limit.array)
+    dtype = result_type(x.array, other.array)
     return wrap(array_module(x.array).asarray(math.nan if dtype.kind == "f" else 0, dtype))
 
 

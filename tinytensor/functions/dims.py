@@ -10,20 +10,21 @@ from typing import Any, TypeAlias
 Dims: TypeAlias = "int | Sequence[int] | None"
 
 
-def one_dim(dim: int, ndim: int) -> int:
+def one_dim(dim: Any, ndim: int) -> int:
     """dim as a non-negative number; IndexError outside of [-ndim, ndim). A 0-d Tensor counts as one dimension."""
     n = max(ndim, 1)
-    if dim is True or dim is False:
-        raise TypeError(f"a dimension must be int, not bool: {dim}")
+    if type(dim) is not int:
+        dim = whole(dim)
     if not -n <= dim < n:
         raise IndexError(f"Dimension out of range (expected to be in range of [{-n}, {n - 1}], but got {dim})")
-    return dim % n
+    place: int = dim % n
+    return place
 
 
 def whole(n: Any) -> int:
     """n as an int; TypeError for a bool and for what is no whole number."""
-    if isinstance(n, bool):
-        raise TypeError(f"expected an int, not the bool {n}")
+    if isinstance(n, bool) or not hasattr(n, "__index__"):
+        raise TypeError(f"expected an int, not {n!r} of type {type(n).__name__}")
     return operator.index(n)
 
 
@@ -35,20 +36,20 @@ def all_dims(dim: Dims, ndim: int) -> tuple[int, ...]:
 
 def some_dims(dim: int | Sequence[int], ndim: int) -> tuple[int, ...]:
     """dim as a tuple without repeats; () means none."""
-    dims = tuple(one_dim(d, ndim) for d in ([dim] if isinstance(dim, int) else dim))
+    dims = tuple(one_dim(d, ndim) for d in dim) if isinstance(dim, (tuple, list)) else (one_dim(dim, ndim),)
     if len(set(dims)) < len(dims):
         raise RuntimeError(f"dim {dims} names a dimension twice")
     return dims if ndim else ()
 
 
 def sizes(size: tuple[Any, ...]) -> tuple[int, ...]:
-    """The sizes of f(2, 3) and of f((2, 3))."""
+    """The sizes of f(2, 3) and of f((2, 3)); the first can't be a bool. PyTorch looks at no other, and so do we."""
     if len(size) == 1 and not hasattr(size[0], "__index__"):
         if not isinstance(size[0], (tuple, list)):
             raise TypeError(f"sizes must be ints or a tuple of ints, not {type(size[0]).__name__}")
         size = tuple(size[0])
-    if bool in map(type, size):
-        raise TypeError(f"sizes must be ints, not bools: {size}")
+    if size and isinstance(size[0], bool):
+        raise TypeError(f"sizes must be ints, and the first is the bool {size[0]}: {size}")
     try:
         return tuple(map(operator.index, size))
     except TypeError:

@@ -13,7 +13,7 @@ from tinytensor.dtypes import positions
 from tinytensor.functions.arithmetic import scaled
 from tinytensor.functions.dims import one_dim, whole
 from tinytensor.functions.inplace import become, needs_tape, no_overlap
-from tinytensor.functions.operands import as_tensor_like, cast, filling, implemented
+from tinytensor.functions.operands import as_tensor_like, cast, filling, implemented, only_tensors
 from tinytensor.histories import settle
 from tinytensor.layout import in_order, laid_out_as
 from tinytensor.ops.indexing import GATHER, GETITEM, SCATTER_ADD, SETITEM, along, is_basic
@@ -181,6 +181,7 @@ def scatter(input: Tensor, dim: int, index: Tensor, src: Any = None, *, value: f
 
 def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     """scatter that adds: y[i, index[i, j]] += src[i, j]; repeated places add up."""
+    only_tensors("scatter_add", input, index, src)
     index = _empty_fits(input, index)
     if input.ndim + index.ndim < 2:
         return _of_vectors(scatter_add, input, dim, index, src).reshape(input.array.shape)
@@ -320,6 +321,9 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
     """How often each number 0, 1, … occurs in a vector, or the sum of its weights; at least minlength of them."""
     x = input.array
     implemented("bincount", "iu", input)
+    only_tensors("bincount", input, input if weights is None else weights)
+    if minlength < 0:
+        raise RuntimeError(f"bincount: minlength must be positive or 0, got {minlength}")
     if x.ndim != 1 or x.dtype.kind not in "iu" or (x.size and int(x.min()) < 0):
         raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
     weights = weights if x.size else None  # then PyTorch counts in integers, too
@@ -337,6 +341,8 @@ def histogram(input: Tensor, bins: int | Tensor = 100, *, density: bool = False)
     """(counts, edges) of bins of equal width, from the smallest to the largest element; density: the area is 1."""
     if not isinstance(bins, int):
         raise NotImplementedError("histogram: a Tensor of bins is outside tinytensor's subset; give their number")
+    if whole(bins) <= 0:
+        raise RuntimeError(f"histogram: bins must be positive, got {bins}")
     if input.array.dtype.name not in ("float32", "float64"):
         raise NotImplementedError(f"histogram: not implemented for {input.dtype}; call .float() first")
     with np.errstate(invalid="ignore"):  # the density of an empty Tensor is nan

@@ -107,6 +107,12 @@ def plain(value: Any) -> Number:
     return number
 
 
+def limit(value: Any) -> Number:
+    """value as a Python number that is only compared with; OverflowError for an integer beyond 64 bits."""
+    number = plain(value)
+    return wrapped(number, float32.numpy) if type(number) is int else number
+
+
 def wrapped(number: int, dtype: np.dtype[Any]) -> int:
     """An integer as it is in a dtype: one outside of its range comes in at the other end, 300 as 44 in uint8.
 

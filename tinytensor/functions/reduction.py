@@ -163,14 +163,14 @@ def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tens
     return _position(np.argmin, input, dim, keepdim)
 
 
-def max(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
+def max(input: Tensor, dim: int | Tensor | None = None, keepdim: bool = False) -> Any:
     """The largest value; with dim a number, (values, indices) along it; with dim a Tensor, `maximum`."""
     if is_tensor(dim):
         return maximum(input, dim)
     return amax(input) if dim is None else _along(np.argmax, input, dim, keepdim)
 
 
-def min(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
+def min(input: Tensor, dim: int | Tensor | None = None, keepdim: bool = False) -> Any:
     """The smallest value; with dim a number, (values, indices) along it; with dim a Tensor, `minimum`."""
     if is_tensor(dim):
         return minimum(input, dim)
@@ -191,7 +191,7 @@ def _where_extreme(find: Any, input: Tensor, dim: int | None, keepdim: bool) -> 
     return positions(as_array(find(input.array, axis=axis, keepdims=keepdim)))
 
 
-def _along(find: Any, input: Tensor, dim: int, keepdim: bool) -> ValuesIndices:
+def _along(find: Any, input: Tensor, dim: Any, keepdim: bool) -> ValuesIndices:
     """(values, indices) along dim. The values are a gather, so the gradient goes to the chosen element alone."""
     indices = wrap(_where_extreme(find, input, dim, keepdim=True))
     if input.ndim == 0:
@@ -294,6 +294,8 @@ def allclose(
     """Whether |input − other| ≤ atol + rtol·|other| everywhere. RuntimeError for different dtypes."""
     if input.array.dtype != other.array.dtype:
         raise RuntimeError(f"allclose: {input.dtype} did not match {other.dtype}; cast one with .to()")
+    if not (rtol >= 0 and atol >= 0):  # nan as well
+        raise RuntimeError(f"allclose: rtol and atol must be positive or 0, got {rtol} and {atol}")
     try:
         return builtins.bool(np.allclose(input.array, other.array, rtol, atol, equal_nan))
     except ValueError:

@@ -109,6 +109,8 @@ def t(input: Tensor) -> Tensor:
 
 def movedim(input: Tensor, source: int | Sequence[int], destination: int | Sequence[int]) -> Tensor:
     """A dimension, or several, moved to other places; the others stay in order."""
+    if isinstance(source, int) is not isinstance(destination, int):
+        raise TypeError(f"movedim: source {source} and destination {destination}: two ints, or two tuples")
     counts = [1 if isinstance(dims, int) else len(dims) for dims in (source, destination)]
     if counts[0] != counts[1]:
         raise RuntimeError(f"movedim: source {source} and destination {destination} must have as many dimensions")

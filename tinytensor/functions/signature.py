@@ -2,7 +2,8 @@
 
 A function of this package has the parameters that it uses, and its annotations say which kinds of value they take.
 `public` makes of it what users call. It calls the function, and looks at the arguments only if that fails, or if a flag
-is among them: any value at all counts as true or false. So a user pays for one call more, and the engine for none.
+or a count is among them: any value at all counts as true or false, and True as 1. So a user pays for one call more, and
+the engine for none.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from tinytensor.base import is_tensor
+from tinytensor.devices import device as Device
 from tinytensor.dtypes import dtype as DType
 from tinytensor.formats import contiguous_format, preserve_format, strided
 from tinytensor.functions.operands import NUMBERS, as_tensor_like, number_alone
@@ -90,12 +92,12 @@ def _whole(x: Any) -> bool:
     return isinstance(x, (int, np.integer)) and not isinstance(x, bool)
 
 
+def _whole_numbers(x: Any) -> bool:  # a bool counts as 1 or 0, but for the first, as in PyTorch
+    return isinstance(x, (tuple, list)) and all(_whole(y) or (i and isinstance(y, bool)) for i, y in enumerate(x))
+
+
 def _number(x: Any) -> bool:
     return isinstance(x, NUMBERS) or (is_tensor(x) and x.array.ndim == 0)
-
-
-def _all(fits: Callable[[Any], bool], *kinds: type[tuple[Any, ...]] | type[list[Any]]) -> Callable[[Any], bool]:
-    return lambda x: isinstance(x, kinds) and all(fits(y) for y in x)
 
 
 # the names that annotations have → whether a value is of that kind, and what messages call it
@@ -106,9 +108,14 @@ KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "int": (_whole, "int"),
     "bool": (lambda x: isinstance(x, (bool, np.bool_)), "bool"),
     "None": (lambda x: x is None, "None"),
-    "Sequence[int]": (_all(_whole, tuple, list), "tuple of ints"),
-    "Sequence[Tensor]": (_all(is_tensor, tuple, list), "tuple of Tensors"),
-    "DType": (lambda x: isinstance(x, DType) or x in (float, int, bool), "tinytensor.dtype"),
+    "Sequence[int]": (_whole_numbers, "tuple of ints"),
+    "Sequence[Tensor]": (
+        lambda x: isinstance(x, (tuple, list)) and all(map(is_tensor, x)),
+        "tuple of Tensors",
+    ),
+    "device": (lambda x: isinstance(x, Device) or _whole(x), "device"),
+    "str": (lambda x: isinstance(x, str), "str"),
+    "DType": (lambda x: isinstance(x, DType) or any(x is t for t in (float, int, bool)), "tinytensor.dtype"),
 }
 DIMS = "int | Sequence[int] | None"
 
@@ -246,12 +253,13 @@ def public(function: Wrapped, name: str) -> Wrapped:
     taken = [kinds(p) for p in parameters(function).values()]
     if all({"Tensor", "Number", "None"}.issuperset(names) for names in taken):
         return call  # type: ignore[return-value]
-    flag = next((i for i, names in enumerate(taken) if "bool" in names), len(taken))  # the first one
+    looked_at = [i for i, (p, names) in enumerate(zip(parameters(function), taken)) if _passes_unnoticed(p, names)]
+    first = min(looked_at, default=len(taken))
     seen: set[tuple[Any, ...]] = set()  # combinations of kinds that fit
 
     @wraps(function)
     def checked(*args: Any, **kwargs: Any) -> Any:
-        if kwargs or len(args) > flag:  # perhaps a flag is given: "False" would count as true, and pass unnoticed
+        if kwargs or len(args) > first:
             combination = (*map(type, args), *kwargs, *map(type, kwargs.values()))
             if combination not in seen:
                 new = settled(name, function, args, kwargs)
@@ -270,6 +278,11 @@ def public(function: Wrapped, name: str) -> Wrapped:
         return function(*new[0], **new[1])
 
     return checked  # type: ignore[return-value]
+
+
+def _passes_unnoticed(parameter: str, names: list[str]) -> bool:
+    """Whether a wrong kind may be computed with: "False" counts as true, True as 1. dims.py looks at dimensions itself."""
+    return "bool" in names or (not parameter.startswith("dim") and not {"int", "Sequence[int]"}.isdisjoint(names))
 
 
 def publish(names: dict[str, Any], module: str, these: Iterable[str] | None = None) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from tinytensor.creation import ones, zeros
 from tinytensor.nn import functional as F
+from tinytensor.nn.functional.linear import linear
 from tinytensor.nn.layers_base import EmbeddingBase, GELUBase, LayerNormBase, LinearBase, Sizes, sizes
 from tinytensor.nn.parameter import Parameter
 from tinytensor.tensor import Tensor
@@ -24,7 +25,7 @@ class Linear(LinearBase):
         self.reset_parameters()  # random: two layers of zeros after each other would never learn
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.linear(input, self.weight, self.bias)  # (…, I) → (…, O)
+        return linear(input, self.weight, self.bias)  # (…, I) → (…, O)
 
 
 class Embedding(EmbeddingBase):

@@ -18,6 +18,7 @@ from tinytensor.creation import zeros
 from tinytensor.functions import stack
 from tinytensor.nn import functional as F
 from tinytensor.nn import init
+from tinytensor.nn.functional.linear import linear
 from tinytensor.nn.module import Module
 from tinytensor.nn.parameter import Parameter
 from tinytensor.tensor import Tensor
@@ -25,14 +26,14 @@ from tinytensor.tensor import Tensor
 
 def rnn_step(a: Tensor, state: Any, weight: Tensor, bias: Tensor | None, nonlinearity: str = "tanh") -> tuple[Tensor]:
     """The new state (h,)."""
-    x = a + F.linear(state[0], weight, bias)
+    x = a + linear(state[0], weight, bias)
     return (x.tanh() if nonlinearity == "tanh" else x.relu(),)
 
 
 def lstm_step(a: Tensor, state: Any, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
     """The new state (h, memory)."""
     h, memory = state
-    i, f, g, o = (a + F.linear(h, weight, bias)).chunk(4, -1)
+    i, f, g, o = (a + linear(h, weight, bias)).chunk(4, -1)
     memory = f.sigmoid() * memory + i.sigmoid() * g.tanh()
     return o.sigmoid() * memory.tanh(), memory
 
@@ -42,7 +43,7 @@ def gru_step(a: Tensor, state: Any, weight: Tensor, bias: Tensor | None) -> tupl
     (h,) = state
     n = h.shape[-1]
     gates, candidate = a.split([2 * n, n], -1)
-    own_gates, own = F.linear(h, weight, bias).split([2 * n, n], -1)
+    own_gates, own = linear(h, weight, bias).split([2 * n, n], -1)
     r, z = (gates + own_gates).sigmoid().chunk(2, -1)
     new = (candidate + r * own).tanh()
     return (new + z * (h - new),)
@@ -84,7 +85,7 @@ class _Recurrent(Module):
         return outputs, state
 
     def _project(self, x: Tensor, suffix: str) -> Tensor:
-        return F.linear(x, getattr(self, "weight_ih" + suffix), getattr(self, "bias_ih" + suffix, None))
+        return linear(x, getattr(self, "weight_ih" + suffix), getattr(self, "bias_ih" + suffix, None))
 
     def _state(self, hx: Any, like: Tensor, *shape: int) -> Any:
         """The state hx as a tuple, zeros for None. RuntimeError for another shape."""

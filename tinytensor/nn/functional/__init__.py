@@ -49,6 +49,6 @@ __all__ = [
     "smooth_l1_loss", "softmax", "softplus", "tanh",
 ]  # fmt: skip
 
-publish(globals(), __name__, set(__all__) - {"linear"})  # linear takes nothing beside its arguments
+publish(globals(), __name__, __all__)
 
 __getattr__ = outside("tinytensor.nn.functional")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tinytensor.dtypes import fits_in, promote
 from tinytensor.functions import where
-from tinytensor.functions.operands import cast, implemented
+from tinytensor.functions.operands import cast, implemented, only_tensors
 from tinytensor.layout import elementwise
 from tinytensor.nn.functional.activations import logsigmoid
 from tinytensor.nn.functional.checks import Reduction, is_reduction, replaced, same_shape
@@ -79,6 +79,7 @@ def smooth_l1_loss(
     Source: Girshick, "Fast R-CNN", 2015.
     """
     replaced("smooth_l1_loss", size_average=size_average, reduce=reduce)
+    only_tensors("smooth_l1_loss", input, target)
     if not beta >= 0:  # nan as well
         raise RuntimeError(f"smooth_l1_loss: beta must be positive or 0, got {beta}")
     if beta == 0:
@@ -95,6 +96,7 @@ def huber_loss(
     input: Tensor, target: Tensor, reduction: Reduction = "mean", delta: float = 1.0, weight: Tensor | None = None
 ) -> Tensor:
     """With d = |input − target|: d²/2 where d < δ, δ(d − δ/2) elsewhere; RuntimeError unless δ > 0. Source: Huber, 1964."""
+    only_tensors("huber_loss", input, target)
     if not delta > 0:  # nan as well
         raise RuntimeError(f"huber_loss: delta must be positive, got {delta}")
     own, dtype = input.array.dtype, promote(input.array.dtype, target.array.dtype)

@@ -86,6 +86,8 @@ def batch_norm(
     """
     if not input.numel():
         return input.clone()
+    if (running_mean is None) is not (running_var is None):
+        raise ValueError("batch_norm: running_mean and running_var are both Tensors, or both None")
     implemented("batch_norm", "f", input)
     if input.array.dtype == np.float16:  # in float32, as in_float32 does; but the running values are written in place
         wide = cast(input, np.dtype(np.float32))
@@ -134,6 +136,8 @@ def normalize(input: Tensor, p: float = 2.0, dim: int | Sequence[int] = 1, eps: 
 
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
     """x₁·x₂ / (max(‖x₁‖, ε) max(‖x₂‖, ε)) along dim. x₁ and x₂ broadcast first."""
+    if not eps >= 0:  # nan as well
+        raise RuntimeError(f"cosine_similarity: eps must be positive or 0, got {eps}")
     shape = (x1.detach() * x2.detach()).shape
     x1, x2 = x1.expand(shape), x2.expand(shape)
     return (normalize(x1, 2, dim, eps) * normalize(x2, 2, dim, eps)).sum(dim)
