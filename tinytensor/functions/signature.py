@@ -8,10 +8,13 @@ is among them: any value at all counts as true or false. So a user pays for one 
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Iterable
 from functools import cache, wraps
+from inspect import CO_VARARGS, CO_VARKEYWORDS
+from itertools import chain
 from opcode import opmap
-from types import FunctionType
+from types import CodeType, FunctionType
 from typing import Any, TypeVar
 
 import numpy as np
@@ -121,10 +124,26 @@ def parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
 def kinds(parameter: inspect.Parameter) -> list[str]:
     """The names of the kinds that a parameter takes; none if it takes any, or kinds that are not checked here."""
     several = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    if not isinstance(parameter.annotation, str) or parameter.kind in several:
+    return [] if parameter.kind in several else kinds_named(parameter.annotation)
+
+
+@cache
+def kinds_named(annotation: Any) -> list[str]:
+    """The names of the kinds in an annotation."""
+    if not isinstance(annotation, str):
         return []
-    names = parameter.annotation.replace("Dims", DIMS).replace("builtins.", "").split(" | ")
+    names = annotation.replace("Dims", DIMS).replace("builtins.", "").split(" | ")
     return names if all(name in KINDS for name in names) else []
+
+
+def own_names(function: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The names of its parameters: those that have a place, and all others. inspect.signature takes five times as long."""
+    while hasattr(function, "__wrapped__"):
+        function = function.__wrapped__
+    code: CodeType = function.__code__
+    n = code.co_argcount
+    more = code.co_kwonlyargcount + bool(code.co_flags & CO_VARARGS) + bool(code.co_flags & CO_VARKEYWORDS)
+    return code.co_varnames[:n], code.co_varnames[n : n + more]
 
 
 def check_kinds(name: str, given: dict[str, Any], taken: dict[str, inspect.Parameter]) -> None:
@@ -226,6 +245,17 @@ def _born_elsewhere(error: Exception) -> bool:
     return module != "tinytensor" or not raised
 
 
+def mended(name: str, function: Callable[..., Any], args: Any, kwargs: dict[str, Any], error: Exception) -> Arguments:
+    """The arguments as the function takes them, after it raised this error. Raises what is wrong if they were so already."""
+    new = settled(name, function, args, kwargs)
+    if new is not None:
+        return new
+    own = _ours(name, error)
+    if own is not error:
+        raise own from error
+    raise error
+
+
 def public(function: Wrapped, name: str) -> Wrapped:
     """What users call for a function: it takes PyTorch's other names and neutral values, and refuses wrong kinds."""
 
@@ -234,38 +264,30 @@ def public(function: Wrapped, name: str) -> Wrapped:
         try:
             return function(*args, **kwargs)
         except Exception as error:
-            new = settled(name, function, args, kwargs)
-            if new is None:
-                own = _ours(name, error)
-                if own is error:
-                    raise
-                raise own from error
+            new = mended(name, function, args, kwargs, error)
         return function(*new[0], **new[1])
 
-    taken = [kinds(p) for p in parameters(function).values()]
+    placed, others = own_names(function)
+    taken = [kinds_named(function.__annotations__.get(parameter)) for parameter in placed + others]
     if all({"Tensor", "Number", "None"}.issuperset(names) for names in taken):
         return call  # type: ignore[return-value]
-    flag = next((i for i, names in enumerate(taken) if "bool" in names), len(taken))  # the first one
-    seen: set[tuple[Any, ...]] = set()  # combinations of kinds that fit
+    flag = next((i for i in range(len(placed)) if "bool" in taken[i]), sys.maxsize)  # the first one that has a place
+    seen: set[tuple[Any, type]] = set()  # the place or the name of an argument, and a kind that fits
 
     @wraps(function)
     def checked(*args: Any, **kwargs: Any) -> Any:
-        if kwargs or len(args) > flag:  # perhaps a flag is given: "False" would count as true, and pass unnoticed
-            combination = (*map(type, args), *kwargs, *map(type, kwargs.values()))
-            if combination not in seen:
-                new = settled(name, function, args, kwargs)
-                if new is not None:
-                    return function(*new[0], **new[1])
-                seen.add(combination)
+        n = len(args) - flag
+        if kwargs or n > 1 or (n == 1 and args[flag].__class__ is not bool):  # "False" as a flag would count as true
+            for place, value in chain(enumerate(args[flag:], flag), kwargs.items()):
+                if (place, value.__class__) not in seen:
+                    new = settled(name, function, args, kwargs)
+                    if new is not None:
+                        return function(*new[0], **new[1])
+                    seen.add((place, value.__class__))
         try:
             return function(*args, **kwargs)
         except Exception as error:
-            new = settled(name, function, args, kwargs)
-            if new is None:
-                own = _ours(name, error)
-                if own is error:
-                    raise
-                raise own from error
+            new = mended(name, function, args, kwargs, error)
         return function(*new[0], **new[1])
 
     return checked  # type: ignore[return-value]
@@ -285,5 +307,5 @@ def publish_methods(cls: type) -> None:
     for name, function in list(vars(cls).items()):
         if name[:2] == "__" or not isinstance(function, FunctionType):
             continue
-        if len(parameters(function)) > 1 or name in MORE:
+        if sum(map(len, own_names(function))) > 1 or name in MORE:
             setattr(cls, name, public(function, name))
