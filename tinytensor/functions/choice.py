@@ -31,7 +31,8 @@ def clamp(input: Tensor, min: Tensor | Number | None = None, max: Tensor | Numbe
     """min(max(x, low), high); the gradient passes where low ≤ x ≤ high. RuntimeError without a limit."""
     if min is None and max is None:
         raise RuntimeError("clamp: at least one of 'min' or 'max' must not be None")
-    if result_type(*(getattr(x, "array", x) for x in (input, min, max) if x is not None)).kind == "b":
+    dtype = result_type(*(getattr(x, "array", x) for x in (input, min, max) if x is not None))
+    if dtype.kind == "b":
         raise NotImplementedError("clamp: not implemented for bools; call .int() first")
     if isinstance(min, TensorBase) or isinstance(max, TensorBase):
         x = input  # at a tie the gradient is x's, as in PyTorch; what is nan gives none
@@ -43,7 +44,6 @@ def clamp(input: Tensor, min: Tensor | Number | None = None, max: Tensor | Numbe
             x = where(x <= ceiling, x, where(x > ceiling, ceiling, _nan_like(x, ceiling)))
         return x
     low, high = (None if limit is None else plain(limit) for limit in (min, max))
-    dtype = result_type(input.array, *(limit for limit in (low, high) if limit is not None))
     return apply(CLAMP, cast(input, dtype), low=low, high=high)
 
 
