@@ -375,7 +375,9 @@ def arange(
     if wanted.kind == "f":  # in as many digits as there are, then rounded once
         with np.errstate(all="ignore"):  # beyond float16
             return place((first + np.arange(count) * np.longdouble(by)).astype(wanted), device, requires_grad)
-    low, high, stride = (converted(x, int64.numpy).item() for x in (first, last, by))
+    if not whole or max(abs(first), abs(last), abs(by)) >= 2**63:
+        first, last, by = (converted(x, int64.numpy).item() for x in (first, last, by))
+    low, high, stride = first, last, by
     if wanted == int64.numpy:
         if stride == 0:
             raise ValueError(f"arange: a step of {by} is 0 as an integer")

@@ -111,7 +111,8 @@ def row_squares(x: Array) -> Array:
 
 def _by_blas(x: Array) -> bool:
     """Whether BLAS is exact enough along the rows of x: several sums at once for each row, if it lies in one piece."""
-    return not isinstance(x, np.ndarray) or x.shape[1] <= (BY_BLAS if x.flags.c_contiguous else 2 * BLOCK)
+    n: int = x.shape[1]
+    return n <= 2 * BLOCK or not isinstance(x, np.ndarray) or (n <= BY_BLAS and x.flags.c_contiguous)
 
 
 def running(x: Array, axis: int) -> Array:

@@ -12,7 +12,6 @@ import sys
 from collections.abc import Callable, Iterable
 from functools import cache, wraps
 from inspect import CO_VARARGS, CO_VARKEYWORDS
-from itertools import chain
 from opcode import opmap
 from types import CodeType, FunctionType
 from typing import Any, TypeVar
@@ -113,6 +112,7 @@ KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "DType": (lambda x: isinstance(x, DType) or x in (float, int, bool), "tinytensor.dtype"),
 }
 DIMS = "int | Sequence[int] | None"
+_NO_FLAGS = frozenset({"Tensor", "Number", "None"})
 
 
 @cache
@@ -258,32 +258,33 @@ def mended(name: str, function: Callable[..., Any], args: Any, kwargs: dict[str,
 
 def public(function: Wrapped, name: str) -> Wrapped:
     """What users call for a function: it takes PyTorch's other names and neutral values, and refuses wrong kinds."""
-
-    @wraps(function)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return function(*args, **kwargs)
-        except Exception as error:
-            new = mended(name, function, args, kwargs, error)
-        return function(*new[0], **new[1])
-
     placed, others = own_names(function)
     taken = [kinds_named(function.__annotations__.get(parameter)) for parameter in placed + others]
-    if all({"Tensor", "Number", "None"}.issuperset(names) for names in taken):
+    if all(_NO_FLAGS.issuperset(names) for names in taken):
+
+        @wraps(function)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return function(*args, **kwargs)
+            except Exception as error:
+                new = mended(name, function, args, kwargs, error)
+            return function(*new[0], **new[1])
+
         return call  # type: ignore[return-value]
     flag = next((i for i in range(len(placed)) if "bool" in taken[i]), sys.maxsize)  # the first one that has a place
-    seen: set[tuple[Any, type]] = set()  # the place or the name of an argument, and a kind that fits
+    seen: set[tuple[Any, ...]] = set()  # kinds that fit: of all arguments from the flag on; a keyword and its kind
 
     @wraps(function)
     def checked(*args: Any, **kwargs: Any) -> Any:
-        n = len(args) - flag
-        if kwargs or n > 1 or (n == 1 and args[flag].__class__ is not bool):  # "False" as a flag would count as true
-            for place, value in chain(enumerate(args[flag:], flag), kwargs.items()):
-                if (place, value.__class__) not in seen:
-                    new = settled(name, function, args, kwargs)
-                    if new is not None:
-                        return function(*new[0], **new[1])
-                    seen.add((place, value.__class__))
+        n = len(args) - flag  # arguments from the flag on
+        fits = n < 1 or (n == 1 and args[flag].__class__ is bool) or (*map(type, args[flag:]),) in seen
+        for keyword in kwargs:
+            fits = fits and (keyword, kwargs[keyword].__class__) in seen
+        if not fits:  # perhaps a flag is given: "False" would count as true, and pass unnoticed
+            new = settled(name, function, args, kwargs)
+            if new is not None:
+                return function(*new[0], **new[1])
+            seen.update([(*map(type, args[flag:]),), *((k, value.__class__) for k, value in kwargs.items())])
         try:
             return function(*args, **kwargs)
         except Exception as error:
