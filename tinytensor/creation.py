@@ -384,13 +384,23 @@ def arange(
     if wanted.kind == "f":  # in as many digits as there are, then rounded once
         with np.errstate(all="ignore"):  # beyond float16
             return place((first + np.arange(count) * np.longdouble(by)).astype(wanted), device, requires_grad)
-    low, high, stride = (converted(x, int64.numpy).item() for x in (first, last, by))
+    if not whole or max(abs(first), abs(last), abs(by)) >= 2**63:
+        first, last, by = (converted(x, int64.numpy).item() for x in (first, last, by))
+    low, high, stride = first, last, by
     if wanted == int64.numpy:
         if stride == 0:
             raise ValueError(f"arange: a step of {by} is 0 as an integer")
         count = max(0, -((low - high) // stride))
-    numbers: Callable[[Any], Array] = lambda xp: (low + xp.arange(count, dtype=np.int64) * stride).astype(wanted)  # noqa: E731
-    return place(made_on(device, numbers), None, requires_grad)
+    return place(
+        made_on(device, lambda xp: _whole_range(xp, low, count, stride).astype(wanted, copy=False)), None, requires_grad
+    )
+
+
+def _whole_range(xp: Any, low: builtins.int, count: builtins.int, stride: builtins.int) -> Array:
+    """low, low + stride, … in int64. NumPy and CuPy count them wrong for an end near 2⁶³, or a huge stride."""
+    if stride == 1 and low + count < 2**63:
+        return xp.arange(low, low + count, dtype=np.int64)  # one launch
+    return low + xp.arange(count, dtype=np.int64) * stride
 
 
 def linspace(

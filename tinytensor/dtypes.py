@@ -9,6 +9,7 @@ Source: PyTorch's documentation, "Tensor Attributes", section torch.dtype.
 from __future__ import annotations
 
 import builtins
+import functools
 import math
 from typing import Any, NoReturn
 
@@ -104,6 +105,13 @@ def number_dtype(value: Any) -> np.dtype[Any]:
     raise TypeError(f"expected a number or a Tensor, not {type(value).__name__}")
 
 
+@functools.cache
+def limits(d: np.dtype[Any]) -> tuple[Any, Any]:
+    """The lowest and the highest number of a dtype that is not bool."""
+    found: Any = np.finfo(d) if d.kind == "f" else np.iinfo(d)
+    return found.min.item() if d.kind == "f" else found.min, found.max.item() if d.kind == "f" else found.max
+
+
 def converted(value: Any, d: np.dtype[Any]) -> Any:
     """A Python number in this dtype, without its decimals for integers; RuntimeError if it does not fit.
 
@@ -111,8 +119,8 @@ def converted(value: Any, d: np.dtype[Any]) -> Any:
     """
     if d.kind == "b":
         return np.bool_(value)
-    high = builtins.float(np.finfo(d).max) if d.kind == "f" else np.iinfo(d).max
-    low = np.iinfo(d).min if d.kind == "i" else -high if d.kind == "f" or isinstance(value, builtins.int) else 0
+    low, high = limits(d)
+    low = -high if d.kind == "u" and isinstance(value, builtins.int) else low
     if not low <= value <= high and (d.kind != "f" or math.isfinite(value)):
         raise RuntimeError(f"value {value} cannot be converted to type {d} without overflow")
     return d.type(value) if d.kind == "f" else np.int64(builtins.int(value)).astype(d)

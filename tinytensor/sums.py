@@ -27,6 +27,7 @@ BLOCK = 64  # terms that are added one by one
 WIDTH = 1024  # NumPy adds fastest if so many sums grow side by side: they stay in the cache of the processor
 BY_BLAS = 1024  # up to so many terms the sums of BLAS are as exact, and several times as fast
 HALF = np.dtype(np.float16)
+add_up: Kernel = np.add.reduce  # what x.sum() calls, sooner
 
 
 def total(x: Array, axis: Any = None, keepdims: bool = False, dtype: Any = None) -> Array:
@@ -34,19 +35,22 @@ def total(x: Array, axis: Any = None, keepdims: bool = False, dtype: Any = None)
     wanted = x.dtype if dtype is None else np.dtype(dtype)
     wide = np.dtype(np.float32) if wanted == HALF else wanted
     axes = tuple(range(x.ndim)) if axis is None else (axis,) if isinstance(axis, int) else axis
-    if isinstance(x, np.ndarray) and wide.kind == "f" and not _exact(x, axes):
+    if not isinstance(x, np.ndarray):
+        y = x.sum(axis=axes, dtype=wide, keepdims=keepdims)
+    elif wide.kind != "f" or _exact(x, axes):
+        y = add_up(x, axes, wide, keepdims=keepdims)
+    else:
         y = _in_blocks(x, axes, wide)
         y = y.reshape([1 if d in axes else n for d, n in enumerate(x.shape)]) if keepdims else y
-    else:
-        y = x.sum(axis=axes, dtype=wide, keepdims=keepdims)
     return in_order(y if wanted is wide else y.astype(wanted))
 
 
 def _exact(x: Array, axes: tuple[int, ...]) -> bool:
     """Whether x.sum(axes) has few terms, or adds pairwise: along the last axes of row-major memory."""
-    if x.flags.c_contiguous and min(axes, default=0) >= x.ndim - len(axes):
+    if x.size <= 2 * BLOCK or (x.flags.c_contiguous and min(axes, default=0) >= x.ndim - len(axes)):
         return True
-    return not x.size or math.prod([x.shape[d] for d in axes]) <= 2 * BLOCK
+    terms: int = math.prod([x.shape[d] for d in axes])
+    return terms <= 2 * BLOCK
 
 
 def _in_blocks(x: Array, axes: Sequence[int], wide: np.dtype[Any]) -> Array:
@@ -75,21 +79,22 @@ def _along(x: Array, d: int, wide: np.dtype[Any]) -> Array:
         return x.sum(d, dtype=wide)
     groups = max(1, n // (BLOCK * max(1, WIDTH // max(1, math.prod(after)))))
     step = n // (groups * BLOCK)
-    head, tail = np.split(x, [groups * BLOCK * step], d)
+    whole = groups * BLOCK * step
+    head, tail = (x[(slice(None),) * d + (part,)] for part in (slice(whole), slice(whole, None)))
     sums = head.reshape(*before, groups, BLOCK, step, *after).sum(d + 1, dtype=wide)
     y = _along(sums.reshape(*before, groups * step, *after), d, wide)
     return y + _along(tail, d, wide) if tail.shape[d] else y
 
 
-def column_sums(x: Array) -> Array:
+def column_sums(x: Array, each_row: Array | None = None) -> Array:
     """Σ over the rows of a matrix: (N, C) -> (C,). By BLAS, whose sums of a width that 4 divides are better; beyond
-    BY_BLAS rows, the sums of blocks by BLAS."""
+    BY_BLAS rows, the sums of blocks by BLAS. each_row: N ones, if the caller has them: on a GPU they are a launch."""
     n, size = len(x), 2 * BLOCK
     if not isinstance(x, np.ndarray) or n <= (size if x.shape[1] % 4 else BY_BLAS):
-        return product(ones(n, x), x)
-    head, tail = np.split(x, [n // size * size])
-    y = total(np.matmul(ones(size, x), head.reshape(-1, size, x.shape[1])), 0)
-    return y + product(ones(len(tail), x), tail) if len(tail) else y
+        return product(ones(n, x) if each_row is None else each_row, x)
+    whole = n // size * size  # np.split would take as long as the sum
+    y = total(np.matmul(ones(size, x), x[:whole].reshape(-1, size, x.shape[1])), 0)
+    return y + product(ones(n - whole, x), x[whole:]) if n > whole else y
 
 
 def row_sums(x: Array, weight: Array | None = None) -> Array:
@@ -106,7 +111,8 @@ def row_squares(x: Array) -> Array:
 
 def _by_blas(x: Array) -> bool:
     """Whether BLAS is exact enough along the rows of x: several sums at once for each row, if it lies in one piece."""
-    return not isinstance(x, np.ndarray) or x.shape[1] <= (BY_BLAS if x.flags.c_contiguous else 2 * BLOCK)
+    n: int = x.shape[1]
+    return n <= 2 * BLOCK or not isinstance(x, np.ndarray) or (n <= BY_BLAS and x.flags.c_contiguous)
 
 
 def running(x: Array, axis: int) -> Array:
@@ -122,7 +128,7 @@ def in_float32(forward: Kernel, backward: Kernel) -> tuple[Kernel, Kernel]:
 
     @functools.wraps(forward)
     def wide_forward(*arrays: Any, **static: Any) -> Any:
-        if arrays[0].dtype != HALF:
+        if arrays[0].itemsize != 2:  # float16 is the only dtype of two bytes, and the size is sooner read
             return forward(*arrays, **static)
         wide = [_wide(x) for x in arrays]
         y, saved = forward(*wide, **static)
@@ -131,10 +137,8 @@ def in_float32(forward: Kernel, backward: Kernel) -> tuple[Kernel, Kernel]:
         return y16, tuple([narrow.get(id(s), s) for s in saved])  # inputs and output stay float16 between the passes
 
     @functools.wraps(backward)
-    def wide_backward(dy: Any, *saved: Any, add_to: Any = None, **options: Any) -> Any:
-        if add_to is not None:
-            options["add_to"] = add_to
-        if dy.dtype != HALF:
+    def wide_backward(dy: Any, *saved: Any, **options: Any) -> Any:
+        if dy.itemsize != 2:
             return backward(dy, *saved, **options)
         dxs = backward(*map(_wide, (dy, *saved)), **{name: _wide(value) for name, value in options.items()})
         return tuple([None if dx is None else dx.astype(HALF) for dx in dxs])

@@ -24,9 +24,9 @@ def neg_with_a_hidden_float(x: Any) -> Any:
     return x * -float(x.sum() * 0 + 1), ()
 
 
-def getitem_with_a_repeated_index(dy: Any, shape: tuple[int, ...], dtype: Any, index: Any) -> Any:
+def getitem_with_a_repeated_index(dy: Any, shape: tuple[int, ...], strides: Any, dtype: Any, index: Any) -> Any:
     if isinstance(dy, np.ndarray):
-        return indexing.getitem_backward(dy, shape, dtype, index)
+        return indexing.getitem_backward(dy, shape, strides, dtype, index)
     dx = np.zeros_like(dy, shape=shape)
     dx[index] += dy
     return (dx,)

@@ -50,7 +50,6 @@ def clamp(input: Tensor, min: Tensor | Number | None = None, max: Tensor | Numbe
             x = where(x <= ceiling, x, where(x > ceiling, ceiling, _nan_like(x, ceiling)))
         return x
     low, high = (None if x is None else limit(x) for x in (min, max))
-    dtype = result_type(input.array, *(x for x in (low, high) if x is not None))
     return apply(CLAMP, cast(input, dtype), low=low, high=high)
 
 

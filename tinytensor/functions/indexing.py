@@ -121,10 +121,12 @@ def _index(index: Any) -> tuple[Any, Any]:
     return tuple(first), tuple(then)
 
 
+_SEVERAL = (list, tuple, range, slice, TensorBase, np.ndarray, type(None), type(...))
+
+
 def _is_several(index: Any) -> bool:
     """Whether a list stands for a tuple: x[[a, b]] is x[a, b] if one of them is no number, and there are under 32."""
-    several = (list, tuple, range, slice, TensorBase, np.ndarray, type(None), type(...))
-    return isinstance(index, list) and len(index) < 32 and any(isinstance(i, several) for i in index)
+    return isinstance(index, list) and len(index) < 32 and any(isinstance(i, _SEVERAL) for i in index)
 
 
 def _part(i: Any) -> Any:
@@ -138,10 +140,10 @@ def _part(i: Any) -> Any:
         return i
     if isinstance(i, np.ndarray) and i.dtype.kind not in "bi":
         raise IndexError(f"arrays used as indices must be of integers or bools, not {i.dtype}")
-    if i is None or i is Ellipsis or isinstance(i, (int, np.ndarray)):
-        return np.asarray(i) if isinstance(i, bool) else i
-    if isinstance(i, np.integer):
-        return int(i)
+    if i is None or i is Ellipsis or isinstance(i, np.ndarray):
+        return i
+    if isinstance(i, (int, np.integer)):
+        return np.asarray(i) if isinstance(i, bool) else int(i)
     if isinstance(i, (list, range)):
         return np.asarray([_part(j) for j in i], np.int64 if len(i) == 0 else None)
     kind = TypeError if isinstance(i, str) else IndexError

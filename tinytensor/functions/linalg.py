@@ -139,6 +139,9 @@ def _einsum_dtype(equation: str, inputs: list[str], output: str, operands: Seque
 
     Sums of integers are int64. RuntimeError for a product of different dtypes, NotImplementedError for one of bools.
     """
+    dtype: np.dtype[Any] = operands[0].array.dtype
+    if dtype.kind == "f" and all(x.array.dtype == dtype for x in operands):
+        return dtype
     found, product = [], False
     for i, (letters, x) in enumerate(zip(inputs, operands, strict=True)):
         gone = set(letters) - set(output)

@@ -9,10 +9,12 @@ the engine for none.
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Iterable
 from functools import cache, wraps
+from inspect import CO_VARARGS, CO_VARKEYWORDS
 from opcode import opmap
-from types import FunctionType
+from types import CodeType, FunctionType
 from typing import Any, TypeVar
 
 import numpy as np
@@ -118,6 +120,7 @@ KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "DType": (lambda x: isinstance(x, DType) or any(x is t for t in (float, int, bool)), "tinytensor.dtype"),
 }
 DIMS = "int | Sequence[int] | None"
+_NO_FLAGS = frozenset({"Tensor", "Number", "None"})
 
 
 @cache
@@ -129,10 +132,26 @@ def parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
 def kinds(parameter: inspect.Parameter) -> list[str]:
     """The names of the kinds that a parameter takes; none if it takes any, or kinds that are not checked here."""
     several = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    if not isinstance(parameter.annotation, str) or parameter.kind in several:
+    return [] if parameter.kind in several else kinds_named(parameter.annotation)
+
+
+@cache
+def kinds_named(annotation: Any) -> list[str]:
+    """The names of the kinds in an annotation."""
+    if not isinstance(annotation, str):
         return []
-    names = parameter.annotation.replace("Dims", DIMS).replace("builtins.", "").split(" | ")
+    names = annotation.replace("Dims", DIMS).replace("builtins.", "").split(" | ")
     return names if all(name in KINDS for name in names) else []
+
+
+def own_names(function: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The names of its parameters: those that have a place, and all others. inspect.signature takes five times as long."""
+    while hasattr(function, "__wrapped__"):
+        function = function.__wrapped__
+    code: CodeType = function.__code__
+    n = code.co_argcount
+    more = code.co_kwonlyargcount + bool(code.co_flags & CO_VARARGS) + bool(code.co_flags & CO_VARKEYWORDS)
+    return code.co_varnames[:n], code.co_varnames[n : n + more]
 
 
 def check_kinds(name: str, given: dict[str, Any], taken: dict[str, inspect.Parameter]) -> None:
@@ -234,47 +253,52 @@ def _born_elsewhere(error: Exception) -> bool:
     return module != "tinytensor" or not raised
 
 
+def mended(name: str, function: Callable[..., Any], args: Any, kwargs: dict[str, Any], error: Exception) -> Arguments:
+    """The arguments as the function takes them, after it raised this error. Raises what is wrong if they were so already."""
+    new = settled(name, function, args, kwargs)
+    if new is not None:
+        return new
+    own = _ours(name, error)
+    if own is not error:
+        raise own from error
+    raise error
+
+
 def public(function: Wrapped, name: str) -> Wrapped:
     """What users call for a function: it takes PyTorch's other names and neutral values, and refuses wrong kinds."""
+    placed, others = own_names(function)
+    taken = [kinds_named(function.__annotations__.get(parameter)) for parameter in placed + others]
+    if all(_NO_FLAGS.issuperset(names) for names in taken):
 
-    @wraps(function)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return function(*args, **kwargs)
-        except Exception as error:
-            new = settled(name, function, args, kwargs)
-            if new is None:
-                own = _ours(name, error)
-                if own is error:
-                    raise
-                raise own from error
-        return function(*new[0], **new[1])
+        @wraps(function)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return function(*args, **kwargs)
+            except Exception as error:
+                new = mended(name, function, args, kwargs, error)
+            return function(*new[0], **new[1])
 
-    taken = [kinds(p) for p in parameters(function).values()]
-    if all({"Tensor", "Number", "None"}.issuperset(names) for names in taken):
         return call  # type: ignore[return-value]
-    looked_at = [i for i, (p, names) in enumerate(zip(parameters(function), taken)) if _passes_unnoticed(p, names)]
-    first = min(looked_at, default=len(taken))
-    seen: set[tuple[Any, ...]] = set()  # combinations of kinds that fit
+    # the first parameter with a place whose wrong kinds the function would not notice
+    first = next((i for i, (p, names) in enumerate(zip(placed, taken)) if _passes_unnoticed(p, names)), sys.maxsize)
+    seen: set[Any] = set()  # kinds that fit: of all arguments from the first on; a keyword and its kind
 
     @wraps(function)
     def checked(*args: Any, **kwargs: Any) -> Any:
-        if kwargs or len(args) > first:
-            combination = (*map(type, args), *kwargs, *map(type, kwargs.values()))
-            if combination not in seen:
-                new = settled(name, function, args, kwargs)
-                if new is not None:
-                    return function(*new[0], **new[1])
-                seen.add(combination)
+        n = len(args) - first
+        there: Any = args[first].__class__ if n == 1 else (*map(type, args[first:]),)
+        fits = n < 1 or there in seen
+        for keyword in kwargs:
+            fits = fits and (keyword, kwargs[keyword].__class__) in seen
+        if not fits:
+            new = settled(name, function, args, kwargs)
+            if new is not None:
+                return function(*new[0], **new[1])
+            seen.update([there, *((k, value.__class__) for k, value in kwargs.items())])
         try:
             return function(*args, **kwargs)
         except Exception as error:
-            new = settled(name, function, args, kwargs)
-            if new is None:
-                own = _ours(name, error)
-                if own is error:
-                    raise
-                raise own from error
+            new = mended(name, function, args, kwargs, error)
         return function(*new[0], **new[1])
 
     return checked  # type: ignore[return-value]
@@ -299,5 +323,5 @@ def publish_methods(cls: type) -> None:
     for name, function in list(vars(cls).items()):
         if name[:2] == "__" or not isinstance(function, FunctionType):
             continue
-        if len(parameters(function)) > 1 or name in MORE:
+        if sum(map(len, own_names(function))) > 1 or name in MORE:
             setattr(cls, name, public(function, name))

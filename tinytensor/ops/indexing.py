@@ -13,15 +13,18 @@ from tinytensor.ops.arithmetic import unbroadcast
 from tinytensor.primitive import Gradients, Output, primitive
 from tinytensor.sums import add_at
 
+_BASIC = frozenset({int, slice, type(None), type(...)})
+
 
 def is_basic(index: Any) -> bool:
     """Whether x[index] is a view, which selects each element at most once: slices, numbers, None, `...`."""
     parts = index if isinstance(index, tuple) else (index,)
-    return all(i is None or i is Ellipsis or isinstance(i, (int, slice)) for i in parts)
+    return _BASIC.issuperset(map(type, parts))
 
 
 def getitem_forward(x: Array, *, index: Any) -> Output:
-    y = x[index] if is_basic(index) else in_order(x[index])
+    y = x[index]
+    y = y if y.flags.c_contiguous or is_basic(index) else y.copy(order="C")  # a view stays as it is
     return y, (x.shape, x.strides, x.dtype, index)  # strides: for writes to a view (histories.py)
 
 

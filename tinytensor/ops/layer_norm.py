@@ -40,9 +40,9 @@ def layer_norm_backward(
 ) -> Gradients:
     shape, n = dy.shape, xhat.shape[1]
     dy = dy.reshape(-1, n)  # (…, n) -> (N, n)
-    dy_xhat = dy * xhat
-    dw = None if w is None else column_sums(dy_xhat).reshape(w.shape)  # y = w·x̂: dw = Σ dy·x̂ over the rows
-    db = column_sums(dy).reshape(w.shape if w is not None else (n,)) if has_bias else None  # + b: db = Σ dy
+    dy_xhat, each_row = dy * xhat, ones(len(dy), dy)
+    dw = None if w is None else column_sums(dy_xhat, each_row).reshape(w.shape)  # y = w·x̂: dw = Σ dy·x̂ over the rows
+    db = column_sums(dy, each_row).reshape(w.shape if w is not None else (n,)) if has_bias else None  # + b: db = Σ dy
     w_over_n = (ones(n, dy) if w is None else w.reshape(n)) / n  # a weighted mean is one product: z @ (w / n)
     mean_dxhat, mean_dxhat_xhat = row_sums(dy, w_over_n), row_sums(dy_xhat, w_over_n)  # (N,): mean(dx̂) and mean(dx̂·x̂)
     dx = dy.copy() if w is None else np.multiply(dy, w.reshape(n), out=dy_xhat)  # dx̂ = dy·w, now in this memory
