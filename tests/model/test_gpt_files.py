@@ -707,7 +707,7 @@ def test_the_flag_still_draws_weights(run, init):
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the programs fork")
 @pytest.mark.parametrize(
     "line",
-    [["altered.py", "--count=70"], ["killed.py", "--count=3", "--no-calls"], ["racing.py", "--reads=60"]],
+    [["altered.py", "--count=20"], ["killed.py", "--count=3", "--no-calls"], ["racing.py", "--reads=30"]],
     ids=lambda line: line[0],
 )
 def test_the_programs_that_alter_kill_and_race(line):

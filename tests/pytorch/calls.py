@@ -312,7 +312,7 @@ LAID_OUT_APART = {
     "Tensor.__deepcopy__": "the elements are copied, not the memory between them",
     "einsum": "row-major, where PyTorch keeps the order in which it multiplied",
     "index_fill": "row-major, where PyTorch keeps the order",
-    **dict.fromkeys(["dropout", "dropout (random)"], "the mask is drawn in row-major memory"),
+    **dict.fromkeys(["dropout", "dropout (random)", "nn.Dropout"], "the mask is drawn in row-major memory"),
     "scaled_dot_product_attention": "as the query, so that heads merge without a copy; PyTorch's depends on its kernel",
 }
 

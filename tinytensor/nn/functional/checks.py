@@ -7,7 +7,7 @@ from typing import TypeAlias
 import numpy as np
 
 from tinytensor.backend import Array
-from tinytensor.functions.operands import only_tensors
+from tinytensor.functions.operands import implemented, only_tensors
 from tinytensor.tensor import Tensor
 
 Reduction: TypeAlias = str  # another kind is a ValueError here, as in PyTorch: is_reduction says it
@@ -70,3 +70,9 @@ def class_ids(name: str, ids: Array, count: int, ignore: int | None = None) -> A
         if bad.size:
             raise IndexError(f"{name}: index {bad.flat[0]} is out of range for {count} rows: use 0 to {count - 1}")
     return ids
+
+
+def no_bools(name: str, x: Tensor) -> None:
+    """NotImplementedError for bools, if there are any."""
+    if x.array.dtype.kind == "b" and x.array.size:
+        implemented(name, "fiu", x)

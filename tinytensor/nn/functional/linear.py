@@ -12,8 +12,7 @@ and backward, is in the file of `tinytensor.ops` with the same name.
 
 from __future__ import annotations
 
-from tinytensor.functions.operands import implemented
-from tinytensor.nn.functional.checks import same_dtype
+from tinytensor.nn.functional.checks import no_bools, same_dtype
 from tinytensor.ops.linear import LINEAR
 from tinytensor.tape import apply
 from tinytensor.tensor import Tensor
@@ -23,7 +22,6 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """y = x Wᵀ + b: x (…, I), weight W (O, I), bias b (O,) → y (…, O). RuntimeError if sizes or dtypes differ."""
     # check …
     same_dtype("linear", input, weight, bias)  # PyTorch refuses mixed dtypes; NumPy would promote them silently
-    if input.array.dtype.kind == "b" and input.array.size:
-        implemented("linear", "fiu", input)
+    no_bools("linear", input)  # matrices of bools have no product there
     # … and call: the arrays of the Tensors go to linear_forward, the result is a Tensor with a node
     return apply(LINEAR, input, weight, bias)  # linear_forward checks the sizes; LINEAR.fits is for the error
