@@ -125,6 +125,7 @@ def contents(path):
 
 
 @needs_posix
+@pytest.mark.programs
 @pytest.mark.parametrize(
     "kind", ["link", "link to what was there", "hard link", "FIFO", "folder", "huge"]
 )  # fmt: skip
@@ -704,6 +705,7 @@ def test_the_flag_still_draws_weights(run, init):
 # --------------------------------------------------------------------------------------------------------- programs
 
 
+@pytest.mark.programs
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the programs fork")
 @pytest.mark.parametrize(
     "line",

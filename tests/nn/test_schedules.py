@@ -177,7 +177,7 @@ KINDS = st.sampled_from(["SGD", "AdamW", "RMSprop"])
 
 @pytest.mark.parametrize("pair", list(itertools.combinations_with_replacement(SCHEDULES, 2)), ids=" and ".join)
 def test_all_pairs(pair: tuple[str, str]) -> None:
-    @cases(8)
+    @cases(4)
     @given(KINDS, GROUPS, st.permutations(pair).flatmap(lambda names: st.tuples(*map(made, names))), ACTIONS)
     def run(kind: str, rates: list[float], makes: tuple[Make, ...], actions: list[Any]) -> None:
         agree(kind, rates, list(makes), actions)

@@ -12,6 +12,8 @@ import pytest
 from gpt.run import checkpoint
 from gpt.train import main
 
+pytestmark = pytest.mark.programs
+
 ROOT = Path(__file__).parents[2]
 LINE = [
     "--data=text", "--layers=1", "--width=16", "--heads=2", "--context=16", "--batch-size=4", "--steps=2", "--threads=1",

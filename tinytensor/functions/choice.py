@@ -39,7 +39,9 @@ def clamp(input: Tensor, min: Tensor | Number | None = None, max: Tensor | Numbe
     if dtype.kind == "b" and not (tensors and (min is None or max is None)):  # PyTorch has it for one Tensor alone
         raise NotImplementedError("clamp: not implemented for bools; call .int() first")
     if tensors:
-        if isinstance(min, TensorBase) and max is not None:  # of limits that are equal or cross, the lower is not used
+        if (
+            isinstance(min, TensorBase) and min.requires_grad and max is not None
+        ):  # of limits that are equal or cross, the lower is not used
             min = where(min < max, min, min.detach())
         x = cast(input, dtype)  # at a tie the gradient is x's, as in PyTorch; what is nan gives none
         if min is not None:
