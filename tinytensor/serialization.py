@@ -50,6 +50,7 @@ def save(obj: Any, f: str | os.PathLike[str] | IO[bytes]) -> None:
     for anything else names its place, before anything is written. Tensors that share memory do so after `load`, which
     returns them detached; only the part of a memory that they use is written.
     """
+    _check_file("save", f, "write")
     writer = _Writer()
     try:
         structure = writer.describe(obj, "obj", "")
@@ -85,6 +86,7 @@ def load(
     weights_only=False changes nothing: it permits Python objects, and these files hold none. Tensors arrive on the
     CPU, or on map_location. RuntimeError for a file that is incomplete, has another format, or is one of PyTorch's.
     """
+    _check_file("load", f, "read")
     content = Path(f).read_bytes() if isinstance(f, (str, os.PathLike)) else f.read()
     name = str(f) if isinstance(f, (str, os.PathLike)) else "the file"
     length = int.from_bytes(content[:8], "little")  # of the header, which is JSON
@@ -108,6 +110,11 @@ def load(
         raise RuntimeError(f"{name} {error}") from None
     except Exception as error:
         raise RuntimeError(f"{name} has metadata that tinytensor.save did not write: {_line(error)}") from None
+
+
+def _check_file(name: str, f: Any, method: str) -> None:
+    if not isinstance(f, (str, os.PathLike)) and not hasattr(f, method):
+        raise AttributeError(f"{name}: expected a path, or a file with {method}(), not a {type(f).__name__}")
 
 
 def _line(error: Exception) -> str:

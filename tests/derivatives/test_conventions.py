@@ -119,6 +119,28 @@ def same(function: Function, *arrays: np.ndarray) -> None:
         )  # nan and ∞ are equal to themselves
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
+@pytest.mark.parametrize("infinite", [math.inf, -math.inf, math.nan])
+@pytest.mark.parametrize("name", ["relu", "maximum", "minimum", "where", "clamp", "masked_fill"])
+def test_no_infinite_gradient_passes_where_none_does(name: str, infinite: float, dtype: str) -> None:
+    """0·∞ is nan: an input that was not chosen gets 0, whatever the gradient is."""
+
+    def gradients(t: Any) -> list[list[float]]:
+        x, y = (t.tensor([a, -a, 2 * a], dtype=getattr(t, dtype)).requires_grad_() for a in (1.0, -3.0))
+        z = {
+            "relu": lambda: x.relu(),
+            "maximum": lambda: t.maximum(x, y),
+            "minimum": lambda: t.minimum(x, y),
+            "where": lambda: t.where(x > 0, x, y),
+            "clamp": lambda: x.clamp(-0.5, 1.5) + 0 * y,
+            "masked_fill": lambda: x.masked_fill(x < 0, 5.0),
+        }[name]()
+        z.backward(t.full((3,), infinite, dtype=getattr(t, dtype)))
+        return [[] if v.grad is None else v.grad.tolist() for v in (x, y)]
+
+    np.testing.assert_equal(gradients(tt), gradients(torch))
+
+
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("name", ONE)
 def test_of_one_number(name: str, dtype: str) -> None:

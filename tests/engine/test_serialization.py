@@ -331,6 +331,14 @@ def test_altered_and_truncated_files_are_read_or_refused_in_one_line(changes, en
     assert end is None or said
 
 
+@pytest.mark.parametrize("f", [1, None, [], object()])
+def test_what_is_no_file_is_refused_in_words(f: object) -> None:
+    with pytest.raises(AttributeError, match=r"save: expected a path, or a file with write\(\), not a "):
+        tt.save({"a": 1}, f)
+    with pytest.raises(AttributeError, match=r"load: expected a path, or a file with read\(\), not a "):
+        tt.load(f)
+
+
 def test_a_failed_save_leaves_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "f"
     tt.save({"a": tt.ones(2)}, path)

@@ -9,10 +9,19 @@ from tinytensor.ops.arithmetic import BROADCAST, unbroadcast
 from tinytensor.primitive import Gradients, Output, primitive
 
 
+def chosen(dy: Array, mask: Array) -> Array:
+    """dy where the mask holds, else 0, also if dy is infinite there: 0·∞ would be nan.
+
+    True becomes −1, all of whose bits are set, so that `&` keeps every bit of dy. np.where takes seven times as long.
+    """
+    bits: Array = dy.view(f"i{dy.dtype.itemsize}") & -mask.view("i1")
+    return bits.view(dy.dtype)
+
+
 def _shares(dy: Array, b_won: Array, a_won: Array, a: Array, b: Array) -> Gradients:
     """dy for the one that won, half of it for each where a = b; where one is nan, dy for both, as in PyTorch."""
     dy = dy * (1 - (a == b) * dy.dtype.type(0.5))
-    return unbroadcast(dy * ~b_won, a.shape), unbroadcast(dy * ~a_won, b.shape)
+    return unbroadcast(chosen(dy, ~b_won), a.shape), unbroadcast(chosen(dy, ~a_won), b.shape)
 
 
 def maximum_forward(a: Array, b: Array) -> Output:
@@ -42,8 +51,7 @@ def where_forward(a: Array, b: Array, *, condition: Array) -> Output:
 
 
 def where_backward(dy: Array, condition: Array, a_shape: tuple[int, ...], b_shape: tuple[int, ...]) -> Gradients:
-    zero = np.zeros_like(dy)
-    return unbroadcast(np.where(condition, dy, zero), a_shape), unbroadcast(np.where(condition, zero, dy), b_shape)
+    return unbroadcast(chosen(dy, condition), a_shape), unbroadcast(chosen(dy, ~condition), b_shape)
 
 
 WHERE = primitive("where", where_forward, where_backward, formula="y = a if condition else b", fits=BROADCAST)
@@ -55,7 +63,7 @@ def clamp_forward(x: Array, *, low: float | None, high: float | None) -> Output:
 
 def clamp_backward(dy: Array, x: Array, low: float | None, high: float | None) -> Gradients:
     inside = np.ones_like(x, dtype=bool) if low is None else x >= low
-    return (dy * (inside if high is None else inside & (x <= high)),)
+    return (chosen(dy, inside if high is None else inside & (x <= high)),)
 
 
 CLAMP = primitive("clamp", clamp_forward, clamp_backward, formula="y = min(max(x, low), high)")

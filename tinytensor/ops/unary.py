@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from tinytensor.backend import Array
+from tinytensor.ops.choice import chosen
 from tinytensor.primitive import Gradients, Output, primitive
 
 
@@ -150,7 +151,7 @@ def relu_forward(x: Array) -> Output:
 
 
 def relu_backward(dy: Array, y: Array) -> Gradients:
-    return (dy * ~(y <= 0),)  # y′ = 1 where x > 0, and at nan; else 0. np.where would take ten times as long
+    return (chosen(dy, ~(y <= 0)),)  # y′ = 1 where x > 0, and at nan; else 0
 
 
 RELU = primitive("relu", relu_forward, relu_backward, formula="y = max(x, 0)")

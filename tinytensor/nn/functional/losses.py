@@ -88,8 +88,9 @@ def smooth_l1_loss(
     if dtype.kind != "f":
         implemented("smooth_l1_loss", "f", input)
     d = (cast(input, dtype) - cast(target, dtype)).abs()
-    near = d.clamp(max=beta)  # beyond β a constant, so that no gradient of a square is ∞ there
-    return _reduced("smooth_l1_loss", where(d < beta, 0.5 * near * near / beta, d - 0.5 * beta), reduction)
+    far = d >= beta
+    near = where(far, beta, d)  # far away a constant, so that no gradient of a square is ∞ there
+    return _reduced("smooth_l1_loss", where(far, d - 0.5 * beta, 0.5 * near * near / beta), reduction)
 
 
 def huber_loss(
@@ -104,9 +105,10 @@ def huber_loss(
         raise RuntimeError(f"huber_loss: result type {dtype} can't be cast to {own}, the input's")
     implemented("huber_loss", "f", input)
     d = (cast(input, dtype) - cast(target, dtype)).abs()
-    near = d.clamp(max=delta)  # beyond δ a constant, so that no gradient of a square is ∞ there
+    far = d >= delta
+    near = where(far, delta, d)  # far away a constant, so that no gradient of a square is ∞ there
     _fits("huber_loss", d, weight)
-    loss = cast(where(d < delta, 0.5 * near * near, delta * (d - 0.5 * delta)), own)
+    loss = cast(where(far, delta * (d - 0.5 * delta), 0.5 * near * near), own)
     return _reduced("huber_loss", loss, reduction, weight)
 
 
