@@ -28,6 +28,7 @@ from tinytensor.functions.unary import abs
 from tinytensor.ops.log_softmax import LOG_SOFTMAX
 from tinytensor.ops.reduction import AMAX, AMIN, CUMSUM, PROD, SUM
 from tinytensor.ops.softmax import SOFTMAX
+from tinytensor.primitive import Primitive
 from tinytensor.tape import apply
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def var(
         raise RuntimeError(f"std and var take floating point numbers, not {input.dtype}; call .float() first")
     dims = all_dims(dim, input.ndim)
     n = math.prod(input.array.shape[d] for d in dims)
-    centred = input - mean(input, dims, True)
+    centred = input - mean(input.detach(), dims, True)  # no gradient passes the mean: Σ (x − mean) is 0
     total = sum(centred * centred, dims, keepdim)
     return div(total, builtins.max(n - correction, 0))
 
@@ -167,14 +168,18 @@ def max(input: Tensor, dim: int | Tensor | None = None, keepdim: bool = False) -
     """The largest value; with dim a number, (values, indices) along it; with dim a Tensor, `maximum`."""
     if is_tensor(dim):
         return maximum(input, dim)
-    return amax(input) if dim is None else _along(np.argmax, input, dim, keepdim)
+    return _of_all("max", AMAX, input) if dim is None else _along(np.argmax, input, dim, keepdim)
 
 
 def min(input: Tensor, dim: int | Tensor | None = None, keepdim: bool = False) -> Any:
     """The smallest value; with dim a number, (values, indices) along it; with dim a Tensor, `minimum`."""
     if is_tensor(dim):
         return minimum(input, dim)
-    return amin(input) if dim is None else _along(np.argmin, input, dim, keepdim)
+    return _of_all("min", AMIN, input) if dim is None else _along(np.argmin, input, dim, keepdim)
+
+
+def _of_all(name: str, primitive: Primitive, input: Tensor) -> Tensor:
+    return apply(primitive, input, axis=_not_empty(name, input, None), keepdims=False, nan=True)
 
 
 def _position(find: Any, input: Tensor, dim: int | None, keepdim: bool) -> Tensor:

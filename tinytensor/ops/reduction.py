@@ -28,13 +28,15 @@ def sum_backward(dy: Array, shape: tuple[int, ...], dtype: Any, axis: tuple[int,
 SUM = primitive("sum", sum_forward, sum_backward, formula="y = Σ x over axis")
 
 
-def amax_forward(x: Array, *, axis: tuple[int, ...], keepdims: bool) -> Output:
+def amax_forward(x: Array, *, axis: tuple[int, ...], keepdims: bool, nan: bool = False) -> Output:
     y = in_order(x.max(axis=axis, keepdims=keepdims))
-    return y, (x, y, axis)
+    return y, (x, y, axis, nan)
 
 
-def amax_backward(dy: Array, x: Array, y: Array, axis: tuple[int, ...]) -> Gradients:
+def amax_backward(dy: Array, x: Array, y: Array, axis: tuple[int, ...], nan: bool) -> Gradients:
     hit = x == kept(y, x.shape, axis)
+    if nan:  # the elements that are nan share the gradient of a nan, as those of max() in PyTorch, but not of amax()
+        hit |= np.isnan(x)
     share = kept(dy, x.shape, axis) / hit.sum(axis=axis, keepdims=True)  # equal elements share it evenly, as in PyTorch
     return (hit * share.astype(dy.dtype, copy=False),)
 
@@ -42,13 +44,13 @@ def amax_backward(dy: Array, x: Array, y: Array, axis: tuple[int, ...]) -> Gradi
 AMAX = primitive("amax", amax_forward, amax_backward, formula="y = max x over axis")
 
 
-def amin_forward(x: Array, *, axis: tuple[int, ...], keepdims: bool) -> Output:
+def amin_forward(x: Array, *, axis: tuple[int, ...], keepdims: bool, nan: bool = False) -> Output:
     y = in_order(x.min(axis=axis, keepdims=keepdims))
-    return y, (x, y, axis)
+    return y, (x, y, axis, nan)
 
 
-def amin_backward(dy: Array, x: Array, y: Array, axis: tuple[int, ...]) -> Gradients:
-    return amax_backward(dy, x, y, axis)  # the elements equal to y, as for the maximum
+def amin_backward(dy: Array, x: Array, y: Array, axis: tuple[int, ...], nan: bool) -> Gradients:
+    return amax_backward(dy, x, y, axis, nan)  # the elements equal to y, as for the maximum
 
 
 AMIN = primitive("amin", amin_forward, amin_backward, formula="y = min x over axis")
