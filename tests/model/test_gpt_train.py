@@ -211,8 +211,12 @@ def test_ctrl_c_is_130(text, monkeypatch, capsys):
 
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="needs SIGHUP")
 def test_a_closed_terminal_saves(text, monkeypatch, capsys):
-    at_step(monkeypatch, 3, lambda: os.kill(os.getpid(), signal.SIGHUP))
-    assert main([*TINY, *text, "--out", "run", "--quiet"]) == 129
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup the tests run with it ignored
+    try:
+        at_step(monkeypatch, 3, lambda: os.kill(os.getpid(), signal.SIGHUP))
+        assert main([*TINY, *text, "--out", "run", "--quiet"]) == 129
+    finally:
+        signal.signal(signal.SIGHUP, before)
     one_line(capsys, "step 3 saved")
 
 
