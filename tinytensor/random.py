@@ -74,7 +74,7 @@ class _Default(threading.local):
 _default = _Default()
 
 
-def manual_seed(seed: int) -> Generator:
+def manual_seed(seed: Any) -> Generator:
     """Seed the default generator of this thread, and return it."""
     return _default.generator.manual_seed(seed)
 

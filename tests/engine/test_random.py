@@ -351,3 +351,11 @@ def test_attention_dropout_drops_weights_and_scales() -> None:
     kept = weights != 0
     np.testing.assert_allclose(weights[kept], 0.01 / 0.75, rtol=1e-5)
     assert abs(kept.mean() - 0.75) < 5 * math.sqrt(0.25 * 0.75 / 10_000)
+
+
+@pytest.mark.parametrize("seed", [0, 2**31, 2**63, 2**64 - 5, 3.7])
+def test_a_seed_has_64_bits(seed: float) -> None:
+    assert tt.manual_seed(seed).initial_seed() == int(seed)
+    first = tt.rand(3).tolist()
+    tt.manual_seed(seed)
+    assert tt.rand(3).tolist() == first
