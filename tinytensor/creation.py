@@ -269,7 +269,13 @@ def full_like(
 ) -> Tensor:
     """fill_value in the shape of input, in its dtype and on its device unless others are given."""
     dtype, device = dtype or input.dtype, device or input.device
-    y = full(tuple(input.shape), fill_value, dtype=dtype, device=device, requires_grad=requires_grad)
+    return placed_as(
+        input, full(tuple(input.shape), fill_value, dtype=dtype, device=device, requires_grad=requires_grad)
+    )
+
+
+def placed_as(input: Tensor, y: Tensor) -> Tensor:
+    """y, which was made just now, in the memory order of input."""
     y.array = laid_out_as(input.array, y.array)
     return y
 

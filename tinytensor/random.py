@@ -16,13 +16,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinytensor.base import is_tensor, wrap
-from tinytensor.creation import place, whole_shape
+from tinytensor.creation import place, placed_as, whole_shape
 from tinytensor.devices import device, to_device
 from tinytensor.dtypes import converted, int64, positions, to_numpy_dtype
 from tinytensor.dtypes import dtype as DType
 from tinytensor.functions.dims import whole
 from tinytensor.functions.operands import implemented, only_tensors
-from tinytensor.layout import laid_out_as
 from tinytensor.ops.unary import STEPS
 from tinytensor.tape import apply
 
@@ -174,11 +173,6 @@ def _real(name: str, dtype: DType | None) -> np.dtype[Any]:
     return wanted
 
 
-def _as_laid_out(input: Tensor, y: Tensor) -> Tensor:
-    y.array = laid_out_as(input.array, y.array)
-    return y
-
-
 def rand_like(
     input: Tensor,
     *,
@@ -190,7 +184,7 @@ def rand_like(
     """Uniform numbers in [0, 1), in the shape, in the dtype and on the device of input unless others are given."""
     dtype, device = dtype or input.dtype, device or input.device
     y = rand(input.shape, generator=generator, dtype=dtype, device=device, requires_grad=requires_grad)
-    return _as_laid_out(input, y)
+    return placed_as(input, y)
 
 
 def randn_like(
@@ -204,7 +198,7 @@ def randn_like(
     """Normal numbers, in the shape, in the dtype and on the device of input unless others are given."""
     dtype, device = dtype or input.dtype, device or input.device
     y = randn(input.shape, generator=generator, dtype=dtype, device=device, requires_grad=requires_grad)
-    return _as_laid_out(input, y)
+    return placed_as(input, y)
 
 
 def randint(

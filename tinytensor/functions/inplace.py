@@ -26,7 +26,7 @@ from tinytensor.ops.copies import COPY
 from tinytensor.ops.indexing import SETITEM
 from tinytensor.random import rand, randn
 from tinytensor.tape import apply
-from tinytensor.writes import alias, note_write
+from tinytensor.writes import note_write
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
@@ -234,7 +234,7 @@ def bernoulli_(input: Tensor, p: float = 0.5, *, generator: Any = None) -> Tenso
 
 def detach(input: Tensor) -> Tensor:
     """A Tensor on the same memory, without a history."""
-    return wrap(alias(input.array))
+    return input.detach()
 
 
 def is_floating_point(input: Tensor) -> bool:

@@ -65,11 +65,6 @@ def _negative_power(base: Tensor, exponent: Tensor) -> Tensor:
     return wrap(np.where((n < 0) & (abs(a) != 1), 0, power).astype(a.dtype))
 
 
-def rpow(input: Tensor, base: Number) -> Tensor:
-    """base ** input, for a number."""
-    return pow(base, input)
-
-
 def square(input: Tensor) -> Tensor:
     """x²."""
     return pow(input, 2)

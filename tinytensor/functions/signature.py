@@ -33,7 +33,7 @@ OTHER_NAMES = {"axis": "dim", "keepdims": "keepdim", "x": "input", "a": "input",
 OTHER_NAMES["from"] = "from_"  # a keyword in Python
 
 # Parameters that PyTorch's functions have and ours lack: the values that change nothing, and the functions that have
-# them (None: all; "device": those that have a device). Any other value is outside the subset.
+# them (None: all). Any other value is outside the subset.
 LIKE = "empty empty_like full_like ones_like rand_like randn_like zeros_like"
 MAKERS = "arange empty eye full linspace normal ones rand randint randn randperm tensor zeros"
 MAKERS += " new_empty new_full new_ones new_zeros empty_like full_like ones_like rand_like randn_like zeros_like"
