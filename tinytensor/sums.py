@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from tinytensor.backend import Array, array_module, ones, product
+from tinytensor.backend import Array, array_module, ones
 from tinytensor.dispatch import gpu
 from tinytensor.layout import copy, in_order
 
@@ -26,6 +26,8 @@ Kernel: TypeAlias = Callable[..., Any]
 BLOCK = 64  # terms that are added one by one
 WIDTH = 1024  # NumPy adds fastest if so many sums grow side by side: they stay in the cache of the processor
 BY_BLAS = 1024  # up to so many terms the sums of BLAS are as exact, and several times as fast
+LONG = 512  # terms of a product; some BLAS add up more than these one by one …
+SMALL, VECTOR = 10**6, 8192  # … where rows · terms · columns are at most SMALL, or from VECTOR terms of a vector on
 HALF = np.dtype(np.float16)
 add_up: Kernel = np.add.reduce  # what x.sum() calls, sooner
 
@@ -86,15 +88,44 @@ def _along(x: Array, d: int, wide: np.dtype[Any]) -> Array:
     return y + _along(tail, d, wide) if tail.shape[d] else y
 
 
+def product(a: Array, b: Array, out: Array | None = None) -> Array:
+    """a @ b, written to out if it is given. On a GPU, a CUDA graph can record this product."""
+    if type(a) is not np.ndarray:
+        return gpu("matmul")(a, b, out)  # cuda/products.py
+    if a.shape[-1:] <= (LONG,) or not _one_by_one(a, b):
+        return np.matmul(a, b, out)
+    size = 2 * BLOCK
+    whole = a.shape[-1] // size * size
+    rows, columns = a[None] if a.ndim == 1 else a, b[:, None] if b.ndim == 1 else b
+    left = rows[..., :whole].reshape(*rows.shape[:-1], -1, size).swapaxes(-2, -3)  # (…, N, K) -> (…, blocks, N, size)
+    right = columns[..., :whole, :].reshape(*columns.shape[:-2], -1, size, columns.shape[-1])
+    blocks = np.matmul(left, right)  # (…, blocks, N, M)
+    y = total(blocks, blocks.ndim - 3) + np.matmul(rows[..., whole:], columns[..., whole:, :])
+    y = y.reshape(*y.shape[:-2], *a.shape[-2:-1], *b.shape[1:][-1:])  # a vector takes its dimension with it
+    if out is not None:
+        out[...] = y
+    return y if out is None else out
+
+
+def _one_by_one(a: Array, b: Array) -> bool:
+    """Whether some BLAS would add up the terms of a @ b one by one."""
+    if a.ndim == b.ndim == 1 or b.shape[-2:][:1] != a.shape[-1:] or a.dtype.kind != "f":
+        return False  # two vectors take several sums at once; NumPy refuses sizes that do not fit
+    terms, rows, columns = a.shape[-1], a.shape[-2] if a.ndim > 1 else 1, b.shape[-1] if b.ndim > 1 else 1
+    return rows * terms * columns <= SMALL or (terms >= VECTOR and min(rows, columns) == 1)
+
+
 def column_sums(x: Array, each_row: Array | None = None) -> Array:
     """Σ over the rows of a matrix: (N, C) -> (C,). By BLAS, whose sums of a width that 4 divides are better; beyond
     BY_BLAS rows, the sums of blocks by BLAS. each_row: N ones, if the caller has them: on a GPU they are a launch."""
     n, size = len(x), 2 * BLOCK
-    if not isinstance(x, np.ndarray) or n <= (size if x.shape[1] % 4 else BY_BLAS):
+    if not isinstance(x, np.ndarray):
         return product(ones(n, x) if each_row is None else each_row, x)
+    if n <= (size if x.shape[1] % 4 else BY_BLAS):
+        return np.matmul(ones(n, x), x)
     whole = n // size * size  # np.split would take as long as the sum
     y = total(np.matmul(ones(size, x), x[:whole].reshape(-1, size, x.shape[1])), 0)
-    return y + product(ones(n - whole, x), x[whole:]) if n > whole else y
+    return y + np.matmul(ones(n - whole, x), x[whole:]) if n > whole else y
 
 
 def row_sums(x: Array, weight: Array | None = None) -> Array:
