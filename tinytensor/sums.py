@@ -95,12 +95,15 @@ def product(a: Array, b: Array, out: Array | None = None) -> Array:
     if a.shape[-1:] <= (LONG,) or not _one_by_one(a, b):
         return np.matmul(a, b, out)
     size = 2 * BLOCK
-    whole = a.shape[-1] // size * size
+    blocks = a.shape[-1] // size
+    whole = blocks * size
     rows, columns = a[None] if a.ndim == 1 else a, b[:, None] if b.ndim == 1 else b
-    left = rows[..., :whole].reshape(*rows.shape[:-1], -1, size).swapaxes(-2, -3)  # (…, N, K) -> (…, blocks, N, size)
-    right = columns[..., :whole, :].reshape(*columns.shape[:-2], -1, size, columns.shape[-1])
-    blocks = np.matmul(left, right)  # (…, blocks, N, M)
-    y = total(blocks, blocks.ndim - 3) + np.matmul(rows[..., whole:], columns[..., whole:, :])
+    left = (
+        rows[..., :whole].reshape(*rows.shape[:-1], blocks, size).swapaxes(-2, -3)
+    )  # (…, N, K) -> (…, blocks, N, size)
+    right = columns[..., :whole, :].reshape(*columns.shape[:-2], blocks, size, columns.shape[-1])
+    each = np.matmul(left, right)  # (…, blocks, N, M)
+    y = total(each, each.ndim - 3) + np.matmul(rows[..., whole:], columns[..., whole:, :])
     y = y.reshape(*y.shape[:-2], *a.shape[-2:-1], *b.shape[1:][-1:])  # a vector takes its dimension with it
     if out is not None:
         out[...] = y
