@@ -23,9 +23,15 @@ from gpt.model import GPT
 SMALL = GPTConfig(vocab_size=11, context=8, width=16, layers=2, heads=2, dropout=0.5)  # which eval() turns off
 VARIANTS = {
     "rotary": {},
-    "learned": {"positions": "learned", "gelu": "exact"},
+    "learned": {"positions": "learned", "activation": "gelu"},
     "tied, no bias": {"tied": True, "bias": False},
     "one layer, one head": {"layers": 1, "heads": 1},
+    "groups": {"heads": 4, "kv_heads": 2, "qk_norm": True},
+    "one group, divided by layer": {"heads": 4, "kv_heads": 1, "attention_scale": "layer"},
+    "rms, swiglu": {"norm": "rms", "activation": "swiglu", "norm_eps": 1e-3},
+    "silu, undivided, learned": {"activation": "silu", "attention_scale": "none", "positions": "learned", "hidden": 20},
+    "relu, rms, no bias": {"activation": "relu", "norm": "rms", "bias": False},
+    "tanh": {"activation": "tanh", "qk_norm": True, "norm_eps": 1e-2},
     "bigram": {"model": "bigram"},
 }
 each_variant = pytest.mark.parametrize("variant", VARIANTS)
@@ -164,7 +170,7 @@ def one_weight_more(monkeypatch):
 def wider_heads(monkeypatch):
     model = awake()
     for block in model.blocks:
-        block.attention.heads = 4
+        block.attention.heads = block.attention.groups = 4
     return model
 
 
