@@ -85,9 +85,8 @@ def main(argv: list[str]) -> int:
     options = parser.parse_args(argv)
     keep_freed_memory()
 
-    folder = checkpoint.chosen(options.run, options.last)
-    saved = checkpoint.read(folder, optimizer=False)
-    model = checkpoint.restore_model(saved, folder, options.device)
+    saved = checkpoint.read_model(options.run, options.last)
+    model = checkpoint.restore_model(saved, options.device)
     if options.data is None:
         text = checkpoint.read_corpus(saved, options.run)
     else:
@@ -101,12 +100,12 @@ def main(argv: list[str]) -> int:
         )
     bits = loss / math.log(2)
     if options.json:
-        which = {"checkpoint": "last" if folder == options.run else "best", "step": saved.step}
+        which = {"checkpoint": "best" if saved.is_best else "last", "step": saved.step}
         print(json.dumps({"loss": loss, "bits_per_character": bits, "tokens": tokens, **which}, allow_nan=False))
         return 0
     base = baselines.measure(train_ids, validation_ids, saved.tokenizer.vocab_size)
     print(f"loss {shown(loss, 4)} nats = {shown(bits, 4)} bits per character")
-    print(saved.named(best=folder != options.run))
+    print(saved.named())
     print(f"over the whole validation split of {text.name}: {tokens:,} predictions")
     print(f"baselines of this text in nats: {base}")
     return 0

@@ -21,7 +21,7 @@ from gpt.run import baselines, checkpoint, files, metrics
 from gpt.run.checkpoint import Checkpoint
 from gpt.run.checks import check_memory
 from gpt.run.lock import LOCK
-from gpt.run.state import Best, Run
+from gpt.run.state import Evaluation, Run
 from gpt.tokenizer import CharTokenizer
 from tinytensor import manual_seed, set_float32_matmul_precision
 
@@ -36,10 +36,8 @@ def prepare(recipe: str, given: dict[str, object], quiet: bool, init: Path | Non
     else is new.
     """
     config = cli.new_config(recipe, given)
-    saved = None
-    if init is not None:
-        init = checkpoint.chosen(init)
-        saved = checkpoint.read(init, optimizer=False)
+    saved = None if init is None else checkpoint.read_model(init)
+    if saved is not None:
         config = inherited(config, saved.config, given)
     cli.check_device(config.device, config.tf32)
     if "data" in given:
@@ -49,7 +47,7 @@ def prepare(recipe: str, given: dict[str, object], quiet: bool, init: Path | Non
         if note and not quiet:
             cli.say(f"note: {note}")
     config = dataclasses.replace(config, data=text.name, threads=threads_of(config))
-    return begin(config, text) if saved is None or init is None else begin_with(config, text, saved, init)
+    return begin(config, text) if saved is None else begin_with(config, text, saved)
 
 
 def inherited(config: TrainConfig, model: TrainConfig, given: dict[str, object]) -> TrainConfig:
@@ -101,24 +99,24 @@ def begin(config: TrainConfig, text: Corpus) -> Run:
     return assemble(config, text, CharTokenizer.from_text(text.text), checkpoint.fresh_model)
 
 
-def begin_with(config: TrainConfig, text: Corpus, saved: Checkpoint, folder: Path) -> Run:
-    """Return a run before its first step, with the weights and the vocabulary of the checkpoint, which is in that folder."""
+def begin_with(config: TrainConfig, text: Corpus, saved: Checkpoint) -> Run:
+    """Return a run before its first step, with the weights and the vocabulary of the checkpoint."""
 
     def restored(config: TrainConfig) -> Model:
-        return checkpoint.restore_model(dataclasses.replace(saved, config=config), folder, config.device)
+        return checkpoint.restore_model(dataclasses.replace(saved, config=config), config.device)
 
     return assemble(config, text, saved.tokenizer, restored)
 
 
 def resume(config: TrainConfig, text: Corpus, saved: Checkpoint, folder: Path) -> Run:
     """Return the run of the checkpoint, which is in that folder."""
-    run = begin_with(config, text, saved, folder)
+    run = begin_with(config, text, saved)
     checkpoint.restore_optimizer(run.model, run.optimizer, saved.optimizer)
     if run.scaler:
         run.scaler.load_state_dict(saved.loss_scale)
     run.step, run.seconds = saved.step, saved.seconds
-    if saved.best is not None and checkpoint.chosen(folder) != folder:
-        run.best = Best(**saved.best)
+    if saved.best is not None and checkpoint.keeps_best(folder):
+        run.best = Evaluation(**saved.best)
     try:
         run.pending = None if saved.pending is None else dict(metrics.parse(saved.pending))
     except ValueError as error:

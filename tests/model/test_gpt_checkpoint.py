@@ -65,7 +65,7 @@ def test_round_trip(tmp_path, changes):
     assert found.tokenizer.characters == "abc"
     same(found.weights, saved.weights)
     same(found.optimizer, saved.optimizer)
-    restored = checkpoint.restore_model(found, tmp_path)
+    restored = checkpoint.restore_model(found)
     again = make_optimizer(restored, config)
     checkpoint.restore_optimizer(restored, again, found.optimizer)
     same(checkpoint.weight_arrays(restored), saved.weights)

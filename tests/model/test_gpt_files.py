@@ -280,6 +280,16 @@ def test_a_run_that_another_process_trained_on_meanwhile(run, monkeypatch, capsy
     refused(capsys, "another process has trained run while this one read it; resume it again")
 
 
+def test_a_run_that_goes_on_reads_its_arrays_once(run, monkeypatch):
+    read, seen = arrays.read, []
+    monkeypatch.setattr(
+        arrays, "read", lambda file, *args, **how: seen.append(file.path.name) or read(file, *args, **how)
+    )
+    assert main([*ON, "--no-plot"]) == 0
+    assert seen[:2] == list(checkpoint.FILES)
+    assert seen[2:] in ([], [checkpoint.WEIGHTS])  # of the best, if that is not the last
+
+
 @pytest.mark.parametrize("at", range(12))
 def test_a_reader_between_the_renames_whose_folder_is_removed(run, monkeypatch, at):
     """The n-th look at something comes after the save has ended, and while it removes the old checkpoint."""
