@@ -158,8 +158,11 @@ def rename(old: Path, new: Path) -> None:
 
 
 def is_there(run: Path) -> bool:
-    """Return whether the folder holds a checkpoint. Raises UserError if a link or a file is in its place."""
-    return files.is_folder(run / CURRENT) or files.is_folder(run / OLD)
+    """Return whether the folder holds a checkpoint. Raises UserError if a link or a file is in its place.
+
+    It looks for the new one again, since a save of another process may end between the first two looks.
+    """
+    return any(files.is_folder(run / name) for name in (CURRENT, OLD, CURRENT))
 
 
 def keeps_best(run: Path) -> bool:

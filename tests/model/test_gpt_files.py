@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import json
 import os
 import re
@@ -308,6 +309,32 @@ def test_a_reader_between_the_renames_whose_folder_is_removed(run, monkeypatch, 
 
     monkeypatch.setattr(os, "stat", looking)
     assert checkpoint.read(run).step == 3
+
+
+@pytest.mark.parametrize("begins", range(4))
+@pytest.mark.parametrize("lasts", range(4))
+def test_the_best_is_found_whenever_another_process_saves_it(run, monkeypatch, begins, lasts):
+    """A save makes its first rename before the n-th look at the folder, and ends some looks later."""
+    keep_best(run)
+    best, count = run / "best", itertools.count()
+    shutil.copytree(best / "checkpoint", best / "checkpoint.new")
+
+    def watched(look):
+        def looks(path, **how):
+            at = next(count)
+            if at == begins:
+                os.rename(best / "checkpoint", best / "checkpoint.old")
+            if at == begins + lasts:
+                os.rename(best / "checkpoint.new", best / "checkpoint")
+                os.rename(best / "checkpoint.old", "removed")
+            return look(path, **how)
+
+        return looks
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "stat", watched(os.stat))
+        patch.setattr(os.path, "lexists", watched(os.path.lexists))
+        assert checkpoint.keeps_best(run)
 
 
 @pytest.mark.parametrize("names", [("checkpoint.old",), ("checkpoint.old", "checkpoint.new")])
