@@ -121,7 +121,9 @@ def fetch_shakespeare() -> Path:
     return Path(path)
 
 
-PLAIN = str.maketrans("\u201c\u201d\u2018\u2019\u2014\u2013", "\"\"''--", "*")  # quotes and dashes
+PLAIN = str.maketrans(
+    "\u201c\u201d\u2018\u2019\u2014\u2013", "\"\"''--", "*"
+)  # plain quotes and dashes, no marks of emphasis
 CODE = re.compile(r"[{}<>|\\^@~$%&#`?!]|--|::")
 
 

@@ -37,10 +37,10 @@ def windows(ids: Ids, context: int, limit: int = 0) -> Iterator[tuple[Ids, Ids]]
     full = (len(ids) - 1) // context
     x = ids[: full * context].reshape(full, context)
     y = ids[1 : full * context + 1].reshape(full, context)
-    rest = 0 if 0 < limit < full else len(ids) - 1 - full * context
+    rest = len(ids) - 1 - full * context  # predictions of the last window, if it is shorter
     if 0 < limit < full:
         chosen = np.arange(limit) * full // limit
-        x, y = x[chosen], y[chosen]
+        x, y, rest = x[chosen], y[chosen], 0
     at_once = max(1, TOKENS_AT_ONCE // context)
     for i in range(0, len(x), at_once):
         yield x[i : i + at_once], y[i : i + at_once]

@@ -18,6 +18,7 @@ import json
 import math
 import os
 import platform
+import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -257,7 +258,7 @@ def verified(values: Any, path: Path) -> dict[str, Any]:
             raise UserError(f"{path} was altered: its checksum is another; restore it from a copy, or train again")
         if values.get("format") != FORMAT:
             raise UserError(
-                f"{path} has format {shown(values['format'])}, and this version reads {FORMAT}; take a newer one"
+                f"{path} has format {shown(values.get('format'))}, and this version reads {FORMAT}; take a newer version"
             )
     return values
 
@@ -265,7 +266,10 @@ def verified(values: Any, path: Path) -> dict[str, Any]:
 def described(values: dict[str, Any], path: Path) -> Checkpoint:
     """Return the checkpoint that the metadata describe, without its arrays. Raises UserError if a value is impossible."""
     config = from_dict(values["config"], str(path))
-    tokenizer = CharTokenizer.from_json(values["tokenizer"])
+    try:
+        tokenizer = CharTokenizer.from_json(values["tokenizer"])
+    except UserError as error:
+        raise UserError(f"{path} is damaged: {error}") from None
     if tokenizer.vocab_size != config.vocab_size:
         raise UserError(f"{path} is damaged: the tokenizer has {tokenizer.vocab_size} characters, vocab_size is "
                         f"{config.vocab_size}")  # fmt: skip
@@ -275,21 +279,25 @@ def described(values: dict[str, Any], path: Path) -> Checkpoint:
     ):
         raise UserError(f"{path} is damaged: step {shown(step)}, seconds {shown(seconds)}")
     scaler = make_scaler(config)
-    scale, names = values.get("loss_scale", {}), set(scaler.state_dict() if scaler else {})  # older versions: none
-    if not isinstance(scale, dict) or set(scale) != names or not is_finite(scale):
+    scale = values.get("loss_scale", {})  # older versions: none
+    if not has_numbers(scale, set(scaler.state_dict() if scaler else {})):
         raise UserError(f"{path} is damaged: loss_scale {shown(scale)}")
     best, pending = values.get("best"), values.get("pending")
-    if best is not None and not (set(best) == {"loss", "step"} and is_finite(best) and type(best["step"]) is int):
-        raise UserError(f"{path} is damaged: best {best}")
+    if best is not None and not (has_numbers(best, {"loss", "step"}) and type(best["step"]) is int):
+        raise UserError(f"{path} is damaged: best {shown(best)}")
     number = values.get("format", 1)
     return Checkpoint(
         step, float(seconds), config, tokenizer, str(text), loss_scale=scale, best=best, pending=pending, format=number
     )
 
 
-def is_finite(numbers: dict[str, Any]) -> bool:
-    """Return whether all values are numbers, none of them infinite or nan."""
-    return all(isinstance(x, (int, float)) and math.isfinite(x) for x in numbers.values())
+def has_numbers(value: Any, names: set[str]) -> bool:
+    """Return whether it is a JSON object with these names, all of them numbers, none infinite or nan."""
+    return (
+        isinstance(value, dict)
+        and set(value) == names
+        and all(type(x) in (int, float) and abs(x) <= sys.float_info.max for x in value.values())
+    )
 
 
 def specs_of(config: TrainConfig) -> tuple[dict[str, Spec], dict[str, Spec]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -74,24 +74,29 @@ def open_again(folder: Path, given: dict[str, object], quiet: bool) -> Run:
     cli.check_device(config.device, config.tf32)
     text = checkpoint.read_corpus(saved, folder, data=None if data is None else str(data))
     config = dataclasses.replace(config, data=text.name, threads=threads_of(config))
-    lost = metrics.lost(folder, saved.step - (saved.pending is not None))
-    if not quiet and lost:
-        cli.say(f"note: metrics.jsonl has no row for {lost} of the {saved.step} steps; the weights do not depend on it")
-    for name, value in edits.items():
-        if not quiet:
-            cli.say(f"note: {folder / 'config.json'} says {name} {value}, its checkpoint {getattr(saved.config, name)}; "
-                    f"the run goes on with {value}")  # fmt: skip
-    if not quiet and config.steps != saved.config.steps:
-        cli.say(f"note: the learning rate's schedule now ends at step {config.steps}")
-    if not quiet and config.threads != saved.config.threads:
-        cli.say("note: another number of threads sums in another order: the last bits will differ")
-    if not quiet and config.device != saved.config.device:
-        cli.say("note: another device sums in another order: the last bits will differ")
-    if not quiet and config.dropout and saved.format < 2:
-        cli.say(
-            "note: this run is from a version whose masks of dropout depended on --threads; the next steps have others"
-        )
+    lost = metrics.lost(folder, saved.step - (saved.pending is not None))  # a damaged file is refused, also if quiet
+    if not quiet:
+        for note in notes(folder, saved, config, edits, lost):
+            cli.say(f"note: {note}")
     return resume(config, text, saved, folder)
+
+
+def notes(folder: Path, saved: Checkpoint, config: TrainConfig, edits: dict[str, object], lost: int) -> Iterator[str]:
+    """Yield what a user should know of a run that goes on from `saved` with the configuration, without `lost` rows."""
+    if lost:
+        yield f"metrics.jsonl has no row for {lost} of the {saved.step} steps; the weights do not depend on it"
+    for name, value in edits.items():
+        yield (
+            f"{folder / 'config.json'} says {name} {value}, its checkpoint {getattr(saved.config, name)}; "
+            f"the run goes on with {value}"
+        )
+    if config.steps != saved.config.steps:
+        yield f"the learning rate's schedule now ends at step {config.steps}"
+    for name, what in (("threads", "number of threads"), ("device", "device")):
+        if getattr(config, name) != getattr(saved.config, name):
+            yield f"another {what} sums in another order: the last bits will differ"
+    if config.dropout and saved.format < 2:
+        yield "this run is from a version whose masks of dropout depended on --threads; the next steps have others"
 
 
 def begin(config: TrainConfig, text: Corpus) -> Run:
@@ -163,7 +168,7 @@ def new_folder(out: Path | None) -> Path:
                 return folder
         raise UserError("runs/ has a thousand runs of this second; give --out")
     except OSError as error:
-        raise UserError(f"cannot make the run folder {error.filename}: {error.strerror}") from None
+        raise UserError(f"cannot make the run folder {error.filename}: {error.strerror}; give another --out") from None
 
 
 def write_config(config: TrainConfig, folder: Path) -> None:
