@@ -112,23 +112,26 @@ def carry_out(run: Run, folder: Path, options: Options, train: Callable[[Run, Pa
 
 
 def finish(run: Run, folder: Path, plot: bool, show: bool) -> str:
-    """Measure the loss over the whole validation split, write sample.txt and loss.png; return a summary.
+    """Write sample.txt, measure the loss over the whole validation split, draw loss.png; return a summary to `show`.
 
+    Where nobody sees the loss, neither in the summary nor in the plot, it is not measured.
     The loss is that of the best weights, since gpt.generate takes them. The last ones were evaluated on a part of the split,
     as the best were, and `compared` has both losses from there: so this measures one model, whichever is the best.
     Whatever goes wrong with the files is no more than a note.
     """
     best = run.best if run.best and run.best.step < run.step else None  # None: the last weights are the best
     step, model = (run.step, run.model) if best is None else (best.step, checkpoint.load(folder, run.config.device)[0])
-    loss, predictions = mean_loss(model, run.validation_ids, show=show)
     cli.attempt("gpt.train", "sample.txt", lambda: write_sample(run, model, folder))
+    if not (plot or show):
+        return ""
+    loss, predictions = mean_loss(model, run.validation_ids, show=show)
     if plot:
         cli.attempt("gpt.train", "loss.png", lambda: draw(run, folder, step, loss))
     lines = [
         f"validation loss {cli.shown(loss, 4)} nats ({cli.shown(loss / math.log(2), 4)} bits per character) "
         f"over the whole split, {predictions:,} predictions"
     ]
-    if best is not None:
+    if best is not None and show:
         lines += compared(run, best)
     return "\n".join([*lines, f"baselines       {run.baselines}"])
 

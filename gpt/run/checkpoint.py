@@ -232,9 +232,9 @@ def read_folder(run: Path, folder: Folder, stack: ExitStack, names: Sequence[str
         sums = [values["sha256"][name] for name in names]
         if not all(isinstance(each, str) for each in sums):
             raise TypeError("a checksum is no text")
+    except UserError:
+        raise
     except (KeyError, TypeError, ValueError, OverflowError) as error:
-        if isinstance(error, UserError):
-            raise
         raise UserError(f"{metadata.path} is damaged: {shown(repr(error))}") from None
     checkpoint.written = read_config(run, checkpoint)
     check_memory(replace(checkpoint.config, device="cpu", cuda_graph=False, tf32=False), training=False)

@@ -101,6 +101,20 @@ def test_a_summary_measures_the_weights_that_are_taken_and_no_others(found, monk
     assert all((weights[name] == best[name]).all() for name in best)
 
 
+def test_a_loss_that_nobody_sees_is_not_measured(monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr("gpt.job.mean_loss", lambda *_, **__: pytest.fail("it measures"))
+        assert main([*TINY, "--out=run", "--quiet"]) == 0
+    assert Path("run/sample.txt").stat().st_size > 0
+    measured = []
+    with monkeypatch.context() as patch:
+        patch.setattr("gpt.job.mean_loss", lambda model, ids, show: measured.append(show) or (1.5, 1))
+        plotting = [word for word in TINY if word != "--no-plot"]
+        assert main([*plotting, "--out=plotted", "--quiet"]) == 0
+        assert main([*TINY, "--out=shown"]) == 0
+    assert measured == [False, True] and Path("plotted/loss.png").exists()
+
+
 def test_a_summary_of_a_run_without_a_step_left_compares_the_same_evaluations(monkeypatch, capsys):
     losses(monkeypatch, 1.0, 2.0, 3.0)
     assert main([*TINY, "--out=run", "--quiet"]) == 0
