@@ -94,7 +94,8 @@ def product(a: Array, b: Array, out: Array | None = None) -> Array:
     """a @ b, written to out if it is given. On a GPU, a CUDA graph can record this product."""
     if type(a) is not np.ndarray:
         return gpu("matmul")(a, b, out)  # cuda/products.py
-    if a.shape[-1:] <= (LONG,) or not _one_by_one(a, b):
+    shape = a.shape
+    if not shape or shape[-1] <= LONG or not _one_by_one(a, b):
         return np.matmul(a, b, out)
     size = 2 * BLOCK
     blocks = a.shape[-1] // size
