@@ -402,8 +402,8 @@ def arange(
         raise RuntimeError(f"arange: from {first} to {last} there are no steps of {by}")
     count = math.ceil((last - first) / by)
     if wanted.kind == "f":  # in as many digits as there are, then rounded once
-        with np.errstate(all="ignore"):  # beyond float16
-            return place((first + np.arange(count) * np.longdouble(by)).astype(wanted), device, requires_grad)
+        up = thread.mode.run(lambda: (first + np.arange(count) * np.longdouble(by)).astype(wanted))  # beyond float16
+        return place(up, device, requires_grad)
     if not whole or max(abs(first), abs(last), abs(by)) >= 2**63:
         first, last, by = (converted(x, int64.numpy).item() for x in (first, last, by))
     low, high, stride = first, last, by
