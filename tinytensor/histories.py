@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -35,12 +35,23 @@ if TYPE_CHECKING:
 VIEWS = (RESHAPE, PERMUTE, EXPAND, GETITEM)  # their outputs may be views of their input, which `chain` then follows
 
 
-class Place(NamedTuple):
+class Place:
     """Which elements of a flat memory an array has: the first one, its shape, and the steps between elements."""
 
-    start: int
-    shape: tuple[int, ...]
-    strides: tuple[int, ...]
+    __slots__ = ("shape", "start", "strides")  # a NamedTuple is slow to import
+
+    def __init__(self, start: int, shape: tuple[int, ...], strides: tuple[int, ...]) -> None:
+        self.start, self.shape, self.strides = start, shape, strides
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Place) and self._fields() == other._fields()
+
+    def _fields(self) -> dict[str, Any]:
+        return {"start": self.start, "shape": self.shape, "strides": self.strides}
+
+    def but(self, **fields: Any) -> Place:
+        """This place with other fields."""
+        return Place(**{**self._fields(), **fields})
 
     def size(self) -> int:
         """How many elements it has; 0 if several of them are one."""
@@ -90,7 +101,7 @@ def _as_strided_backward(dy: Array, place: Place, size: int) -> Gradients:
     dx = array_module(dy).zeros(size, dy.dtype)
     repeated = tuple(i for i, (n, s) in enumerate(zip(place.shape, place.strides)) if s == 0 and n > 1)
     shape = tuple(1 if i in repeated else n for i, n in enumerate(place.shape))
-    place._replace(shape=shape).of(dx)[...] = dy.sum(repeated, keepdims=True) if repeated else dy
+    place.but(shape=shape).of(dx)[...] = dy.sum(repeated, keepdims=True) if repeated else dy
     return (dx,)
 
 
@@ -152,15 +163,15 @@ def _viewed(node: Node, place: Place) -> Place | None:
         return None
     if primitive is PERMUTE:
         back = sorted(range(len(saved[0])), key=saved[0].__getitem__)
-        return place._replace(shape=tuple(place.shape[i] for i in back), strides=tuple(place.strides[i] for i in back))
+        return place.but(shape=tuple(place.shape[i] for i in back), strides=tuple(place.strides[i] for i in back))
     if primitive is EXPAND:
-        return place._replace(shape=saved[0], strides=place.strides[len(place.shape) - len(saved[0]) :])
+        return place.but(shape=saved[0], strides=place.strides[len(place.shape) - len(saved[0]) :])
     if primitive is RESHAPE:
         try:
             strides = np.reshape(_empty(place.shape, place.strides), saved[0], copy=False).strides
         except ValueError:  # it was a copy
             return None
-        return place._replace(shape=saved[0], strides=strides)
+        return place.but(shape=saved[0], strides=strides)
     shape, strides, dtype, index = saved
     if not is_basic(index):  # lists and Tensors: a copy
         return None

@@ -34,6 +34,8 @@ add_up: Kernel = np.add.reduce  # what x.sum() calls, sooner
 
 def total(x: Array, axis: Any = None, keepdims: bool = False, dtype: Any = None) -> Array:
     """Σ x over axis (a number, a tuple, None for all), in row-major memory. dtype, that of x if None: of the result."""
+    if dtype is None and x.size <= 2 * BLOCK and type(x) is np.ndarray and x.itemsize != 2:  # sooner
+        return in_order(add_up(x, axis, x.dtype, None, keepdims))
     wanted = x.dtype if dtype is None else np.dtype(dtype)
     wide = np.dtype(np.float32) if wanted == HALF else wanted
     axes = tuple(range(x.ndim)) if axis is None else (axis,) if isinstance(axis, int) else axis
@@ -92,7 +94,8 @@ def product(a: Array, b: Array, out: Array | None = None) -> Array:
     """a @ b, written to out if it is given. On a GPU, a CUDA graph can record this product."""
     if type(a) is not np.ndarray:
         return gpu("matmul")(a, b, out)  # cuda/products.py
-    if a.shape[-1:] <= (LONG,) or not _one_by_one(a, b):
+    shape = a.shape
+    if not shape or shape[-1] <= LONG or not _one_by_one(a, b):
         return np.matmul(a, b, out)
     size = 2 * BLOCK
     blocks = a.shape[-1] // size
@@ -158,12 +161,10 @@ def running(x: Array, axis: int) -> Array:
 
 
 def in_float32(forward: Kernel, backward: Kernel) -> tuple[Kernel, Kernel]:
-    """The pair, so that it computes float16 in float32 inside, and rounds its results alone."""
+    """The pair for float16: it computes in float32 inside, and rounds its results alone."""
 
     @functools.wraps(forward)
     def wide_forward(*arrays: Any, **static: Any) -> Any:
-        if arrays[0].itemsize != 2:  # float16 is the only dtype of two bytes, and the size is sooner read
-            return forward(*arrays, **static)
         wide = [_wide(x) for x in arrays]
         y, saved = forward(*wide, **static)
         y16 = y.astype(HALF)
@@ -172,8 +173,6 @@ def in_float32(forward: Kernel, backward: Kernel) -> tuple[Kernel, Kernel]:
 
     @functools.wraps(backward)
     def wide_backward(dy: Any, *saved: Any, **options: Any) -> Any:
-        if dy.itemsize != 2:
-            return backward(dy, *saved, **options)
         dxs = backward(*map(_wide, (dy, *saved)), **{name: _wide(value) for name, value in options.items()})
         return tuple([None if dx is None else dx.astype(HALF) for dx in dxs])
 

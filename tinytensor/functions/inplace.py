@@ -7,7 +7,6 @@ the result into the old memory, and the Tensor takes over the history of the res
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +23,7 @@ from tinytensor.histories import adopt, check_view, is_view, refresh, rewritten
 from tinytensor.modes import is_grad_enabled
 from tinytensor.ops.copies import COPY
 from tinytensor.ops.indexing import SETITEM
+from tinytensor.parameters import in_place_of
 from tinytensor.random import rand, randn
 from tinytensor.tape import apply
 from tinytensor.writes import note_write
@@ -119,7 +119,6 @@ def in_place(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """The in-place form of a function: exp_ for exp."""
     name = f"{function.__name__}_"
 
-    @wraps(function)
     def method(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         return write(input, name, function, *args, **kwargs)
 
@@ -130,7 +129,6 @@ def pair_in_place(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """in_place of two operands: what does not fit into self is refused before what the function refuses."""
     in_any = in_place(function)
 
-    @wraps(function)
     def method(input: Tensor, other: Any) -> Tensor:
         if is_tensor(other) or isinstance(other, NUMBERS):
             only_tensors(in_any.__name__, input)
@@ -146,7 +144,6 @@ def view_in_place(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """The in-place form of a function that returns a view: t_ for t. The Tensor gets another shape, its memory stays."""
     name = f"{function.__name__}_"
 
-    @wraps(function)
     def method(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         old = input._node
         if input._requires_grad and old is None and is_grad_enabled():
@@ -163,6 +160,7 @@ def view_in_place(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
 
 def _in_place_form(method: Callable[..., Tensor], function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    method = in_place_of(function, method)
     method.__name__, method.__qualname__ = f"{function.__name__}_", f"Tensor.{function.__name__}_"
     method.__doc__ = f"{function.__name__}, in place."
     return method

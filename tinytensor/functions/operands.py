@@ -15,7 +15,7 @@ import numpy as np
 
 from tinytensor.backend import array_module
 from tinytensor.base import TensorBase, is_tensor, wrap
-from tinytensor.dtypes import float16, float32, number_dtype, result_type
+from tinytensor.dtypes import float16, float32, limits, number_dtype, result_type
 from tinytensor.layout import elementwise
 from tinytensor.ops.copies import CAST
 from tinytensor.primitive import Primitive
@@ -82,7 +82,7 @@ def apply_to_pair(primitive: Primitive, a: Tensor, b: Tensor) -> Tensor:
         dtype = result_type(a.array, b.array)
         a, b = cast(a, dtype), cast(b, dtype)
     y = apply(primitive, a, b)
-    if not (a.array.flags.c_contiguous and b.array.flags.c_contiguous):
+    if y.array.ndim > 1 and not (a.array.flags.c_contiguous and b.array.flags.c_contiguous):
         y.array = elementwise(y.array, a.array, b.array)
     return y
 
@@ -122,8 +122,8 @@ def wrapped(number: int, dtype: np.dtype[Any]) -> int:
         raise OverflowError(f"int too big to convert: {number:.3g} has more than 64 bits; use a float")
     if dtype.kind not in "iu":
         return number
-    limits = np.iinfo(dtype)
-    inside: int = (number - int(limits.min)) % 2**limits.bits + int(limits.min)
+    low, high = limits(dtype)
+    inside: int = (number - low) % (high - low + 1) + low
     return inside
 
 
@@ -167,9 +167,9 @@ def in_range(name: str, value: Any, dtype: np.dtype[Any]) -> None:
     if is_tensor(value) or dtype.kind == "b":
         return
     number = plain(value)
-    limits = np.finfo(dtype) if dtype.kind == "f" else np.iinfo(dtype)
-    low = -limits.max if dtype.kind == "u" else limits.min  # −1 counts as 255
-    if not low <= number <= limits.max and (dtype.kind != "f" or math.isfinite(number)):
+    low, high = limits(dtype)
+    low = -high if dtype.kind == "u" else low  # −1 counts as 255
+    if not low <= number <= high and (dtype.kind != "f" or math.isfinite(number)):
         raise RuntimeError(f"{name}: value {number:.6g} cannot be converted to {dtype} without overflow")
 
 
