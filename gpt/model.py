@@ -38,11 +38,6 @@ def norm(config: GPTConfig) -> nn.Module:
     return nn.RMSNorm(C, eps) if config.norm == "rms" else nn.LayerNorm(C, eps, bias=config.bias)
 
 
-def activation(name: str) -> nn.Module:
-    kinds: dict[str, type[nn.Module]] = {"gelu": nn.GELU, "relu": nn.ReLU, "silu": nn.SiLU, "tanh": nn.Tanh}
-    return nn.GELU(approximate="tanh") if name == "gelu-tanh" else kinds["silu" if name == "swiglu" else name]()
-
-
 class CausalSelfAttention(nn.Module):
     """Each character asks (query), the characters up to it answer (keys), and it takes a mixture of their values.
 
@@ -88,15 +83,15 @@ class FeedForward(nn.Module):
         super().__init__()
         self.dropout = config.dropout
         self.up = nn.Linear(config.width, config.hidden_width, bias=config.bias)
-        self.gate = None  # SwiGLU's
-        if config.activation == "swiglu":
-            self.gate = nn.Linear(config.width, config.hidden_width, bias=config.bias)
-        self.activation = activation(config.activation)
+        self.gate, kind = None, config.activation
+        if kind == "swiglu":  # a gate decides, number by number, how much passes
+            self.gate, kind = nn.Linear(config.width, config.hidden_width, bias=config.bias), "silu"
+        others: dict[str, type[nn.Module]] = {"gelu": nn.GELU, "relu": nn.ReLU, "silu": nn.SiLU, "tanh": nn.Tanh}
+        self.activation = nn.GELU(approximate="tanh") if kind == "gelu-tanh" else others[kind]()
         self.projection = nn.Linear(config.hidden_width, config.width, bias=config.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         up = self.up(x)  # (B, T, 4C)
-        # A gate decides, number by number, how much passes.
         x = self.activation(up) if self.gate is None else self.activation(self.gate(x)) * up
         return F.dropout(self.projection(x), self.dropout, self.training)  # (B, T, C)
 
