@@ -78,12 +78,8 @@ class GPTConfig:
     )  # fmt: skip
     positions: str = transformer("rotary", "how the model knows the order of characters", one_of("rotary", "learned"))
     hidden: int = transformer(
-        0,
-        "width of the feed-forward layer",
-        COUNT,
-        "numbers",
-        shown="4 times the width; 8/3 for swiglu, as many weights",
-    )
+        0, "width of the feed-forward layer", COUNT, "numbers", shown="4 times the width; 8/3 for swiglu, as many weights",
+    )  # fmt: skip
     activation: str = transformer(
         "gelu-tanh", "the nonlinearity of the feed-forward layer; gelu is exact, swiglu adds a gate, a third matrix",
         one_of("gelu-tanh", "gelu", "relu", "silu", "tanh", "swiglu"),
@@ -140,6 +136,7 @@ class TrainConfig(GPTConfig):
         "", "shakespeare, python-docs, or a path to a UTF-8 text", ANY,
         shown="shakespeare, or python-docs where that cannot be fetched",
     )  # fmt: skip
+    tokenizer: str = text_("chars", "what a token is: a character, or a byte of UTF-8", one_of("chars", "bytes"))
     seed: int = training(1337, "seed of the weights, the batches and dropout", SEED)
     steps: int = training(2000, "updates of the weights", SIZE, "steps")
     batch_size: int = training(8, "windows in a batch", SIZE, "windows")
@@ -223,7 +220,18 @@ def flag(name: str) -> str:
 
 
 # Older versions had no such field; they did what its default says.
-NEWER = {"cuda_graph", "tf32", "patience", "kv_heads", "qk_norm", "attention_scale", "hidden", "norm", "norm_eps"}
+NEWER = {
+    "cuda_graph",
+    "tf32",
+    "patience",
+    "kv_heads",
+    "qk_norm",
+    "attention_scale",
+    "hidden",
+    "norm",
+    "norm_eps",
+    "tokenizer",
+}
 
 
 def from_dict(values: object, source: str) -> TrainConfig:

@@ -14,7 +14,7 @@ from pathlib import Path
 from gpt.data import Ids
 from gpt.errors import UserError
 from gpt.run.checks import usable_memory
-from gpt.tokenizer import pieces
+from gpt.tokenizers.base import pieces
 
 SHAKESPEARE_URL = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
 SHAKESPEARE_SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from gpt.config import TrainConfig
 
-Ids = NDArray[np.integer]  # characters as numbers, one byte each if there are at most 255: see gpt/tokenizer.py
+Ids = NDArray[np.integer]  # characters as numbers, one byte each if there are at most 255: see gpt/tokenizers
 Batch = tuple[NDArray[np.int64], NDArray[np.int64]]  # inputs and targets, (B, T) each
 
 

@@ -23,7 +23,7 @@ from gpt.errors import UserError
 from gpt.fast.decode import Reader
 from gpt.fast.threads import one_blas_thread
 from gpt.run.checkpoint import read_model, restore_model
-from gpt.tokenizer import CharTokenizer
+from gpt.tokenizers import Tokenizer
 from tinytensor import Generator, Tensor, float64, inference_mode, rand
 from tinytensor.backend import Array
 from tinytensor.buffers import keep_freed_memory
@@ -112,11 +112,11 @@ def continued(
             new = list(window)[context // 2 :]
 
 
-def encode_prompt(tokenizer: CharTokenizer, prompt: str) -> list[int]:
+def encode_prompt(tokenizer: Tokenizer, prompt: str) -> list[int]:
     """Return the ids of the prompt. Without a prompt, the id of a line end: a new line begins after it."""
     if prompt:
         return [int(token) for token in tokenizer.encode(prompt.replace("\r\n", "\n"), "--prompt")]  # as in training
-    return [max(0, tokenizer.characters.find("\n"))]
+    return [tokenizer.start]
 
 
 def number(kind: type[int] | type[float], rule: Rule) -> Any:
@@ -167,8 +167,10 @@ def main(argv: list[str]) -> int:
     print(options.prompt, end="", flush=True)
     how = options.temperature, options.top_k, options.top_p
     with one_blas_thread():
-        for token in sample(model, ids, options.tokens, *how, generator, use_cache=not options.no_cache):
-            print(tokenizer.decode([token]), end="", flush=True)
+        for text in tokenizer.pieces_of(
+            sample(model, ids, options.tokens, *how, generator, use_cache=not options.no_cache)
+        ):
+            print(text, end="", flush=True)
     print()
     return 0
 

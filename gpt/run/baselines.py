@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from gpt.cli import shown
 from gpt.data import Ids
-from gpt.tokenizer import pieces
+from gpt.tokenizers.base import pieces
 
 TABLE = 1 << 22  # pairs of characters that a table of counts may have, 32 MB
 

@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save as format_arrays
 
 import tinytensor
-from gpt import corpus
+from gpt import corpus, tokenizers
 from gpt.build import Model, build
 from gpt.cli import RESUMABLE, check_device
 from gpt.config import TrainConfig, flag, from_dict
@@ -42,7 +42,7 @@ from gpt.run import arrays, files
 from gpt.run.arrays import Arrays, Spec, checksum
 from gpt.run.checks import check_memory, parameter_shapes
 from gpt.run.files import MIB, Folder
-from gpt.tokenizer import CharTokenizer
+from gpt.tokenizers import Tokenizer
 from tinytensor import Tensor, from_numpy
 from tinytensor.optim import AdamW
 
@@ -64,7 +64,7 @@ class Checkpoint:
     step: int
     seconds: float
     config: TrainConfig
-    tokenizer: CharTokenizer
+    tokenizer: Tokenizer
     corpus_sha256: str
     weights: Arrays = field(default_factory=dict)
     optimizer: Arrays = field(default_factory=dict)
@@ -267,11 +267,11 @@ def described(values: dict[str, Any], path: Path) -> Checkpoint:
     """Return the checkpoint that the metadata describe, without its arrays. Raises UserError if a value is impossible."""
     config = from_dict(values["config"], str(path))
     try:
-        tokenizer = CharTokenizer.from_json(values["tokenizer"])
+        tokenizer = tokenizers.from_json(values["tokenizer"])
     except UserError as error:
         raise UserError(f"{path} is damaged: {error}") from None
     if tokenizer.vocab_size != config.vocab_size:
-        raise UserError(f"{path} is damaged: the tokenizer has {tokenizer.vocab_size} characters, vocab_size is "
+        raise UserError(f"{path} is damaged: the tokenizer has {tokenizer.vocab_size} tokens, vocab_size is "
                         f"{config.vocab_size}")  # fmt: skip
     step, seconds, text = (values[key] for key in ("step", "seconds", "corpus_sha256"))
     if not (
@@ -372,7 +372,7 @@ def read_corpus(saved: Checkpoint, run: Path, data: str | None = None) -> Corpus
     return text
 
 
-def load(run: str | Path, device: str | None = None, last: bool = False) -> tuple[Model, CharTokenizer]:
+def load(run: str | Path, device: str | None = None, last: bool = False) -> tuple[Model, Tokenizer]:
     """Return the model of a run folder in evaluation mode, and its tokenizer. Without `device`, on the device of the run.
 
     It has the best weights of the run; the last ones with `last`.

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 
-from gpt import cli, corpus
+from gpt import cli, corpus, tokenizers
 from gpt.build import Model
 from gpt.config import GPTConfig, TrainConfig, flag
 from gpt.corpus import Corpus
@@ -22,7 +22,7 @@ from gpt.run.checkpoint import Checkpoint
 from gpt.run.checks import check_memory
 from gpt.run.lock import LOCK
 from gpt.run.state import Evaluation, Run
-from gpt.tokenizer import CharTokenizer
+from gpt.tokenizers import Tokenizer
 from tinytensor import manual_seed, set_float32_matmul_precision
 
 # What a run leaves that was killed before its first checkpoint. A new run may take such a folder.
@@ -53,7 +53,7 @@ def prepare(recipe: str, given: dict[str, object], quiet: bool, init: Path | Non
 def inherited(config: TrainConfig, model: TrainConfig, given: dict[str, object]) -> TrainConfig:
     """Return the configuration with that model. Raises UserError for a flag that its weights do not allow."""
     free = {"dropout", "dtype"} | ({"context"} if model.positions == "rotary" else set())
-    names = {each.name for each in dataclasses.fields(GPTConfig)} | {"dtype"}
+    names = {each.name for each in dataclasses.fields(GPTConfig)} | {"dtype", "tokenizer"}
     kept = {name: getattr(model, name) for name in names if not (name in free and name in given)}
     for name, value in kept.items():
         if name in given and given[name] != value:
@@ -101,7 +101,7 @@ def notes(folder: Path, saved: Checkpoint, config: TrainConfig, edits: dict[str,
 
 def begin(config: TrainConfig, text: Corpus) -> Run:
     """Return a run with fresh weights."""
-    return assemble(config, text, CharTokenizer.from_text(text.text), checkpoint.fresh_model)
+    return assemble(config, text, tokenizers.make(config.tokenizer, text.text), checkpoint.fresh_model)
 
 
 def begin_with(config: TrainConfig, text: Corpus, saved: Checkpoint) -> Run:
@@ -130,7 +130,7 @@ def resume(config: TrainConfig, text: Corpus, saved: Checkpoint, folder: Path) -
 
 
 def assemble(
-    config: TrainConfig, text: Corpus, tokenizer: CharTokenizer, make_model: Callable[[TrainConfig], Model]
+    config: TrainConfig, text: Corpus, tokenizer: Tokenizer, make_model: Callable[[TrainConfig], Model]
 ) -> Run:
     """Return a run before its first step, with the model that make_model(config) returns."""
     config = dataclasses.replace(config, vocab_size=tokenizer.vocab_size)

@@ -19,7 +19,7 @@ from gpt.run import checkpoint
 from gpt.run.baselines import Baselines
 from gpt.run.checkpoint import Checkpoint
 from gpt.run.checks import first_not_finite
-from gpt.tokenizer import CharTokenizer
+from gpt.tokenizers import Tokenizer
 from tinytensor.amp import GradScaler
 from tinytensor.optim import AdamW
 
@@ -39,7 +39,7 @@ class Run:
     config: TrainConfig
     corpus: str  # the name of its text
     corpus_sha256: str
-    tokenizer: CharTokenizer
+    tokenizer: Tokenizer
     train_ids: Ids
     validation_ids: Ids
     baselines: Baselines

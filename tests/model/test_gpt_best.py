@@ -14,7 +14,7 @@ import gpt
 from gpt import corpus, evaluate, generate
 from gpt.run import checkpoint, files, metrics, opening, record
 from gpt.run.progress import Progress
-from gpt.tokenizer import CharTokenizer
+from gpt.tokenizers import CharTokenizer
 from gpt.train import main
 
 TINY = [

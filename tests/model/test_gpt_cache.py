@@ -19,6 +19,7 @@ from gpt.errors import UserError
 from gpt.fast.decode import Reader
 from gpt.generate import sample
 from gpt.model import GPT
+from gpt.tokenizers import CharTokenizer
 
 SMALL = GPTConfig(vocab_size=11, context=8, width=16, layers=2, heads=2, dropout=0.5)  # which eval() turns off
 VARIANTS = {
@@ -293,7 +294,7 @@ def test_no_cache_is_a_flag(monkeypatch, capsys):
         yield from ()
 
     monkeypatch.setattr(generate, "sample", witness)
-    saved = SimpleNamespace(tokenizer=generate.CharTokenizer("abcdefghijk"), named=lambda: "these weights")
+    saved = SimpleNamespace(tokenizer=CharTokenizer("abcdefghijk"), named=lambda: "these weights")
     monkeypatch.setattr(generate, "read_model", lambda *_: saved)
     monkeypatch.setattr(generate, "restore_model", lambda *_: model)
     for flags in ([], ["--no-cache"]):

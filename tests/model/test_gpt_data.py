@@ -18,7 +18,7 @@ from gpt import corpus, data
 from gpt.config import TrainConfig
 from gpt.errors import UserError
 from gpt.run import baselines
-from gpt.tokenizer import CharTokenizer
+from gpt.tokenizers import CharTokenizer
 
 
 @cases(100)
@@ -195,7 +195,7 @@ def test_baselines_by_hand():
 @pytest.mark.parametrize("table", [0, 1 << 22])
 def test_a_text_is_read_and_counted_in_pieces(at_once, table, monkeypatch):
     """Piece by piece, by a table of pairs or by sorting: all agree with counting in plain Python."""
-    monkeypatch.setattr("gpt.tokenizer.AT_ONCE", at_once)
+    monkeypatch.setattr("gpt.tokenizers.base.AT_ONCE", at_once)
     monkeypatch.setattr(baselines, "TABLE", table)
     text = "".join(np.random.default_rng(1).choice(list("ab\ncé漢😀"), 64, p=[0.3, 0.2, 0.1, 0.1, 0.1, 0.1, 0.1]))
     characters = CharTokenizer.from_text(text)
@@ -232,7 +232,7 @@ def test_a_text_larger_than_the_memory_is_refused_before_it_is_read(tmp_path, mo
 
 
 def test_the_checksum_of_a_text_is_that_of_its_utf8(monkeypatch):
-    monkeypatch.setattr("gpt.tokenizer.AT_ONCE", 3)
+    monkeypatch.setattr("gpt.tokenizers.base.AT_ONCE", 3)
     text = "aé漢😀\n" * 5
     assert corpus.Corpus("text", text).sha256 == hashlib.sha256(text.encode()).hexdigest()
 

@@ -26,7 +26,7 @@ from gpt.evaluate import mean_loss, windows
 from gpt.generate import candidates, encode_prompt, sample
 from gpt.model import GPT
 from gpt.run.checkpoint import read, restore_model, save
-from gpt.tokenizer import CharTokenizer
+from gpt.tokenizers import CharTokenizer
 from gpt.train import main as train
 
 CONFIG = GPTConfig(vocab_size=7, context=8, width=8, layers=1, heads=2)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sys
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gpt.errors import UserError
+from gpt.tokenizers.base import Tokenizer, pieces
 
-AT_ONCE = 1 << 20  # characters of a long text that are looked at together: a few bytes for each would be gigabytes
 SHOWN = 8  # characters that an error names
 PLAIN = str.maketrans("“”„«»‘’‚—–−…", '"' * 5 + "'" * 3 + "---.")  # quotes, dashes and dots
 
@@ -21,24 +21,21 @@ def code_points(text: str) -> NDArray[np.uint32]:
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
 
 
-def pieces(length: int) -> Iterator[slice]:
-    """Yield the parts of a text of that length, AT_ONCE characters each."""
-    yield from (slice(start, min(start + AT_ONCE, length)) for start in range(0, length, AT_ONCE))
-
-
 def relatives(character: str) -> str:
     """Return the characters that a reader may take in its place: plainer, without accents, in the other case."""
     plain = unicodedata.normalize("NFKD", character.translate(PLAIN))
     return plain + plain.swapcase() + character.swapcase()
 
 
-class CharTokenizer:
+class CharTokenizer(Tokenizer):
     """`encode` maps text to ids (N,), `decode` maps them back.
 
     >>> tokenizer = CharTokenizer.from_text("hello")
     >>> tokenizer.characters, tokenizer.encode("hole").tolist(), tokenizer.decode([1, 0, 2, 2, 3])
     ('ehlo', [1, 3, 2, 0], 'hello')
     """
+
+    name = "chars"
 
     def __init__(self, characters: str) -> None:
         points = code_points(characters)
@@ -100,6 +97,9 @@ class CharTokenizer:
             f"{what} has the character{'s' * (len(unknown) > 1)} {names}, which the model's vocabulary of "
             f"{self.vocab_size} characters does not have; {advice}"
         )
+
+    def bytes_of(self, token: int) -> bytes:
+        return self.characters[token].encode("utf-8", "surrogatepass")
 
     def decode(self, ids: Iterable[int]) -> str:
         return "".join(self.characters[i] for i in ids)
