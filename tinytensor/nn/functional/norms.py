@@ -86,6 +86,8 @@ def batch_norm(
     """
     if not input.numel():
         return input.clone()
+    if not training and (running_mean is None or running_var is None):
+        raise RuntimeError("batch_norm: needs running_mean and running_var when not training")
     if (running_mean is None) is not (running_var is None):
         raise ValueError("batch_norm: running_mean and running_var are both Tensors, or both None")
     implemented("batch_norm", "f", input)
@@ -122,8 +124,7 @@ def _batch_norm(
         for running, new in ((running_mean, mean), (running_var, var * (n / (n - 1)))):  # unbiased
             if running is not None:
                 running.copy_(running + momentum * (new.detach() - running))
-    if mean is None or var is None:
-        raise RuntimeError("batch_norm: needs running_mean and running_var when not training")
+    assert mean is not None and var is not None
     y = (input - mean.view(column)) * (var.view(column) + eps).rsqrt()
     y = y if weight is None else y * weight.view(column)
     return contiguous(y if bias is None else y + bias.view(column))
