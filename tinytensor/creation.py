@@ -33,7 +33,7 @@ from tinytensor.dtypes import (
     uint8,
 )  # fmt: skip
 from tinytensor.dtypes import dtype as DType
-from tinytensor.functions.dims import nonnegative, sizes
+from tinytensor.functions.dims import Omitted, nonnegative, sizes
 from tinytensor.layout import laid_out_as
 from tinytensor.writes import alias, same_memory
 
@@ -351,7 +351,7 @@ def new_ones(
 
 def eye(
     n: int,
-    m: int | None = None,
+    m: int | Omitted = None,
     *,
     dtype: DType | None = None,
     device: device | str | None = None,

@@ -304,13 +304,13 @@ def lay_out(values: np.ndarray, layout: str) -> np.ndarray:
     return values
 
 
-COMPARISONS = ["eq", "ne", "lt", "le", "gt", "ge", "not_equal", "less", "less_equal", "greater", "greater_equal"]
 # Whose results lie otherwise in memory than PyTorch's
 LAID_OUT_APART = {
     **dict.fromkeys(["torch.pow", "Tensor.__rpow__"], "of a number and a Tensor PyTorch returns row-major memory"),
-    "gelu": "of an expanded Tensor the copies run backwards",
+    **dict.fromkeys(["gelu", "nn.GELU"], "of an expanded Tensor the copies run backwards"),
     "Tensor.__deepcopy__": "the elements are copied, not the memory between them",
     "einsum": "row-major, where PyTorch keeps the order in which it multiplied",
+    "Tensor.__getitem__": "of lists and masks row-major, where PyTorch keeps the order of the other dimensions",
     "index_fill": "row-major, where PyTorch keeps the order",
     **dict.fromkeys(["dropout", "dropout (random)", "nn.Dropout"], "the mask is drawn in row-major memory"),
     "scaled_dot_product_attention": "as the query, so that heads merge without a copy; PyTorch's depends on its kernel",
@@ -831,10 +831,26 @@ def sum_with_product(name: str, **how: Any) -> Callable[[Draw], Call]:
         a, b = factors(d, name)
         shape = (*a.shape[:-1], *b.shape[-1:])
         whole = a.plain.dtype.kind == "i"
-        scales = {n: d.maybe(lambda: d.of(2, 1, -1, 0) if whole else d.of(0.5, 2, 1, 0)) for n in ("beta", "alpha")}
-        return d.called(d.x(d.broadcastable(shape), (a.plain.dtype.name,), **how), a, b, **scales)
+        some = (2, 1, -1, 0) if whole else (0.5, 2, 1, 0)
+        beta, alpha = d.maybe(lambda: d.of(*some)), d.maybe(lambda: d.of(*some))
+        alpha = (
+            1 if alpha == 0 and (a.special or b.special) else alpha
+        )  # 0 · nan is 0 or nan, by the kernel of PyTorch's
+        own = (
+            shape if how and not d.rarely() else d.broadcastable(shape)
+        )  # what is written has the shape of the product
+        return d.called(d.x(own, (a.plain.dtype.name,), **how), a, b, beta=beta, alpha=alpha)
 
     return draw
+
+
+def outer_product(d: Draw) -> Call:
+    """Two vectors. A vector of one number PyTorch multiplies like a number: 0 · 2⁶³ is 0 then, and nan in float16."""
+    kinds = ("plain", "ties", "special", "plain")
+    x = d.x(d.shape(1, 1), kinds=kinds)
+    return d.called(
+        x, d.fitting(x) if d.rarely() else d.x(d.shape(1, 1), kinds=kinds[: 4 if x.plain.dtype != "f2" else 2])
+    )
 
 
 MATRICES = {
@@ -843,7 +859,7 @@ MATRICES = {
     "baddbmm": sum_with_product("bmm"),
     "matmul": matrices,
     "Tensor.__matmul__": matrices,
-    "outer": lambda d: d.called(x := d.x(d.shape(1, 1)), d.fitting(x) if d.rarely() else d.x(d.shape(1, 1))),
+    "outer": outer_product,
     "einsum": equations,
 }
 
@@ -1158,7 +1174,7 @@ IN_PLACE = {
     "scatter_add_": lambda d: placed(d, numbers=False, twice=True, **WRITTEN),
     "index_add_": lambda d: with_source(d, **WRITTEN),
     "index_copy_": lambda d: with_source(d, twice=False, **WRITTEN),
-    "index_fill_": lambda d: filled_slices(d, **WRITTEN),
+    "index_fill_": lambda d: filled_slices(d, plain=True, **WRITTEN),  # PyTorch writes to expanded memory, and warns
     "Tensor.exponential_": Row(random_rate, random=True, between=lambda call: (0, math.inf)),
     **dict.fromkeys(["add_", "sub_"], update_with_alpha),
     **dict.fromkeys(["mul_", "div_"], update),
@@ -1182,7 +1198,7 @@ IN_PLACE = {
     "Tensor.__ipow__": lambda d: d.called(x := d.x(**WRITTEN), d.exponent(x)),
     "cumsum_": lambda d: d.called(x := d.x(**WRITTEN), Named({"dim": d.dim(x)})),
     "addmm_": sum_with_product("mm", **WRITTEN),
-    "baddbmm_": sum_with_product("bmm", **WRITTEN),
+    "baddbmm_": sum_with_product("bmm", plain=True, **WRITTEN),  # into expanded memory PyTorch adds up what is there
     "squeeze_": lambda d: d.called(x := d.x(leaf=None), *d.of((), (d.dim(x),))),
     "unsqueeze_": lambda d: d.called(x := d.x(leaf=None), Named({"dim": d.dim(x.ndim + 1)})),
     "swapaxes_": lambda d: d.called(x := d.x(leaf=None), Named({"axis0": d.dim(x), "axis1": d.dim(x)})),

@@ -45,10 +45,10 @@ def clamp(input: Tensor, min: Tensor | Number | None = None, max: Tensor | Numbe
             min = where(min < max, min, min.detach())
         x = cast(input, dtype)  # at a tie the gradient is x's, as in PyTorch; what is nan gives none
         if min is not None:
-            floor = as_tensor_like(min, x)
+            floor = cast(as_tensor_like(min, x), dtype)
             x = where(x >= floor, x, where(x < floor, floor, _nan_like(x, floor)))
         if max is not None:
-            ceiling = as_tensor_like(max, x)
+            ceiling = cast(as_tensor_like(max, x), dtype)
             x = where(x <= ceiling, x, where(x > ceiling, ceiling, _nan_like(x, ceiling)))
         return x
     low, high = (None if x is None else limit(x) for x in (min, max))

@@ -32,9 +32,7 @@ def _comparison(name: str, ufunc: np.ufunc, symbol: str) -> Binary:
     def compare(input: Tensor, other: Tensor | Number) -> Tensor:
         a: Array = input.array
         if isinstance(other, TensorBase):
-            b: Array = other.array
-        elif is_array(other):
-            b = other
+            b: Any = other.array
         else:
             b = plain(other)
             if type(b) is int:

@@ -43,6 +43,8 @@ def pow(input: Tensor | Number, exponent: Tensor | Number) -> Tensor:
         return apply_to_pair(POW, base, exponent)
     only_tensors("pow", input)
     x = typing.cast("Tensor", input)
+    if x.array.dtype == bool and isinstance(exponent, bool):  # PyTorch has x⁰ and x¹ of all dtypes
+        return wrap(x.array | (not exponent))
     dtype = _power_dtype(x.array, plain(exponent))
     if dtype.kind in "iu":
         in_range("pow", exponent, dtype)
