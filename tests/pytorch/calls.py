@@ -806,6 +806,8 @@ def equations(d: Draw) -> Call:
         elif letters.endswith("..."):
             shape = (*shape, *d.shape(0, 2))
         operands.append(d.x(d.shape() if d.rarely() and d.flag() else shape, (dtype,)))
+    if len(operands) > 2 and any(0 in x.shape for x in operands):  # ∞ times a sum of nothing, if PyTorch sums first
+        operands = [replace(x, plain=np.nan_to_num(x.plain, posinf=1, neginf=1)) for x in operands]
     return d.called(equation, *(operands if d.flag() else [operands]))
 
 
@@ -1298,12 +1300,17 @@ def lookup(d: Draw) -> Call:
     return d.called(d.indices(d.shape(), w.shape[0], dtypes), w)
 
 
+FINITE = ("plain", "ties")
+
+
 def normed(d: Draw) -> Call:
+    """Finite weights: of a constant row, PyTorch leaves a rounding error that ∞ makes ∞, and 0 · ∞ is nan."""
     shape = d.of((3,), (2, 3), (1,), (4,))
     dtype = d.dtype((*FLOATS, "float64"))
     x = d.x((*d.shape(0, 2), *(d.shape(1, 2) if d.rarely() else shape)), (dtype,), kinds=("plain",))
     parts = [
-        d.of(d.x(shape, (dtype,)), ABSENT, None, d.x(d.shape(1, 1), (dtype,)) if d.rarely() else None) for _ in range(2)
+        d.of(d.x(shape, (dtype,), kinds=FINITE), ABSENT, None, d.x(d.shape(1, 1), (dtype,)) if d.rarely() else None)
+        for _ in range(2)
     ]
     named = Named({"weight": parts[0], "bias": parts[1], "eps": d.maybe(lambda: d.of(1e-5, 0.1))})
     return d.called(x, shape if d.flag() else list(shape), named)

@@ -197,6 +197,7 @@ LENIENT = {
     **dict.fromkeys([("var", "dim"), ("std", "dim")], "a bool by name as by position: it is `unbiased`"),
     ("backward", "gradient"): "(), with which PyTorch fails inside",
     **dict.fromkeys([("normalize", "eps"), ("normalize", "p")], "an int of any length"),
+    **dict.fromkeys([("var", "correction"), ("std", "correction")], "an int of any length"),
     **dict.fromkeys([("cross_entropy", "ignore_index"), ("nll_loss", "ignore_index")], "2⁷⁰ is the index of no class too"),
     **dict.fromkeys([("scatter", "src"), ("scatter_", "src")], "a number, which PyTorch takes by position"),
     ("copy_", "src"): "a number, which is outside the subset",

@@ -56,6 +56,7 @@ PAIRS: list[Callable[[Any, Any, Any], Any]] = [
     *(lambda t, a, b, o=o: o(a, b) for o in (operator.floordiv, operator.mod, operator.lt, operator.eq, operator.ge)),
     lambda t, a, b: t.maximum(a, b),
     lambda t, a, b: t.logical_and(a, b),
+    lambda t, a, b: t.logical_xor(a, b.double()),
     lambda t, a, b: t.bitwise_or(a.bool(), b.bool()),
     lambda t, a, b: a.bool().__rand__(b.bool()),
     lambda t, a, b: a.__rtruediv__(b),

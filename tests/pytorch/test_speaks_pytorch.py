@@ -93,6 +93,29 @@ EXPRESSIONS = [
     ),
     *(f"t.tensor([-1.55, 0.35, 0.45, 1.05, 2.5]).to(t.{d}).round(decimals=1)" for d in ("float16", "float64")),
     *(f"t.tensor([True, False]){call}" for call in ("**True", "**False", ".pow(True)", ".pow_(False)", "**1", "**0.0")),
+    # shapes that do not fit are said before what the function lacks
+    *(
+        f"t.{name}(t.ones(2, 3).to({a}), t.ones(2).to({b}))"
+        for name in (
+            *(
+                "bitwise_and",
+                "bitwise_xor",
+                "bitwise_left_shift",
+                "bitwise_right_shift",
+                "pow",
+                "remainder",
+                "floor_divide",
+            ),
+            *("logical_and", "maximum", "eq", "add", "sub", "mul", "div", "lerp", "matmul", "outer", "clamp"),
+        )
+        for a, b in (("t.float32", "t.float32"), ("t.bool", "t.bool"), ("t.int64", "t.float64"))
+        if name != "lerp" or a != "t.int64"
+    ),
+    *(
+        f"t.cat([t.ones({a}), t.ones({b})], {dim})"
+        for a, b in (("2", "2, 2"), ("2, 2", "2"), ("0", "2, 2"))
+        for dim in (0, 1, 2, -1, -2, -3)
+    ),
     # bools
     *(
         f"t.clamp(t.tensor([True,False]), {limits})"

@@ -8,7 +8,15 @@ import numpy as np
 
 from tinytensor.base import TensorBase, wrap
 from tinytensor.functions.arithmetic import add
-from tinytensor.functions.operands import Number, implemented, in_float32, in_one_dtype, only_tensors, pair
+from tinytensor.functions.operands import (
+    Number,
+    broadcastable,
+    implemented,
+    in_float32,
+    in_one_dtype,
+    only_tensors,
+    pair,
+)
 from tinytensor.layout import elementwise
 from tinytensor.modes import is_grad_enabled
 from tinytensor.ops.arithmetic import BROADCAST
@@ -32,6 +40,7 @@ def _no_gradient(name: str, ufunc: np.ufunc, input: Tensor | Number, other: Tens
         raise NotImplementedError(f"the gradient of {name} is outside tinytensor's subset: .detach() the operands")
     a, b = pair(name, input, other)
     if a.array.dtype.kind == "b":
+        broadcastable(name, a, b)  # the first mistake, as PyTorch sees it
         raise NotImplementedError(f"{name}: not implemented for bools; call .int() first")
     if a.array.dtype.kind != "f" and a.array.size and not b.array.all():
         raise RuntimeError(f"ZeroDivisionError: {name} of integers by zero")

@@ -167,9 +167,9 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
         raise RuntimeError("cat: a zero-dimensional tensor cannot be concatenated; use stack")
     if all(x.array.shape == (0,) for x in xs):
         dim = whole(dim) * 0  # all are empty: which dim it is does not matter
-    axis = one_dim(dim, max(x.ndim for x in xs))
-    dtype = result_type(*(x.array for x in xs))
     shape = next((x.array.shape for x in xs if x.array.shape != (0,)), (0,))
+    axis = one_dim(dim, len(shape))
+    dtype = result_type(*(x.array for x in xs))
     nothing = (*shape[:axis], 0, *shape[axis + 1 :])  # an empty vector fits anything, as in PyTorch
     xs = [reshape(x, nothing) if x.array.shape == (0,) else x for x in xs]
     return apply(CAT, *(cast(x, dtype) for x in xs), axis=axis)
