@@ -34,7 +34,7 @@ from tinytensor.dtypes import (
 )  # fmt: skip
 from tinytensor.dtypes import dtype as DType
 from tinytensor.functions.dims import Omitted, nonnegative, sizes
-from tinytensor.layout import laid_out_as
+from tinytensor.layout import copy, laid_out_as
 from tinytensor.writes import alias, same_memory
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def tensor(
         raise TypeError(f"tensor: expected numbers, got {type(data).__name__} of {array.dtype}")
     from_numpy_dtype(wanted)
     with np.errstate(all="ignore"):  # nan as an integer, or a number that is too large
-        return place(array.astype(wanted), device, requires_grad)
+        return place(copy(array, wanted), device, requires_grad)
 
 
 _OF_NUMBERS = ((builtins.float, float32.numpy), (builtins.int, int64.numpy), (builtins.bool, bool_dtype.numpy))

@@ -151,7 +151,12 @@ class Draw:
         """A Tensor that broadcasts with x; rarely one that does not. Its dtype is often x's."""
         shape = self.broadcastable(x.shape)
         own = x.plain.dtype.name
-        return self.x(shape, dtypes or (own, own, *FLOATS, *WHOLE), **how)
+        return self.beside(x, self.x(shape, dtypes or (own, own, *FLOATS, *WHOLE), **how))
+
+    def beside(self, x: Array, y: Array) -> Array:
+        """y. PyTorch takes one integer for a number beside float16: 0 · 2⁶³ is 0 then, and 0 · ∞ for several integers."""
+        one = x.plain.dtype == np.float16 and y.plain.dtype.kind == "i" and y.plain.size == 1
+        return replace(y, plain=np.asarray(np.clip(y.plain, -7, 7))) if one else y
 
     def broadcastable(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         if self.rarely():
@@ -308,6 +313,7 @@ def lay_out(values: np.ndarray, layout: str) -> np.ndarray:
 LAID_OUT_APART = {
     **dict.fromkeys(["torch.pow", "Tensor.__rpow__"], "of a number and a Tensor PyTorch returns row-major memory"),
     **dict.fromkeys(["gelu", "nn.GELU"], "of an expanded Tensor the copies run backwards"),
+    "nn.HuberLoss": "of an expanded and a transposed Tensor PyTorch's is row-major, its other losses' is not",
     "Tensor.__deepcopy__": "the elements are copied, not the memory between them",
     "einsum": "row-major, where PyTorch keeps the order in which it multiplied",
     "Tensor.__getitem__": "of lists and masks row-major, where PyTorch keeps the order of the other dimensions",
@@ -807,7 +813,7 @@ def equations(d: Draw) -> Call:
             shape = (*shape, *d.shape(0, 2))
         operands.append(d.x(d.shape() if d.rarely() and d.flag() else shape, (dtype,)))
     if len(operands) > 2 and any(0 in x.shape for x in operands):  # ∞ times a sum of nothing, if PyTorch sums first
-        operands = [replace(x, plain=np.nan_to_num(x.plain, posinf=1, neginf=1)) for x in operands]
+        operands = [replace(x, plain=np.asarray(np.nan_to_num(x.plain, posinf=1, neginf=1))) for x in operands]
     return d.called(equation, *(operands if d.flag() else [operands]))
 
 
@@ -846,22 +852,15 @@ def sum_with_product(name: str, **how: Any) -> Callable[[Draw], Call]:
     return draw
 
 
-def outer_product(d: Draw) -> Call:
-    """Two vectors. A vector of one number PyTorch multiplies like a number: 0 · 2⁶³ is 0 then, and nan in float16."""
-    kinds = ("plain", "ties", "special", "plain")
-    x = d.x(d.shape(1, 1), kinds=kinds)
-    return d.called(
-        x, d.fitting(x) if d.rarely() else d.x(d.shape(1, 1), kinds=kinds[: 4 if x.plain.dtype != "f2" else 2])
-    )
-
-
 MATRICES = {
     **{name: product_of(name) for name in FACTORS},
     "addmm": sum_with_product("mm"),
     "baddbmm": sum_with_product("bmm"),
     "matmul": matrices,
     "Tensor.__matmul__": matrices,
-    "outer": outer_product,
+    "outer": lambda d: d.called(
+        x := d.x(d.shape(1, 1)), d.fitting(x) if d.rarely() else d.beside(x, d.x(d.shape(1, 1)))
+    ),
     "einsum": equations,
 }
 

@@ -45,8 +45,9 @@ def scaled(input: Tensor, other: Tensor | Number, alpha: Number) -> Tensor | Num
     dtype = result_type(input.array, other.array if isinstance(other, TensorBase) else other)
     if isinstance(alpha, bool) and dtype.kind != "b":
         raise RuntimeError(f"alpha may be a bool among bools, not in {dtype}")
-    if type(alpha) is int:
-        wrapped(alpha, dtype)  # OverflowError beyond 64 bits
+    for number in (alpha, other):
+        if type(number) is int:
+            wrapped(number, dtype)  # OverflowError beyond 64 bits
     if dtype.kind in "ib" and isinstance(alpha, float):
         raise RuntimeError(f"alpha must not be a floating point number among integers, but is {alpha}")
     if isinstance(other, TensorBase):

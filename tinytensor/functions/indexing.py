@@ -233,6 +233,10 @@ def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor
     same = source.ndim == input.ndim and all(
         a == b for d, (a, b) in enumerate(zip(source.shape, input.shape, strict=True)) if d != axis
     )
+    if source.array.dtype != input.array.dtype:
+        raise RuntimeError(
+            f"index_copy(): self is {input.dtype} and source {source.dtype}: they must have the same dtype"
+        )
     if source.ndim and input.ndim == 0:
         raise RuntimeError(f"index_copy(): source {tuple(source.shape)} has slices, which a 0-d tensor has not")
     if source.ndim != input.ndim or (same and input.ndim and source.shape[axis] != index.numel()):

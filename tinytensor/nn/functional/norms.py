@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tinytensor.functions import contiguous
+from tinytensor.functions.dims import whole
 from tinytensor.functions.operands import cast, implemented, in_float32
 from tinytensor.nn.functional.checks import same_dtype
 from tinytensor.ops.layer_norm import LAYER_NORM
@@ -139,6 +140,6 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
     """x₁·x₂ / (max(‖x₁‖, ε) max(‖x₂‖, ε)) along dim. x₁ and x₂ broadcast first."""
     if not eps >= 0:  # nan as well
         raise RuntimeError(f"cosine_similarity: eps must be positive or 0, got {eps}")
-    shape = (x1.detach() * x2.detach()).shape
+    dim, shape = whole(dim), (x1.detach() * x2.detach()).shape
     x1, x2 = x1.expand(shape), x2.expand(shape)
     return (normalize(x1, 2, dim, eps) * normalize(x2, 2, dim, eps)).sum(dim)
