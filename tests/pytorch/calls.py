@@ -313,7 +313,7 @@ def lay_out(values: np.ndarray, layout: str) -> np.ndarray:
 LAID_OUT_APART = {
     **dict.fromkeys(["torch.pow", "Tensor.__rpow__"], "of a number and a Tensor PyTorch returns row-major memory"),
     **dict.fromkeys(["gelu", "nn.GELU"], "of an expanded Tensor the copies run backwards"),
-    "nn.HuberLoss": "of an expanded and a transposed Tensor PyTorch's is row-major, its other losses' is not",
+    **dict.fromkeys(["nn.HuberLoss", "nn.BCELoss"], "of an expanded and a transposed Tensor PyTorch's are row-major"),
     "Tensor.__deepcopy__": "the elements are copied, not the memory between them",
     "einsum": "row-major, where PyTorch keeps the order in which it multiplied",
     "Tensor.__getitem__": "of lists and masks row-major, where PyTorch keeps the order of the other dimensions",

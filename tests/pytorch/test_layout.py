@@ -105,7 +105,7 @@ ROW_MAJOR: list[Callable[[Any, Any], Any]] = [
     lambda t, x: x.max(0)[0],
     lambda t, x: x.double() @ t.ones(x.shape[-1], 2).double() if x.ndim > 1 else x,
     lambda t, x: t.ones(2, x.shape[-2]).double() @ x.double() if x.ndim > 1 else x,
-    lambda t, x: t.nn.functional.pad(x, (1, 0)),
+    lambda t, x: t.nn.functional.pad(x, (1, 0)) if x.ndim != 4 else x,  # 4 may be PyTorch's channels_last
 ]
 
 

@@ -84,6 +84,11 @@ EXPRESSIONS = [
         for value in ("None", "()", "[None]")
         if value == "None" or name not in ("std", "var")
     ),
+    *(
+        f"t.ones(2, 2, 2).permute({dims})"
+        for dims in ("(0, 0, 3)", "(0, 3, 0)", "(3, 0, 0)", "(0, -3, 1)", "(-1, 0, 1)")
+    ),
+    *(f"t.arange(3.).clamp(1, t.tensor(2., requires_grad={b}))" for b in (True, False)),
     # limits without dimensions
     *(
         f"t.tensor([1, 3]).to(t.{a}).clamp({name}=t.tensor(2).to(t.{b}))"

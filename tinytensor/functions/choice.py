@@ -56,9 +56,9 @@ def clamp(input: Tensor, min: Tensor | Number | None = None, max: Tensor | Numbe
 
 
 def _both(min: Tensor | Number, max: Tensor | Number) -> None:
-    """TypeError for a number beside a Tensor, unless that has no dimensions."""
-    dims = [x.ndim if isinstance(x, TensorBase) else -1 for x in (min, max)]
-    if -1 in dims and any(n > 0 for n in dims):
+    """TypeError for a number beside a Tensor, unless that can be read as a number: no dimensions, no gradient."""
+    tensors = [x for x in (min, max) if isinstance(x, TensorBase)]
+    if len(tensors) == 1 and (tensors[0].ndim or tensors[0].requires_grad):
         raise TypeError("clamp(): min and max are two numbers or two Tensors, not one of each")
 
 

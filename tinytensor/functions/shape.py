@@ -77,10 +77,12 @@ def permute(input: Tensor, *dims: Any) -> Tensor:
     order = sizes(dims)
     if len(order) != input.ndim:
         raise RuntimeError(f"permute: {order} has {len(order)} dimensions, the tensor {input.ndim}")
-    axes = tuple(one_dim(d, input.ndim) for d in order)
-    if sorted(axes) != list(range(input.ndim)):
-        raise RuntimeError(f"permute: {axes} does not name each of the {input.ndim} dimensions once")
-    return apply(PERMUTE, input, axes=axes)
+    axes: list[int] = []
+    for d in order:
+        axes.append(one_dim(d, input.ndim))
+        if axes[-1] in axes[:-1]:
+            raise RuntimeError(f"permute: {order} names dimension {d} twice")
+    return apply(PERMUTE, input, axes=tuple(axes))
 
 
 def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
