@@ -1406,7 +1406,7 @@ def from_logits(d: Draw) -> Call:
 
 def divergence(d: Draw) -> Call:
     x = d.x(dtypes=(*FLOATS, "float64"), low=1, kinds=("plain", "ties"))
-    y = d.fitting(x, (x.plain.dtype.name,), kinds=("unit",))  # below 0 the gradients differ, nan in only one of them
+    y = d.fitting(x, (x.plain.dtype.name,), kinds=("unit", "unit", "ties"))
     return d.called(x, y, reduction=reduced(d, "batchmean"), log_target=d.maybe(d.flag))
 
 

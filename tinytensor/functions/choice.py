@@ -49,7 +49,12 @@ def clamp(input: Tensor, min: Tensor | Number | None = None, max: Tensor | Numbe
             x = where(x >= floor, x, where(x < floor, floor, _nan_like(x, floor)))
         if max is not None:
             ceiling = as_tensor_like(max, x)
-            x = where(x <= ceiling, x, where(x > ceiling, ceiling, _nan_like(x, ceiling)))
+            nan = _nan_like(x, ceiling)
+            if (
+                min is not None and ceiling.requires_grad
+            ):  # limits that cross pass the gradient to the upper, also of nan
+                nan = where(ceiling < as_tensor_like(min, x), ceiling + nan, nan)
+            x = where(x <= ceiling, x, where(x > ceiling, ceiling, nan))
         return x
     low, high = (None if x is None else limit(x) for x in (min, max))
     return apply(CLAMP, cast(input, dtype), low=low, high=high)
