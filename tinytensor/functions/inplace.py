@@ -268,6 +268,8 @@ def in_format(x: Tensor, memory_format: formats.memory_format) -> Tensor:
 
 def detach_(input: Tensor) -> Tensor:
     """Forget the history, in place; RuntimeError for a view, whose base would keep it."""
+    if rewritten:
+        refresh((input,))
     if is_view(input):
         raise RuntimeError("can't detach views in-place: use detach() instead")
     input._node, input._requires_grad = None, False
