@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tinytensor.backend import array_module
 from tinytensor.base import TensorBase, wrap
 from tinytensor.dtypes import number_dtype, result_type
-from tinytensor.functions.operands import Number, apply_to_pair, as_tensor_like, cast, filling, limit
+from tinytensor.functions.operands import Number, apply_to_pair, as_tensor_like, cast, filling, in_its_order, limit
 from tinytensor.functions.shape import contiguous
 from tinytensor.layout import elementwise
 from tinytensor.ops.choice import CLAMP, MAXIMUM, MINIMUM, WHERE
@@ -57,7 +57,7 @@ def clamp(input: Tensor, min: Tensor | Number | None = None, max: Tensor | Numbe
             x = where(x <= ceiling, x, where(x > ceiling, ceiling, nan))
         return x
     low, high = (None if x is None else limit(x) for x in (min, max))
-    return apply(CLAMP, cast(input, dtype), low=low, high=high)
+    return apply(CLAMP, in_its_order(cast(input, dtype)), low=low, high=high)
 
 
 def _both(min: Tensor | Number, max: Tensor | Number) -> None:

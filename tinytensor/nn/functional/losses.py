@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tinytensor.dtypes import fits_in, promote
 from tinytensor.functions import where
-from tinytensor.functions.operands import cast, implemented, only_tensors
+from tinytensor.functions.operands import apply_to_pair, cast, implemented, only_tensors
 from tinytensor.layout import elementwise
 from tinytensor.nn.functional.activations import logsigmoid
 from tinytensor.nn.functional.checks import Reduction, is_reduction, replaced, same_shape
@@ -176,7 +176,7 @@ def kl_div(
     if log_target:
         loss = target.exp() * (target - input)
     else:
-        loss = apply(XLOGY, target, target) - target * input
+        loss = apply_to_pair(XLOGY, target, target) - target * input
     if reduction == "batchmean":
         return loss.sum() / (input.shape[0] if input.ndim else 1)
     return _reduced("kl_div", loss, reduction)
