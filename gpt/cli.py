@@ -22,15 +22,8 @@ from tinytensor.terminal import fail, program, say, silence
 __all__ = ["fail", "say", "silence"]
 
 Made = TypeVar("Made")
-RESUMABLE = (
-    "steps",
-    "eval_every",
-    "patience",
-    "device",
-    "cuda_graph",
-    "tf32",
-    "threads",
-)  # may change when a run goes on
+# The fields of the configuration that may change when a run goes on.
+RESUMABLE = ("steps", "eval_every", "patience", "device", "cuda_graph", "tf32", "threads")
 
 
 def command(name: str) -> Callable[[Callable[[list[str]], int]], Callable[..., int]]:
@@ -93,8 +86,8 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         if message.startswith("unrecognized arguments: --"):
-            word = message.split()[2].split("=")[0]
-            close = difflib.get_close_matches(word, self._option_string_actions, 1, 0.7)
+            given = message.split()[2].split("=")[0]
+            close = difflib.get_close_matches(given, self._option_string_actions, 1, 0.7)
             message += f"; did you mean {close[0]}?" if close else f"; see {self.prog} --help"
         raise UserError(re.sub(r"^argument \S+: (?=--)", "", message))  # one flag named twice
 
@@ -109,19 +102,19 @@ def add_config_arguments(parser: argparse.ArgumentParser, without: Collection[st
         if "group" not in each.metadata or each.name in without:
             continue
         title = each.metadata["group"]
-        group = groups.setdefault(title, None) or parser.add_argument_group(title)
-        groups[title] = group
+        if title not in groups:
+            groups[title] = parser.add_argument_group(title)
         default = defaults.get(each.name, each.metadata["shown"] or each.default)
         unit = f" [{each.metadata['unit']}]" if each.metadata["unit"] else ""
         text = f"{each.metadata['text']}{unit} (default: {default})".replace("%", "%%")
         how: dict[str, Any] = {"default": argparse.SUPPRESS, "dest": each.name, "help": text}
         if each.type == "bool":
-            group.add_argument(flag(each.name), action=argparse.BooleanOptionalAction, **how)
+            groups[title].add_argument(flag(each.name), action=argparse.BooleanOptionalAction, **how)
         else:
             rule = each.metadata["rule"]
             metavar = {"int": "N", "float": "X", "str": "|".join(rule.choices) or "NAME"}[str(each.type)]
             convert = functools.partial(parse_value, each)
-            group.add_argument(flag(each.name), type=convert, metavar=metavar, **how)
+            groups[title].add_argument(flag(each.name), type=convert, metavar=metavar, **how)
 
 
 def parse_value(each: dataclasses.Field[Any], text: str) -> object:

@@ -121,7 +121,8 @@ def fetch_shakespeare() -> Path:
     return Path(path)
 
 
-PLAIN = str.maketrans("\u201c\u201d\u2018\u2019\u2014\u2013", "\"\"''--", "*")  # quotes and dashes
+# Plain quotes and dashes, and no asterisks: they mark emphasis.
+PLAIN = str.maketrans("\u201c\u201d\u2018\u2019\u2014\u2013", "\"\"''--", "*")
 CODE = re.compile(r"[{}<>|\\^@~$%&#`?!]|--|::")
 
 

@@ -37,10 +37,10 @@ def windows(ids: Ids, context: int, limit: int = 0) -> Iterator[tuple[Ids, Ids]]
     full = (len(ids) - 1) // context
     x = ids[: full * context].reshape(full, context)
     y = ids[1 : full * context + 1].reshape(full, context)
-    rest = 0 if 0 < limit < full else len(ids) - 1 - full * context
+    rest = len(ids) - 1 - full * context  # predictions of the last window, if it is shorter
     if 0 < limit < full:
         chosen = np.arange(limit) * full // limit
-        x, y = x[chosen], y[chosen]
+        x, y, rest = x[chosen], y[chosen], 0
     at_once = max(1, TOKENS_AT_ONCE // context)
     for i in range(0, len(x), at_once):
         yield x[i : i + at_once], y[i : i + at_once]
@@ -85,9 +85,8 @@ def main(argv: list[str]) -> int:
     options = parser.parse_args(argv)
     keep_freed_memory()
 
-    folder = checkpoint.chosen(options.run, options.last)
-    saved = checkpoint.read(folder, optimizer=False)
-    model = checkpoint.restore_model(saved, folder, options.device)
+    saved = checkpoint.read_model(options.run, options.last)
+    model = checkpoint.restore_model(saved, options.device)
     if options.data is None:
         text = checkpoint.read_corpus(saved, options.run)
     else:
@@ -101,12 +100,12 @@ def main(argv: list[str]) -> int:
         )
     bits = loss / math.log(2)
     if options.json:
-        which = {"checkpoint": "last" if folder == options.run else "best", "step": saved.step}
+        which = {"checkpoint": "best" if saved.is_best else "last", "step": saved.step}
         print(json.dumps({"loss": loss, "bits_per_character": bits, "tokens": tokens, **which}, allow_nan=False))
         return 0
     base = baselines.measure(train_ids, validation_ids, saved.tokenizer.vocab_size)
     print(f"loss {shown(loss, 4)} nats = {shown(bits, 4)} bits per character")
-    print(saved.named(best=folder != options.run))
+    print(saved.named())
     print(f"over the whole validation split of {text.name}: {tokens:,} predictions")
     print(f"baselines of this text in nats: {base}")
     return 0

@@ -22,7 +22,7 @@ from gpt.config import COUNT, FRACTION, NOT_NEGATIVE, SEED, SIZE, Rule
 from gpt.errors import UserError
 from gpt.fast.decode import Reader
 from gpt.fast.threads import one_blas_thread
-from gpt.run.checkpoint import chosen, read, restore_model
+from gpt.run.checkpoint import read_model, restore_model
 from gpt.tokenizer import CharTokenizer
 from tinytensor import Generator, Tensor, float64, inference_mode, rand
 from tinytensor.backend import Array
@@ -157,13 +157,12 @@ def main(argv: list[str]) -> int:
     options = parser.parse_args(argv)
     keep_freed_memory()
 
-    folder = chosen(options.run, options.last)
-    saved = read(folder, optimizer=False)
-    model, tokenizer = restore_model(saved, folder, options.device).eval(), saved.tokenizer
+    saved = read_model(options.run, options.last)
+    model, tokenizer = restore_model(saved, options.device).eval(), saved.tokenizer
     ids = encode_prompt(tokenizer, options.prompt)
     seed = random.randrange(2**31) if options.seed is None else options.seed
     again = f"; --seed {seed} writes the same text again" if options.seed is None and options.temperature else ""
-    note("gpt.generate", f"{saved.named(best=folder != options.run)}{again}")
+    note("gpt.generate", f"{saved.named()}{again}")
     generator = Generator().manual_seed(seed)
     print(options.prompt, end="", flush=True)
     how = options.temperature, options.top_k, options.top_p

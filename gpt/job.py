@@ -19,7 +19,7 @@ from gpt.run import checkpoint, files, metrics
 from gpt.run.lock import locked
 from gpt.run.opening import new_folder, open_again, prepare, write_config
 from gpt.run.profiling import profiled
-from gpt.run.state import Best, Run
+from gpt.run.state import Evaluation, Run
 from tinytensor import Generator
 from tinytensor.buffers import keep_freed_memory
 
@@ -91,7 +91,8 @@ def carry_out(run: Run, folder: Path, options: Options, train: Callable[[Run, Pa
     """Train the run in its folder, then measure it; return the exit status. train(run, folder, quiet): see gpt/train.py."""
     quiet = options.quiet
     with locked(folder):
-        if options.resume and checkpoint.read(folder, optimizer=False).step != run.step:
+        # The run was read before the lock was there. The metadata alone, which have a checksum, say whether it is the last.
+        if options.resume and checkpoint.read(folder, names=()).step != run.step:
             raise UserError(f"another process has trained {folder} while this one read it; resume it again")
         if not quiet:
             cli.say(str(run))
@@ -111,32 +112,46 @@ def carry_out(run: Run, folder: Path, options: Options, train: Callable[[Run, Pa
 
 
 def finish(run: Run, folder: Path, plot: bool, show: bool) -> str:
-    """Measure the loss over the whole validation split, write sample.txt and loss.png; return a summary.
+    """Write sample.txt, measure the loss over the whole validation split, draw loss.png; return a summary to `show`.
 
-    The loss is that of the best weights, which gpt.generate takes. Whatever goes wrong with the files is no more than a note.
+    Where nobody sees the loss, neither in the summary nor in the plot, it is not measured.
+    The loss is that of the best weights, since gpt.generate takes them. The last ones were evaluated on a part of the split,
+    as the best were, and `compared` has both losses from there: so this measures one model, whichever is the best.
+    Whatever goes wrong with the files is no more than a note.
     """
-    model, best = run.model, run.best or Best(math.inf, run.step)
-    if best.step != run.step:
-        model, _ = checkpoint.load(folder, run.config.device)
-    loss, predictions = mean_loss(model, run.validation_ids, show=show)
+    best = run.best if run.best and run.best.step < run.step else None  # None: the last weights are the best
+    step, model = (run.step, run.model) if best is None else (best.step, checkpoint.load(folder, run.config.device)[0])
     cli.attempt("gpt.train", "sample.txt", lambda: write_sample(run, model, folder))
+    if not (plot or show):
+        return ""
+    loss, predictions = mean_loss(model, run.validation_ids, show=show)
     if plot:
-        cli.attempt("gpt.train", "loss.png", lambda: draw(run, folder, best.step, loss))
+        cli.attempt("gpt.train", "loss.png", lambda: draw(run, folder, step, loss))
     lines = [
         f"validation loss {cli.shown(loss, 4)} nats ({cli.shown(loss / math.log(2), 4)} bits per character) "
         f"over the whole split, {predictions:,} predictions"
     ]
-    if best.step != run.step:
-        lines += compared(run, best.step, loss, show)
+    if best is not None and show:
+        lines += compared(run, best)
     return "\n".join([*lines, f"baselines       {run.baselines}"])
 
 
-def compared(run: Run, step: int, loss: float, show: bool = False) -> list[str]:
-    """Say how the best weights, of that step, differ from the last ones; and if validation rose, what to try."""
-    last, _ = mean_loss(run.model, run.validation_ids, show=show)
-    lines = [f"best weights    step {step}; the last, step {run.step}, have {cli.shown(last, 4)}"]
-    if last - loss > RISE:
-        lines[0] += f": validation rose after step {step}, so the model learns its text by heart"
+def compared(run: Run, best: Evaluation) -> list[str]:
+    """Say how the best weights differ from the last ones; and if validation rose, what to try.
+
+    The losses are those of the two evaluations, as the progress showed them. Both took the same windows, so their
+    difference is that of the weights alone.
+    """
+    if run.last is not None:
+        last = run.last.loss
+    else:  # a run that was resumed without a step left: another process made its last evaluation
+        last, _ = mean_loss(run.model, run.validation_ids, run.config.eval_windows)
+    lines = [
+        f"best weights    step {best.step}, evaluated at {cli.shown(best.loss)}; "
+        f"the last, step {run.step}, at {cli.shown(last)}"
+    ]
+    if last - best.loss > RISE:
+        lines[0] += f": validation rose after step {best.step}, so the model learns its text by heart"
         lines.append(
             "try             more text, --dropout 0.2, a smaller model (--layers, --width), or fewer --steps (--patience 3)"
         )

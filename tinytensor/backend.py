@@ -13,8 +13,6 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from tinytensor.dispatch import gpu
-
 Array: TypeAlias = Any  # numpy.ndarray or cupy.ndarray: same methods, no common type
 
 
@@ -45,8 +43,3 @@ def _ones(count: int, dtype: np.dtype[Any]) -> Array:
     ones = np.ones(count, dtype)
     ones.flags.writeable = False  # all callers share it
     return ones
-
-
-def product(a: Array, b: Array, out: Array | None = None) -> Array:
-    """a @ b, written to out if it is given. On a GPU, a CUDA graph can record this product."""
-    return np.matmul(a, b, out) if type(a) is np.ndarray else gpu("matmul")(a, b, out)  # cuda/products.py

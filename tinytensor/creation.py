@@ -35,7 +35,8 @@ from tinytensor.dtypes import (
 from tinytensor.dtypes import dtype as DType
 from tinytensor.functions.dims import Omitted, nonnegative, sizes
 from tinytensor.layout import copy, laid_out_as
-from tinytensor.writes import alias, same_memory
+from tinytensor.modes import thread
+from tinytensor.writes import alias
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
@@ -45,7 +46,10 @@ ABSENT: Any = object()  # the default of an argument that may be left out, but n
 
 def place(array: Array, where: device | str | None, requires_grad: builtins.bool) -> Tensor:
     """A Tensor on this array, moved to a device (None: not moved)."""
-    x = wrap(to_device(as_array(array), where))
+    x = wrap(array if where is None else to_device(as_array(array), where))
+    if not requires_grad:
+        return x
+    x._requires_grad = True  # it is new, so that no view of it is older
     x.requires_grad = requires_grad
     return x
 
@@ -75,21 +79,23 @@ def tensor(
     if array.dtype.kind not in "biuf":
         raise TypeError(f"tensor: expected numbers, got {type(data).__name__} of {array.dtype}")
     from_numpy_dtype(wanted)
-    with np.errstate(all="ignore"):  # nan as an integer, or a number that is too large
-        return place(copy(array, wanted), device, requires_grad)
+    # without a warning (modes.py) of nan as an integer, or of a number that is too large
+    return place(thread.mode.run(copy, array, wanted), device, requires_grad)
 
 
-_OF_NUMBERS = ((builtins.float, float32.numpy), (builtins.int, int64.numpy), (builtins.bool, bool_dtype.numpy))
-_NUMBERS = {t for t, _ in _OF_NUMBERS}
+_NUMBERS = frozenset({builtins.float, builtins.int, builtins.bool})
+_LISTS = frozenset({list, tuple})
 
 
 def _from_lists(data: Any, wanted: np.dtype[Any] | None) -> tuple[Array, np.dtype[Any]]:
     """Numbers or nested lists as an array, and the dtype that is wanted, or else that of all of them together."""
     level, types, whole = [data], {type(data)}, wanted if wanted is not None and wanted.kind in "iu" else None
-    while types <= {list, tuple} and level:  # the types of the numbers, without a walk in Python from one to the next
+    while types <= _LISTS and level:  # the types of the numbers, without a walk in Python from one to the next
         level = [*chain.from_iterable(level)]
         types = {*map(type, level)}
-    found = next((d for t, d in _OF_NUMBERS if t in types), float32.numpy)  # the highest kind; float32 for no numbers
+    found = float32.numpy  # the highest kind of number; of none as well
+    if builtins.float not in types and not types.isdisjoint(_NUMBERS):
+        found = int64.numpy if builtins.int in types else bool_dtype.numpy
     if not types <= _NUMBERS:
         dtypes: set[np.dtype[Any]] = set()
         data = _plain(data, dtypes, wanted)
@@ -180,10 +186,10 @@ def from_numpy(ndarray: np.ndarray[Any, Any]) -> Tensor:
     if not isinstance(ndarray, np.ndarray):
         raise TypeError(f"expected np.ndarray (got {type(ndarray).__name__})")
     from_numpy_dtype(ndarray.dtype)
-    if any(stride % ndarray.itemsize for stride in ndarray.strides):
+    if not ndarray.flags.c_contiguous and any(stride % ndarray.itemsize for stride in ndarray.strides):
         raise ValueError("given numpy array strides not a multiple of the element byte size. Use its .copy()")
-    # In memory of another dtype the array is its own base: all that follows counts the elements of a memory in one dtype.
-    return wrap(ndarray if same_memory(ndarray).dtype == ndarray.dtype else alias(ndarray))
+    # Its own base: nothing that happens to another Tensor on this memory is its history, and a memory has one dtype.
+    return wrap(alias(ndarray))
 
 
 def whole_shape(size: Any) -> tuple[int, ...]:
@@ -191,7 +197,7 @@ def whole_shape(size: Any) -> tuple[int, ...]:
     if size == ():
         raise TypeError("missing 1 required positional argument: 'size'; () makes a Tensor without dimensions")
     shape = sizes(size)
-    if max(shape, default=0) >= 2**63:
+    if shape and max(shape) >= 2**63:
         raise TypeError(f"a size has at most 63 bits, but the shape is {shape}")
     return nonnegative(shape)
 
@@ -200,12 +206,22 @@ def _filled(
     size: Any, number: float, wanted: np.dtype[Any], where: device | str | None, requires_grad: builtins.bool
 ) -> Tensor:
     """A Tensor of this shape and dtype that holds the number. RuntimeError if it needs too much memory."""
-    shape, value = whole_shape(size), converted(number, wanted)
-    make = (lambda xp: xp.zeros(shape, wanted)) if value == 0 else (lambda xp: xp.full(shape, value, wanted))
+    shape = whole_shape(size)
+    value = (
+        number if type(number) is builtins.int and 0 <= number <= 1 else converted(number, wanted)
+    )  # all dtypes have 0 and 1
     try:
-        return place(made_on(where, make), None, requires_grad)
+        return place(made_on(where, lambda xp: _full(xp, shape, value, wanted)), None, requires_grad)
     except (MemoryError, ValueError):
         raise RuntimeError(f"not enough memory for {wanted} of shape {shape}") from None
+
+
+def _full(xp: Any, shape: tuple[int, ...], value: Any, dtype: np.dtype[Any]) -> Array:
+    if value == 0:
+        return xp.zeros(shape, dtype)
+    y = xp.empty(shape, dtype)  # as xp.full, which takes three times as long
+    y.fill(value)
+    return y
 
 
 def _number(name: str, x: Any) -> Any:
@@ -379,8 +395,8 @@ def arange(
     if ABSENT in (start, end) and (step is not ABSENT or start is end):
         raise TypeError("arange takes end, or start and end, or start, end and step")
     given = (0, start, 1) if end is ABSENT else (0 if start is ABSENT else start, end, 1 if step is ABSENT else step)
-    first, last, by = (_number("arange", x) for x in given)
-    whole = all(isinstance(x, builtins.int) for x in (first, last, by))
+    first, last, by = [x if type(x) is builtins.int else _number("arange", x) for x in given]
+    whole = isinstance(first, builtins.int) and isinstance(last, builtins.int) and isinstance(by, builtins.int)
     wanted = to_numpy_dtype(dtype, int64 if whole else float32)
     if wanted.kind == "b":
         raise NotImplementedError("arange: not implemented for bools; make integers, and call .bool()")
@@ -388,8 +404,8 @@ def arange(
         raise RuntimeError(f"arange: from {first} to {last} there are no steps of {by}")
     count = math.ceil((last - first) / by)
     if wanted.kind == "f":  # in as many digits as there are, then rounded once
-        with np.errstate(all="ignore"):  # beyond float16
-            return place((first + np.arange(count) * np.longdouble(by)).astype(wanted), device, requires_grad)
+        up = thread.mode.run(lambda: (first + np.arange(count) * np.longdouble(by)).astype(wanted))  # beyond float16
+        return place(up, device, requires_grad)
     if not whole or max(abs(first), abs(last), abs(by)) >= 2**63:
         first, last, by = (converted(x, int64.numpy).item() for x in (first, last, by))
     low, high, stride = first, last, by

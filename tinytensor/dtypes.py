@@ -120,6 +120,8 @@ def converted(value: Any, d: np.dtype[Any]) -> Any:
     if d.kind == "b":
         return np.bool_(value)
     low, high = limits(d)
+    if low <= value <= high:  # nearly always
+        return d.type(value) if d.kind == "f" else d.type(builtins.int(value))
     low = -high if d.kind == "u" and isinstance(value, builtins.int) else low
     if not low <= value <= high and (d.kind != "f" or math.isfinite(value)):
         raise RuntimeError(f"value {value} cannot be converted to type {d} without overflow")

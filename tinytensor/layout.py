@@ -26,14 +26,18 @@ def in_order(y: Array) -> Array:
 
 def elementwise(y: Array, *xs: Array) -> Array:
     """y, computed element by element from xs, in the memory order that it has in PyTorch."""
-    if type(y) is not np.ndarray or all(x.flags.c_contiguous for x in xs):
-        return y
-    return _moved(y, empty(y.shape, y.dtype, *xs))
+    if type(y) is np.ndarray:
+        for x in xs:  # no generator: it runs for every call
+            if not x.flags.c_contiguous:
+                return _moved(y, empty(y.shape, y.dtype, *xs))
+    return y
 
 
 def copy(x: Array, dtype: Any = None) -> Array:
     """A copy of x, also in another dtype, in the order of its dimensions."""
     dtype = x.dtype if dtype is None else dtype
+    if x.flags.c_contiguous:  # most are, and this is sooner known
+        return x.astype(dtype, order="C")
     if _plain(x) or not isinstance(x, np.ndarray):
         return x.astype(dtype, order="C" if 0 in x.strides else "K")
     y = empty(x.shape, dtype, x)

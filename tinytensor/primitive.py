@@ -15,10 +15,11 @@ tuple of outputs; its backward then takes the list of their gradients as dy. A p
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
+from itertools import chain
 from typing import Any, TypeAlias
 
+from tinytensor.parameters import own_names
 from tinytensor.sums import in_float32
 
 Function: TypeAlias = Callable[..., Any]  # a forward, a backward, a composed form
@@ -31,7 +32,7 @@ class Primitive:
     function of Tensors, written out in smaller operations.
     """
 
-    __slots__ = ("backward", "composed", "fits", "formula", "forward", "name", "options", "takes_save")
+    __slots__ = ("backward", "composed", "fits", "formula", "forward", "half", "name", "options", "takes_save")
 
     def __init__(
         self, name: str, forward: Function, backward: Function, formula: str, fits: str = "", composed: Any = None
@@ -39,8 +40,9 @@ class Primitive:
         self.name, self.forward, self.backward = name, forward, backward  # benchmarks replace them, to count
         self.formula, self.fits, self.composed = formula, fits, composed  # for readers, error messages, tests
         # what the tape has to pass: read from the signatures once, here, and not at each call
-        self.options = frozenset({"needs", "out", "add_to"}).intersection(inspect.signature(backward).parameters)
-        self.takes_save = "save" in inspect.signature(forward).parameters
+        self.options = frozenset({"needs", "out", "add_to"}).intersection(chain(*own_names(backward)))
+        self.takes_save = "save" in chain(*own_names(forward))
+        self.half: Primitive | None = None  # the pair in place of this one in float16
 
     def __repr__(self) -> str:
         return f"<primitive {self.name}: {self.formula}>"
@@ -54,8 +56,9 @@ def primitive(name: str, forward: Function, backward: Function, *, wide: bool = 
     """Enter a pair into the table and return its row; ValueError if the name is taken. wide: float16 runs in float32."""
     if name in PRIMITIVES:
         raise ValueError(f"a primitive named {name!r} is already in the table")
-    pair = in_float32(forward, backward) if wide else (forward, backward)  # numbers add up in it, or grow (sums.py)
-    PRIMITIVES[name] = Primitive(name, *pair, **row)
+    PRIMITIVES[name] = Primitive(name, forward, backward, **row)
+    if wide:  # numbers add up, or grow: float16 runs in float32 inside (sums.py)
+        PRIMITIVES[name].half = Primitive(name, *in_float32(forward, backward), **row)
     return PRIMITIVES[name]  # the row: functions call apply(row, …)
 
 

@@ -203,7 +203,7 @@ class _Writer:
             entries[names[0]] = _on_host(memory)
             for name, place in zip(names, places):
                 ((kind, _),) = self.found[name][1].items()
-                here = place._replace(start=place.start - start)
+                here = place.but(start=place.start - start)
                 self.found[name][1].update({kind: [names[0], *map(list, (here.shape, here.strides)), here.start]})
         return entries
 

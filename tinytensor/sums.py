@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from tinytensor.backend import Array, array_module, ones, product
+from tinytensor.backend import Array, array_module, ones
 from tinytensor.dispatch import gpu
 from tinytensor.layout import copy, in_order
 
@@ -26,12 +26,16 @@ Kernel: TypeAlias = Callable[..., Any]
 BLOCK = 64  # terms that are added one by one
 WIDTH = 1024  # NumPy adds fastest if so many sums grow side by side: they stay in the cache of the processor
 BY_BLAS = 1024  # up to so many terms the sums of BLAS are as exact, and several times as fast
+LONG = 512  # terms of a product; some BLAS add up more than these one by one …
+SMALL, VECTOR = 10**6, 8192  # … where rows · terms · columns are at most SMALL, or from VECTOR terms of a vector on
 HALF = np.dtype(np.float16)
 add_up: Kernel = np.add.reduce  # what x.sum() calls, sooner
 
 
 def total(x: Array, axis: Any = None, keepdims: bool = False, dtype: Any = None) -> Array:
     """Σ x over axis (a number, a tuple, None for all), in row-major memory. dtype, that of x if None: of the result."""
+    if dtype is None and x.size <= 2 * BLOCK and type(x) is np.ndarray and x.itemsize != 2:  # sooner
+        return in_order(add_up(x, axis, x.dtype, None, keepdims))
     wanted = x.dtype if dtype is None else np.dtype(dtype)
     wide = np.dtype(np.float32) if wanted == HALF else wanted
     axes = tuple(range(x.ndim)) if axis is None else (axis,) if isinstance(axis, int) else axis
@@ -86,15 +90,48 @@ def _along(x: Array, d: int, wide: np.dtype[Any]) -> Array:
     return y + _along(tail, d, wide) if tail.shape[d] else y
 
 
+def product(a: Array, b: Array, out: Array | None = None) -> Array:
+    """a @ b, written to out if it is given. On a GPU, a CUDA graph can record this product."""
+    if type(a) is not np.ndarray:
+        return gpu("matmul")(a, b, out)  # cuda/products.py
+    shape = a.shape
+    if not shape or shape[-1] <= LONG or not _one_by_one(a, b):
+        return np.matmul(a, b, out)
+    size = 2 * BLOCK
+    blocks = a.shape[-1] // size
+    whole = blocks * size
+    rows, columns = a[None] if a.ndim == 1 else a, b[:, None] if b.ndim == 1 else b
+    left = (
+        rows[..., :whole].reshape(*rows.shape[:-1], blocks, size).swapaxes(-2, -3)
+    )  # (…, N, K) -> (…, blocks, N, size)
+    right = columns[..., :whole, :].reshape(*columns.shape[:-2], blocks, size, columns.shape[-1])
+    each = np.matmul(left, right)  # (…, blocks, N, M)
+    y = total(each, each.ndim - 3) + np.matmul(rows[..., whole:], columns[..., whole:, :])
+    y = y.reshape(*y.shape[:-2], *a.shape[-2:-1], *b.shape[1:][-1:])  # a vector takes its dimension with it
+    if out is not None:
+        out[...] = y
+    return y if out is None else out
+
+
+def _one_by_one(a: Array, b: Array) -> bool:
+    """Whether some BLAS would add up the terms of a @ b one by one."""
+    if a.ndim == b.ndim == 1 or b.shape[-2:][:1] != a.shape[-1:] or a.dtype.kind != "f":
+        return False  # two vectors take several sums at once; NumPy refuses sizes that do not fit
+    terms, rows, columns = a.shape[-1], a.shape[-2] if a.ndim > 1 else 1, b.shape[-1] if b.ndim > 1 else 1
+    return rows * terms * columns <= SMALL or (terms >= VECTOR and min(rows, columns) == 1)
+
+
 def column_sums(x: Array, each_row: Array | None = None) -> Array:
     """Σ over the rows of a matrix: (N, C) -> (C,). By BLAS, whose sums of a width that 4 divides are better; beyond
     BY_BLAS rows, the sums of blocks by BLAS. each_row: N ones, if the caller has them: on a GPU they are a launch."""
     n, size = len(x), 2 * BLOCK
-    if not isinstance(x, np.ndarray) or n <= (size if x.shape[1] % 4 else BY_BLAS):
+    if not isinstance(x, np.ndarray):
         return product(ones(n, x) if each_row is None else each_row, x)
+    if n <= (size if x.shape[1] % 4 else BY_BLAS):
+        return np.matmul(ones(n, x), x)
     whole = n // size * size  # np.split would take as long as the sum
     y = total(np.matmul(ones(size, x), x[:whole].reshape(-1, size, x.shape[1])), 0)
-    return y + product(ones(n - whole, x), x[whole:]) if n > whole else y
+    return y + np.matmul(ones(n - whole, x), x[whole:]) if n > whole else y
 
 
 def row_sums(x: Array, weight: Array | None = None) -> Array:
@@ -124,12 +161,10 @@ def running(x: Array, axis: int) -> Array:
 
 
 def in_float32(forward: Kernel, backward: Kernel) -> tuple[Kernel, Kernel]:
-    """The pair, so that it computes float16 in float32 inside, and rounds its results alone."""
+    """The pair for float16: it computes in float32 inside, and rounds its results alone."""
 
     @functools.wraps(forward)
     def wide_forward(*arrays: Any, **static: Any) -> Any:
-        if arrays[0].itemsize != 2:  # float16 is the only dtype of two bytes, and the size is sooner read
-            return forward(*arrays, **static)
         wide = [_wide(x) for x in arrays]
         y, saved = forward(*wide, **static)
         y16 = y.astype(HALF)
@@ -138,8 +173,6 @@ def in_float32(forward: Kernel, backward: Kernel) -> tuple[Kernel, Kernel]:
 
     @functools.wraps(backward)
     def wide_backward(dy: Any, *saved: Any, **options: Any) -> Any:
-        if dy.itemsize != 2:
-            return backward(dy, *saved, **options)
         dxs = backward(*map(_wide, (dy, *saved)), **{name: _wide(value) for name, value in options.items()})
         return tuple([None if dx is None else dx.astype(HALF) for dx in dxs])
 

@@ -75,6 +75,8 @@ def apply(primitive: Primitive, *inputs: Tensor | None, **static: Any) -> Tensor
     arrays = [None if t is None else t.array for t in inputs]  # kernels work on arrays
     if "cupy" in sys.modules and on_one_gpu(primitive.name, arrays):
         primitive = gpu("replacement")(primitive, arrays, static)  # a fused one, if there is one for this call
+    if primitive.half is not None and arrays[0].itemsize == 2:  # type: ignore[union-attr]
+        primitive = primitive.half  # no other dtype than float16 has two bytes, and the size is sooner read
     mode = thread.mode
     edges = edges_of(inputs) if mode.enabled else apart(arrays)  # None: nothing to record, also under no_grad
     if primitive.takes_save:  # it can save time where no backward follows

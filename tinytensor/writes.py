@@ -61,7 +61,7 @@ def same_memory(x: Array) -> Array:
 def alias(x: Array) -> Array:
     """x for a detached Tensor. Writes to it have dates like those to x, but it is no view of x: it takes no history over."""
     if isinstance(x, np.ndarray):
-        return np.asarray(memoryview(x))  # type: ignore[arg-type]  # its base is the memoryview, not x
+        return np.asarray(x.data)  # its base is a memoryview, not x
     y = array_module(x).ndarray(x.shape, x.dtype, x.data, x.strides)
     _sources[id(y)] = x
     weakref.finalize(y, _sources.pop, id(y), None).atexit = False

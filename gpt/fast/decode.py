@@ -160,7 +160,10 @@ LAYERS = (
 
 
 def shapes(config: GPTConfig) -> dict[str, tuple[int, ...]]:
-    """Return the shape of every entry of the GPT's state_dict."""
+    """Return the shape of every entry of the state_dict with which ArrayGPT computes.
+
+    They are written down here, not taken from gpt/run/checks.py, since that changes with the model, and this file may not.
+    """
     V, C = config.vocab_size, config.width
     layers: dict[str, tuple[int, ...]] = {"norm": (C,)}
     for i in range(config.layers):

@@ -4,7 +4,7 @@
     RUN/checkpoint/weights.safetensors       every parameter by its name
     RUN/checkpoint/optimizer.safetensors     AdamW's state of each parameter: `name.exp_avg`, ...
     RUN/checkpoint/metadata.json             step, configuration, tokenizer, loss scale, checksums, versions
-    RUN/best/                                the same files, of the evaluation with the lowest loss
+    RUN/best/                                the same files but the optimizer's, of the evaluation with the lowest loss
 
 A save writes all of `checkpoint.new`, then renames `checkpoint` to `checkpoint.old`, then `checkpoint.new` to
 `checkpoint`. Between the two renames `checkpoint.old` is the complete one. No file in a complete folder ever changes, so
@@ -18,8 +18,9 @@ import json
 import math
 import os
 import platform
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -65,17 +66,18 @@ class Checkpoint:
     config: TrainConfig
     tokenizer: CharTokenizer
     corpus_sha256: str
-    weights: Arrays
-    optimizer: Arrays
+    weights: Arrays = field(default_factory=dict)
+    optimizer: Arrays = field(default_factory=dict)
     loss_scale: dict[str, float] = field(default_factory=dict)  # the state of GradScaler; {} but for float16
     best: dict[str, Any] | None = None  # loss and step of the lowest validation loss so far
     pending: dict[str, Any] | None = None  # the row of this step, if it is not evaluated yet
     written: TrainConfig | None = None  # what config.json says; it may differ in CHANGEABLE
     format: int = FORMAT
+    is_best: bool = False  # from RUN/best
 
-    def named(self, best: bool) -> str:
+    def named(self) -> str:
         """Say which weights these are."""
-        if not best:
+        if not self.is_best:
             return f"the last weights, of step {self.step}"
         loss = f", with a validation loss of {self.best['loss']:.4f}" if self.best else ""
         return f"the best weights, of step {self.step}{loss} (--last takes the last)"
@@ -86,31 +88,16 @@ class Checkpoint:
         return {name: getattr(now, name) for name in asdict(now) if getattr(now, name) != getattr(self.config, name)}
 
 
-def save(run: Path, checkpoint: Checkpoint) -> None:
-    """Replace the checkpoint of the run. If that fails, the previous one is still there."""
-    contents = [format_arrays(checkpoint.weights), format_arrays(checkpoint.optimizer)]
-    metadata = {
-        "format": FORMAT,
-        "step": checkpoint.step,
-        "seconds": checkpoint.seconds,
-        "config": asdict(checkpoint.config),
-        "tokenizer": checkpoint.tokenizer.to_json(),
-        "corpus_sha256": checkpoint.corpus_sha256,
-        "loss_scale": checkpoint.loss_scale,
-        "best": checkpoint.best,
-        "pending": checkpoint.pending,
-        "sha256": {name: checksum(content) for name, content in zip(FILES, contents, strict=True)},
-        "versions": {
-            "python": platform.python_version(),
-            "numpy": np.__version__,
-            "tinytensor": tinytensor.__version__,
-        },
-    }
-    contents.append(json.dumps(seal(metadata), indent=2).encode())
+def save(run: Path, checkpoint: Checkpoint, names: Sequence[str] = FILES) -> None:
+    """Replace the checkpoint of the run, with these files of arrays. If that fails, the previous one is still there."""
+    parts = {WEIGHTS: checkpoint.weights, OPTIMIZER: checkpoint.optimizer}
+    contents = {name: format_arrays(parts[name]) for name in names}
+    metadata = metadata_of(checkpoint, {name: checksum(content) for name, content in contents.items()})
+    contents[METADATA] = json.dumps(seal(metadata), indent=2).encode()
     try:
         files.remove(run / NEW)
         os.mkdir(run / NEW)
-        for name, content in zip((*FILES, METADATA), contents, strict=True):
+        for name, content in contents.items():
             files.create(run / NEW / name, content)
         files.sync_folder(run / NEW)
         swap(run)
@@ -122,6 +109,27 @@ def save(run: Path, checkpoint: Checkpoint) -> None:
         raise UserError(
             f"cannot save step {checkpoint.step} in {run}: {where}{error.strerror or error}; {before}"
         ) from None
+
+
+def metadata_of(checkpoint: Checkpoint, sums: dict[str, str]) -> dict[str, Any]:
+    """Return what metadata.json says beside its own checksum; `sums` are those of the files of arrays."""
+    return {
+        "format": FORMAT,
+        "step": checkpoint.step,
+        "seconds": checkpoint.seconds,
+        "config": asdict(checkpoint.config),
+        "tokenizer": checkpoint.tokenizer.to_json(),
+        "corpus_sha256": checkpoint.corpus_sha256,
+        "loss_scale": checkpoint.loss_scale,
+        "best": checkpoint.best,
+        "pending": checkpoint.pending,
+        "sha256": sums,
+        "versions": {
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+            "tinytensor": tinytensor.__version__,
+        },
+    }
 
 
 def seal(metadata: dict[str, Any]) -> dict[str, Any]:
@@ -151,21 +159,35 @@ def rename(old: Path, new: Path) -> None:
 
 
 def is_there(run: Path) -> bool:
-    """Return whether the folder holds a checkpoint. Raises UserError if a link or a file is in its place."""
-    return files.is_folder(run / CURRENT) or files.is_folder(run / OLD)
+    """Return whether the folder holds a checkpoint. Raises UserError if a link or a file is in its place.
+
+    It looks for the new one again, since a save of another process may end between the first two looks.
+    """
+    return any(files.is_folder(run / name) for name in (CURRENT, OLD, CURRENT))
 
 
-def chosen(run: Path, last: bool = False) -> Path:
-    """Return the folder to read a trained model from: RUN/best where there is one, else RUN."""
-    best = run / BEST
-    return best if not last and files.is_folder(best) and is_there(best) else run
+def keeps_best(run: Path) -> bool:
+    """Return whether there is a checkpoint in RUN/best. Raises UserError if a link or a file is in its place."""
+    return files.is_folder(run / BEST) and is_there(run / BEST)
 
 
-def read(run: Path, optimizer: bool = True) -> Checkpoint:
+def read_model(run: Path, last: bool = False) -> Checkpoint:
+    """Read what a trained model needs: the best weights that the run keeps; the last with `last`, or if it keeps no others.
+
+    For both, RUN/config.json says where the text and the device are. The one in RUN/best is as old as its weights.
+    """
+    if last or not keeps_best(run):
+        return read(run, (WEIGHTS,))
+    checkpoint = read(run / BEST, (WEIGHTS,))
+    checkpoint.is_best, checkpoint.written = True, read_config(run, checkpoint)
+    return checkpoint
+
+
+def read(run: Path, names: Sequence[str] = FILES) -> Checkpoint:
     """Read the checkpoint of the run, all of one save, and verify every checksum.
 
-    Without `optimizer` its file is neither needed nor read. If the checkpoint was replaced while this opened its files,
-    it takes the new one.
+    It has the arrays of the files `names` alone; others are neither needed nor read. If the checkpoint was replaced while
+    this opened its files, it takes the new one.
     """
     try:
         for number, pause in enumerate(PAUSES):
@@ -177,13 +199,15 @@ def read(run: Path, optimizer: bool = True) -> Checkpoint:
                         break
                     continue
                 try:
-                    return read_folder(run, folder, stack, optimizer)
+                    return read_folder(run, folder, stack, names)
                 except (OSError, UserError):
                     removed = folder.path.name == OLD and files.exists(run / CURRENT)
                     if not removed and folder.is_in_place():
                         raise
     except OSError as error:
-        raise UserError(f"cannot read {error.filename or run}: {error.strerror}") from None
+        path = Path(error.filename or run)
+        advice = f"; no run goes on without it, but --init {run} begins a new one with the weights"
+        raise UserError(f"cannot read {path}: {error.strerror}{advice if path.name == OPTIMIZER else ''}") from None
     raise not_a_run(run, "checkpoint")
 
 
@@ -199,27 +223,26 @@ def current(run: Path, stack: ExitStack) -> Folder | None:
     return None
 
 
-def read_folder(run: Path, folder: Folder, stack: ExitStack, optimizer: bool) -> Checkpoint:
+def read_folder(run: Path, folder: Folder, stack: ExitStack, names: Sequence[str]) -> Checkpoint:
     """Read the checkpoint in an open folder. Opens all files before it reads one."""
-    names = (METADATA, WEIGHTS, OPTIMIZER) if optimizer else (METADATA, WEIGHTS)
-    metadata, *arrays_in = [stack.enter_context(folder.open(name)) for name in names]
+    metadata, *arrays_in = [stack.enter_context(folder.open(name)) for name in (METADATA, *names)]
     values = verified(files.parse(files.limited(metadata, LONGEST_METADATA), metadata.path), metadata.path)
     try:
         checkpoint = described(values, metadata.path)
-        sums = [values["sha256"][file.path.name] for file in arrays_in]
+        sums = [values["sha256"][name] for name in names]
         if not all(isinstance(each, str) for each in sums):
             raise TypeError("a checksum is no text")
+    except UserError:
+        raise
     except (KeyError, TypeError, ValueError, OverflowError) as error:
-        if isinstance(error, UserError):
-            raise
         raise UserError(f"{metadata.path} is damaged: {shown(repr(error))}") from None
     checkpoint.written = read_config(run, checkpoint)
     check_memory(replace(checkpoint.config, device="cpu", cuda_graph=False, tf32=False), training=False)
-    for file, specs, expected in zip(arrays_in, specs_of(checkpoint.config), sums, strict=False):
-        state = file.path.name == OPTIMIZER
-        found = arrays.read(file, specs, expected, may_be_empty=state and no_update(checkpoint))
+    specs = dict(zip(FILES, specs_of(checkpoint.config), strict=True))
+    for name, file, expected in zip(names, arrays_in, sums, strict=True):
+        found = arrays.read(file, specs[name], expected, may_be_empty=name == OPTIMIZER and no_update(checkpoint))
         check_numbers(file.path, found, checkpoint.step)
-        if state:
+        if name == OPTIMIZER:
             checkpoint.optimizer = found
         else:
             checkpoint.weights = found
@@ -235,7 +258,7 @@ def verified(values: Any, path: Path) -> dict[str, Any]:
             raise UserError(f"{path} was altered: its checksum is another; restore it from a copy, or train again")
         if values.get("format") != FORMAT:
             raise UserError(
-                f"{path} has format {shown(values['format'])}, and this version reads {FORMAT}; take a newer one"
+                f"{path} has format {shown(values.get('format'))}, and this version reads {FORMAT}; take a newer version"
             )
     return values
 
@@ -243,7 +266,10 @@ def verified(values: Any, path: Path) -> dict[str, Any]:
 def described(values: dict[str, Any], path: Path) -> Checkpoint:
     """Return the checkpoint that the metadata describe, without its arrays. Raises UserError if a value is impossible."""
     config = from_dict(values["config"], str(path))
-    tokenizer = CharTokenizer.from_json(values["tokenizer"])
+    try:
+        tokenizer = CharTokenizer.from_json(values["tokenizer"])
+    except UserError as error:
+        raise UserError(f"{path} is damaged: {error}") from None
     if tokenizer.vocab_size != config.vocab_size:
         raise UserError(f"{path} is damaged: the tokenizer has {tokenizer.vocab_size} characters, vocab_size is "
                         f"{config.vocab_size}")  # fmt: skip
@@ -253,19 +279,25 @@ def described(values: dict[str, Any], path: Path) -> Checkpoint:
     ):
         raise UserError(f"{path} is damaged: step {shown(step)}, seconds {shown(seconds)}")
     scaler = make_scaler(config)
-    scale, names = values.get("loss_scale", {}), set(scaler.state_dict() if scaler else {})  # older versions: none
-    if not isinstance(scale, dict) or set(scale) != names or not is_finite(scale):
+    scale = values.get("loss_scale", {})  # older versions: none
+    if not has_numbers(scale, set(scaler.state_dict() if scaler else {})):
         raise UserError(f"{path} is damaged: loss_scale {shown(scale)}")
     best, pending = values.get("best"), values.get("pending")
-    if best is not None and not (set(best) == {"loss", "step"} and is_finite(best) and type(best["step"]) is int):
-        raise UserError(f"{path} is damaged: best {best}")
+    if best is not None and not (has_numbers(best, {"loss", "step"}) and type(best["step"]) is int):
+        raise UserError(f"{path} is damaged: best {shown(best)}")
     number = values.get("format", 1)
-    return Checkpoint(step, float(seconds), config, tokenizer, str(text), {}, {}, scale, best, pending, format=number)
+    return Checkpoint(
+        step, float(seconds), config, tokenizer, str(text), loss_scale=scale, best=best, pending=pending, format=number
+    )
 
 
-def is_finite(numbers: dict[str, Any]) -> bool:
-    """Return whether all values are numbers, none of them infinite or nan."""
-    return all(isinstance(x, (int, float)) and math.isfinite(x) for x in numbers.values())
+def has_numbers(value: Any, names: set[str]) -> bool:
+    """Return whether it is a JSON object with these names, all of them numbers, none infinite or nan."""
+    return (
+        isinstance(value, dict)
+        and set(value) == names
+        and all(type(x) in (int, float) and abs(x) <= sys.float_info.max for x in value.values())
+    )
 
 
 def specs_of(config: TrainConfig) -> tuple[dict[str, Spec], dict[str, Spec]]:
@@ -345,20 +377,16 @@ def load(run: str | Path, device: str | None = None, last: bool = False) -> tupl
 
     It has the best weights of the run; the last ones with `last`.
     """
-    folder = chosen(Path(run), last)
-    checkpoint = read(folder, optimizer=False)
-    return restore_model(checkpoint, folder, device).eval(), checkpoint.tokenizer
+    checkpoint = read_model(Path(run), last)
+    return restore_model(checkpoint, device).eval(), checkpoint.tokenizer
 
 
-def restore_model(checkpoint: Checkpoint, run: Path, device: str | None = None) -> Model:
+def restore_model(checkpoint: Checkpoint, device: str | None = None) -> Model:
     """Return the model of the checkpoint. Without `device`, on the device of its configuration."""
     device = device or (checkpoint.written or checkpoint.config).device
     check_device(device)
     model = fresh_model(replace(checkpoint.config, device=device, cuda_graph=False, tf32=False))
-    try:
-        model.load_state_dict({name: from_numpy(a) for name, a in checkpoint.weights.items()})
-    except RuntimeError as error:  # missing or unexpected names, or other shapes
-        raise UserError(f"{run}: the weights do not fit the configuration: {error}") from None
+    model.load_state_dict({name: from_numpy(array) for name, array in checkpoint.weights.items()})
     return model
 
 

@@ -138,9 +138,12 @@ class Folder:
 
 def is_folder(path: Path) -> bool:
     """Return whether there is a folder of this name. Raises UserError for a link, a file or anything else."""
-    if exists(path):
-        wanted(path, "a folder", os.stat(path, follow_symlinks=False))
-    return exists(path)
+    try:
+        found = os.stat(path, follow_symlinks=False)  # one look: another process may rename it before a second
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    wanted(path, "a folder", found)
+    return True
 
 
 def make_folder(path: Path) -> None:

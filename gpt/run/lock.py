@@ -27,7 +27,9 @@ def locked(run: Path) -> Iterator[None]:
             try:
                 flock(descriptor, LOCK_EX | LOCK_NB)
             except BlockingIOError:
-                raise UserError(f"another process is training in {run}") from None
+                raise UserError(
+                    f"another process is training in {run}; wait until it ends, or train in another folder"
+                ) from None
             except OSError:  # a file system without locks
                 pass
         yield

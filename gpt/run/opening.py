@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from gpt.run import baselines, checkpoint, files, metrics
 from gpt.run.checkpoint import Checkpoint
 from gpt.run.checks import check_memory
 from gpt.run.lock import LOCK
-from gpt.run.state import Best, Run
+from gpt.run.state import Evaluation, Run
 from gpt.tokenizer import CharTokenizer
 from tinytensor import manual_seed, set_float32_matmul_precision
 
@@ -36,10 +36,8 @@ def prepare(recipe: str, given: dict[str, object], quiet: bool, init: Path | Non
     else is new.
     """
     config = cli.new_config(recipe, given)
-    saved = None
-    if init is not None:
-        init = checkpoint.chosen(init)
-        saved = checkpoint.read(init, optimizer=False)
+    saved = None if init is None else checkpoint.read_model(init)
+    if saved is not None:
         config = inherited(config, saved.config, given)
     cli.check_device(config.device, config.tf32)
     if "data" in given:
@@ -49,7 +47,7 @@ def prepare(recipe: str, given: dict[str, object], quiet: bool, init: Path | Non
         if note and not quiet:
             cli.say(f"note: {note}")
     config = dataclasses.replace(config, data=text.name, threads=threads_of(config))
-    return begin(config, text) if saved is None or init is None else begin_with(config, text, saved, init)
+    return begin(config, text) if saved is None else begin_with(config, text, saved)
 
 
 def inherited(config: TrainConfig, model: TrainConfig, given: dict[str, object]) -> TrainConfig:
@@ -76,24 +74,29 @@ def open_again(folder: Path, given: dict[str, object], quiet: bool) -> Run:
     cli.check_device(config.device, config.tf32)
     text = checkpoint.read_corpus(saved, folder, data=None if data is None else str(data))
     config = dataclasses.replace(config, data=text.name, threads=threads_of(config))
-    lost = metrics.lost(folder, saved.step - (saved.pending is not None))
-    if not quiet and lost:
-        cli.say(f"note: metrics.jsonl has no row for {lost} of the {saved.step} steps; the weights do not depend on it")
-    for name, value in edits.items():
-        if not quiet:
-            cli.say(f"note: {folder / 'config.json'} says {name} {value}, its checkpoint {getattr(saved.config, name)}; "
-                    f"the run goes on with {value}")  # fmt: skip
-    if not quiet and config.steps != saved.config.steps:
-        cli.say(f"note: the learning rate's schedule now ends at step {config.steps}")
-    if not quiet and config.threads != saved.config.threads:
-        cli.say("note: another number of threads sums in another order: the last bits will differ")
-    if not quiet and config.device != saved.config.device:
-        cli.say("note: another device sums in another order: the last bits will differ")
-    if not quiet and config.dropout and saved.format < 2:
-        cli.say(
-            "note: this run is from a version whose masks of dropout depended on --threads; the next steps have others"
-        )
+    lost = metrics.lost(folder, saved.step - (saved.pending is not None))  # a damaged file is refused, also if quiet
+    if not quiet:
+        for note in notes(folder, saved, config, edits, lost):
+            cli.say(f"note: {note}")
     return resume(config, text, saved, folder)
+
+
+def notes(folder: Path, saved: Checkpoint, config: TrainConfig, edits: dict[str, object], lost: int) -> Iterator[str]:
+    """Yield what a user should know of a run that goes on from `saved` with the configuration, without `lost` rows."""
+    if lost:
+        yield f"metrics.jsonl has no row for {lost} of the {saved.step} steps; the weights do not depend on it"
+    for name, value in edits.items():
+        yield (
+            f"{folder / 'config.json'} says {name} {value}, its checkpoint {getattr(saved.config, name)}; "
+            f"the run goes on with {value}"
+        )
+    if config.steps != saved.config.steps:
+        yield f"the learning rate's schedule now ends at step {config.steps}"
+    for name, what in (("threads", "number of threads"), ("device", "device")):
+        if getattr(config, name) != getattr(saved.config, name):
+            yield f"another {what} sums in another order: the last bits will differ"
+    if config.dropout and saved.format < 2:
+        yield "this run is from a version whose masks of dropout depended on --threads; the next steps have others"
 
 
 def begin(config: TrainConfig, text: Corpus) -> Run:
@@ -101,24 +104,24 @@ def begin(config: TrainConfig, text: Corpus) -> Run:
     return assemble(config, text, CharTokenizer.from_text(text.text), checkpoint.fresh_model)
 
 
-def begin_with(config: TrainConfig, text: Corpus, saved: Checkpoint, folder: Path) -> Run:
-    """Return a run before its first step, with the weights and the vocabulary of the checkpoint, which is in that folder."""
+def begin_with(config: TrainConfig, text: Corpus, saved: Checkpoint) -> Run:
+    """Return a run before its first step, with the weights and the vocabulary of the checkpoint."""
 
     def restored(config: TrainConfig) -> Model:
-        return checkpoint.restore_model(dataclasses.replace(saved, config=config), folder, config.device)
+        return checkpoint.restore_model(dataclasses.replace(saved, config=config), config.device)
 
     return assemble(config, text, saved.tokenizer, restored)
 
 
 def resume(config: TrainConfig, text: Corpus, saved: Checkpoint, folder: Path) -> Run:
     """Return the run of the checkpoint, which is in that folder."""
-    run = begin_with(config, text, saved, folder)
+    run = begin_with(config, text, saved)
     checkpoint.restore_optimizer(run.model, run.optimizer, saved.optimizer)
     if run.scaler:
         run.scaler.load_state_dict(saved.loss_scale)
     run.step, run.seconds = saved.step, saved.seconds
-    if saved.best is not None and checkpoint.chosen(folder) != folder:
-        run.best = Best(**saved.best)
+    if saved.best is not None and checkpoint.keeps_best(folder):
+        run.best = Evaluation(**saved.best)
     try:
         run.pending = None if saved.pending is None else dict(metrics.parse(saved.pending))
     except ValueError as error:
@@ -165,7 +168,7 @@ def new_folder(out: Path | None) -> Path:
                 return folder
         raise UserError("runs/ has a thousand runs of this second; give --out")
     except OSError as error:
-        raise UserError(f"cannot make the run folder {error.filename}: {error.strerror}") from None
+        raise UserError(f"cannot make the run folder {error.filename}: {error.strerror}; give another --out") from None
 
 
 def write_config(config: TrainConfig, folder: Path) -> None:

@@ -59,12 +59,12 @@ def leave(prof: profile, steps: int, folder: Path, quiet: bool) -> None:
 
 def report(prof: profile, steps: int) -> str:
     """Return the three tables as text."""
-    took, threads = 1e3 * prof.seconds / steps, prof.threads
-    sum_ = "" if threads == 1 else f" on each of {threads} threads, {threads * took:,.2f} ms together"
+    took, count = 1e3 * prof.seconds / steps, prof.threads
+    together = "" if count == 1 else f" on each of {count} threads, {count * took:,.2f} ms together"
     held = prof.memory()
     return "\n\n".join(
         (
-            f"profile of {steps:,} steps: a step took {took:,.2f} ms{sum_}; the tables show one step",
+            f"profile of {steps:,} steps: a step took {took:,.2f} ms{together}; the tables show one step",
             prof.key_averages().table(per=steps),
             prof.by_module().table(per=steps),
             f"memory of the tape at its peak: {held.nbytes / 2**20:,.2f} MiB, parameters not counted",

@@ -40,7 +40,7 @@ class Progress:
             self._val = ""  # a line shows only what its own step measured
 
     def _show(self, row: Row) -> bool:
-        """Move the bar, and return True."""
+        """Move the bar. Returns True: `cli.attempt` returns None where that failed."""
         self._bar.set_postfix_str(self._text(row), refresh=False)
         try:
             self._bar.update()
@@ -100,14 +100,14 @@ def evaluation(predictions: int, show: bool) -> Iterator[Callable[[int], None]]:
         return tqdm(None, None, predictions, leave=False, delay=2, dynamic_ncols=True, bar_format=shape)
 
     on_terminal = show and sys.stderr is not None and sys.stderr.isatty()
-    bar: Any = cli.attempt("gpt", "progress bar", make) if on_terminal else None
+    shown: Any = cli.attempt("gpt", "progress bar", make) if on_terminal else None
 
     def count(more: int) -> None:
         with contextlib.suppress(Exception):  # the terminal was closed, say: an evaluation needs no bar
-            bar.update(more)
+            shown.update(more)
 
     try:
-        yield (lambda _: None) if bar is None else count
+        yield (lambda _: None) if shown is None else count
     finally:
-        if bar is not None:
-            cli.attempt("gpt", "progress bar", bar.close)
+        if shown is not None:
+            cli.attempt("gpt", "progress bar", shown.close)

@@ -13,11 +13,11 @@ from typing import cast
 
 from gpt.evaluate import mean_loss
 from gpt.run import files
-from gpt.run.checkpoint import BEST
+from gpt.run.checkpoint import BEST, WEIGHTS
 from gpt.run.metrics import Metrics, Row
 from gpt.run.opening import write_config
 from gpt.run.progress import Progress
-from gpt.run.state import Best, Run
+from gpt.run.state import Evaluation, Run
 
 
 class Record:
@@ -42,12 +42,12 @@ class Record:
         loss, _ = mean_loss(run.model, run.validation_ids, run.config.eval_windows)
         run.check_finite(validation_loss=loss)
         row = cast(Row, {**(run.pending or {}), "val_loss": loss})
-        run.pending = None
+        run.pending, run.last = None, Evaluation(loss, run.step)
         if run.best is None or loss < run.best.loss:
-            run.best = Best(loss, run.step)
+            run.best = run.last
             files.make_folder(self._folder / BEST)
             write_config(run.config, self._folder / BEST)
-            run.save(self._folder / BEST)
+            run.save(self._folder / BEST, (WEIGHTS,))  # no run goes on from here, so nobody needs AdamW's state
         row["best_step"] = run.best.step
         self._leave(row)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,8 @@ from tinytensor.optim import AdamW
 
 
 @dataclass(frozen=True)
-class Best:
-    """The lowest validation loss of a run so far, and its step."""
+class Evaluation:
+    """The loss of a step on the windows of the validation split that every evaluation of the run takes."""
 
     loss: float
     step: int
@@ -47,7 +48,8 @@ class Run:
     scaler: GradScaler | None  # the loss scale; in float16 alone
     step: int = 0
     seconds: float = 0.0
-    best: Best | None = None  # the evaluation with the lowest loss so far
+    best: Evaluation | None = None  # the one with the lowest loss so far
+    last: Evaluation | None = None  # the one that this process made last
     pending: dict[str, Any] | None = None  # the row of `step` (gpt/run/metrics.py) until that step is evaluated
 
     @property
@@ -58,16 +60,26 @@ class Run:
             return False
         return self.step // every - self.best.step // every >= patience
 
-    def save(self, folder: Path) -> None:
-        """Replace the checkpoint in the folder. Raises UserError if a weight is not finite, and leaves the old one."""
+    def save(self, folder: Path, names: Sequence[str] = checkpoint.FILES) -> None:
+        """Replace the checkpoint in the folder, with these files of arrays.
+
+        Raises UserError if a weight is not finite, and leaves the old one.
+        """
         weights = checkpoint.weight_arrays(self.model)
         self.check_finite(largest_weight=float(np.max([abs(array).max() for array in weights.values()])))
-        state = checkpoint.optimizer_arrays(self.model, self.optimizer)
-        scale = self.scaler.state_dict() if self.scaler else {}
-        best = asdict(self.best) if self.best else None
-        progress = self.step, self.seconds, self.config, self.tokenizer, self.corpus_sha256
-        now = Checkpoint(*progress, weights, state, scale, best, self.pending)
-        checkpoint.save(folder, now)
+        now = Checkpoint(
+            self.step,
+            self.seconds,
+            self.config,
+            self.tokenizer,
+            self.corpus_sha256,
+            weights,
+            checkpoint.optimizer_arrays(self.model, self.optimizer) if checkpoint.OPTIMIZER in names else {},
+            loss_scale=self.scaler.state_dict() if self.scaler else {},
+            best=asdict(self.best) if self.best else None,
+            pending=self.pending,
+        )
+        checkpoint.save(folder, now, names)
 
     def check(self, outcome: Outcome) -> None:
         """Raise UserError if the loss of the update or its gradient is not finite.

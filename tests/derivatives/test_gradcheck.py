@@ -264,6 +264,7 @@ def printed(*arguments: str, **options: Any) -> tuple[int, str]:
     return done.returncode, done.stdout
 
 
+@pytest.mark.programs
 def test_the_table_of_some_primitives() -> None:
     status, text = printed("softmax", "mul")
     assert status == 0, text
@@ -291,6 +292,7 @@ add("cube", [Sample((np.array([1.0, 2.0]),), lambda x: x**3)])
 """
 
 
+@pytest.mark.programs
 def test_the_table_of_a_wrong_primitive_of_ones_own(tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
     file.write_text(WRONG_SAMPLES, "utf-8")
@@ -300,6 +302,7 @@ def test_the_table_of_a_wrong_primitive_of_ones_own(tmp_path: Path) -> None:
     assert "above the limit: cube (differences" in text
 
 
+@pytest.mark.programs
 def test_the_table_of_another_packages_primitive() -> None:
     status, text = printed("--samples", "gpt.rotary_samples")
     assert status == 0

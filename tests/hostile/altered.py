@@ -186,9 +186,9 @@ def seal(metadata: Path) -> None:
     """Make the checksums of a checkpoint again, where its metadata are still an object."""
     with contextlib.suppress(ValueError, RecursionError, TypeError, KeyError):
         values = json.loads(metadata.read_text())
-        for name in checkpoint.FILES:
+        for name in [each for each in checkpoint.FILES if (metadata.parent / each).exists()]:
             values["sha256"][name] = hashlib.sha256((metadata.parent / name).read_bytes()).hexdigest()
-        if "format" in values:
+        if "format" in values or "checksum" in values:
             values = checkpoint.seal(values)
         metadata.write_text(json.dumps(values))
 

@@ -13,6 +13,7 @@ import pytest
 from tinytensor.compat import HOMES
 
 ROOT = Path(__file__).resolve().parents[2]
+pytestmark = pytest.mark.programs
 
 
 @pytest.fixture(scope="module")

@@ -7,12 +7,14 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import gpt
-from gpt import evaluate, generate
+from gpt import corpus, evaluate, generate
 from gpt.run import checkpoint, files, metrics, opening, record
 from gpt.run.progress import Progress
+from gpt.tokenizer import CharTokenizer
 from gpt.train import main
 
 TINY = [
@@ -33,18 +35,27 @@ def losses(monkeypatch, *values):
     monkeypatch.setattr(record, "mean_loss", lambda model, ids, limit: (next(left), 1))
 
 
+def windows_of(name):
+    """The ids of the validation split of the text."""
+    text = Path(name).read_text()
+    return corpus.split(CharTokenizer.from_text(text).encode(text), 16)[1]
+
+
 def steps(run="run"):
     """The steps of the best and of the last weights."""
-    return checkpoint.read(Path(run, "best")).step, checkpoint.read(Path(run)).step
+    return checkpoint.read_model(Path(run)).step, checkpoint.read(Path(run)).step
 
 
 def test_the_best_is_kept_and_taken(monkeypatch, capsys):
     losses(monkeypatch, 2.0, 1.0, 3.0)
     assert main([*TINY, "--out=run"]) == 0
     assert steps() == (6, 9)
-    assert "best weights    step 6; the last, step 9, have" in capsys.readouterr().out
+    assert (
+        "best weights    step 6, evaluated at 1.000; the last, step 9, at 3.000: validation rose"
+        in capsys.readouterr().out
+    )
     assert [row.get("best_step") for row in metrics.read(Path("run"))] == [None, None, 3, None, None, 6, None, None, 6]
-    best, last = (checkpoint.read(path).weights["head.weight"] for path in (Path("run/best"), Path("run")))
+    best, last = (checkpoint.read_model(Path("run"), last).weights["head.weight"] for last in (False, True))
     assert (gpt.load("run")[0].head.weight.detach().numpy() == best).all()
     assert (gpt.load("run", last=True)[0].head.weight.detach().numpy() == last).all()
     assert (best != last).any()
@@ -65,15 +76,55 @@ def test_the_best_is_kept_and_taken(monkeypatch, capsys):
 
 
 def test_a_summary_says_when_validation_rose_and_what_to_try(monkeypatch, capsys):
-    for whole, advice in ((4.0, True), (1.01, False)):
-        losses(monkeypatch, 1.0, 2.0, 3.0)
-        found = iter([1.0, whole])
-        monkeypatch.setattr("gpt.job.mean_loss", lambda model, ids, show, found=found: (next(found), 5))
-        assert main([*TINY, f"--out=run{whole}"]) == 0
+    for last, advice in ((4.0, True), (1.01, False)):
+        losses(monkeypatch, 1.0, 2.0, last)
+        assert main([*TINY, f"--out=run{last}"]) == 0
         out = capsys.readouterr().out
-        assert "validation loss 1.0000" in out
-        assert f"best weights    step 3; the last, step 9, have {whole:.4f}" in out
+        assert f"best weights    step 3, evaluated at 1.000; the last, step 9, at {last:.3f}" in out
         assert ("validation rose after step 3" in out and "--dropout" in out) == advice
+
+
+@pytest.mark.parametrize("found", [(2.0, 1.0, 3.0), (3.0, 2.0, 1.0)], ids=["the best is older", "the last is the best"])
+def test_a_summary_measures_the_weights_that_are_taken_and_no_others(found, monkeypatch, capsys):
+    losses(monkeypatch, *found)
+    measured = []
+
+    def watched(model, ids, **keywords):
+        measured.append({name: value.numpy() for name, value in model.state_dict().items()})
+        return 1.25, len(ids) - 1
+
+    monkeypatch.setattr("gpt.job.mean_loss", watched)
+    assert main([*TINY, "--out=run"]) == 0
+    assert "validation loss 1.2500" in capsys.readouterr().out
+    (weights,) = measured
+    best = checkpoint.read_model(Path("run")).weights
+    assert all((weights[name] == best[name]).all() for name in best)
+
+
+def test_a_loss_that_nobody_sees_is_not_measured(monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr("gpt.job.mean_loss", lambda *_, **__: pytest.fail("it measures"))
+        assert main([*TINY, "--out=run", "--quiet"]) == 0
+    assert Path("run/sample.txt").stat().st_size > 0
+    measured = []
+    with monkeypatch.context() as patch:
+        patch.setattr("gpt.job.mean_loss", lambda model, ids, show: measured.append(show) or (1.5, 1))
+        plotting = [word for word in TINY if word != "--no-plot"]
+        assert main([*plotting, "--out=plotted", "--quiet"]) == 0
+        assert main([*TINY, "--out=shown"]) == 0
+    assert measured == [False, True] and Path("plotted/loss.png").exists()
+
+
+def test_a_summary_of_a_run_without_a_step_left_compares_the_same_evaluations(monkeypatch, capsys):
+    losses(monkeypatch, 1.0, 2.0, 3.0)
+    assert main([*TINY, "--out=run", "--quiet"]) == 0
+    path = Path("run/checkpoint/metadata.json")  # as after Ctrl-C in the last evaluation: no row is pending
+    values = json.loads(path.read_text())
+    best = {"loss": 1.0, "step": 3}
+    path.write_text(json.dumps(checkpoint.seal({**values, "pending": None, "best": best})))
+    last = evaluate.mean_loss(gpt.load("run", last=True)[0], windows_of("text"), 160)[0]
+    assert main(["--resume=run", "--no-plot"]) == 0
+    assert f"step 3, evaluated at 1.000; the last, step 9, at {last:.3f}" in capsys.readouterr().out
 
 
 def test_when_the_last_is_the_best_there_is_nothing_to_compare(monkeypatch, capsys):
@@ -91,6 +142,65 @@ def test_patience_stops_and_goes_on(monkeypatch, capsys):
     assert "stopped         by --patience 2" in capsys.readouterr().out
     assert main(["--resume=run", "--steps=18", "--patience=0", "--quiet", "--no-plot"]) == 0
     assert steps() == (12, 18)  # 0.5, when the pending step 12 is evaluated again, is never lowered
+
+
+def test_the_best_is_kept_without_what_only_training_needs(monkeypatch, capsys):
+    losses(monkeypatch, 2.0, 1.0, 3.0, 3.0, 0.5)
+    assert main([*TINY, "--out=run", "--quiet"]) == 0
+    assert sorted(os.listdir("run/best/checkpoint")) == ["metadata.json", "weights.safetensors"]
+    assert main(["--resume=run/best", "--quiet"]) == 2
+    error = capsys.readouterr().err
+    assert "optimizer.safetensors" in error and "--init run/best begins a new one with the weights" in error
+    for flags in (["--init=run/best"], ["--init=run"]):
+        losses(monkeypatch, 1.0, 1.0, 1.0)
+        assert main([*TINY, "--quiet", "--out", f"new{flags[0][-1]}", *flags]) == 0
+
+
+def test_a_best_of_an_older_version_has_the_optimizers_state(monkeypatch, capsys):
+    losses(monkeypatch, 2.0, 1.0, 3.0)
+    assert main([*TINY, "--out=run", "--quiet"]) == 0
+    best = checkpoint.read_model(Path("run"))
+    best.optimizer = checkpoint.read(Path("run")).optimizer
+    best.optimizer.update({name: np.full_like(a, 6) for name, a in best.optimizer.items() if name.endswith(".step")})
+    checkpoint.save(Path("run/best"), best)
+    assert checkpoint.read(Path("run/best")).optimizer.keys() == best.optimizer.keys()
+    for command, flags in ((generate.main, ["--tokens=3"]), (evaluate.main, [])):
+        assert command(["run", *flags]) == 0
+        said = capsys.readouterr()
+        assert "the best weights, of step 6" in said.out + said.err
+    losses(monkeypatch, 1.0, 1.0, 1.0)
+    assert main([*TINY, "--init=run", "--out=new", "--quiet"]) == 0
+    losses(monkeypatch, 3.0, 0.5)
+    assert main(["--resume=run", "--steps=12", "--quiet", "--no-plot"]) == 0
+    assert steps() == (12, 12)
+    assert sorted(os.listdir("run/best/checkpoint")) == ["metadata.json", "weights.safetensors"]
+
+
+def test_where_text_and_device_are_is_said_once_for_the_best_and_the_last(monkeypatch, capsys):
+    losses(monkeypatch, 2.0, 1.0, 3.0, *[3.0] * 9)
+    assert main([*TINY, "--out=run", "--quiet"]) == 0
+    Path("text").rename("moved")
+    assert main(["--resume=run", "--data=moved", "--quiet", "--no-plot"]) == 0
+    edit = json.loads(Path("run/config.json").read_text())
+    for change in ({}, {"data": str(Path("again").absolute())}):
+        if change:
+            Path("moved").rename("again")
+            Path("run/config.json").write_text(json.dumps({**edit, **change}))
+        for flags in ([], ["--last"]):
+            assert evaluate.main(["run", *flags]) == 0, capsys.readouterr().err
+    Path("run/config.json").write_text(json.dumps({**edit, "device": "cuda"}))
+    monkeypatch.setattr("tinytensor.devices.cupy", no_cupy)
+    for flags in ([], ["--last"]):
+        assert generate.main(["run", *flags]) == 2
+        assert "--device cuda: no GPU" in capsys.readouterr().err
+    Path("run/config.json").write_text(json.dumps({**edit, "width": 8}))
+    for flags in ([], ["--last"]):
+        assert generate.main(["run", *flags]) == 2
+        assert "run/config.json says width 8, its checkpoint 16" in capsys.readouterr().err
+
+
+def no_cupy():
+    raise RuntimeError("no GPU")
 
 
 def test_a_run_without_best_has_its_last(capsys):
@@ -135,7 +245,7 @@ def left(run):
     rows = [
         {k: v for k, v in row.items() if k not in ("seconds", "tokens_per_second")} for row in metrics.read(Path(run))
     ]
-    saved = [checkpoint.read(Path(run, name)) for name in (".", "best")]
+    saved = [checkpoint.read(Path(run)), checkpoint.read_model(Path(run))]
     return rows, [(s.step, s.best, {k: a.tobytes() for k, a in (s.weights | s.optimizer).items()}) for s in saved]
 
 

@@ -287,9 +287,8 @@ def test_no_cache_is_a_flag(monkeypatch, capsys):
         yield from ()
 
     monkeypatch.setattr(generate, "sample", witness)
-    saved = SimpleNamespace(tokenizer=generate.CharTokenizer("abcdefghijk"), named=lambda best: "these weights")
-    monkeypatch.setattr(generate, "chosen", lambda run, last: run)
-    monkeypatch.setattr(generate, "read", lambda *_, optimizer: saved)
+    saved = SimpleNamespace(tokenizer=generate.CharTokenizer("abcdefghijk"), named=lambda: "these weights")
+    monkeypatch.setattr(generate, "read_model", lambda *_: saved)
     monkeypatch.setattr(generate, "restore_model", lambda *_: model)
     for flags in ([], ["--no-cache"]):
         assert generate.main(["run", *flags]) == 0

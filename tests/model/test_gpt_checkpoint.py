@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import errno
+import functools
 import json
 import math
+import operator
 import os
 import shutil
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gpt.config import TrainConfig
 from gpt.data import batch
@@ -65,7 +70,7 @@ def test_round_trip(tmp_path, changes):
     assert found.tokenizer.characters == "abc"
     same(found.weights, saved.weights)
     same(found.optimizer, saved.optimizer)
-    restored = checkpoint.restore_model(found, tmp_path)
+    restored = checkpoint.restore_model(found)
     again = make_optimizer(restored, config)
     checkpoint.restore_optimizer(restored, again, found.optimizer)
     same(checkpoint.weight_arrays(restored), saved.weights)
@@ -180,6 +185,91 @@ def test_impossible_metadata(run, name, value):
     edit(run / "checkpoint" / "metadata.json", lambda values: values.update({name: value}))
     with pytest.raises(UserError, match=r"metadata.json is damaged"):
         read(run)
+
+
+WORDS = (
+    "format",
+    "loss",
+    "step",
+    "scale",
+    "type",
+    "characters",
+    "_growth_tracker",
+    "weights.safetensors",
+    "gpt",
+    "abc",
+)
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False)
+    | st.text(max_size=3)
+    | st.sampled_from(WORDS),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(WORDS), inner, max_size=3),
+    max_leaves=4,
+)
+
+
+def places(value, path=()):
+    """The path of every value in a JSON object."""
+    for key, inner in value.items():
+        yield (*path, key)
+        if isinstance(inner, dict):
+            yield from places(inner, (*path, key))
+
+
+@pytest.fixture(scope="module", params=[{}, {"dtype": "float16"}], ids=["float32", "float16"])
+def made_once(request, tmp_path_factory):
+    """A run folder, and its metadata."""
+    config = dataclasses.replace(CONFIG, **request.param)
+    run = tmp_path_factory.mktemp("run")
+    (run / "config.json").write_text(json.dumps(dataclasses.asdict(config)))
+    saved = make(1, config)
+    saved.best, saved.pending = {"loss": 1.5, "step": 1}, {"step": 1}
+    save(run, saved)
+    return run, json.loads((run / "checkpoint" / "metadata.json").read_text())
+
+
+def with_another(metadata, path, change):
+    """The metadata, where change(holder, key) has removed or replaced the value at the path."""
+    values = copy.deepcopy(metadata)
+    change(functools.reduce(operator.getitem, path[:-1], values), path[-1])
+    return values
+
+
+def is_a_checkpoint_or_a_line(run, values):
+    """Seal the metadata and read the run. What refuses them is one line, which names the file."""
+    (run / "checkpoint" / "metadata.json").write_text(json.dumps(checkpoint.seal(values)))
+    try:
+        found = read(run)
+    except UserError as error:
+        said = str(error)
+        assert str(run) in said and "\n" not in said and len(said) < 2000
+    else:
+        assert found.config.vocab_size == 3
+
+
+@pytest.mark.parametrize(
+    "change",
+    [lambda holder, key: holder.pop(key), lambda holder, key: holder.update({key: list(holder[key])})],
+    ids=["removed", "replaced by its keys"],
+)
+def test_every_value_of_sealed_metadata_may_be_missing_or_a_list(made_once, change):
+    run, metadata = made_once
+    for path in places(metadata):
+        try:
+            values = with_another(metadata, path, change)
+        except TypeError:  # a number has no keys
+            continue
+        is_a_checkpoint_or_a_line(run, values)
+
+
+@given(data=st.data())
+def test_every_value_of_sealed_metadata_may_be_another(made_once, data):
+    run, metadata = made_once
+    path, other = data.draw(st.sampled_from(sorted(places(metadata)))), data.draw(JSON)
+    is_a_checkpoint_or_a_line(run, with_another(metadata, path, lambda holder, key: holder.update({key: other})))
 
 
 @pytest.mark.parametrize("raw", [b"{", b"", b"\xff", b"[" * 100_000])

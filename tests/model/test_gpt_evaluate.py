@@ -298,8 +298,8 @@ def test_the_seed_is_told_and_repeats_the_text(run, capsys):
 def test_predictions_that_are_not_finite_are_refused(number, flags, run, monkeypatch, capsys):
     """From weights that are finite but too large, or from a spoilt file, which `read` refuses."""
 
-    def spoilt(checkpoint, folder, device):
-        model = restore_model(checkpoint, folder, device)
+    def spoilt(checkpoint, device):
+        model = restore_model(checkpoint, device)
         model.head.weight.data[:] = number
         return model
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import json
 import os
 import re
@@ -280,6 +281,16 @@ def test_a_run_that_another_process_trained_on_meanwhile(run, monkeypatch, capsy
     refused(capsys, "another process has trained run while this one read it; resume it again")
 
 
+def test_a_run_that_goes_on_reads_its_arrays_once(run, monkeypatch):
+    read, seen = arrays.read, []
+    monkeypatch.setattr(
+        arrays, "read", lambda file, *args, **how: seen.append(file.path.name) or read(file, *args, **how)
+    )
+    assert main([*ON, "--no-plot"]) == 0
+    assert seen[:2] == list(checkpoint.FILES)
+    assert seen[2:] in ([], [checkpoint.WEIGHTS])  # of the best, if that is not the last
+
+
 @pytest.mark.parametrize("at", range(12))
 def test_a_reader_between_the_renames_whose_folder_is_removed(run, monkeypatch, at):
     """The n-th look at something comes after the save has ended, and while it removes the old checkpoint."""
@@ -298,6 +309,32 @@ def test_a_reader_between_the_renames_whose_folder_is_removed(run, monkeypatch, 
 
     monkeypatch.setattr(os, "stat", looking)
     assert checkpoint.read(run).step == 3
+
+
+@pytest.mark.parametrize("begins", range(4))
+@pytest.mark.parametrize("lasts", range(4))
+def test_the_best_is_found_whenever_another_process_saves_it(run, monkeypatch, begins, lasts):
+    """A save makes its first rename before the n-th look at the folder, and ends some looks later."""
+    keep_best(run)
+    best, count = run / "best", itertools.count()
+    shutil.copytree(best / "checkpoint", best / "checkpoint.new")
+
+    def watched(look):
+        def looks(path, **how):
+            at = next(count)
+            if at == begins:
+                os.rename(best / "checkpoint", best / "checkpoint.old")
+            if at == begins + lasts:
+                os.rename(best / "checkpoint.new", best / "checkpoint")
+                os.rename(best / "checkpoint.old", "removed")
+            return look(path, **how)
+
+        return looks
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "stat", watched(os.stat))
+        patch.setattr(os.path, "lexists", watched(os.path.lexists))
+        assert checkpoint.keeps_best(run)
 
 
 @pytest.mark.parametrize("names", [("checkpoint.old",), ("checkpoint.old", "checkpoint.new")])

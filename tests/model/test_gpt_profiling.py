@@ -72,7 +72,7 @@ def test_the_run_is_the_same_and_everything_is_back_in_its_place(capsys: pytest.
 
 
 def test_saving_is_no_part_of_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Run, "save", lambda self, folder: tt.ones(1).erf())
+    monkeypatch.setattr(Run, "save", lambda self, *_: tt.ones(1).erf())
     assert main([*RUN, "--threads=1", "--out=run", "--quiet", "--profile"]) == 0
     keys = {each["key"] for each in json.loads(Path("run/profile.json").read_text())["by_primitive"]}
     assert "linear" in keys and "erf" not in keys

@@ -189,3 +189,28 @@ def test_all_axes_in_all_memory(shape: tuple[int, ...]) -> None:
                 assert found.is_contiguous()
                 assert found.ndim == (3 if len(dims) == 2 else 3 - len(dims))
                 np.testing.assert_allclose(found.numpy().reshape(exact.shape), exact, rtol=16 * 2.0**-23)
+
+
+@pytest.mark.parametrize("n", [100, 513, 1_000, 5_000, 30_000])
+@pytest.mark.parametrize(
+    ("rows", "columns"),
+    [((), ()), ((), (2,)), ((2,), ()), ((1,), (1,)), ((3,), (5,)), ((9,), (40,)), ((0,), (2,)), ((2,), (0,))],
+)
+def test_products_of_all_lengths_in_all_memory(n: int, rows: tuple[int, ...], columns: tuple[int, ...]) -> None:
+    """a @ b of matrices and vectors, row-major, transposed and sliced; for batches that broadcast as well."""
+    left, right = np.full((*rows, n), 0.1, np.float32), np.full((n, *columns), 0.3, np.float32)
+    exact = left.astype(np.float64) @ right.astype(np.float64)
+    if not exact.size:
+        assert (tt.from_numpy(left) @ tt.from_numpy(right)).shape == exact.shape
+        return
+    for a in in_all_memory(left):
+        for b in in_all_memory(right):
+            theirs, ours = (error(t.from_numpy(a) @ t.from_numpy(b), exact, 2.0**-23) for t in (torch, tt))
+            assert ours <= TIMES * theirs + ULPS, f"strides {a.strides} {b.strides}: PyTorch {theirs}"
+    if rows and columns:
+        y = tt.from_numpy(np.broadcast_to(left, (2, 1, *left.shape))) @ tt.from_numpy(np.stack([right] * 3))
+        np.testing.assert_allclose(y.numpy(), np.broadcast_to(exact, (2, 3, *exact.shape)), rtol=16 * 2.0**-23)
+
+
+def in_all_memory(x: np.ndarray) -> list[np.ndarray]:
+    return [x, np.asfortranarray(x), np.repeat(x, 2, -1)[..., ::2], np.repeat(x, 2, 0)[::2]]

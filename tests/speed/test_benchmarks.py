@@ -150,6 +150,7 @@ def test_a_child_that_fails_is_one_line() -> None:
         harness.child(Case("train_step", SMALL, "nobody", 1))
 
 
+@pytest.mark.programs
 def test_fresh_processes_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file, plot = tmp_path / "rows.jsonl", tmp_path / "plot.svg"
     flags = ["--sizes", SMALL, "--threads", "2", "--engines", "tinytensor", "matmul", "--repeats", "1"]
@@ -231,6 +232,7 @@ def test_each_choice_is_measured_once() -> None:
     assert train_step.BENCHMARK.processes(options) == 3 * 2 * 1 * 2
 
 
+@pytest.mark.programs
 def test_all_of_the_quick_ones(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -704,6 +706,7 @@ def test_the_third_program_runs_as_long_as_the_first(monkeypatch: pytest.MonkeyP
     time_to_loss.BENCHMARK.draw(rows, tmp_path / "plot.png")
 
 
+@pytest.mark.programs
 def test_a_program_is_timed_whole_and_its_text_is_not_told(tmp_path: Path) -> None:
     text = tmp_path / "text"
     text.write_text("to be or not to be, that is the question\n" * 40)

@@ -51,7 +51,7 @@ def in_place() -> list[Any]:
         nn.Module.__call__,
         tape.backward,
         "step" in vars(tt.optim.AdamW),
-        *((p.forward, p.backward) for p in PRIMITIVES.values()),
+        *((p.forward, p.backward) for row in PRIMITIVES.values() for p in (row, row.half) if p),
     ]
 
 
@@ -121,6 +121,14 @@ def test_modules_have_their_names_and_the_backwards_of_what_they_called() -> Non
     assert row(events, "1").own == 3
     assert row(events, "Sequential").total == row(events, "Sequential").forward + 4
     assert row(events, "everything else").backward == 1  # the sum, which no module called
+
+
+def test_calls_in_float16_appear() -> None:
+    """Some pairs have others in their place there."""
+    with profile() as prof:
+        tt.ones(3, dtype=tt.float16, requires_grad=True).tanh().exp().sum().backward()
+    assert {"tanh", "exp", "sum"} <= {e.key for e in prof.key_averages()}
+    assert row(prof.key_averages(), "tanh").count == 1
 
 
 def test_every_primitive_of_a_models_step_appears(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ from tinytensor.functions.operands import (
     as_tensor_like,
     cast,
     floating,
+    in_its_order,
     plain,
     wrapped,
 )  # fmt: skip
@@ -113,7 +114,7 @@ def neg(input: Tensor) -> Tensor:
     """−input; RuntimeError for bools."""
     if input.array.dtype == bool:
         raise RuntimeError("negation of a bool tensor is not supported: use ~ or logical_not")
-    return apply(NEG, input)  # one input: nothing to broadcast, no dtype to settle
+    return apply(NEG, in_its_order(input))  # one input: nothing to broadcast, no dtype to settle
 
 
 def positive(input: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tinytensor.backend import array_module
 from tinytensor.base import TensorBase, wrap
 from tinytensor.dtypes import number_dtype, result_type
-from tinytensor.functions.operands import Number, apply_to_pair, as_tensor_like, cast, filling, limit
+from tinytensor.functions.operands import Number, apply_to_pair, as_tensor_like, cast, filling, in_its_order, limit
 from tinytensor.functions.shape import contiguous
 from tinytensor.layout import elementwise
 from tinytensor.ops.choice import CLAMP, MAXIMUM, MINIMUM, WHERE
@@ -49,10 +49,15 @@ def clamp(input: Tensor, min: Tensor | Number | None = None, max: Tensor | Numbe
             x = where(x >= floor, x, where(x < floor, floor, _nan_like(x, floor)))
         if max is not None:
             ceiling = cast(as_tensor_like(max, x), dtype)
-            x = where(x <= ceiling, x, where(x > ceiling, ceiling, _nan_like(x, ceiling)))
+            nan = _nan_like(x, ceiling)
+            if (
+                min is not None and ceiling.requires_grad
+            ):  # limits that cross pass the gradient to the upper, also of nan
+                nan = where(ceiling < as_tensor_like(min, x), ceiling + nan, nan)
+            x = where(x <= ceiling, x, where(x > ceiling, ceiling, nan))
         return x
     low, high = (None if x is None else limit(x) for x in (min, max))
-    return apply(CLAMP, cast(input, dtype), low=low, high=high)
+    return apply(CLAMP, in_its_order(cast(input, dtype)), low=low, high=high)
 
 
 def _both(min: Tensor | Number, max: Tensor | Number) -> None:

@@ -25,7 +25,9 @@ def _broadcast(name: str, ufunc: np.ufunc, a: Array, b: Any) -> Tensor:
         y = ufunc(a, b)
     except ValueError as error:
         raise RuntimeError(f"{name}: {error}; what fits: {BROADCAST}") from None
-    return wrap(y if not is_array(b) or (a.flags.c_contiguous and b.flags.c_contiguous) else elementwise(y, a, b))
+    if not is_array(b):
+        return wrap(y if a.flags.c_contiguous else elementwise(y, a))
+    return wrap(y if a.flags.c_contiguous and b.flags.c_contiguous else elementwise(y, a, b))
 
 
 def _in_one_dtype(a: Array, b: Array) -> tuple[Array, Array]:
@@ -96,14 +98,14 @@ bitwise_right_shift: Binary = _bitwise("bitwise_right_shift", np.right_shift, ">
 
 def logical_not(input: Tensor) -> Tensor:
     """not input, as a bool Tensor."""
-    return wrap(np.logical_not(input.array))
+    return wrap(elementwise(np.logical_not(input.array), input.array))
 
 
 def bitwise_not(input: Tensor) -> Tensor:
     """~input, of a bool or integer Tensor."""
     if input.array.dtype.kind == "f":
         raise NotImplementedError(f"bitwise_not: not implemented for {input.dtype}; cast with .to() first")
-    return wrap(np.invert(input.array))
+    return wrap(elementwise(np.invert(input.array), input.array))
 
 
 def invert(input: Tensor) -> Tensor:
@@ -115,14 +117,14 @@ def invert(input: Tensor) -> Tensor:
 
 def isfinite(input: Tensor) -> Tensor:
     """Neither infinite nor nan, as a bool Tensor."""
-    return wrap(np.isfinite(input.array))
+    return wrap(elementwise(np.isfinite(input.array), input.array))
 
 
 def isinf(input: Tensor) -> Tensor:
     """Infinite, as a bool Tensor."""
-    return wrap(np.isinf(input.array))
+    return wrap(elementwise(np.isinf(input.array), input.array))
 
 
 def isnan(input: Tensor) -> Tensor:
     """Not a number, as a bool Tensor."""
-    return wrap(np.isnan(input.array))
+    return wrap(elementwise(np.isnan(input.array), input.array))

@@ -64,7 +64,7 @@ def sizes(size: tuple[Any, ...]) -> tuple[int, ...]:
 
 def nonnegative(shape: tuple[int, ...]) -> tuple[int, ...]:
     """shape, or RuntimeError for a negative size."""
-    if any(n < 0 for n in shape):
+    if shape and min(shape) < 0:
         raise RuntimeError(f"a size can't be negative, but the shape is {shape}")
     return shape
 

@@ -253,7 +253,9 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
         return _of_vectors(index_fill, input, dim, index, value=value).reshape(())
     n = input.shape[one_dim(dim, input.ndim)]
     *before, at = _slices("index_fill", input, dim, wrap(np.where(index.array < 0, index.array + n, index.array)))
-    return apply(SETITEM, input, new, index=(*before, np.unique(at)))  # each once, also in the gradient of value
+    y = apply(SETITEM, input, new, index=(*before, np.unique(at)))  # each once, also in the gradient of value
+    y.array = laid_out_as(input.array, y.array)
+    return y
 
 
 def _empty_fits(input: Tensor, index: Tensor) -> Tensor:

@@ -7,7 +7,6 @@ the result into the old memory, and the Tensor takes over the history of the res
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,9 +20,11 @@ from tinytensor.functions.operands import NUMBERS, Number, cast, filling, only_t
 from tinytensor.functions.powers import log1p
 from tinytensor.functions.shape import contiguous, expand_as
 from tinytensor.histories import adopt, check_view, is_view, refresh, rewritten
-from tinytensor.modes import is_grad_enabled
+from tinytensor.modes import is_grad_enabled, no_grad
+from tinytensor.ops.choice import COMPARE
 from tinytensor.ops.copies import COPY
 from tinytensor.ops.indexing import SETITEM
+from tinytensor.parameters import in_place_of
 from tinytensor.random import rand, randn
 from tinytensor.tape import apply
 from tinytensor.writes import note_write
@@ -111,18 +112,20 @@ def _castable(self: Tensor, name: str, dtype: np.dtype[Any]) -> None:
 
 
 def no_overlap(name: str, target: Array) -> None:
-    """RuntimeError for an expanded array: several of its elements share one place in memory."""
-    if 0 not in target.strides:
-        return
-    if target.size and any(stride == 0 and n > 1 for stride, n in zip(target.strides, target.shape, strict=True)):
+    """RuntimeError for an expanded array."""
+    if shares_places(target):
         raise RuntimeError(f"{name}: elements of an expanded tensor share memory; write to its .clone()")
+
+
+def shares_places(x: Array) -> bool:
+    """Whether x is expanded: several of its elements share one place in memory."""
+    return 0 in x.strides and x.size > 0 and any(s == 0 and n > 1 for s, n in zip(x.strides, x.shape, strict=True))
 
 
 def in_place(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """The in-place form of a function: exp_ for exp."""
     name = f"{function.__name__}_"
 
-    @wraps(function)
     def method(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         return write(input, name, function, *args, **kwargs)
 
@@ -133,7 +136,6 @@ def pair_in_place(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """in_place of two operands: what does not fit into self is refused before what the function refuses."""
     in_any = in_place(function)
 
-    @wraps(function)
     def method(input: Tensor, other: Any) -> Tensor:
         if is_tensor(other) or isinstance(other, NUMBERS):
             only_tensors(in_any.__name__, input)
@@ -145,11 +147,53 @@ def pair_in_place(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     return _in_place_form(method, function)
 
 
+def compare_in_place(compare: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """The in-place form of a comparison. Its gradient is 0, for both operands: only what is not in place has none."""
+    in_any = in_place(compare)
+
+    def method(input: Tensor, other: Any) -> Tensor:
+        if not is_tensor(other) or other.array.dtype.kind != "f" or not needs_tape(input, in_any.__name__, other):
+            return in_any(input, other)
+        _broadcastable(input, in_any.__name__, other.array.shape)
+        arrays = lambda a, b: compare(wrap(a), wrap(b)).array  # noqa: E731
+        return become(input, in_any.__name__, apply(COMPARE, before(input), other, compare=arrays))
+
+    return _in_place_form(method, compare)
+
+
+def logic_in_place(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """The in-place form of logic, which the tape does not see, as in PyTorch: the Tensor keeps its history."""
+    in_any = in_place(function)
+
+    def method(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        with no_grad():
+            return in_any(input, *args, **kwargs)
+
+    return _in_place_form(method, function)
+
+
+def fill_in_place(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """in_place of what fills some elements with one value: also of an expanded Tensor, whose elements share memory."""
+    in_any = in_place(function)
+
+    def method(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        if not shares_places(input.array) or needs_tape(input, in_any.__name__, *args, *kwargs.values()):
+            return in_any(input, *args, **kwargs)
+        old, new = input.array, _in_own_dtype(input, in_any.__name__, function(input.detach(), *args, **kwargs)).array
+        _broadcastable(input, in_any.__name__, new.shape)
+        bits = f"i{old.itemsize}"  # of which nan has equal ones, while it is not equal to itself
+        filled = old.view(bits) != new.view(bits)
+        old[filled] = new[filled]
+        note_write(old)
+        return input
+
+    return _in_place_form(method, function)
+
+
 def view_in_place(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """The in-place form of a function that returns a view: t_ for t. The Tensor gets another shape, its memory stays."""
     name = f"{function.__name__}_"
 
-    @wraps(function)
     def method(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         old = input._node
         if input._requires_grad and old is None and is_grad_enabled():
@@ -166,6 +210,7 @@ def view_in_place(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
 
 def _in_place_form(method: Callable[..., Tensor], function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    method = in_place_of(function, method)
     method.__name__, method.__qualname__ = f"{function.__name__}_", f"Tensor.{function.__name__}_"
     method.__doc__ = f"{function.__name__}, in place."
     return method
@@ -181,6 +226,8 @@ def zero_(input: Tensor) -> Tensor:
 
 def fill_(input: Tensor, value: Any) -> Tensor:
     """value, a number or a 0-d Tensor, everywhere."""
+    if is_tensor(value):
+        no_overlap("fill_", input.array)
     value = filling("fill_", value, input)
     if needs_tape(input, "fill_", value):
         return become(input, "fill_", apply(SETITEM, input, value.to(input), index=...))
@@ -193,6 +240,8 @@ def copy_(self: Tensor, src: Tensor, non_blocking: bool = False) -> Tensor:
     """The values of src, broadcast and cast. non_blocking is a hint, for copies between devices."""
     if needs_tape(self, "copy_", src):
         return become(self, "copy_", apply(SETITEM, self, expand_as(src.to(self), self), index=...))
+    if src is self:  # nothing to do, also where its elements share memory
+        return self
     target, source = self.array, src.detach().to(self).array
     no_overlap("copy_", target)
     try:
@@ -222,6 +271,8 @@ def in_format(x: Tensor, memory_format: formats.memory_format) -> Tensor:
 
 def detach_(input: Tensor) -> Tensor:
     """Forget the history, in place; RuntimeError for a view, whose base would keep it."""
+    if rewritten:
+        refresh((input,))
     if is_view(input):
         raise RuntimeError("can't detach views in-place: use detach() instead")
     input._node, input._requires_grad = None, False

@@ -15,10 +15,10 @@ import numpy as np
 
 from tinytensor.backend import array_module
 from tinytensor.base import TensorBase, is_tensor, wrap
-from tinytensor.dtypes import float16, float32, number_dtype, result_type
+from tinytensor.dtypes import float16, float32, limits, number_dtype, result_type
 from tinytensor.layout import elementwise
 from tinytensor.ops.arithmetic import BROADCAST
-from tinytensor.ops.copies import CAST
+from tinytensor.ops.copies import CAST, COPY
 from tinytensor.primitive import Primitive
 from tinytensor.tape import apply
 
@@ -42,7 +42,14 @@ def cast(x: Tensor, dtype: np.dtype[Any]) -> Tensor:
 
 def floating(x: Tensor) -> Tensor:
     """x, with integers cast to float32: division, exp and their like compute in floating point."""
-    return x if x.array.dtype.kind == "f" else cast(x, float32.numpy)
+    if x.array.dtype.kind != "f":
+        return cast(x, float32.numpy)
+    return x if 0 not in x.array.strides else in_its_order(x)
+
+
+def in_its_order(x: Tensor) -> Tensor:
+    """x for a function of each element. NumPy has an order of its own for what is expanded: then x is a copy in PyTorch's."""
+    return x if 0 not in x.array.strides or x.array.flags.c_contiguous else apply(COPY, x)
 
 
 def in_float32(function: Wrapped) -> Wrapped:
@@ -83,7 +90,7 @@ def apply_to_pair(primitive: Primitive, a: Tensor, b: Tensor) -> Tensor:
         dtype = result_type(a.array, b.array)
         a, b = cast(a, dtype), cast(b, dtype)
     y = apply(primitive, a, b)
-    if not (a.array.flags.c_contiguous and b.array.flags.c_contiguous):
+    if y.array.ndim > 1 and not (a.array.flags.c_contiguous and b.array.flags.c_contiguous):
         y.array = elementwise(y.array, a.array, b.array)
     return y
 
@@ -96,7 +103,8 @@ def apply_with_number(primitive: Primitive, x: Tensor, number: Any) -> Tensor:
     except AttributeError:
         only_tensors(primitive.name, x)
         raise
-    return apply(primitive, cast(x, dtype), c=wrapped(c, dtype) if type(c) is int else c)
+    x = cast(x, dtype) if 0 not in x.array.strides else in_its_order(cast(x, dtype))
+    return apply(primitive, x, c=wrapped(c, dtype) if type(c) is int else c)
 
 
 def plain(value: Any) -> Number:
@@ -123,8 +131,8 @@ def wrapped(number: int, dtype: np.dtype[Any]) -> int:
         raise OverflowError(f"int too big to convert: {number:.3g} has more than 64 bits; use a float")
     if dtype.kind not in "iu":
         return number
-    limits = np.iinfo(dtype)
-    inside: int = (number - int(limits.min)) % 2**limits.bits + int(limits.min)
+    low, high = limits(dtype)
+    inside: int = (number - low) % (high - low + 1) + low
     return inside
 
 
@@ -168,9 +176,9 @@ def in_range(name: str, value: Any, dtype: np.dtype[Any]) -> None:
     if is_tensor(value) or dtype.kind == "b":
         return
     number = plain(value)
-    limits = np.finfo(dtype) if dtype.kind == "f" else np.iinfo(dtype)
-    low = -limits.max if dtype.kind == "u" else limits.min  # −1 counts as 255
-    if not low <= number <= limits.max and (dtype.kind != "f" or math.isfinite(number)):
+    low, high = limits(dtype)
+    low = -high if dtype.kind == "u" else low  # −1 counts as 255
+    if not low <= number <= high and (dtype.kind != "f" or math.isfinite(number)):
         raise RuntimeError(f"{name}: value {number:.6g} cannot be converted to {dtype} without overflow")
 
 

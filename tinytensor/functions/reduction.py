@@ -16,17 +16,16 @@ from tinytensor.backend import Array, as_array
 from tinytensor.base import is_tensor, wrap
 from tinytensor.dtypes import dtype as DType
 from tinytensor.dtypes import float32, int64, positions, to_numpy_dtype
-from tinytensor.functions.arithmetic import div
-from tinytensor.functions.choice import maximum, minimum, where
-from tinytensor.functions.comparison import isfinite
+from tinytensor.functions.choice import maximum, minimum
 from tinytensor.functions.dims import Dims, Omitted, all_dims, one_dim, some_dims
 from tinytensor.functions.indexing import ValuesIndices, gather
 from tinytensor.functions.operands import cast, floating, implemented, in_float32
 from tinytensor.functions.powers import exp, log
 from tinytensor.functions.shape import contiguous
-from tinytensor.functions.unary import abs
 from tinytensor.layout import in_order
-from tinytensor.ops.log_softmax import LOG_SOFTMAX
+from tinytensor.ops.deviation import STD, VAR
+from tinytensor.ops.log_softmax import LOG_SOFTMAX, LOGSUMEXP
+from tinytensor.ops.norms import NORM
 from tinytensor.ops.reduction import AMAX, AMIN, CUMSUM, PROD, SUM
 from tinytensor.ops.softmax import SOFTMAX
 from tinytensor.primitive import Primitive
@@ -62,7 +61,6 @@ def mean(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: DType
     return total / n if n else total * math.nan  # the mean of nothing is nan
 
 
-@in_float32
 def var(
     input: Tensor,
     dim: bool | Dims = None,
@@ -72,20 +70,9 @@ def var(
     correction: float | None = 1,
 ) -> Tensor:
     """Σ (x − mean)² / (n − correction); unbiased=False, also as the first argument, is correction 0; None is 1."""
-    if isinstance(dim, bool):
-        dim, unbiased = None, dim
-    if unbiased is not None or correction is None:
-        correction = 0 if unbiased is False else 1
-    if input.array.dtype.kind != "f":
-        raise RuntimeError(f"std and var take floating point numbers, not {input.dtype}; call .float() first")
-    dims = all_dims(dim, input.ndim)
-    n = math.prod(input.array.shape[d] for d in dims)
-    centred = input - mean(input.detach(), dims, True)  # no gradient passes the mean: Σ (x − mean) is 0
-    total = sum(centred * centred, dims, keepdim)
-    return div(total, builtins.max(n - correction, 0))
+    return _spread(VAR, input, dim, unbiased, keepdim, correction)
 
 
-@in_float32
 def std(
     input: Tensor,
     dim: bool | Dims = None,
@@ -95,18 +82,26 @@ def std(
     correction: float | None = 1,
 ) -> Tensor:
     """√var."""
-    return root(var(input, dim, unbiased, keepdim, correction=correction))
+    return _spread(STD, input, dim, unbiased, keepdim, correction)
 
 
-def root(x: Tensor, p: float = 2) -> Tensor:
-    """x^(1/p). The derivative at 0 is ∞; here it is 0, as PyTorch has it for a norm."""
-    zero = x == 0
-    if builtins.bool(zero.any()):
-        return (x.masked_fill(zero, 1.0) ** (1 / p)).masked_fill(zero, 0.0)
-    return x ** (1 / p)
+def _spread(
+    primitive: Primitive,
+    input: Tensor,
+    dim: bool | Dims,
+    unbiased: bool | None,
+    keepdim: bool,
+    correction: float | None,
+) -> Tensor:
+    if isinstance(dim, bool):
+        dim, unbiased = None, dim
+    if unbiased is not None or correction is None:
+        correction = 0 if unbiased is False else 1
+    if input.array.dtype.kind != "f":
+        raise RuntimeError(f"std and var take floating point numbers, not {input.dtype}; call .float() first")
+    return apply(primitive, input, axis=all_dims(dim, input.ndim), correction=correction, keepdims=keepdim)
 
 
-@in_float32
 def norm(input: Tensor, p: float | str = "fro", dim: Dims = None, keepdim: bool = False) -> Tensor:
     """The p-norm (Σ |x|ᵖ)^(1/p); p = ∞ is the largest |x|; "fro" is 2, over at most two dimensions or all.
 
@@ -117,15 +112,11 @@ def norm(input: Tensor, p: float | str = "fro", dim: Dims = None, keepdim: bool 
     if input.array.dtype.kind != "f":
         raise RuntimeError(f"norm: expected a floating point tensor as input, got {input.dtype}; call .float() first")
     p = 2 if p == "fro" else p
-    if p == math.inf:
-        if 0 in (input.array.shape[d] for d in all_dims(dim, input.ndim)):
-            raise RuntimeError(f"norm: an empty input has no largest element, and its shape is {tuple(input.shape)}")
-        return amax(abs(input), dim, keepdim)
-    if p == 2:
-        return root(sum(input * input, dim, keepdim))
+    if p == math.inf and 0 in (input.array.shape[d] for d in all_dims(dim, input.ndim)):
+        raise RuntimeError(f"norm: an empty input has no largest element, and its shape is {tuple(input.shape)}")
     if not isinstance(p, (int, float)) or p <= 0:
         raise NotImplementedError(f"norm: p={p!r} is outside tinytensor's subset; use a positive number or 'fro'")
-    return root(sum(abs(input) ** p, dim, keepdim), p)
+    return apply(NORM, input, p=p, axis=all_dims(dim, input.ndim), keepdims=keepdim)
 
 
 @in_float32
@@ -264,7 +255,6 @@ def _normalised(primitive: Any, input: Tensor, dim: int | None, dtype: DType | N
     return apply(primitive, x, axis=axis)
 
 
-@in_float32
 def logsumexp(input: Tensor, dim: Dims, keepdim: bool = False) -> Tensor:
     """ln Σ eˣ = m + ln Σ eˣ⁻ᵐ, where m = max x, so that nothing overflows."""
     if dim is None:
@@ -272,10 +262,7 @@ def logsumexp(input: Tensor, dim: Dims, keepdim: bool = False) -> Tensor:
     x = floating(input)
     if x.array.size == 0:
         return log(sum(exp(x), dim, keepdim))
-    top = amax(x.detach(), dim, True)
-    top = where(isfinite(top), top, 0.0)
-    y = log(sum(exp(x - top), dim, True)) + top
-    return y if keepdim else sum(y, dim)
+    return apply(LOGSUMEXP, x, axis=all_dims(dim, x.ndim), keepdims=keepdim)
 
 
 # --------------------------------------------------------------------------------------- yes or no

@@ -11,10 +11,9 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Iterable
-from functools import cache, wraps
-from inspect import CO_VARARGS, CO_VARKEYWORDS
+from functools import cache
 from opcode import opmap
-from types import CodeType, FunctionType
+from types import FunctionType
 from typing import Any, TypeVar
 
 import numpy as np
@@ -24,6 +23,7 @@ from tinytensor.devices import device as Device
 from tinytensor.dtypes import dtype as DType
 from tinytensor.formats import contiguous_format, preserve_format, strided
 from tinytensor.functions.operands import NUMBERS, as_tensor_like, number_alone
+from tinytensor.parameters import in_place_of, own_names
 
 Wrapped = TypeVar("Wrapped", bound=Callable[..., Any])
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
@@ -118,7 +118,6 @@ KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "DType": (lambda x: isinstance(x, DType) or any(x is t for t in (float, int, bool)), "tinytensor.dtype"),
 }
 DIMS = "int | Sequence[int] | None"
-_NO_FLAGS = frozenset({"Tensor", "Number", "None"})
 
 
 @cache
@@ -140,16 +139,6 @@ def kinds_named(annotation: Any) -> list[str]:
         return []
     names = annotation.replace("Dims", DIMS).replace("builtins.", "").split(" | ")
     return names if all(name in KINDS for name in names) else []
-
-
-def own_names(function: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The names of its parameters: those that have a place, and all others. inspect.signature takes five times as long."""
-    while hasattr(function, "__wrapped__"):
-        function = function.__wrapped__
-    code: CodeType = function.__code__
-    n = code.co_argcount
-    more = code.co_kwonlyargcount + bool(code.co_flags & CO_VARARGS) + bool(code.co_flags & CO_VARKEYWORDS)
-    return code.co_varnames[:n], code.co_varnames[n : n + more]
 
 
 def check_kinds(name: str, given: dict[str, Any], taken: dict[str, inspect.Parameter]) -> None:
@@ -265,28 +254,32 @@ def mended(name: str, function: Callable[..., Any], args: Any, kwargs: dict[str,
 
 def public(function: Wrapped, name: str) -> Wrapped:
     """What users call for a function: it takes PyTorch's other names and neutral values, and refuses wrong kinds."""
-    placed, others = own_names(function)
-    taken = [kinds_named(function.__annotations__.get(parameter)) for parameter in placed + others]
-    if all(_NO_FLAGS.issuperset(names) for names in taken):
+    first, flags = _looked_at(function)
+    call = _checked(function, name, first) if flags else _called(function, name)
+    return in_place_of(function, call)  # type: ignore[no-any-return]
 
-        @wraps(function)
-        def call(*args: Any, **kwargs: Any) -> Any:
-            try:
-                return function(*args, **kwargs)
-            except Exception as error:
-                new = mended(name, function, args, kwargs, error)
-            return function(*new[0], **new[1])
 
-        return call  # type: ignore[return-value]
-    # the first parameter with a place whose wrong kinds the function would not notice
-    first = next((i for i, (p, names) in enumerate(zip(placed, taken)) if _passes_unnoticed(p, names)), sys.maxsize)
+def _called(function: Callable[..., Any], name: str) -> Callable[..., Any]:
+    def call(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except Exception as error:
+            new = mended(name, function, args, kwargs, error)
+        return function(*new[0], **new[1])
+
+    return call
+
+
+def _checked(function: Callable[..., Any], name: str, first: int) -> Callable[..., Any]:
+    second = first + 1
     seen: set[Any] = set()  # kinds that fit: of all arguments from the first on; a keyword and its kind
 
-    @wraps(function)
-    def checked(*args: Any, **kwargs: Any) -> Any:
-        n = len(args) - first
-        there: Any = args[first].__class__ if n == 1 else (*map(type, args[first:]),)
-        fits = n < 1 or there in seen
+    def call(*args: Any, **kwargs: Any) -> Any:
+        n, there = len(args), None
+        fits = n <= first
+        if not fits:
+            there = args[first].__class__ if n == second else (*map(type, args[first:]),)
+            fits = there in seen
         for keyword in kwargs:
             fits = fits and (keyword, kwargs[keyword].__class__) in seen
         if not fits:
@@ -300,16 +293,30 @@ def public(function: Wrapped, name: str) -> Wrapped:
             new = mended(name, function, args, kwargs, error)
         return function(*new[0], **new[1])
 
-    return checked  # type: ignore[return-value]
+    return call
 
 
-def _passes_unnoticed(parameter: str, names: list[str]) -> bool:
+@cache
+def _looked_at(function: Callable[..., Any]) -> tuple[int, bool]:
+    """The first place whose wrong kinds the function would not notice; whether it has to be called by `checked` at all."""
+    found = {
+        name: _judged(kind, name[:3] == "dim") for name, kind in function.__annotations__.items() if name != "return"
+    }
+    unnoticed = [name for name in found if found[name][0]]
+    first = next((i for i, name in enumerate(own_names(function)[0]) if name in unnoticed), sys.maxsize)
+    return first, any(flags for _, flags in found.values())
+
+
+@cache
+def _judged(annotation: Any, dim: bool) -> tuple[bool, bool]:
     """Whether a wrong kind may be computed with: "False" counts as true, True as 1, None as left out, an array as a number.
+    Whether it's a flag, count or word.
 
     dims.py looks at dimensions itself.
     """
-    unnoticed = {"bool", "float", "Omitted"} | ({"int", "Sequence[int]"} if not parameter.startswith("dim") else set())
-    return not unnoticed.isdisjoint(names)
+    names = set(kinds_named(annotation))
+    unnoticed = not names.isdisjoint({"bool", "float", "Omitted"} | (set() if dim else {"int", "Sequence[int]"}))
+    return unnoticed, unnoticed or not (dim or names <= {"Tensor", "Number", "None"})
 
 
 def publish(names: dict[str, Any], module: str, these: Iterable[str] | None = None) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tinytensor.functions.dims import Omitted
-from tinytensor.functions.operands import floating, implemented, in_float32
+from tinytensor.functions.operands import floating, implemented, in_float32, in_its_order
 from tinytensor.ops.erf import ERF
 from tinytensor.ops.unary import ABS, COS, RELU, SIGMOID, SIN, STEPS, TANH
 from tinytensor.ops.unary import sign as sign_of
@@ -42,7 +42,7 @@ def relu(input: Tensor) -> Tensor:
     """max(x, 0); the derivative at 0 is 0. RuntimeError for bools."""
     if input.array.dtype == bool:
         raise RuntimeError("relu: bool tensors are not supported; call .int() first")
-    return apply(RELU, input)
+    return apply(RELU, in_its_order(input))
 
 
 def erf(input: Tensor) -> Tensor:
@@ -53,18 +53,18 @@ def erf(input: Tensor) -> Tensor:
 def abs(input: Tensor) -> Tensor:
     """|x|; the derivative at 0 is 0. NotImplementedError for bools."""
     implemented("abs", "fiu", input)
-    return apply(ABS, input)
+    return apply(ABS, in_its_order(input))
 
 
 def sign(input: Tensor) -> Tensor:
     """−1, 0 or 1, as x is below, at or above 0 (nan counts as 0), in the dtype of x; the derivative is 0."""
-    return input.clone() if input.array.dtype == bool else apply(STEPS, input, ufunc=sign_of)
+    return input.clone() if input.array.dtype == bool else apply(STEPS, in_its_order(input), ufunc=sign_of)
 
 
 def _rounding(ufunc: np.ufunc, symbol: str) -> Callable[[Tensor], Tensor]:
     def rounded(input: Tensor) -> Tensor:
         implemented(ufunc.__name__, "fiu", input)
-        return apply(STEPS, input, ufunc=ufunc)
+        return apply(STEPS, in_its_order(input), ufunc=ufunc)
 
     rounded.__name__ = rounded.__qualname__ = ufunc.__name__
     rounded.__doc__ = f"{symbol}, in the dtype of x; the derivative is 0."
@@ -83,4 +83,8 @@ def round(input: Tensor, *, decimals: int | Omitted = None) -> Tensor:
     if input.array.dtype.kind != "f":
         return input.clone()
     scale = 10.0 ** (decimals or 0)
-    return apply(STEPS, input * scale, ufunc=np.rint) / scale if decimals else apply(STEPS, input, ufunc=np.rint)
+    return (
+        apply(STEPS, input * scale, ufunc=np.rint) / scale
+        if decimals
+        else apply(STEPS, in_its_order(input), ufunc=np.rint)
+    )

@@ -41,14 +41,20 @@ Arrays = list["Array | None"]
 # ----------------------------------------------------------------------------------------- playing a pair
 
 
+def pair_for(primitive: Primitive, arrays: Any) -> Primitive:
+    """The pair that the tape takes for these arrays: another one in float16."""
+    return primitive.half if primitive.half and arrays[0].dtype == np.float16 else primitive
+
+
 def forward(primitive: Primitive, arrays: Any, static: dict[str, Any]) -> list[Array]:
     """The outputs, as a list of arrays."""
     with np.errstate(all="ignore"):
-        return _listed(primitive.forward(*arrays, **static)[0])
+        return _listed(pair_for(primitive, arrays).forward(*arrays, **static)[0])
 
 
 def play(primitive: Primitive, arrays: Any, static: dict[str, Any], u: list[Array]) -> tuple[list[Array], Arrays]:
     """The outputs, and the gradients of Σ ⟨output, u⟩ with respect to the inputs."""
+    primitive = pair_for(primitive, arrays)
     with np.errstate(all="ignore"):
         y, saved = primitive.forward(*arrays, **static)
         dxs = primitive.backward(list(u) if isinstance(y, tuple) else u[0], *saved)

@@ -7,10 +7,11 @@ well: the same function of Tensors, written out in smaller operations, to read a
 from __future__ import annotations
 
 import importlib
-import pkgutil
 
 
 def load_all() -> None:
     """Import all modules of this folder, so that the table is complete: `import tinytensor` imports some."""
+    import pkgutil  # here: `import tinytensor` has no use for it
+
     for module in pkgutil.iter_modules(__path__, f"{__name__}."):
         importlib.import_module(module.name)

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from tinytensor.backend import Array, array_module, product
+from tinytensor.backend import Array, array_module
 from tinytensor.primitive import Gradients, Output, primitive
-from tinytensor.sums import add_rows
+from tinytensor.sums import add_rows, product
 
 
 def scatter_add(vocabulary: int, index: Array, updates: Array) -> Array:

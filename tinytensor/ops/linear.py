@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from tinytensor.backend import Array, product
+from tinytensor.backend import Array
 from tinytensor.ops.arithmetic import unbroadcast
 from tinytensor.primitive import Gradients, Output, primitive
-from tinytensor.sums import column_sums
+from tinytensor.sums import column_sums, product
 
 
 def linear_forward(x: Array, w: Array, b: Array | None) -> Output:

@@ -12,11 +12,11 @@ import math
 
 import numpy as np
 
-from tinytensor.backend import Array, product
+from tinytensor.backend import Array
 from tinytensor.layout import in_order
 from tinytensor.ops.arithmetic import unbroadcast
 from tinytensor.primitive import Gradients, Output, primitive
-from tinytensor.sums import contraction
+from tinytensor.sums import contraction, product
 
 
 def matmul_forward(a: Array, b: Array) -> Output:

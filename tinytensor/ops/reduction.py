@@ -22,7 +22,8 @@ def sum_forward(x: Array, *, axis: tuple[int, ...], keepdims: bool, dtype: Any =
 
 
 def sum_backward(dy: Array, shape: tuple[int, ...], dtype: Any, axis: tuple[int, ...]) -> Gradients:
-    return (np.broadcast_to(kept(dy, shape, axis).astype(dtype, copy=False), shape),)
+    dy = dy if dy.dtype is dtype else dy.astype(dtype)
+    return (np.broadcast_to(kept(dy, shape, axis), shape),)
 
 
 SUM = primitive("sum", sum_forward, sum_backward, formula="y = Σ x over axis")

@@ -53,7 +53,7 @@ class profile:
         if _on:
             raise RuntimeError("a profile is on already: stop it, or leave its context, before the next begins")
         _on.append(self)
-        for row in PRIMITIVES.values():
+        for row in [r for p in PRIMITIVES.values() for r in (p, p.half) if r]:
             self.replace(row, "backward", self._timed_backward(row))
             self.replace(row, "forward", self._timed_forward(row))
         self.replace(Module, "__call__", self._timed_module(Module.__call__))

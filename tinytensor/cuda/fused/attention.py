@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from tinytensor.backend import Array, array_module, product
+from tinytensor.backend import Array, array_module
 from tinytensor.cuda.fused import replace
 from tinytensor.cuda.fused.split import joined
 from tinytensor.cuda.kernel import NAMES, as_four, empty, launch, strides
@@ -25,6 +25,7 @@ from tinytensor.ops.attention import causal_mask
 from tinytensor.ops.blockwise_attention import check
 from tinytensor.ops.shape import pieces
 from tinytensor.primitive import Gradients, Output
+from tinytensor.sums import product
 
 LANES, GROUPS = 16, 8  # threads of a block: along a row of a tile, and rows at a time; half a warp shares a row
 TILES = ((32, 32), (16, 32), (16, 16), (8, 16))  # rows of a block's own tiles and of the others, the best first
