@@ -33,8 +33,8 @@ from tinytensor.dtypes import (
     uint8,
 )  # fmt: skip
 from tinytensor.dtypes import dtype as DType
-from tinytensor.functions.dims import nonnegative, sizes
-from tinytensor.layout import laid_out_as
+from tinytensor.functions.dims import Omitted, nonnegative, sizes
+from tinytensor.layout import copy, laid_out_as
 from tinytensor.modes import thread
 from tinytensor.writes import alias
 
@@ -80,7 +80,7 @@ def tensor(
         raise TypeError(f"tensor: expected numbers, got {type(data).__name__} of {array.dtype}")
     from_numpy_dtype(wanted)
     # without a warning (modes.py) of nan as an integer, or of a number that is too large
-    return place(thread.mode.run(array.astype, wanted), device, requires_grad)
+    return place(thread.mode.run(copy, array, wanted), device, requires_grad)
 
 
 _NUMBERS = frozenset({builtins.float, builtins.int, builtins.bool})
@@ -367,7 +367,7 @@ def new_ones(
 
 def eye(
     n: int,
-    m: int | None = None,
+    m: int | Omitted = None,
     *,
     dtype: DType | None = None,
     device: device | str | None = None,

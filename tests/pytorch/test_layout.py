@@ -56,6 +56,7 @@ PAIRS: list[Callable[[Any, Any, Any], Any]] = [
     *(lambda t, a, b, o=o: o(a, b) for o in (operator.floordiv, operator.mod, operator.lt, operator.eq, operator.ge)),
     lambda t, a, b: t.maximum(a, b),
     lambda t, a, b: t.logical_and(a, b),
+    lambda t, a, b: t.logical_xor(a, b.double()),
     lambda t, a, b: t.bitwise_or(a.bool(), b.bool()),
     lambda t, a, b: a.bool().__rand__(b.bool()),
     lambda t, a, b: a.__rtruediv__(b),
@@ -119,6 +120,8 @@ COPIES: list[Callable[[Any, Any], Any]] = [
     lambda t, x: x.double().sigmoid().half(),
     lambda t, x: t.zeros_like(x),
     lambda t, x: x.flip(0),
+    lambda t, x: t.nn.functional.pad(x, (-1, 0)),
+    lambda t, x: t.nn.functional.pad(x, ()),
     lambda t, x: t.nn.functional.logsigmoid(x.double()),
 ]
 
@@ -127,6 +130,24 @@ COPIES: list[Callable[[Any, Any], Any]] = [
 @given(data=st.data())
 @cases(60)
 def test_copies(function: Callable[[Any, Any], Any], data: Any) -> None:
+    x = data.draw(tensor(data.draw(shapes), data.draw(st.booleans())))
+    assert_alike(lambda t: function(t, x(t)))
+
+
+ROW_MAJOR: list[Callable[[Any, Any], Any]] = [
+    *(lambda t, x, n=n: getattr(x, n)(0) for n in ("all", "any", "sum", "amax", "argmin", "prod", "cumsum")),
+    *(lambda t, x, n=n: getattr(x.double(), n)(0) for n in ("mean", "var", "logsumexp", "softmax")),
+    lambda t, x: x.max(0)[0],
+    lambda t, x: x.double() @ t.ones(x.shape[-1], 2).double() if x.ndim > 1 else x,
+    lambda t, x: t.ones(2, x.shape[-2]).double() @ x.double() if x.ndim > 1 else x,
+    lambda t, x: t.nn.functional.pad(x, (1, 0)) if x.ndim != 4 else x,  # 4 may be PyTorch's channels_last
+]
+
+
+@pytest.mark.parametrize("function", ROW_MAJOR)
+@given(data=st.data())
+@cases(8)
+def test_all_other_results(function: Callable[[Any, Any], Any], data: Any) -> None:
     x = data.draw(tensor(data.draw(shapes), data.draw(st.booleans())))
     assert_alike(lambda t: function(t, x(t)))
 

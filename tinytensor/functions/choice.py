@@ -45,10 +45,10 @@ def clamp(input: Tensor, min: Tensor | Number | None = None, max: Tensor | Numbe
             min = where(min < max, min, min.detach())
         x = cast(input, dtype)  # at a tie the gradient is x's, as in PyTorch; what is nan gives none
         if min is not None:
-            floor = as_tensor_like(min, x)
+            floor = cast(as_tensor_like(min, x), dtype)
             x = where(x >= floor, x, where(x < floor, floor, _nan_like(x, floor)))
         if max is not None:
-            ceiling = as_tensor_like(max, x)
+            ceiling = cast(as_tensor_like(max, x), dtype)
             nan = _nan_like(x, ceiling)
             if (
                 min is not None and ceiling.requires_grad
@@ -61,9 +61,9 @@ def clamp(input: Tensor, min: Tensor | Number | None = None, max: Tensor | Numbe
 
 
 def _both(min: Tensor | Number, max: Tensor | Number) -> None:
-    """TypeError for a number beside a Tensor, unless that has no dimensions."""
-    dims = [x.ndim if isinstance(x, TensorBase) else -1 for x in (min, max)]
-    if -1 in dims and any(n > 0 for n in dims):
+    """TypeError for a number beside a Tensor, unless that can be read as a number: no dimensions, no gradient."""
+    tensors = [x for x in (min, max) if isinstance(x, TensorBase)]
+    if len(tensors) == 1 and (tensors[0].ndim or tensors[0].requires_grad):
         raise TypeError("clamp(): min and max are two numbers or two Tensors, not one of each")
 
 

@@ -16,7 +16,7 @@ from tinytensor.backend import Array
 from tinytensor.base import TensorBase, is_tensor, wrap
 from tinytensor.dtypes import converted, fits_in, result_type
 from tinytensor.functions.arithmetic import add, div, mul, no_bools, scaled, sub
-from tinytensor.functions.operands import NUMBERS, cast, filling, only_tensors, plain, wrapped
+from tinytensor.functions.operands import NUMBERS, Number, cast, filling, only_tensors, plain, wrapped
 from tinytensor.functions.powers import log1p
 from tinytensor.functions.shape import contiguous, expand_as
 from tinytensor.histories import adopt, check_view, is_view, refresh, rewritten
@@ -78,14 +78,17 @@ def become(self: Tensor, name: str, result: Tensor) -> Tensor:
 
 
 def write(self: Tensor, name: str, function: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
-    """function(self, …), in place. RuntimeError if its values do not fit self's dtype."""
+    """function(self, …), in place. RuntimeError if its values do not fit self's dtype, or self is expanded."""
     only_tensors(name, self)
-    if needs_tape(self, name, *args):
-        result = function(before(self), *args, **kwargs)
-        if result._node is not None:
-            return become(self, name, result)
-        return copy_(self, _in_own_dtype(self, name, result))  # a comparison, say: no gradient passes
-    return copy_(self, _in_own_dtype(self, name, function(self.detach(), *args, **kwargs)))
+    old = before(self) if needs_tape(self, name, *args) else self.detach()
+    try:
+        result = function(old, *args, **kwargs)
+    except NotImplementedError:
+        no_overlap(name, self.array)  # the first mistake, as PyTorch sees it
+        raise
+    if result._node is not None:
+        return become(self, name, result)
+    return copy_(self, _in_own_dtype(self, name, result))  # also of what requires grad: a comparison passes no gradient
 
 
 def _in_own_dtype(self: Tensor, name: str, result: Tensor) -> Tensor:
@@ -228,7 +231,7 @@ def fill_(input: Tensor, value: Any) -> Tensor:
     value = filling("fill_", value, input)
     if needs_tape(input, "fill_", value):
         return become(input, "fill_", apply(SETITEM, input, value.to(input), index=...))
-    input.array[...] = value.array
+    input.array[...] = cast(value.detach(), input.array.dtype).array
     note_write(input.array)
     return input
 
@@ -318,23 +321,23 @@ def _update(self: Tensor, name: str, ufunc: np.ufunc, function: Callable[..., Te
     return self
 
 
-def add_(self: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
+def add_(self: Tensor, other: Tensor | Number, *, alpha: Number = 1) -> Tensor:
     """self + alpha·other, in place."""
     return _update(self, "add_", np.add, add, scaled(self, other, alpha))
 
 
-def sub_(self: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
+def sub_(self: Tensor, other: Tensor | Number, *, alpha: Number = 1) -> Tensor:
     """self − alpha·other, in place."""
     no_bools(self, other)
     return _update(self, "sub_", np.subtract, sub, scaled(self, other, alpha))
 
 
-def mul_(self: Tensor, other: Any) -> Tensor:
+def mul_(self: Tensor, other: Tensor | Number) -> Tensor:
     """self · other, in place."""
     return _update(self, "mul_", np.multiply, mul, other)
 
 
-def div_(self: Tensor, other: Any) -> Tensor:
+def div_(self: Tensor, other: Tensor | Number) -> Tensor:
     """self / other, in place."""
     return _update(self, "div_", np.divide, div, other)
 
@@ -342,7 +345,7 @@ def div_(self: Tensor, other: Any) -> Tensor:
 # -------------------------------------------------------------------------------------- random numbers
 
 
-def normal_(self: Tensor, mean: Any = 0.0, std: Any = 1.0, *, generator: Any = None) -> Tensor:
+def normal_(self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Any = None) -> Tensor:
     """Normal numbers with this mean and standard deviation."""
     _only_floats(self, "normal_")
     if not std >= 0:  # nan as well
@@ -350,7 +353,7 @@ def normal_(self: Tensor, mean: Any = 0.0, std: Any = 1.0, *, generator: Any = N
     return copy_(self, randn(self.shape, dtype=self.dtype, generator=generator) * std + mean)
 
 
-def uniform_(self: Tensor, from_: Any = 0.0, to: Any = 1.0, *, generator: Any = None) -> Tensor:
+def uniform_(self: Tensor, from_: float = 0.0, to: float = 1.0, *, generator: Any = None) -> Tensor:
     """Uniform numbers between from_ and to. (PyTorch calls the first `from`, which is a keyword in Python.)"""
     _only_floats(self, "uniform_")
     if not (from_ <= to and np.isfinite(converted(to, self.array.dtype)) and np.isfinite(from_)):

@@ -11,6 +11,7 @@ from tinytensor.functions.arithmetic import add
 from tinytensor.functions.operands import (
     Number,
     as_tensor_like,
+    broadcastable,
     implemented,
     in_float32,
     in_one_dtype,
@@ -43,6 +44,7 @@ def _no_gradient(name: str, ufunc: np.ufunc, input: Tensor | Number, other: Tens
         raise NotImplementedError(f"the gradient of {name} is outside tinytensor's subset: .detach() the operands")
     a, b = pair(name, input, other)
     if a.array.dtype.kind == "b":
+        broadcastable(name, a, b)  # the first mistake, as PyTorch sees it
         raise NotImplementedError(f"{name}: not implemented for bools; call .int() first")
     if a.array.dtype.kind != "f" and a.array.size and not b.array.all():
         raise RuntimeError(f"ZeroDivisionError: {name} of integers by zero")

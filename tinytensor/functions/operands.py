@@ -17,6 +17,7 @@ from tinytensor.backend import array_module
 from tinytensor.base import TensorBase, is_tensor, wrap
 from tinytensor.dtypes import float16, float32, limits, number_dtype, result_type
 from tinytensor.layout import elementwise
+from tinytensor.ops.arithmetic import BROADCAST
 from tinytensor.ops.copies import CAST, COPY
 from tinytensor.primitive import Primitive
 from tinytensor.tape import apply
@@ -189,6 +190,14 @@ def only_tensors(name: str, *xs: Any) -> None:
     for x in xs:
         if not isinstance(x, TensorBase):
             raise TypeError(f"{name}(): argument must be Tensor, not {type(x).__name__}; see tensor() and from_numpy()")
+
+
+def broadcastable(name: str, a: Tensor, b: Tensor) -> None:
+    """RuntimeError for two Tensors whose shapes do not broadcast."""
+    try:
+        np.broadcast_shapes(a.array.shape, b.array.shape)
+    except ValueError as error:
+        raise RuntimeError(f"{name}: {error}; what fits: {BROADCAST}") from None
 
 
 def implemented(name: str, kinds: str, *xs: Tensor | Number) -> None:

@@ -16,6 +16,7 @@ from tinytensor.functions.operands import (
     apply_to_pair,
     apply_with_number,
     as_tensor_like,
+    broadcastable,
     cast,
     floating,
     in_range,
@@ -38,6 +39,8 @@ def pow(input: Tensor | Number, exponent: Tensor | Number) -> Tensor:
     """
     if isinstance(exponent, TensorBase):
         base = input if isinstance(input, TensorBase) else as_tensor_like(input, exponent)
+        if base.array.dtype.kind == exponent.array.dtype.kind == "b":
+            broadcastable("pow", base, exponent)  # the first mistake, as PyTorch sees it
         dtype = _power_dtype(base.array, exponent.array)
         if dtype.kind in "iu" and (exponent.array < 0).any():
             return _negative_power(cast(base, dtype), cast(exponent, dtype))
@@ -47,6 +50,8 @@ def pow(input: Tensor | Number, exponent: Tensor | Number) -> Tensor:
         return y
     only_tensors("pow", input)
     x = typing.cast("Tensor", input)
+    if x.array.dtype == bool and isinstance(exponent, bool):  # PyTorch has x⁰ and x¹ of all dtypes
+        return wrap(x.array | (not exponent))
     dtype = _power_dtype(x.array, plain(exponent))
     if dtype.kind in "iu":
         in_range("pow", exponent, dtype)

@@ -15,13 +15,14 @@ import numpy as np
 from tinytensor.backend import Array, as_array
 from tinytensor.base import is_tensor, wrap
 from tinytensor.dtypes import dtype as DType
-from tinytensor.dtypes import float32, int64, positions
+from tinytensor.dtypes import float32, int64, positions, to_numpy_dtype
 from tinytensor.functions.choice import maximum, minimum
-from tinytensor.functions.dims import Dims, all_dims, one_dim, some_dims
+from tinytensor.functions.dims import Dims, Omitted, all_dims, one_dim, some_dims
 from tinytensor.functions.indexing import ValuesIndices, gather
 from tinytensor.functions.operands import cast, floating, implemented, in_float32
 from tinytensor.functions.powers import exp, log
 from tinytensor.functions.shape import contiguous
+from tinytensor.layout import in_order
 from tinytensor.ops.deviation import STD, VAR
 from tinytensor.ops.log_softmax import LOG_SOFTMAX, LOGSUMEXP
 from tinytensor.ops.norms import NORM
@@ -39,7 +40,7 @@ def sum(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: DType 
 
     RuntimeError for a dimension that is named twice.
     """
-    kind, wanted = input.array.dtype.kind, None if dtype is None else dtype.numpy
+    kind, wanted = input.array.dtype.kind, None if dtype is None else to_numpy_dtype(dtype)
     if kind == "f" and (wanted is None or wanted.kind == "f"):
         return apply(SUM, input, axis=all_dims(dim, input.ndim), keepdims=keepdim, dtype=wanted)
     x = cast(input, wanted or int64.numpy)
@@ -48,7 +49,7 @@ def sum(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: DType 
 
 def mean(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: DType | None = None) -> Tensor:
     """Σ x / n. RuntimeError for integers: call .float() first."""
-    if (dtype or input.dtype).numpy.kind != "f":
+    if to_numpy_dtype(dtype or input.dtype).kind != "f":
         raise RuntimeError(
             f"mean(): could not infer output dtype. It must be a floating point one, not {dtype or input.dtype};"
             " call .float() first"
@@ -63,7 +64,7 @@ def mean(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: DType
 def var(
     input: Tensor,
     dim: bool | Dims = None,
-    unbiased: bool | None = None,
+    unbiased: bool | Omitted = None,
     keepdim: bool = False,
     *,
     correction: float | None = 1,
@@ -75,7 +76,7 @@ def var(
 def std(
     input: Tensor,
     dim: bool | Dims = None,
-    unbiased: bool | None = None,
+    unbiased: bool | Omitted = None,
     keepdim: bool = False,
     *,
     correction: float | None = 1,
@@ -119,7 +120,7 @@ def norm(input: Tensor, p: float | str = "fro", dim: Dims = None, keepdim: bool 
 
 
 @in_float32
-def prod(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
+def prod(input: Tensor, dim: int | Omitted = None, keepdim: bool = False) -> Tensor:
     """Π x, one factor after the other. Integers multiply as int64."""
     x = input if input.array.dtype.kind == "f" else cast(input, int64.numpy)
     if x.array.size == 0:
@@ -155,14 +156,14 @@ def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tens
     return _position(np.argmin, input, dim, keepdim)
 
 
-def max(input: Tensor, dim: int | Tensor | None = None, keepdim: bool = False) -> Any:
+def max(input: Tensor, dim: int | Tensor | Omitted = None, keepdim: bool = False) -> Any:
     """The largest value; with dim a number, (values, indices) along it; with dim a Tensor, `maximum`."""
     if is_tensor(dim):
         return maximum(input, dim)
     return _of_all("max", AMAX, input) if dim is None else _along(np.argmax, input, dim, keepdim)
 
 
-def min(input: Tensor, dim: int | Tensor | None = None, keepdim: bool = False) -> Any:
+def min(input: Tensor, dim: int | Tensor | Omitted = None, keepdim: bool = False) -> Any:
     """The smallest value; with dim a number, (values, indices) along it; with dim a Tensor, `minimum`."""
     if is_tensor(dim):
         return minimum(input, dim)
@@ -183,7 +184,8 @@ def _position(find: Any, input: Tensor, dim: int | None, keepdim: bool) -> Tenso
 
 def _where_extreme(find: Any, input: Tensor, dim: int | None, keepdim: bool) -> Array:
     _not_empty(find.__name__, input, dim)
-    axis = None if dim is None or input.ndim == 0 else one_dim(dim, input.ndim)
+    axis = None if dim is None else one_dim(dim, input.ndim)
+    axis = axis if input.ndim else None
     return positions(as_array(find(input.array, axis=axis, keepdims=keepdim)))
 
 
@@ -198,12 +200,13 @@ def _along(find: Any, input: Tensor, dim: Any, keepdim: bool) -> ValuesIndices:
 
 def _not_empty(name: str, input: Tensor, dim: Dims) -> tuple[int, ...]:
     """dim as a tuple of dimensions. IndexError if one of them is empty: it has no largest element."""
-    dims = all_dims(dim, input.ndim)
-    if input.array.size == 0 and dim in (None, (), []):
-        raise RuntimeError(f"{name}(): the input is empty, shape {tuple(input.shape)}: pass dim")
-    if input.ndim and builtins.any(input.array.shape[d] == 0 for d in dims):
-        raise IndexError(f"{name}(): dim {dim} of the input is empty, shape {tuple(input.shape)}")
-    return dims
+    if input.array.size == 0:
+        if dim in (None, (), []):
+            raise RuntimeError(f"{name}(): the input is empty, shape {tuple(input.shape)}: pass dim")
+        named = dim if isinstance(dim, (tuple, list)) else (dim,)
+        if 0 in [input.array.shape[one_dim(d, input.ndim)] for d in named]:
+            raise IndexError(f"{name}(): dim {dim} of the input is empty, shape {tuple(input.shape)}")
+    return all_dims(dim, input.ndim)
 
 
 # ------------------------------------------------------------------------------- running and normalised
@@ -218,9 +221,10 @@ def cumsum(input: Tensor, dim: int) -> Tensor:
 
 def cumsum_inside(input: Tensor, dim: int) -> Tensor:
     """cumsum in the dtype of input, which has no room for another: for cumsum_."""
+    y = cumsum(input, dim)  # IndexError for a dimension that is not there comes first
     if input.ndim and input.numel():
         implemented("cumsum_", "fiu", input)
-    return cast(cumsum(input, dim), input.array.dtype)
+    return cast(y, input.array.dtype)
 
 
 def softmax(input: Tensor, dim: int | None = None, *, dtype: DType | None = None) -> Tensor:
@@ -241,9 +245,9 @@ def _normalised(primitive: Any, input: Tensor, dim: int | None, dtype: DType | N
     if dim is None:
         raise TypeError(f"{primitive.name}() needs dim, the dimension along which it sums to 1; often dim=-1")
     axis = one_dim(dim, input.ndim)
-    if dtype is None and input.array.dtype.kind != "f":
-        raise NotImplementedError(f"{primitive.name}: not implemented for {input.dtype}; call .float() first")
-    x = input if dtype is None else cast(input, dtype.numpy)
+    x = input if dtype is None else cast(input, to_numpy_dtype(dtype))
+    if x.array.dtype.kind != "f":
+        raise NotImplementedError(f"{primitive.name}: not implemented for {x.dtype}; call .float() first")
     if x.array.size == 0:
         return x.reshape(x.shape)
     if x.ndim == 0:
@@ -276,7 +280,7 @@ def any(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
 
 def _truth(reduce: Callable[..., Array], input: Tensor, dim: Dims, keepdim: bool) -> Tensor:
     axis = None if dim is None else some_dims(dim, input.ndim)
-    y = as_array(reduce(input.array, axis=axis, keepdims=keepdim))
+    y = in_order(as_array(reduce(input.array, axis=axis, keepdims=keepdim)))
     return wrap(y.astype(np.uint8) if input.array.dtype == np.uint8 else y)  # uint8 was PyTorch's first bool
 
 

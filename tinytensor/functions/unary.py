@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tinytensor.functions.operands import floating, implemented, in_its_order
+from tinytensor.functions.dims import Omitted
+from tinytensor.functions.operands import floating, implemented, in_float32, in_its_order
 from tinytensor.ops.erf import ERF
 from tinytensor.ops.unary import ABS, COS, RELU, SIGMOID, SIN, STEPS, TANH
 from tinytensor.ops.unary import sign as sign_of
@@ -75,7 +76,8 @@ ceil: Callable[[Tensor], Tensor] = _rounding(np.ceil, "⌈x⌉")
 trunc: Callable[[Tensor], Tensor] = _rounding(np.trunc, "x without its decimals")
 
 
-def round(input: Tensor, *, decimals: int | None = None) -> Tensor:
+@in_float32
+def round(input: Tensor, *, decimals: int | Omitted = None) -> Tensor:
     """x rounded to `decimals` places (floats only), halves to the even neighbour; the derivative is 0."""
     implemented("round", "fiu" if decimals is None else "f", input)
     if input.array.dtype.kind != "f":
