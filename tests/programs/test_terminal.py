@@ -14,7 +14,7 @@ from tinytensor.ctrl_c import started
 from tinytensor.terminal import program
 
 sys.path.insert(0, str(Path(__file__).parent))
-from interrupts import PROGRAMS, ROOT, environment, interrupted, prepare
+from interrupts import PROGRAMS, ROOT, environment, interrupted, listen, prepare
 
 pytestmark = pytest.mark.programs
 
@@ -36,7 +36,7 @@ def shell(folder, line, **variables):
     """The exit status of the first program of the line, and what was said on stderr and stdout."""
     done = subprocess.run(
         ["bash", "-c", f"{line}; exit ${{PIPESTATUS[0]}}"], cwd=folder, env={**environment(), **variables},
-        capture_output=True, timeout=120,
+        capture_output=True, timeout=120, preexec_fn=listen,
     )  # fmt: skip
     return done.returncode, done.stderr.decode(), done.stdout
 
