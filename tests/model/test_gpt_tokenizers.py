@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import doctest
 import json
 import math
 import re
@@ -239,6 +240,11 @@ def test_a_long_text_is_cut_where_words_begin(text, length):
     assert [word for piece in pieces for word in pattern().findall(piece)] == pattern().findall(text)
 
 
+def test_the_examples_of_the_page_are_true():
+    failed, tried = doctest.testfile("../../docs/tokenizers.md", encoding="utf-8")
+    assert tried >= 8 and not failed
+
+
 # ------------------------------------------------------------------------------------------ special tokens
 
 
@@ -313,6 +319,7 @@ def test_a_huge_one_is_refused_in_one_line_and_soon():
         {**GOOD, "merges": "a " + "b" * 10**6},
         {**GOOD, "merges": "ab" * 10**6},
         {**GOOD, "special": many},
+        {**GOOD, "merges": "a b\n" * 7 * 10**6},
         {**GOOD, "special": {"x" * 10**6: -1}},
         {**GOOD, "special": {END: 10**4000}},
     ):
