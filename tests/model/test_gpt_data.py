@@ -33,14 +33,18 @@ def test_decode_inverts_encode_for_any_text(text):
 
 def test_unknown_characters_are_named():
     tokenizer = CharTokenizer.from_text("abc")
-    with pytest.raises(UserError, match=r"--prompt has the characters 'Z', 'é', .*leave them out"):
+    with pytest.raises(
+        UserError, match=r"--prompt has the characters 'Z', 'é' \(the first at offset 1\), which .*leave them out"
+    ):
         tokenizer.encode("aZbé", "--prompt")
-    with pytest.raises(UserError, match="the character '!',"):
+    with pytest.raises(UserError, match="the character '!' at offset 1,"):
         tokenizer.encode("a!")
     with pytest.raises(UserError, match=r"'G', 'H' and 12 more"):
         tokenizer.encode("ABCDEFGHIJKLMNOPQRST")
     with pytest.raises(UserError, match=r"'\\udcff'"):  # a byte of argv that is not UTF-8
         tokenizer.encode("\udcff")
+    with pytest.raises(UserError, match=r"'Ź' at offset 2,"):  # in two characters, as some systems spell it
+        tokenizer.encode("abZ\u0301", "--prompt")
 
 
 @pytest.mark.parametrize("value", [None, {}, {"type": "bpe"}, {"type": "characters"},
@@ -148,13 +152,15 @@ def test_another_checksum_is_refused(shakespeare, monkeypatch):
 
 
 def test_split_is_90_10_and_needs_a_window():
-    train, validation = corpus.split(np.arange(100), context=89)
+    text = corpus.Corpus("text", "".join(map(chr, range(1000, 1100))))
+    tokenizer = CharTokenizer.from_text(text.text)
+    train, validation = corpus.split(text, tokenizer, context=89)
     assert train.tolist() == list(range(90))
     assert validation.tolist() == list(range(90, 100))
     with pytest.raises(UserError, match=r"shorter than a window of --context 90.*--context 89 at"):
-        corpus.split(np.arange(100), context=90)
+        corpus.split(text, tokenizer, context=90)
     with pytest.raises(UserError, match="shorter than a window"):
-        corpus.split(np.arange(1), context=1)
+        corpus.split(corpus.Corpus("text", chr(1000)), tokenizer, context=1)
 
 
 def test_a_batch_depends_on_seed_and_step_alone():
@@ -203,7 +209,7 @@ def test_a_text_is_read_and_counted_in_pieces(at_once, table, monkeypatch):
     ids = characters.encode(text, small=True)
     assert ids.dtype == np.uint8
     assert ids.tolist() == [characters.characters.index(c) for c in text]
-    with pytest.raises(UserError, match="the character 'x'"):
+    with pytest.raises(UserError, match="the character 'x' at offset 64,"):
         characters.encode(text + "x")
 
     train, validation, V = ids[:50], ids[50:], characters.vocab_size
