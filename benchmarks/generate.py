@@ -34,7 +34,7 @@ def tinytensor_text(size: Size, use_cache: bool) -> Callable[[], object]:
     """Text as gpt.generate makes it."""
     from gpt.build import build
     from gpt.fast.threads import one_blas_thread
-    from gpt.generate import sample
+    from gpt.sampling import sample
     from tinytensor import Generator
     from tinytensor.buffers import keep_freed_memory
 

@@ -365,7 +365,7 @@ def test_generation(engine: str) -> None:
 def test_generation_without_a_cache_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
     cached = []
     monkeypatch.setattr(buffers, "keep_freed_memory", lambda: False)
-    monkeypatch.setattr("gpt.generate.sample", lambda *_, use_cache, **__: [cached.append(use_cache)])
+    monkeypatch.setattr("gpt.sampling.sample", lambda *_, use_cache, **__: [cached.append(use_cache)])
     for engine in ("tinytensor", "tinytensor-no-cache"):
         generate.ENGINES[engine](Size(1, 2, 8, 6, 1))()
     assert cached == [True, False]
