@@ -59,8 +59,13 @@ def make_parser() -> Parser:
     add("--stop", action="append", default=[], metavar="TEXT",
         help="end a text before this one, which is not printed; several times: before the first that is complete; a line end "
         "is $'\\n' in most shells")  # fmt: skip
-    option("temperature", "below 1 favours the probable tokens, 0 takes the most probable (default: 0.8)", default=0.8)
-    option("repetition_penalty", "above 1 disfavours the tokens that are in the text or its prompt: their logits are divided by "
+    option(
+        "temperature",
+        "below 1 favours the probable tokens, 0 takes the most probable (default: 0.8)",
+        default=0.8,
+        metavar="X",
+    )
+    option("repetition_penalty", "above 1 disfavours the tokens that are in the text or its prompt: their scores are divided by "
            "it, or multiplied if negative (default: 1, which changes nothing)", default=1.0, metavar="X")  # fmt: skip
     option("top_k", "draw from the K most probable (default: all)", metavar="K")
     option("top_p", "draw from the most probable that together have the probability P (default: all)", metavar="P")

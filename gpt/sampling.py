@@ -69,7 +69,7 @@ def candidates(
 def penalised(x: Array, penalty: float, seen: Collection[int]) -> Array:
     """Return a copy of the logits x (V,) in float64, in which the tokens that were seen are less probable."""
     x, at = x.astype(np.float64), np.fromiter(seen, np.int64)
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         changed = np.where(x[at] < 0, x[at] * penalty, x[at] / penalty)
     x[at] = changed.clip(-1e300, 1e300)  # also where the penalty is huge, or tiny
     return x
