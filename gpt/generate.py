@@ -55,16 +55,17 @@ def make_parser() -> Parser:
         help="a UTF-8 file, all of it one prompt but for a line end at its end; - is standard input; several times: "
         "several texts")  # fmt: skip
     option("samples", "texts for each prompt (default: 1)", default=1, metavar="N")
-    option("tokens", "tokens of a text at most, characters for most models (default: 200)", default=200, metavar="N")
+    option(
+        "tokens",
+        "number of tokens to write at most, characters for most models (default: 200)",
+        default=200,
+        metavar="N",
+    )
     add("--stop", action="append", default=[], metavar="TEXT",
         help="end a text before this one, which is not printed; several times: before the first that is complete; a line end "
         "is $'\\n' in most shells")  # fmt: skip
-    option(
-        "temperature",
-        "below 1 favours the probable tokens, 0 takes the most probable (default: 0.8)",
-        default=0.8,
-        metavar="X",
-    )
+    option("temperature", "below 1 favours the probable tokens, 0 takes the most probable (default: 0.8)", default=0.8,
+           metavar="X")  # fmt: skip
     option("repetition_penalty", "above 1 disfavours the tokens that are in the text or its prompt: their scores are divided by "
            "it, or multiplied if negative (default: 1, which changes nothing)", default=1.0, metavar="X")  # fmt: skip
     option("top_k", "draw from the K most probable (default: all)", metavar="K")

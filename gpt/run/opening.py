@@ -101,7 +101,9 @@ def notes(folder: Path, saved: Checkpoint, config: TrainConfig, edits: dict[str,
 
 def begin(config: TrainConfig, text: Corpus) -> Run:
     """Return a run with fresh weights."""
-    return assemble(config, text, tokenizers.make(config.tokenizer, text.text), checkpoint.fresh_model)
+    tokenizer = tokenizers.make(config.tokenizer, text.text, corpus.cut(text.text))
+    checkpoint.check_size(tokenizer)
+    return assemble(config, text, tokenizer, checkpoint.fresh_model)
 
 
 def begin_with(config: TrainConfig, text: Corpus, saved: Checkpoint) -> Run:
@@ -133,9 +135,9 @@ def assemble(
     config: TrainConfig, text: Corpus, tokenizer: Tokenizer, make_model: Callable[[TrainConfig], Model]
 ) -> Run:
     """Return a run before its first step, with the model that make_model(config) returns."""
-    config = dataclasses.replace(config, vocab_size=tokenizer.vocab_size)
+    config = dataclasses.replace(config, vocab_size=tokenizer.vocab_size, tokenizer=tokenizer.name)
     check_memory(config)
-    train_ids, validation_ids = corpus.split(tokenizer.encode(text.text, text.name, small=True), config.context)
+    train_ids, validation_ids = corpus.split(text, tokenizer, config.context)
     base = baselines.measure(train_ids, validation_ids, tokenizer.vocab_size)
     manual_seed(config.seed)
     model = make_model(config)
