@@ -81,6 +81,24 @@ def test_the_probabilities_are_those_of_transformers(data):
     np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-15)
 
 
+@cases(150)
+@given(st.lists(logit, min_size=2, max_size=8), st.sampled_from(["top_p", "min_p"]), st.data())
+def test_beside_a_limit_the_same_tokens_stay(logits, name, data):
+    """A millionth above and below what decides whether a token stays."""
+    import torch
+
+    p = np.exp(np.sort(logits)[::-1] - np.max(logits))
+    at = data.draw(st.integers(1, len(p) - 1))
+    limit = (p / p.sum())[:at].sum() if name == "top_p" else p[at]
+    limit *= data.draw(st.sampled_from([1 - 1e-6, 1 + 1e-6]))
+    how = {"temperature": 1.0, "top_k": None, "top_p": None, "min_p": None, "repetition_penalty": 1.0, name: limit}
+    assume(1e-6 < limit < 1 and clear(logits, tuple(how.values()), set()))
+    tokens, _ = candidates(tt.tensor(logits, dtype=tt.float64), **how)
+    made, _ = processors(**how)
+    theirs = made(torch.empty(1, 0, dtype=torch.int64), torch.tensor([logits], dtype=torch.float64))
+    assert sorted(tokens.tolist()) == theirs[0].isfinite().nonzero()[:, 0].tolist()
+
+
 def test_transformers_order_is_ours():
     """If a later version of transformers applies its filters in another order, this says so."""
     _, names = processors(0.7, 5, 0.9, 0.1, 1.3)
