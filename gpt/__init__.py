@@ -18,13 +18,17 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from gpt.bigram import Bigram
+    from gpt.completion import complete, stream
     from gpt.config import GPTConfig
     from gpt.model import GPT
     from gpt.run.checkpoint import load
 
-__all__ = ["GPT", "Bigram", "GPTConfig", "load"]
+__all__ = ["GPT", "Bigram", "GPTConfig", "complete", "load", "stream"]
 
-_HOMES = {"GPT": "model", "Bigram": "bigram", "GPTConfig": "config", "load": "run.checkpoint"}
+_HOMES = {
+    "GPT": "model", "Bigram": "bigram", "GPTConfig": "config", "load": "run.checkpoint", "complete": "completion",
+    "stream": "completion",
+}  # fmt: skip
 
 
 def __getattr__(name: str) -> object:

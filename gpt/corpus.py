@@ -84,6 +84,14 @@ def read_text(path: Path) -> str:
     except (OSError, ValueError) as error:  # ValueError: a character that no path can have
         reason = error.strerror if isinstance(error, OSError) else error
         raise UserError(f"cannot read {path}: {reason}; {WANTED}") from None
+    text = decoded(raw, str(path))
+    if not text:
+        raise UserError(f"{path} is empty; {WANTED}")
+    return text
+
+
+def decoded(raw: bytes, name: str) -> str:
+    """Return the UTF-8 text, without a byte-order mark and with LF as line ends."""
     mark = len(BYTE_ORDER_MARK) if raw.startswith(BYTE_ORDER_MARK) else 0
     try:
         text = raw[mark:].decode()
@@ -91,11 +99,9 @@ def read_text(path: Path) -> str:
         offset = mark + error.start
         encoding = "UTF-16" if raw[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "WINDOWS-1252"
         raise UserError(
-            f"{path} is not UTF-8: byte 0x{raw[offset]:02x} at offset {offset} ({error.reason}); "
+            f"{name} is not UTF-8: byte 0x{raw[offset]:02x} at offset {offset} ({error.reason}); "
             f"convert it first, for example with iconv -f {encoding} -t UTF-8"
         ) from None
-    if not text:
-        raise UserError(f"{path} is empty; {WANTED}")
     return text.replace("\r\n", "\n")
 
 

@@ -9,16 +9,17 @@ from pathlib import Path
 
 from gpt import cli
 from gpt.build import Model
+from gpt.completion import encode_prompt
 from gpt.config import RECIPES, TrainConfig
 from gpt.errors import UserError
 from gpt.evaluate import bits_per_byte, mean_loss
 from gpt.fast.threads import one_blas_thread
-from gpt.generate import encode_prompt, sample
 from gpt.run import checkpoint, files, metrics
 from gpt.run.lock import locked
 from gpt.run.opening import new_folder, open_again, prepare, write_config
 from gpt.run.profiling import profiled
 from gpt.run.state import Evaluation, Run
+from gpt.sampling import sample
 from tinytensor import Generator
 from tinytensor.buffers import keep_freed_memory
 
