@@ -60,7 +60,13 @@ def make_parser() -> cli.Parser:
     parser.epilog = EXAMPLES
     add = parser.add_argument
     add("inputs", nargs="+", metavar="TEXT", help="a file, a folder or hf:NAME: see below")
-    add("--out", type=cli.path, metavar="DIR", required=True, help="folder of the corpus: a new one, or that of a stopped job")
+    add(
+        "--out",
+        type=cli.path,
+        metavar="DIR",
+        required=True,
+        help="folder of the corpus: a new one, or that of a stopped job",
+    )
     add("--tokenizer", default="chars", type=tokenizer, metavar="|".join([*TOKENIZER.choices, "run:RUN"]),
         help="what a token is: see gpt.train; run:RUN takes that of a run folder, whose model can train on the corpus "
         "(default: chars)")  # fmt: skip
@@ -69,7 +75,7 @@ def make_parser() -> cli.Parser:
         help="names of files to take from a folder, also several times (default: *.txt, *.text, *.md, *.jsonl, *.ndjson, also "
         "with .gz or .zst, and *.parquet)")  # fmt: skip
     add("--errors", default="strict", choices=("strict", "replace"),
-        help="what to do with bytes that are no UTF-8: stop and say where, or take U+FFFD for them (default: strict)")  # fmt: skip
+        help="bytes that are no UTF-8: stop and say where, or take U+FFFD for them (default: strict)")  # fmt: skip
     add("--validation", default=0.1, type=share, metavar="SHARE", help="share that is for validation (default: 0.1)")
     add("--sample", default=16, type=mebi, metavar="N",
         help="bpe:N learns from at most so many million (2^20) characters, evenly spaced over the text to train on "
@@ -134,7 +140,9 @@ class Bar(Shown):
 def make_bar(name: str, total: int, done: int) -> Any:
     from tqdm import tqdm
 
-    shape = "{desc} {percentage:3.0f} % {bar:20} {n_fmt}/{total_fmt}B, {rate_fmt}, {remaining} left" if total else "{desc}"
+    shape = (
+        "{desc} {percentage:3.0f} % {bar:20} {n_fmt}/{total_fmt}B, {rate_fmt}, {remaining} left" if total else "{desc}"
+    )
     return tqdm(
         None, name, total or None, leave=False, initial=done, unit="B", unit_scale=True, unit_divisor=1024,
         dynamic_ncols=True, bar_format=shape,

@@ -16,7 +16,7 @@ import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import IO, Any
 
 from gpt.corpora import hub
@@ -34,11 +34,11 @@ HALF = re.compile("[\ud800-\udfff]")
 
 @dataclass(frozen=True)
 class How:
-    """How texts are read: the field of a document, and whether bytes that are no UTF-8 become U+FFFD."""
+    """How texts are read: the name of the field that has a document, and whether bytes that are no UTF-8 become U+FFFD."""
 
-    field: str = "text"
+    name: str = "text"
     replace: bool = False
-    dataset: hub.Part = hub.Part()
+    dataset: hub.Part = field(default_factory=hub.Part)
 
 
 class Document(ABC):
@@ -98,7 +98,7 @@ def documents(
     elif source.kind == "parquet":
         yield from table_rows(source, how, read, first)
     else:
-        for number, value in hub.rows(source.path, how.field, how.dataset, first):
+        for number, value in hub.rows(source.path, how.name, how.dataset, first):
             yield number, Short(f"{source.path}, row {number + 1:,}", in_unicode(value, how, source.path, number))
 
 
@@ -165,7 +165,9 @@ def unzstd(file: IO[bytes], path: str, read: Callable[[int], object]) -> Iterato
     try:
         import zstandard
     except ImportError:
-        raise UserError(f"{path}: to read .zst takes the package zstandard: pip install 'tinytensor[corpora]'") from None
+        raise UserError(
+            f"{path}: to read .zst takes the package zstandard: pip install 'tinytensor[corpora]'"
+        ) from None
     frame = None
     try:
         while chunk := file.read(PACKED):
@@ -220,11 +222,11 @@ def not_utf8(where: str, error: UnicodeDecodeError, offset: int) -> str:
 def in_unicode(value: object, how: How, path: str, number: int, what: str = "row") -> str:
     """Return a document's text. Raises UserError if it is no text, or half a character of UTF-16 that nobody replaces."""
     if not isinstance(value, str):
-        raise UserError(f"{path}, {what} {number + 1:,}: {how.field!r} is {kind(value)}, not a text")
+        raise UserError(f"{path}, {what} {number + 1:,}: {how.name!r} is {kind(value)}, not a text")
     if HALF.search(value):
         if not how.replace:
             raise UserError(
-                f"{path}, {what} {number + 1:,}: {how.field!r} has half of a character; --errors replace goes on"
+                f"{path}, {what} {number + 1:,}: {how.name!r} has half of a character; --errors replace goes on"
             )
         value = HALF.sub("\ufffd", value)
     return value.removeprefix(MARK).replace("\r\n", "\n")
@@ -238,9 +240,7 @@ def kind(value: object) -> str:
 # -------------------------------------------------------------------------- JSON lines and tables
 
 
-def json_lines(
-    source: Source, how: How, read: Callable[[int], object], first: int
-) -> Iterator[tuple[int, Document]]:
+def json_lines(source: Source, how: How, read: Callable[[int], object], first: int) -> Iterator[tuple[int, Document]]:
     """Yield a document for each line that is not blank; a line's number is one more than the document's."""
     with opened(source) as file:
         for number, offset, line in split_lines(chunks(file, source, read), source.path):
@@ -253,10 +253,10 @@ def json_lines(
                 raise UserError(not_utf8(name, error, offset + error.start)) from None
             except (ValueError, RecursionError) as error:
                 raise UserError(f"{name} is no JSON: {error}; each line must be an object") from None
-            if not isinstance(row, dict) or how.field not in row:
+            if not isinstance(row, dict) or how.name not in row:
                 has = f"it has {shown(', '.join(map(repr, row)) or 'none')}" if isinstance(row, dict) else kind(row)
-                raise UserError(f"{name} has no field {how.field!r}: {has}; --field NAME takes another one")
-            yield number, Short(name, in_unicode(row[how.field], how, source.path, number, "line"))
+                raise UserError(f"{name} has no field {how.name!r}: {has}; --field NAME takes another one")
+            yield number, Short(name, in_unicode(row[how.name], how, source.path, number, "line"))
 
 
 def split_lines(content: Iterator[bytes], path: str) -> Iterator[tuple[int, int, bytes]]:
@@ -274,9 +274,7 @@ def split_lines(content: Iterator[bytes], path: str) -> Iterator[tuple[int, int,
         yield number, offset, rest
 
 
-def table_rows(
-    source: Source, how: How, read: Callable[[int], object], first: int
-) -> Iterator[tuple[int, Document]]:
+def table_rows(source: Source, how: How, read: Callable[[int], object], first: int) -> Iterator[tuple[int, Document]]:
     """Yield a document for each row of a parquet table."""
     try:
         import pyarrow as pa
@@ -289,9 +287,11 @@ def table_rows(
         try:
             table = parquet.ParquetFile(file, buffer_size=CHUNK)
             names = table.schema_arrow.names
-            if how.field not in names:
+            if how.name not in names:
                 has = shown(", ".join(map(repr, names)))
-                raise UserError(f"{source.path} has no column {how.field!r}: it has {has}; --field NAME takes another one")
+                raise UserError(
+                    f"{source.path} has no column {how.name!r}: it has {has}; --field NAME takes another one"
+                )
             number = 0
             for group in range(table.num_row_groups):
                 rows = table.metadata.row_group(group).num_rows
@@ -299,10 +299,10 @@ def table_rows(
                 if number + rows <= first:
                     number += rows
                     continue
-                for batch in table.iter_batches(ROWS, [group], [how.field], use_threads=False):
+                for batch in table.iter_batches(ROWS, [group], [how.name], use_threads=False):
                     column: Any = batch.column(0)
                     if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
-                        raise UserError(f"{source.path}: the column {how.field!r} has {column.type}, not text")
+                        raise UserError(f"{source.path}: the column {how.name!r} has {column.type}, not text")
                     for value in column.cast(pa.large_binary()).to_pylist():
                         if number >= first:
                             yield number, Short(f"{source.path}, row {number + 1:,}", cell(value, how, source, number))

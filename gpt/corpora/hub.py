@@ -31,7 +31,8 @@ def resolved(given: str, part: Part) -> str | None:
     try:
         from huggingface_hub import HfApi
 
-        return HfApi().dataset_info(name, revision=part.revision).sha
+        sha: str | None = HfApi().dataset_info(name, revision=part.revision).sha
+        return sha
     except Exception as error:  # no network, no such dataset: each library below has errors of its own
         raise unreachable(given, error) from None
 

@@ -73,9 +73,12 @@ class Job:
 
     def settings(self) -> dict[str, Any]:
         """Return what decides the result; a job that goes on must have the same."""
-        inputs = [each if each.startswith(hub.PREFIX) else os.path.abspath(os.path.expanduser(each)) for each in self.inputs]
+        inputs = [
+            each if each.startswith(hub.PREFIX) else os.path.abspath(os.path.expanduser(each)) for each in self.inputs
+        ]
         return {
-            "inputs": inputs, "tokenizer": self.tokenizer, **asdict(self.how), "glob": list(self.globs),
+            "inputs": inputs, "tokenizer": self.tokenizer, "field": self.how.name, "errors": self.how.replace,
+            "dataset": asdict(self.how.dataset), "glob": list(self.globs),
             "validation": self.validation, "sample": self.sample,
         }  # fmt: skip
 
@@ -94,7 +97,9 @@ class State:
     piece: int = 0  # the next piece of that document
     size: int = 0  # bytes of the files before
     counts: dict[str, dict[str, int]] = field(
-        default_factory=lambda: {split: dict.fromkeys(("tokens", "characters", "bytes", "documents"), 0) for split in SPLITS}
+        default_factory=lambda: {
+            split: dict.fromkeys(("tokens", "characters", "bytes", "documents"), 0) for split in SPLITS
+        }
     )
     is_written: bool = False
 
@@ -137,7 +142,7 @@ def prepare(job: Job, show: Shown) -> dict[str, Any]:
 
 
 def said(job: Job, state: State) -> dict[str, Any]:
-    """Return what the manifest says of the texts. Neither their paths nor times are in it: its checksum is that of the content."""
+    """Return what the manifest says of the texts, without paths and times: the same texts have the same checksum."""
     assert state.found is not None
     return {
         "splits": state.counts,
@@ -185,6 +190,24 @@ def open_state(job: Job) -> State:
     return state
 
 
+class Counted:
+    """Counts the bytes of a file once, though a text may be read twice, and a table has more bytes than its file."""
+
+    def __init__(self, advance: Advance, source: Source, look_up: Callable[[], object]) -> None:
+        self._advance, self._look_up = advance, look_up
+        self._left = sys.maxsize if source.is_dataset else source.size
+
+    def read(self, count: int) -> None:
+        self._look_up()
+        self._advance(min(count, self._left))
+        self._left -= min(count, self._left)
+
+    def rest(self) -> None:
+        """Count what is left of the file."""
+        if self._left < sys.maxsize // 2:
+            self._advance(self._left)
+
+
 class Work:
     """The stages of a job."""
 
@@ -218,7 +241,7 @@ class Work:
                 self._show.note(f"left out {state.found.left_out}: only files in a folder are read")
         if state.revision:
             part = hub.Part(job.how.dataset.subset, job.how.dataset.split, state.revision)
-            self.how = How(job.how.field, job.how.replace, part)
+            self.how = How(job.how.name, job.how.replace, part)
 
     def _refuse_an_empty_split(self) -> None:
         """Raise UserError if all of a few texts are in one split. Many documents are in both."""
@@ -241,17 +264,9 @@ class Work:
         size = state.size
         advance = self._show.stage(name, self.found.size, size)
         for after, source in read_list(self.job.out / LIST, state.offset):
-            left = source.size
-
-            def read(count: int) -> None:  # a text may be read twice, and a table may be packed: it counts once
-                nonlocal left
-                self.stop_if_asked()
-                new = count if source.is_dataset else min(count, left)
-                advance(new)
-                left -= new
-
-            yield after, size, source, read
-            advance(max(0, left))
+            counted = Counted(advance, source, self.stop_if_asked)
+            yield after, size, source, counted.read
+            counted.rest()
             size += source.size
 
     # ----------------------------------------------------------------------------- the first look
@@ -303,7 +318,9 @@ class Work:
             most = 256 + pieces_made + len(special)
             raise UserError(
                 f"--tokenizer bpe:{size}: only {pieces_made:,} pairs of the text occur twice; take bpe:{most} at most, or a "
-                f"longer text" if pieces_made else f"--tokenizer bpe:{size}: no pair of the text occurs twice; take bytes"
+                f"longer text"
+                if pieces_made
+                else f"--tokenizer bpe:{size}: no pair of the text occurs twice; take bytes"
             )
         return BPETokenizer(merges, special)
 

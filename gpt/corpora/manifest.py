@@ -127,7 +127,9 @@ def read_manifest(folder: Path) -> Manifest:
     path = folder / MANIFEST
     said = files.parse(files.read(path, LONGEST), path)
     if not is_sealed(said):
-        raise UserError(f"{path} was altered: its checksum is another; restore it from a copy, or prepare the text again")
+        raise UserError(
+            f"{path} was altered: its checksum is another; restore it from a copy, or prepare the text again"
+        )
     if said.get("format") != FORMAT:
         raise UserError(f"{path} has format {shown(said.get('format'))}, and this version reads {FORMAT}")
     try:

@@ -14,7 +14,7 @@ import zlib
 from bisect import bisect_right
 from collections.abc import Iterator
 from functools import cached_property
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any, cast
 
@@ -61,11 +61,13 @@ class StoredIds:
             raise IndexError("places of stored tokens are whole numbers")
         flat = where.reshape(-1).astype(np.int64)
         if flat.size and not -len(self) <= flat.min() <= flat.max() < len(self):
-            raise IndexError(f"{len(self):,} tokens have no place {flat.max() if flat.max() >= len(self) else flat.min()}")
+            raise IndexError(
+                f"{len(self):,} tokens have no place {flat.max() if flat.max() >= len(self) else flat.min()}"
+            )
         flat = np.where(flat < 0, flat + len(self), flat)
         found = np.empty(flat.size, self.dtype)
         runs = [0, *(np.flatnonzero(np.diff(flat) != 1) + 1).tolist(), flat.size]  # neighbours are read together
-        for i, j in zip(runs, runs[1:]):
+        for i, j in pairwise(runs):
             if i < j:
                 found[i:j] = self.read(int(flat[i]), int(flat[j - 1]) + 1)
         return found.reshape(where.shape)[()]

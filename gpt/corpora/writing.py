@@ -21,7 +21,7 @@ def name_of(split: str, number: int) -> str:
 
 def type_of(vocab_size: int) -> np.dtype[Any]:
     """Return the smallest unsigned type that has all tokens, little-endian on every machine."""
-    return np.dtype(np.uint8 if vocab_size <= 1 << 8 else np.uint16 if vocab_size <= 1 << 16 else "<u4").newbyteorder("<")
+    return np.dtype("u1" if vocab_size <= 1 << 8 else "<u2" if vocab_size <= 1 << 16 else "<u4")
 
 
 def sizes_of(tokens: int, dtype: np.dtype[Any]) -> list[int]:
@@ -52,7 +52,7 @@ class Writer:
 
     def write(self, ids: NDArray[np.integer]) -> None:
         """Append the tokens. Raises UserError if there is no room on the disk."""
-        content = memoryview(ids.astype(self._dtype, copy=False)).cast("B")
+        content = np.ascontiguousarray(ids, self._dtype).data.cast("B")
         while content:
             if not self._room:
                 self._next()

@@ -35,6 +35,7 @@ from gpt import corpus, tokenizers
 from gpt.build import Model, build
 from gpt.cli import RESUMABLE, check_device
 from gpt.config import TrainConfig, flag, from_dict
+from gpt.corpora.stored import Stored
 from gpt.corpus import Corpus
 from gpt.errors import UserError, shown
 from gpt.fast.half import make_scaler
@@ -350,7 +351,7 @@ def read_config(run: Path, checkpoint: Checkpoint) -> TrainConfig:
     return written
 
 
-def read_corpus(saved: Checkpoint, run: Path, data: str | None = None) -> Corpus:
+def read_corpus(saved: Checkpoint, run: Path, data: str | None = None) -> Corpus | Stored:
     """Read the text that the run was trained on, from `data` if it has moved. Its content counts, not its name.
 
     Raises UserError if it is another text.

@@ -69,7 +69,9 @@ class Encoder:
         return [[i for _ in pieces for i in next(encodings).ids] for pieces in parts]
 
     def _encoded(self, pieces: list[str]) -> list[Any]:
-        encode = getattr(self._tokenizer, "encode_batch_fast", self._tokenizer.encode_batch)  # older ones lack the first
+        encode = getattr(
+            self._tokenizer, "encode_batch_fast", self._tokenizer.encode_batch
+        )  # older ones lack the first
         found: list[Any] = encode(pieces, add_special_tokens=False)
         return found
 
