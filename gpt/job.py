@@ -28,7 +28,7 @@ INIT_HELP = (
     "weights (the best that it keeps) and vocabulary a new run begins with, for example on another text (default: fan-in)"
 )
 SAMPLE_TOKENS, SAMPLE_TEMPERATURE = 500, 0.8
-MOST = 1 << 22  # predictions of the loss in the summary; python -m gpt.evaluate makes all
+MOST = 1 << 20  # predictions of the loss in the summary; python -m gpt.evaluate makes all
 RISE = 0.02  # nats: a last loss that is higher than the best by more is no noise
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from gpt.corpora.documents import Document
 from gpt.tokenizers.words import SPACE
 
-PIECE = 1 << 20  # characters of a piece, or a few more
+PIECE = 1 << 18  # characters of a piece, or a few more
 LONGEST_WORD = 1 << 16  # characters in which a piece must find an end: a word that is longer may be cut
 UNIT = 1 << 16  # characters that a sample has of one place
 # A space after another character always begins a word of byte pairs (gpt/tokenizers/words.py): no merge crosses it.
