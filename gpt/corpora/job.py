@@ -251,6 +251,8 @@ class Work:
         shares = sorted((share_of(next(documents(source, self.how))[1]), source.path) for source in every)
         share = self.job.validation
         if shares[0][0] >= share or shares[-1][0] < share:
+            if shares[0][0] == shares[-1][0]:
+                raise UserError(f"these {len(every)} texts are the same: name one of them, which is cut in two")
             which = "none" if shares[0][0] >= share else "each"
             between = math.ceil((shares[0][0] + shares[1][0]) / 2 * 1000) / 1000
             raise UserError(
@@ -434,7 +436,8 @@ class Texts:
             ids = self._ids(waiting)
         except UserError:
             for name, text in waiting:
-                self._tokenizer.encode(text, f"{name}, in one of its pieces,")
+                if name or self._end == TEXT_END:
+                    self._tokenizer.encode(text, f"{name or 'the end of a document'}, in one of its pieces,")
             raise
         self._writers[split].write(ids)
         self._counts[split]["tokens"] += len(ids)
