@@ -77,9 +77,9 @@ def make_parser() -> cli.Parser:
     add("--errors", default="strict", choices=("strict", "replace"),
         help="bytes that are no UTF-8: stop and say where, or take U+FFFD for them (default: strict)")  # fmt: skip
     add("--validation", default=0.1, type=share, metavar="SHARE", help="share that is for validation (default: 0.1)")
-    add("--sample", default=16, type=mebi, metavar="N",
+    add("--sample", default=8, type=mebi, metavar="N",
         help="bpe:N learns from at most so many million (2^20) characters, evenly spaced over the text to train on "
-        "(default: 16)")  # fmt: skip
+        "(default: 8)")  # fmt: skip
     add("--subset", metavar="NAME", help="of a dataset that has several (hf:NAME)")
     add("--split", default="train", metavar="NAME", help="of a dataset (default: train)")
     add("--revision", metavar="NAME", help="of a dataset: a branch, a tag or a commit (default: the newest commit)")

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from gpt import tokenizers
 from gpt.cli import word
-from gpt.corpora import hub, manifest, sources
+from gpt.corpora import hub, manifest, sources, writing
 from gpt.corpora.documents import Document, How, documents
 from gpt.corpora.manifest import MANIFEST, SPLITS
 from gpt.corpora.pieces import UNIT, Sample, Section, pieces
@@ -44,7 +44,7 @@ LIST, STATE = "sources.jsonl", "preparing.json"
 BEGINNING = {LOCK, LIST, LIST + files.NEW, STATE, STATE + files.NEW}  # what a job leaves that was killed early
 LONGEST = 64 << 20  # bytes of preparing.json, which may have a tokenizer
 TEXT_END = "\n\n"  # after a document, where the tokenizer has no token for it
-ENOUGH = 1 << 18  # characters that are encoded together
+ENOUGH = 1 << 18  # characters that are encoded together; four times as many of byte pairs, which threads may share
 SAVED_EVERY = 5.0  # seconds
 FEW = 100  # texts whose split is looked up before the work
 Advance = Callable[[int], object]
@@ -68,7 +68,7 @@ class Job:
     how: How = field(default_factory=How)
     globs: tuple[str, ...] = sources.GLOBS
     validation: float = 0.1
-    sample: int = 16 << 20
+    sample: int = 8 << 20
     given: Tokenizer | None = None
 
     def settings(self) -> dict[str, Any]:
@@ -118,8 +118,25 @@ class Shown:
 
 
 def prepare(job: Job, show: Shown) -> dict[str, Any]:
-    """Make the corpus, or go on with it. Return what its manifest says. Raises Stopped on Ctrl-C or SIGTERM."""
-    make_folder(job.out)
+    """Make the corpus, or go on with it. Return what its manifest says. Raises Stopped on Ctrl-C or SIGTERM.
+
+    An error leaves nothing behind, unless there is something to go on with.
+    """
+    is_new = make_folder(job.out)
+    try:
+        return carry_out(job, show)
+    except UserError:
+        if not begun(job.out) and not files.exists(job.out / MANIFEST):
+            for name in os.listdir(job.out):
+                if name in BEGINNING or writing.NAME.fullmatch(name):
+                    files.remove(job.out / name)
+            if is_new:
+                job.out.rmdir()
+        raise
+
+
+def carry_out(job: Job, show: Shown) -> dict[str, Any]:
+    """Make the corpus in its folder."""
     with locked(job.out, "preparing a corpus"), Interrupt() as interrupt:
         state = open_state(job)
         if state.offset or state.document or state.piece:
@@ -153,27 +170,42 @@ def said(job: Job, state: State) -> dict[str, Any]:
     }
 
 
-def make_folder(out: Path) -> None:
-    """Make --out. Raises UserError if it has something else than what a job leaves that was not finished."""
+def begun(out: Path) -> bool:
+    """Return whether there are tokens in the folder that a job can go on with, or a state that cannot be read."""
+    if not files.exists(out / STATE):
+        return False
+    state = files.parse(files.read(out / STATE, LONGEST), out / STATE)
+    return not is_sealed(state) or state["is_written"] or any(state[name] for name in ("offset", "document", "piece"))
+
+
+def make_folder(out: Path) -> bool:
+    """Make --out; return whether it is new. Raises UserError if it has something else than what an unfinished job leaves."""
     try:
+        is_new = not out.exists()
         out.mkdir(parents=True, exist_ok=True)
         found = {path.name for path in out.iterdir()}
     except OSError as error:
         raise UserError(f"cannot make --out {error.filename}: {error.strerror}; give another one") from None
     if STATE in found:
-        return
+        return False
     if MANIFEST in found:
         raise UserError(
             f"--out {out} has a finished corpus: train with python -m gpt.train --data {word(out)}, or take another folder"
         )
     if found - BEGINNING:
         raise UserError(f"--out {out} is not empty: it has {shown(min(found - BEGINNING))}; take another folder")
+    return is_new
 
 
 def open_state(job: Job) -> State:
     """Return the state of the job in its folder, a new one if it has none. Raises UserError if it is another job's."""
     path, settings = job.out / STATE, job.settings()
     if not files.exists(path):
+        return State(settings)
+    if (
+        not begun(job.out) and files.parse(files.read(path, LONGEST), path)["settings"] != settings
+    ):  # killed before it had a token: nothing is lost
+        files.remove(path)
         return State(settings)
     read = files.parse(files.read(path, LONGEST), path)
     if not is_sealed(read):
@@ -427,7 +459,7 @@ class Texts:
     def _wait(self, split: str, name: str, text: str) -> None:
         self._waiting[split].append((name, text))
         self._sizes[split] += len(text)
-        if self._sizes[split] >= ENOUGH:
+        if self._sizes[split] >= ENOUGH * (4 if isinstance(self._tokenizer, BPETokenizer) else 1):
             self._encode(split)
 
     def _encode(self, split: str) -> None:

@@ -112,8 +112,6 @@ def listed(given: str, globs: Sequence[str], out: Path, left_out: Counter[str]) 
     try:
         found = os.stat(path)  # a link that the user names is followed
         if stat.S_ISDIR(found.st_mode):
-            if os.path.exists(out) and os.path.samefile(path, out):
-                raise UserError(f"--out {out} is the folder of the text; take another one")
             yield from in_order(walk(path, globs, out, left_out), out)
             return
     except (OSError, ValueError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from gpt.errors import UserError
 from gpt.run import files
 
 SHARD = 256 << 20  # bytes of a file
+NAME = re.compile(r"(train|validation)-\d{5,}\.bin")
 
 
 def name_of(split: str, number: int) -> str:

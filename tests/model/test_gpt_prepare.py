@@ -341,8 +341,13 @@ def test_a_full_disk_is_told_and_costs_nothing(inputs, small, monkeypatch, capsy
 
 
 def test_another_command_does_not_go_on(inputs, small, monkeypatch, capsys):
+    monkeypatch.setattr(job, "SAVED_EVERY", 0)
     with monkeypatch.context() as patch:
-        patch.setattr(job.Work, "write", lambda *_: 1 / 0)
+        patch.setattr(job.Work, "list_files", lambda *_: 1 / 0)  # before there is a token: nothing to go on with
+        with pytest.raises(ZeroDivisionError):
+            prepare.main(["b.txt", "--out=out", "--quiet"])
+        patch.undo()
+        patch.setattr(job.Texts, "end", lambda *_, **__: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             prepare.main([*inputs, "--out=out", "--quiet"])
     assert "unfinished corpus with another tokenizer: chars, not bytes" in refused(capsys, *inputs, "--tokenizer=bytes")
@@ -442,6 +447,24 @@ def test_a_few_texts_that_are_all_for_training(capsys):
     share = re.search(r"--validation (0\.\d+) takes", error)[1]
     found = made("a", "b", f"--validation={share}", out="other")
     assert len(found.train) > 100 and len(found.validation) > 100
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_refusal_leaves_nothing_behind(there, inputs, capsys):
+    if there:
+        os.mkdir("out")
+    refused(capsys, *inputs, "--field=nothing", "--tokenizer=bytes")
+    assert not Path("out").exists() if not there else os.listdir("out") == []
+
+
+def test_the_corpus_may_be_made_in_a_folder_of_the_text(capsys):
+    Path("a.txt").write_text(TEXT)
+    os.mkdir("out")
+    found = list(sources.walk(".", ["*"], Path("out"), sources.Counter()))
+    Path("out/b.txt").write_text("no text of this corpus")
+    assert (
+        [source.path for source in found] == ["./a.txt"] == [s.path for s in sources.walk(".", ["*"], Path("out"), {})]
+    )
 
 
 def test_a_special_token_in_a_text_is_refused(capsys):
