@@ -189,6 +189,60 @@ def test_the_text_of_a_document_decides_its_split(tokenizer, small):
     assert first == [share < 0.1 for share in shares]
 
 
+def test_empty_documents_leave_nothing(small):
+    texts = [f"document {i} of é 😀" for i in range(60)]
+    write_lines("a.jsonl", texts)
+    write_lines("b.jsonl", [each for text in texts for each in ("", text)])
+    a, b = made("a.jsonl", out="a"), made("b.jsonl", out="b")
+    assert a.sha256 == b.sha256
+    assert sum(a._found.said["splits"][split]["documents"] for split in ("train", "validation")) == 60
+
+
+def test_byte_pairs_are_not_learnt_from_documents_for_validation(small):
+    texts = [f"abab {i}" for i in range(60)]
+    shares = [int.from_bytes(hashlib.sha256(text.encode()).digest()[:6], "big") / 2**48 for text in texts]
+    write_lines("a.jsonl", texts)
+    most = refused_size("a.jsonl")
+    # The texts for validation get a pair that no other text has: it is not learnt.
+    others = [t for t, share in zip(texts, shares, strict=True) if share >= 0.1]
+    odd = [text for i in range(999) if share_below(text := f"xyxyxyxy {i}", 0.1)][:9]
+    write_lines("a.jsonl", others + odd)
+    assert odd and refused_size("a.jsonl") <= most
+
+
+def share_below(text, share):
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6], "big") / 2**48 < share
+
+
+def refused_size(path):
+    """How many tokens a text can have at most."""
+    work = job.Job((path,), Path("none"), "bpe:100000")
+    with pytest.raises(UserError, match="take bpe:") as error:
+        job.prepare(work, job.Shown())
+    return int(re.search(r"take bpe:(\d+)", str(error.value))[1])
+
+
+def test_tokens_are_on_the_disk_before_the_state_says_so(inputs, small, monkeypatch):
+    monkeypatch.setattr(job, "SAVED_EVERY", 0)
+    unsynced, replace, write_all = set(), os.replace, files.write_all
+
+    def named(descriptor):
+        return os.path.basename(os.readlink(f"/proc/self/fd/{descriptor}"))
+
+    def written(descriptor, content):
+        unsynced.add(named(descriptor))
+        write_all(descriptor, content)
+
+    def replaced(old, new):
+        assert not {name for name in unsynced if name.endswith(".bin")}
+        replace(old, new)
+
+    monkeypatch.setattr(files, "write_all", written)
+    monkeypatch.setattr(os, "fsync", lambda descriptor: unsynced.discard(named(descriptor)))
+    monkeypatch.setattr(os, "replace", replaced)
+    made(*inputs)
+
+
 def test_packed_files_have_the_same_tokens(small):
     texts = [f"document {i}\r\n" for i in range(60)]
     write_lines("a.jsonl", texts, "body")
@@ -537,6 +591,7 @@ def test_windows_are_read_from_both_alike(ids):
         assert [[part.tolist() for part in pair] for pair in ours] == [
             [part.tolist() for part in pair] for pair in theirs
         ]
+    assert sum(y.size for _, y in evaluate.windows(ids, 9, 3)) == 27
     targets = [i for _, y in evaluate.windows(ids, 9) for i in y.reshape(-1).tolist()]
     assert targets == whole[1:].tolist()
 
@@ -594,6 +649,8 @@ def test_tokens_that_were_altered_are_refused_before_training(known, harm, prepa
     harm(prepared / "train-00000.bin")
     if (prepared / "train-00000.bin").exists():
         os.utime(prepared / "train-00000.bin", ns=(time, time))
+    with pytest.raises(UserError, match="train-0000"):
+        open_corpus(prepared, 2)  # without reading a window
     assert train.main([*TINY, "--data=out", "--out=run"]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and "out/train-0000" in error
