@@ -104,7 +104,7 @@ class State:
     is_written: bool = False
 
     def save(self, folder: Path) -> None:
-        files.write(folder / STATE, json.dumps(seal(asdict(self) | {"found": self.found and self.found._asdict()})))
+        files.write(folder / STATE, json.dumps(seal(asdict(self))))
 
 
 class Shown:

@@ -14,6 +14,7 @@ import stat
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -47,7 +48,8 @@ class Source(NamedTuple):
         return "jsonl" if name.endswith((".jsonl", ".ndjson")) else "parquet" if name.endswith(".parquet") else "text"
 
 
-class Found(NamedTuple):
+@dataclass(frozen=True)
+class Found:
     """What a list has."""
 
     files: int

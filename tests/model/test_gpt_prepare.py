@@ -752,6 +752,14 @@ def test_a_run_goes_on_bit_for_bit_and_knows_its_corpus(small, capsys):
     assert "over the whole validation split of" in capsys.readouterr().out
 
 
+def test_the_summary_of_a_long_split_is_of_windows_that_are_evenly_spaced(small, monkeypatch, capsys):
+    Path("text").write_text(TEXT)
+    made("text")
+    monkeypatch.setattr("gpt.job.MOST", 100)
+    assert train.main([*TINY[:-1], "--data=out", "--out=run"]) == 0
+    assert "over 6 windows of the split, evenly spaced, 96 predictions" in capsys.readouterr().out
+
+
 def test_a_model_reads_its_own_tokens_alone(small, capsys):
     Path("text").write_text(TEXT)
     made("text", out="chars")
