@@ -14,7 +14,7 @@ from typing import cast
 
 from gpt import cli
 from gpt.corpora.sources import HUB
-from gpt.corpora.stored import Stored, is_corpus, open_corpus
+from gpt.corpora.stored import Stored, is_corpus, is_unfinished, open_corpus
 from gpt.data import Ids
 from gpt.errors import UserError
 from gpt.fast.threads import usable_cores
@@ -63,6 +63,8 @@ def read(data: str, regular: bool = False) -> Corpus | Stored:
     if os.path.isdir(path):
         if is_corpus(path):
             return open_corpus(path, usable_cores())
+        if is_unfinished(path):
+            raise UserError(f"{path} is a corpus that is not finished: give its command again, python -m gpt.prepare …")
         raise UserError(
             f"{path} is a folder, and no finished corpus: python -m gpt.prepare {cli.word(path)} --out DIR makes one of the "
             f"texts in it; then --data DIR"

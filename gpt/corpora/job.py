@@ -26,7 +26,7 @@ from gpt import tokenizers
 from gpt.cli import word
 from gpt.corpora import hub, manifest, sources, writing
 from gpt.corpora.documents import Document, How, documents
-from gpt.corpora.manifest import MANIFEST, SPLITS
+from gpt.corpora.manifest import MANIFEST, SPLITS, STATE
 from gpt.corpora.pieces import UNIT, Sample, Section, pieces
 from gpt.corpora.sources import Found, Source, read_list, write_list
 from gpt.corpora.writing import Writer, type_of
@@ -40,7 +40,7 @@ from gpt.tokenizers.bpe import learn
 from gpt.tokenizers.characters import code_points
 from gpt.tokenizers.foreign import END
 
-LIST, STATE = "sources.jsonl", "preparing.json"
+LIST = "sources.jsonl"
 BEGINNING = {LOCK, LIST, LIST + files.NEW, STATE, STATE + files.NEW}  # what a job leaves that was killed early
 LONGEST = 64 << 20  # bytes of preparing.json, which may have a tokenizer
 TEXT_END = "\n\n"  # after a document, where the tokenizer has no token for it
@@ -137,22 +137,23 @@ def prepare(job: Job, show: Shown) -> dict[str, Any]:
 
 def carry_out(job: Job, show: Shown) -> dict[str, Any]:
     """Make the corpus in its folder."""
-    with locked(job.out, "preparing a corpus"), Interrupt() as interrupt:
-        state = open_state(job)
+    with locked(job.out, "preparing a corpus"):
+        state, interrupt = open_state(job), Interrupt()
         if state.offset or state.document or state.piece:
             show.note(f"going on with {job.out}")
         work = Work(job, state, interrupt, show)
         work.list_files()
-        tokenizer = work.look()
-        work.write(tokenizer)
-        total = sum(counts["tokens"] for counts in state.counts.values()) * type_of(tokenizer.vocab_size).itemsize
-        advance = show.stage("checking", total)
+        tokenizer = work.look()  # Ctrl-C ends it at once: there is nothing to save
+        with interrupt:
+            work.write(tokenizer)
+            total = sum(counts["tokens"] for counts in state.counts.values()) * type_of(tokenizer.vocab_size).itemsize
+            advance = show.stage("checking", total)
 
-        def read(count: int) -> None:
-            work.stop_if_asked()
-            advance(count)
+            def read(count: int) -> None:
+                work.stop_if_asked()
+                advance(count)
 
-        manifest.finish(job.out, said(job, state), tokenizer, read)
+            manifest.finish(job.out, said(job, state), tokenizer, read)
         files.remove(job.out / STATE)
         files.remove(job.out / LIST)
         return manifest.read_manifest(job.out).said

@@ -38,6 +38,7 @@ from gpt.tokenizers import Tokenizer
 
 FORMAT = 1
 MANIFEST, BLOCKS, VERIFIED = "corpus.json", "blocks.bin", "verified.json"
+STATE = "preparing.json"  # while it is made
 SPLITS = ("train", "validation")
 BLOCK = 1 << 16  # bytes that a checksum of blocks.bin covers
 AT_ONCE = 1 << 20  # bytes that are read at once

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpt.corpora import manifest
-from gpt.corpora.manifest import BLOCK, MANIFEST, Manifest, Shard, Stamp, blocks_of, damaged, stamp
+from gpt.corpora.manifest import BLOCK, MANIFEST, STATE, Manifest, Shard, Stamp, blocks_of, damaged, stamp
 from gpt.errors import UserError
 from gpt.run import files
 from gpt.tokenizers import Tokenizer
@@ -202,8 +202,13 @@ class Stored:
 
 
 def is_corpus(folder: Path) -> bool:
-    """Return whether gpt.prepare has made a corpus in the folder, or begun to."""
+    """Return whether gpt.prepare has made a corpus in the folder."""
     return files.exists(folder / MANIFEST)
+
+
+def is_unfinished(folder: Path) -> bool:
+    """Return whether gpt.prepare has begun a corpus in the folder, and not finished it."""
+    return files.exists(folder / STATE)
 
 
 def open_corpus(folder: Path, threads: int) -> Stored:

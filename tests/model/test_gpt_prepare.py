@@ -371,7 +371,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(inputs, small, monkeypatch, capsys):
     finally:
         signal.signal(signal.SIGINT, before)
     assert capsys.readouterr().err == "gpt.prepare: stopped; the same command goes on from there\n"
-    assert json.loads(Path("out", job.STATE).read_text())["document"] > 9
+    assert json.loads(Path("out", manifest.STATE).read_text())["document"] > 9
     assert prepare.main([*inputs, "--out=out"]) == 0
     assert "going on with out" in capsys.readouterr().err
     made(*inputs, out="whole")
@@ -405,8 +405,8 @@ def test_another_command_does_not_go_on(inputs, small, monkeypatch, capsys):
         with pytest.raises(ZeroDivisionError):
             prepare.main([*inputs, "--out=out", "--quiet"])
     assert "unfinished corpus with another tokenizer: chars, not bytes" in refused(capsys, *inputs, "--tokenizer=bytes")
-    state = json.loads(Path("out", job.STATE).read_text())
-    Path("out", job.STATE).write_text(json.dumps({**state, "document": 3}))
+    state = json.loads(Path("out", manifest.STATE).read_text())
+    Path("out", manifest.STATE).write_text(json.dumps({**state, "document": 3}))
     assert "was altered" in refused(capsys, *inputs)
 
 
@@ -777,7 +777,10 @@ def test_a_model_reads_its_own_tokens_alone(small, capsys):
 
 def test_what_is_no_corpus_yet(capsys, small):
     os.mkdir("folder")
+    os.mkdir("begun")
+    Path("begun", manifest.STATE).touch()
     for data, message in (
+        ("begun", "is a corpus that is not finished: give its command again"),
         ("folder", "is a folder, and no finished corpus: python -m gpt.prepare"),
         ("hf:some/name", "make a corpus of it first: python -m gpt.prepare hf:some/name --out DIR"),
     ):
