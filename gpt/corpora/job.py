@@ -9,6 +9,7 @@ from the place that it says. The result has the same bits, since nothing in it d
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -124,39 +125,49 @@ def prepare(job: Job, show: Shown) -> dict[str, Any]:
     """
     is_new = make_folder(job.out)
     try:
-        return carry_out(job, show)
-    except UserError:
-        if not begun(job.out) and not files.exists(job.out / MANIFEST):
-            for name in os.listdir(job.out):
-                if name in BEGINNING or writing.NAME.fullmatch(name):
-                    files.remove(job.out / name)
-            if is_new:
+        with locked(job.out, "preparing a corpus"):
+            try:
+                return carry_out(job, show)
+            except UserError:
+                clear(job.out)
+                raise
+    finally:
+        if is_new:
+            with contextlib.suppress(OSError):  # it is not empty
                 job.out.rmdir()
-        raise
+
+
+def clear(out: Path) -> None:
+    """Remove what a job left in the folder, unless it has tokens to go on with. The lock, which this process holds, is last."""
+    if begun(out) or files.exists(out / MANIFEST):
+        return
+    for name in sorted(os.listdir(out), key=lambda name: name == LOCK):
+        if name in BEGINNING or writing.NAME.fullmatch(name):
+            with contextlib.suppress(OSError):
+                files.remove(out / name)
 
 
 def carry_out(job: Job, show: Shown) -> dict[str, Any]:
-    """Make the corpus in its folder."""
-    with locked(job.out, "preparing a corpus"):
-        state, interrupt = open_state(job), Interrupt()
-        if state.offset or state.document or state.piece:
-            show.note(f"going on with {job.out}")
-        work = Work(job, state, interrupt, show)
-        work.list_files()
-        tokenizer = work.look()  # Ctrl-C ends it at once: there is nothing to save
-        with interrupt:
-            work.write(tokenizer)
-            total = sum(counts["tokens"] for counts in state.counts.values()) * type_of(tokenizer.vocab_size).itemsize
-            advance = show.stage("checking", total)
+    """Make the corpus in its folder, which is locked."""
+    state, interrupt = open_state(job), Interrupt()
+    if state.offset or state.document or state.piece:
+        show.note(f"going on with {job.out}")
+    work = Work(job, state, interrupt, show)
+    work.list_files()
+    tokenizer = work.look()  # Ctrl-C ends it at once: there is nothing to save
+    with interrupt:
+        work.write(tokenizer)
+        total = sum(counts["tokens"] for counts in state.counts.values()) * type_of(tokenizer.vocab_size).itemsize
+        advance = show.stage("checking", total)
 
-            def read(count: int) -> None:
-                work.stop_if_asked()
-                advance(count)
+        def read(count: int) -> None:
+            work.stop_if_asked()
+            advance(count)
 
-            manifest.finish(job.out, said(job, state), tokenizer, read)
-        files.remove(job.out / STATE)
-        files.remove(job.out / LIST)
-        return manifest.read_manifest(job.out).said
+        manifest.finish(job.out, said(job, state), tokenizer, read)
+    files.remove(job.out / STATE)
+    files.remove(job.out / LIST)
+    return manifest.read_manifest(job.out).said
 
 
 def said(job: Job, state: State) -> dict[str, Any]:
@@ -203,12 +214,10 @@ def open_state(job: Job) -> State:
     path, settings = job.out / STATE, job.settings()
     if not files.exists(path):
         return State(settings)
-    if (
-        not begun(job.out) and files.parse(files.read(path, LONGEST), path)["settings"] != settings
-    ):  # killed before it had a token: nothing is lost
+    read = files.parse(files.read(path, LONGEST), path)
+    if not begun(job.out) and read["settings"] != settings:  # it was killed before it had a token: nothing is lost
         files.remove(path)
         return State(settings)
-    read = files.parse(files.read(path, LONGEST), path)
     if not is_sealed(read):
         raise UserError(f"{path} was altered: its checksum is another; begin again in an empty --out")
     del read["checksum"]

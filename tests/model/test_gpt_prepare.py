@@ -26,6 +26,7 @@ from gpt.corpora.sources import Source
 from gpt.corpora.stored import StoredIds, open_corpus
 from gpt.errors import UserError
 from gpt.run import checkpoint, files
+from gpt.run.lock import locked
 from gpt.run.sealed import seal
 from gpt.tokenizers import BPETokenizer, make
 
@@ -509,6 +510,14 @@ def test_a_refusal_leaves_nothing_behind(there, inputs, capsys):
         os.mkdir("out")
     refused(capsys, *inputs, "--field=nothing", "--tokenizer=bytes")
     assert not Path("out").exists() if not there else os.listdir("out") == []
+
+
+def test_a_job_that_another_process_does_is_left_alone(inputs, capsys):
+    os.mkdir("out")
+    with locked(Path("out")):
+        Path("out", job.LIST).write_text("of the other one")
+        assert "another process is preparing a corpus in out" in refused(capsys, *inputs)
+    assert sorted(os.listdir("out")) == [".lock", job.LIST]
 
 
 def test_the_corpus_may_be_made_in_a_folder_of_the_text(capsys):
