@@ -1,6 +1,7 @@
 """A GPT on tinytensor, of characters or larger tokens: `from gpt import GPT, GPTConfig, load`.
 
 python -m gpt.train       trains a model and leaves a run folder
+python -m gpt.prepare     makes a corpus of texts that are larger than memory
 python -m gpt.generate    writes text with the model of a run
 python -m gpt.evaluate    measures the loss of a run over the whole validation split
 
