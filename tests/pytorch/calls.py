@@ -311,7 +311,6 @@ def lay_out(values: np.ndarray, layout: str) -> np.ndarray:
 
 # Whose results lie otherwise in memory than PyTorch's
 LAID_OUT_APART = {
-    **dict.fromkeys(["nn.HuberLoss", "nn.BCELoss"], "of an expanded and a transposed Tensor PyTorch's are row-major"),
     "Tensor.__deepcopy__": "the elements are copied, not the memory between them, which only a view of it would show",
     "einsum": "row-major; PyTorch's depends on the order in which it chose to multiply",
     "Tensor.__getitem__": "of lists and masks row-major, where PyTorch keeps the order of the other dimensions",

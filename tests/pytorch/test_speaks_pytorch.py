@@ -286,6 +286,9 @@ EXPRESSIONS = [
     "t.arange(6).view(2,3).unbind(1)",
     "t.split(t.arange(6),2)[1]",
     "t.chunk(t.arange(4),8)",
+    "t.split(t.ones(2),-1,1)",
+    "t.split(t.ones(2),0,1)",
+    "t.split(t.tensor(1.0),-1,3)",
     # choices
     "t.where(t.tensor([True,False]),t.ones(2),t.zeros(2))",
     "t.where(t.tensor([True,False]),1.0,t.zeros(2))",

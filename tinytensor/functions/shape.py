@@ -205,14 +205,16 @@ def split(tensor: Tensor, split_size_or_sections: int | Sequence[int], dim: int 
     >>> split(tt.arange(5), 2)
     (tensor([0, 1]), tensor([2, 3]), tensor([4]))
     """
-    n = _length("split", tensor, dim)
+    if tensor.ndim == 0:
+        raise RuntimeError("split expects at least a 1-dimensional tensor")
+    if isinstance(split_size_or_sections, int) and split_size_or_sections < 0:
+        raise RuntimeError(f"split expects split_size be non-negative, not {split_size_or_sections}")
     axis = one_dim(dim, tensor.ndim)
+    n = tensor.shape[axis]
     if isinstance(split_size_or_sections, int):
         size = whole(split_size_or_sections)
-        if size < 0 or (size == 0 and n):
-            raise RuntimeError(
-                f"split expects split_size be non-negative, and above 0 for a dimension of {n}, not {size}"
-            )
+        if size == 0 and n:
+            raise RuntimeError(f"split expects a split_size above 0 for a dimension of {n}")
         cut = [min(size, n - start) for start in range(0, n, max(size, 1))] or [0]
     else:
         cut = [whole(size) for size in split_size_or_sections]

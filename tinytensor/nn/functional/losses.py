@@ -5,7 +5,7 @@ from __future__ import annotations
 from tinytensor.dtypes import fits_in, promote
 from tinytensor.functions import where
 from tinytensor.functions.operands import apply_to_pair, cast, implemented, only_tensors
-from tinytensor.layout import elementwise
+from tinytensor.layout import laid_out_as
 from tinytensor.nn.functional.activations import logsigmoid
 from tinytensor.nn.functional.checks import Reduction, is_reduction, replaced, same_shape
 from tinytensor.ops.losses import BINARY_CROSS_ENTROPY, XLOGY
@@ -109,6 +109,8 @@ def huber_loss(
     near = where(far, delta, d)  # far away a constant, so that no gradient of a square is ∞ there
     _fits("huber_loss", d, weight)
     loss = cast(where(far, delta * (d - 0.5 * delta), 0.5 * near * near), own)
+    if loss.shape == input.shape:  # else it was broadcast
+        loss.array = laid_out_as(input.array, loss.array)
     return _reduced("huber_loss", loss, reduction, weight)
 
 
@@ -132,7 +134,7 @@ def binary_cross_entropy(
         if x.size and not (x.min() >= 0 and x.max() <= 1):
             raise RuntimeError(f"all elements of {name} should be between 0 and 1")
     loss = apply(BINARY_CROSS_ENTROPY, input, target)
-    loss.array = elementwise(loss.array, input.array, target.array)
+    loss.array = laid_out_as(input.array, loss.array)  # whatever the order of the target
     return _reduced("binary_cross_entropy", loss, reduction, weight)
 
 
