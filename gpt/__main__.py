@@ -10,6 +10,7 @@ COMMANDS = {
     "gpt.train": "train a model; leaves a run folder",
     "gpt.generate": "write text with the model of a run",
     "gpt.evaluate": "measure the loss of a run over the whole validation split",
+    "gpt.export": "write a run as a folder that Hugging Face's transformers loads",
 }
 
 

@@ -23,6 +23,7 @@ from gpt.errors import UserError
 from gpt.fast import threads
 from gpt.run import baselines, checkpoint
 from gpt.run.progress import evaluation
+from gpt.trained import find
 from tinytensor import from_numpy, no_grad
 from tinytensor.buffers import keep_freed_memory
 
@@ -85,14 +86,17 @@ def main(argv: list[str]) -> int:
     options = parser.parse_args(argv)
     keep_freed_memory()
 
-    saved = checkpoint.read_model(options.run, options.last)
-    model = checkpoint.restore_model(saved, options.device)
-    if options.data is None:
-        text = checkpoint.read_corpus(saved, options.run)
-    else:
+    found = find(options.run, options.last)
+    tokenizer = found.vocabulary("give a folder that has them")
+    if options.data is not None:
         text = corpus.read(options.data)
-    ids = saved.tokenizer.encode(text.text, text.name, small=True)
-    train_ids, validation_ids = corpus.split(ids, saved.config.context)
+    elif found.checkpoint is not None:
+        text = checkpoint.read_corpus(found.checkpoint, options.run)
+    else:
+        raise UserError(f"{found.name} does not say on which text it was trained; give --data PATH")
+    model = found.model(options.device)
+    ids = tokenizer.encode(text.text, text.name, small=True)
+    train_ids, validation_ids = corpus.split(ids, found.config.context)
     loss, tokens = mean_loss(model, validation_ids, show=not options.json)
     if not math.isfinite(loss):
         raise UserError(
@@ -100,12 +104,13 @@ def main(argv: list[str]) -> int:
         )
     bits = loss / math.log(2)
     if options.json:
-        which = {"checkpoint": "best" if saved.is_best else "last", "step": saved.step}
+        saved = found.checkpoint
+        which = {"checkpoint": "best" if saved.is_best else "last", "step": saved.step} if saved else {}
         print(json.dumps({"loss": loss, "bits_per_character": bits, "tokens": tokens, **which}, allow_nan=False))
         return 0
-    base = baselines.measure(train_ids, validation_ids, saved.tokenizer.vocab_size)
+    base = baselines.measure(train_ids, validation_ids, tokenizer.vocab_size)
     print(f"loss {shown(loss, 4)} nats = {shown(bits, 4)} bits per character")
-    print(saved.named())
+    print(found.said)
     print(f"over the whole validation split of {text.name}: {tokens:,} predictions")
     print(f"baselines of this text in nats: {base}")
     return 0

@@ -22,8 +22,8 @@ from gpt.config import COUNT, FRACTION, NOT_NEGATIVE, SEED, SIZE, Rule
 from gpt.errors import UserError
 from gpt.fast.decode import Reader
 from gpt.fast.threads import one_blas_thread
-from gpt.run.checkpoint import read_model, restore_model
 from gpt.tokenizers import Tokenizer
+from gpt.trained import find
 from tinytensor import Generator, Tensor, float64, inference_mode, rand
 from tinytensor.backend import Array
 from tinytensor.buffers import keep_freed_memory
@@ -157,12 +157,13 @@ def main(argv: list[str]) -> int:
     options = parser.parse_args(argv)
     keep_freed_memory()
 
-    saved = read_model(options.run, options.last)
-    model, tokenizer = restore_model(saved, options.device).eval(), saved.tokenizer
+    found = find(options.run, options.last)
+    tokenizer = found.vocabulary("give --tokenizer, a folder that has them, or bytes")
+    model = found.model(options.device)
     ids = encode_prompt(tokenizer, options.prompt)
     seed = random.randrange(2**31) if options.seed is None else options.seed
     again = f"; --seed {seed} writes the same text again" if options.seed is None and options.temperature else ""
-    note("gpt.generate", f"{saved.named()}{again}")
+    note("gpt.generate", f"{found.said}{again}")
     generator = Generator().manual_seed(seed)
     print(options.prompt, end="", flush=True)
     how = options.temperature, options.top_k, options.top_p

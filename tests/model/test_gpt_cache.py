@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import inspect
 from concurrent.futures import ThreadPoolExecutor
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,12 +13,13 @@ import tinytensor as tt
 from gpt import generate
 from gpt.build import build
 from gpt.cache import Cache, past
-from gpt.config import GPTConfig
+from gpt.config import GPTConfig, TrainConfig
 from gpt.errors import UserError
 from gpt.fast.decode import Reader
 from gpt.generate import sample
 from gpt.model import GPT
 from gpt.tokenizers import CharTokenizer
+from gpt.trained import Trained
 
 SMALL = GPTConfig(vocab_size=11, context=8, width=16, layers=2, heads=2, dropout=0.5)  # which eval() turns off
 VARIANTS = {
@@ -294,9 +294,8 @@ def test_no_cache_is_a_flag(monkeypatch, capsys):
         yield from ()
 
     monkeypatch.setattr(generate, "sample", witness)
-    saved = SimpleNamespace(tokenizer=CharTokenizer("abcdefghijk"), named=lambda: "these weights")
-    monkeypatch.setattr(generate, "read_model", lambda *_: saved)
-    monkeypatch.setattr(generate, "restore_model", lambda *_: model)
+    found = Trained("run", TrainConfig(), CharTokenizer("abcdefghijk"), "these weights", lambda config: model)
+    monkeypatch.setattr(generate, "find", lambda *_: found)
     for flags in ([], ["--no-cache"]):
         assert generate.main(["run", *flags]) == 0
     assert seen == [True, False]
