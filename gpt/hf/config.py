@@ -1,4 +1,4 @@
-"""config.json of a model folder, and what it means here: every entry is understood, without effect on a prediction, or refused.
+"""config.json of a model folder: every entry is understood, without effect on a prediction, or refused.
 
 `read` returns the kind of model and our configuration, `written` the entries for a configuration. A folder that
 `python -m gpt.export` made remembers our own configuration under the name "tinytensor": with it the model comes back as it was.
@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from gpt.config import GPTConfig, TrainConfig, check, flag
 from gpt.errors import UserError, shown
@@ -45,7 +46,8 @@ NEUTRAL: dict[str, tuple[object, ...]] = {
 THETA = 10_000.0  # the base of the angles in gpt/rotary.py
 
 
-class Described(NamedTuple):
+@dataclass(frozen=True)
+class Described:
     """What a config.json says: the kind of model, our configuration, and the shares that dropout has in it."""
 
     kind: str
@@ -225,17 +227,16 @@ def own(config: TrainConfig, remembered: object) -> TrainConfig:
         check(known[name], value)
     mine = dataclasses.replace(config, **{"kv_heads": 0, "hidden": 0, **remembered})
     for name in SAID:
-        if getattr(mine, name) != getattr(config, name):
-            raise UserError(
-                f'"{OWN}" says {flag(name)} {getattr(mine, name)} and the other entries {getattr(config, name)}; '
-                f"one of them was altered"
-            )
+        ours, theirs = (getattr(each, MEANS.get(name, name)) for each in (mine, config))
+        if ours != theirs:
+            raise UserError(f'"{OWN}" says {flag(name)} {ours} and the other entries {theirs}; one of them was altered')
     return mine
 
 
-# What an export remembers, and what other entries of config.json say as well.
-REMEMBERED = {each.name for each in dataclasses.fields(GPTConfig)} | {"dtype"}
-SAID = (REMEMBERED - {"bias", "init", "dropout", "dtype", "kv_heads", "hidden"}) | {"groups", "hidden_width"}
+REMEMBERED = {each.name for each in dataclasses.fields(GPTConfig)} | {"dtype"}  # by an export
+# Of these, what other entries of config.json say as well.
+SAID = [each.name for each in dataclasses.fields(GPTConfig) if each.name not in ("bias", "init", "dropout")]
+MEANS = {"kv_heads": "groups", "hidden": "hidden_width"}  # 0 stands for a number there
 
 
 def kind_of(config: TrainConfig) -> str:

@@ -28,7 +28,7 @@ def locate(name: str) -> Path:
     """Return the folder of `hf:NAME`: NAME is a path, or what huggingface_hub fetches. Raises UserError if there is none."""
     text = name.removeprefix(PREFIX)
     path = Path(os.path.expanduser(text))
-    if text and path.is_dir():
+    if text and os.path.isdir(path):
         return path
     if text and files.exists(path):
         raise UserError(f"{name}: {path} is no folder; give the folder that has {CONFIG} in it")

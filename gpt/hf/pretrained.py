@@ -41,7 +41,7 @@ def find(name: str) -> Pretrained:
         tokenizer = read_tokenizer(folder, precise.vocab_size)
     if tokenizer is not None:
         precise = replace(precise, tokenizer=tokenizer.name)
-    return Pretrained(name, path, described._replace(config=precise), tokenizer)
+    return Pretrained(name, path, replace(described, config=precise), tokenizer)
 
 
 __all__ = ["PREFIX", "ModelFolder", "Pretrained", "find"]
