@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import unicodedata
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gpt.errors import UserError
+from gpt.tokenizers import library
 from gpt.tokenizers.base import Tokenizer, pieces
 
 SHOWN = 8  # characters that an error names
@@ -25,6 +28,13 @@ def relatives(character: str) -> str:
     """Return the characters that a reader may take in its place: plainer, without accents, in the other case."""
     plain = unicodedata.normalize("NFKD", character.translate(PLAIN))
     return plain + plain.swapcase() + character.swapcase()
+
+
+def first_of(characters: list[str], text: str) -> int:
+    """Return the offset of the first of the characters in the text, where it may stand as letter and accent."""
+    apart = [form for c in characters if len(form := unicodedata.normalize("NFD", c)) > 1]
+    found = re.search("|".join([f"[{re.escape(''.join(characters))}]", *map(re.escape, apart)]), text)
+    return found.start() if found else 0
 
 
 class CharTokenizer(Tokenizer):
@@ -62,12 +72,12 @@ class CharTokenizer(Tokenizer):
         An é may be one character or two, e and an accent. Where the vocabulary lacks one form, this takes the other.
         Raises UserError, which names them, for characters outside the vocabulary.
         """
-        ids = self._find(text)
+        as_given, ids = text, self._find(text)
         if ids is None:
             text = self._respelt(text)
             ids = self._find(text)
         if ids is None:
-            raise UserError(self._refusal(what, sorted(set(text) - set(self.characters))))
+            raise UserError(self._refusal(what, sorted(set(text) - set(self.characters)), as_given))
         return ids if small else ids.astype(np.int64)
 
     def _find(self, text: str) -> NDArray[np.integer] | None:
@@ -89,12 +99,15 @@ class CharTokenizer(Tokenizer):
         parts = {c: unicodedata.normalize("NFD", c) for c in set(composed) - known}
         return composed.translate({ord(c): two for c, two in parts.items() if known.issuperset(two)})
 
-    def _refusal(self, what: str, unknown: list[str]) -> str:
+    def _refusal(self, what: str, unknown: list[str], text: str) -> str:
         names = ", ".join(map(repr, unknown[:SHOWN])) + (f" and {len(unknown) - SHOWN} more" if unknown[SHOWN:] else "")
         near = dict.fromkeys(c for u in unknown[:SHOWN] for c in relatives(u) if c in self.characters)
         advice = f"near it has {', '.join(map(repr, near))}" if near else f"leave {'them' if unknown[1:] else 'it'} out"
+        place = (
+            f"{' (the first' if unknown[1:] else ''} at offset {first_of(unknown, text):,}{')' if unknown[1:] else ''}"
+        )
         return (
-            f"{what} has the character{'s' * (len(unknown) > 1)} {names}, which the model's vocabulary of "
+            f"{what} has the character{'s' * (len(unknown) > 1)} {names}{place}, which the model's vocabulary of "
             f"{self.vocab_size} characters does not have; {advice}"
         )
 
@@ -106,6 +119,9 @@ class CharTokenizer(Tokenizer):
 
     def to_json(self) -> dict[str, str]:
         return {"type": "characters", "characters": self.characters}
+
+    def to_library(self) -> dict[str, Any]:
+        return library.whole_tokens({character: i for i, character in enumerate(self.characters)})
 
     @classmethod
     def from_json(cls, value: object) -> CharTokenizer:

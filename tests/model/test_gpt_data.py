@@ -33,14 +33,18 @@ def test_decode_inverts_encode_for_any_text(text):
 
 def test_unknown_characters_are_named():
     tokenizer = CharTokenizer.from_text("abc")
-    with pytest.raises(UserError, match=r"--prompt has the characters 'Z', 'é', .*leave them out"):
+    with pytest.raises(
+        UserError, match=r"--prompt has the characters 'Z', 'é' \(the first at offset 1\), which .*leave them out"
+    ):
         tokenizer.encode("aZbé", "--prompt")
-    with pytest.raises(UserError, match="the character '!',"):
+    with pytest.raises(UserError, match="the character '!' at offset 1,"):
         tokenizer.encode("a!")
     with pytest.raises(UserError, match=r"'G', 'H' and 12 more"):
         tokenizer.encode("ABCDEFGHIJKLMNOPQRST")
     with pytest.raises(UserError, match=r"'\\udcff'"):  # a byte of argv that is not UTF-8
         tokenizer.encode("\udcff")
+    with pytest.raises(UserError, match=r"'Ź' at offset 2,"):  # in two characters, as some systems spell it
+        tokenizer.encode("abZ\u0301", "--prompt")
 
 
 @pytest.mark.parametrize("value", [None, {}, {"type": "bpe"}, {"type": "characters"},
@@ -203,7 +207,7 @@ def test_a_text_is_read_and_counted_in_pieces(at_once, table, monkeypatch):
     ids = characters.encode(text, small=True)
     assert ids.dtype == np.uint8
     assert ids.tolist() == [characters.characters.index(c) for c in text]
-    with pytest.raises(UserError, match="the character 'x'"):
+    with pytest.raises(UserError, match="the character 'x' at offset 64,"):
         characters.encode(text + "x")
 
     train, validation, V = ids[:50], ids[50:], characters.vocab_size

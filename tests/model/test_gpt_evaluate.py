@@ -145,7 +145,7 @@ def test_another_text(run, tmp_path, capsys):
     (tmp_path / "other").write_text("Nine! " * 100)
     assert evaluate.main([str(run), "--data", str(tmp_path / "other")]) == 2
     error = capsys.readouterr().err
-    assert "the characters '!', 'N', which the model's vocabulary" in error
+    assert "the characters '!', 'N' (the first at offset 0), which the model's vocabulary" in error
     assert error.count("\n") == 1
 
 
