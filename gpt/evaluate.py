@@ -87,7 +87,7 @@ def main(argv: list[str]) -> int:
     keep_freed_memory()
 
     found = find(options.run, options.last)
-    tokenizer = found.vocabulary("give a folder that has them")
+    tokenizer = found.vocabulary(options.tokenizer)
     if options.data is not None:
         text = corpus.read(options.data)
     elif found.checkpoint is not None:

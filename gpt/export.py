@@ -15,7 +15,6 @@ from pathlib import Path
 from gpt import cli
 from gpt.cli import Parser, command, say
 from gpt.hf import config, export
-from gpt.hf.tokenizer import written as written_tokenizer
 from gpt.trained import find
 
 
@@ -34,9 +33,7 @@ def main(argv: list[str]) -> int:
     found = find(options.run, options.last)
     kind = config.kind_of(found.config)
     export.check_target(folder)
-    texts = {} if found.tokenizer is None else written_tokenizer(found.tokenizer, found.config.context)
-    model = found.model("cpu")
-    export.write(folder, model, replace(found.config, device="cpu"), kind, texts)
+    export.write(folder, found.model("cpu"), replace(found.config, device="cpu"), found.tokenizer)
     say(f"{folder}: {found.said}, as {kind}")
     say(f'load it with    AutoModelForCausalLM.from_pretrained("{folder}"), AutoTokenizer.from_pretrained("{folder}")')
     say(f"or here         python -m gpt.generate {cli.word(f'hf:{folder}')}")

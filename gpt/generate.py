@@ -158,7 +158,7 @@ def main(argv: list[str]) -> int:
     keep_freed_memory()
 
     found = find(options.run, options.last)
-    tokenizer = found.vocabulary("give --tokenizer, a folder that has them, or bytes")
+    tokenizer = found.vocabulary(options.tokenizer)
     model = found.model(options.device)
     ids = encode_prompt(tokenizer, options.prompt)
     seed = random.randrange(2**31) if options.seed is None else options.seed

@@ -35,12 +35,18 @@ class Trained:
         check_device(device)
         return self.read(replace(self.config, device=device, cuda_graph=False, tf32=False)).eval()
 
-    def vocabulary(self, advice: str) -> Tokenizer:
-        """Return the tokenizer. Raises UserError, with the advice, if there is none."""
+    def vocabulary(
+        self, given: str | None = None, advice: str = "give --tokenizer, a folder that has them"
+    ) -> Tokenizer:
+        """Return the tokenizer; `given` names one for a model without. Raises UserError, with the advice, if there is none."""
+        if given is not None and self.tokenizer is not None:
+            raise UserError(f"--tokenizer {given}: {self.name} has its own; leave the flag out")
+        if given is not None:
+            from gpt.hf.tokenizer import named
+
+            return named(given, self.config.vocab_size)
         if self.tokenizer is None:
-            raise UserError(
-                f"{self.name} has no files of a tokenizer (tokenizer.json, or vocab.json and merges.txt); {advice}"
-            )
+            raise UserError(f"{self.name} has no tokenizer.json, and no vocab.json with merges.txt; {advice}")
         return self.tokenizer
 
 

@@ -277,11 +277,11 @@ def said(name: str, value: object) -> str:
     return f"{flag(name)} {value}"
 
 
-def written(config: TrainConfig, kind: str) -> dict[str, Any]:
-    """Return the entries of config.json for our model."""
+def written(config: TrainConfig, kind: str, end: int | None = None) -> dict[str, Any]:
+    """Return the entries of config.json for our model; `end` is the id of the token that ends a document, if there is one."""
     entries: dict[str, Any] = {
         "model_type": kind, "vocab_size": config.vocab_size, "tie_word_embeddings": config.tied, "initializer_range": 0.02,
-        "bos_token_id": None, "eos_token_id": None, "pad_token_id": None, "torch_dtype": config.dtype,
+        "bos_token_id": end, "eos_token_id": end, "pad_token_id": None, "torch_dtype": config.dtype,
     }  # fmt: skip
     if kind == "gpt2":
         entries |= {

@@ -22,8 +22,10 @@ from gpt.errors import UserError
 from gpt.hf import config as entries
 from gpt.hf.hub import CONFIG, SINGLE
 from gpt.hf.parts import HEADS, PREFIXES, Part, parts
+from gpt.hf.tokenizer import end_of, written
 from gpt.run import files
 from gpt.run.arrays import SIZES
+from gpt.tokenizers import Tokenizer
 
 ALIGNED = 8  # the numbers begin at a multiple of so many bytes
 
@@ -42,9 +44,11 @@ def check_target(folder: Path) -> None:
         raise UserError(f"{folder} is not empty; give another name, or empty it")
 
 
-def write(folder: Path, model: Model, config: TrainConfig, kind: str, texts: dict[str, str]) -> None:
-    """Write the folder: config.json, the weights, and these texts by their file names. If that fails, nothing is left."""
-    described = json.dumps(entries.written(config, kind), indent=2) + "\n"
+def write(folder: Path, model: Model, config: TrainConfig, tokenizer: Tokenizer | None = None) -> None:
+    """Write the folder: config.json, the weights, and the files of the tokenizer. If that fails, nothing is left."""
+    kind = entries.kind_of(config)
+    described = json.dumps(entries.written(config, kind, end_of(tokenizer)), indent=2) + "\n"
+    texts = {} if tokenizer is None else written(tokenizer, config.context)
     draft = folder.with_name(f"{folder.name}.{os.getpid()}.new")
     try:
         draft.parent.mkdir(parents=True, exist_ok=True)

@@ -39,7 +39,7 @@ def prepare(recipe: str, given: dict[str, object], quiet: bool, init: Path | str
     config = cli.new_config(recipe, given)
     found = None if init is None else find(init)
     if found is not None:
-        tokenizer = found.vocabulary("give a folder that has them")
+        tokenizer = found.vocabulary(advice="copy the files of its tokenizer into the folder")
         config = inherited(config, found, given)
     cli.check_device(config.device, config.tf32)
     if "data" in given:

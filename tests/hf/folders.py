@@ -30,7 +30,7 @@ def model_of(seed: int = 0, **options: Any) -> tuple[Model, TrainConfig]:
 def exported(folder: Path, **options: Any) -> tuple[Model, TrainConfig]:
     """Write such a model into the folder."""
     model, config = model_of(**options)
-    export.write(folder, model, config, entries.kind_of(config), {})
+    export.write(folder, model, config)
     return model, config
 
 
