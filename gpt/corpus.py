@@ -14,7 +14,7 @@ from pathlib import Path
 from gpt.data import Ids
 from gpt.errors import UserError
 from gpt.run.checks import usable_memory
-from gpt.tokenizers.base import pieces
+from gpt.tokenizers.base import Tokenizer, pieces
 
 SHAKESPEARE_URL = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
 SHAKESPEARE_SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
@@ -148,17 +148,23 @@ def python_docs() -> str:
     return "\n\n".join(paragraphs) + "\n"
 
 
-def split(ids: Ids, context: int) -> tuple[Ids, Ids]:
-    """Split the text (N,): the first 90 % are for training, the rest for validation.
+def cut(text: str) -> int:
+    """Return how many characters of a text are for training: 90 %. The rest is for validation, the same for every tokenizer."""
+    return int(0.9 * len(text))  # a cut, not a random choice: validation text is text that training never saw
 
-    Raises UserError if one window does not fit into the training part.
+
+def split(text: Corpus, tokenizer: Tokenizer, context: int) -> tuple[Ids, Ids]:
+    """Return the tokens of the part for training, and those of the part for validation.
+
+    Raises UserError if one window does not fit into the first, or no prediction into the second.
     """
-    cut = int(0.9 * len(ids))  # a cut, not a random choice: validation text is text that training never saw
-    train, validation = ids[:cut], ids[cut:]
-    if len(train) <= context or len(validation) < 2:  # a target is one character further
+    end = cut(text.text)
+    train = tokenizer.encode(text.text[:end], text.name, small=True)
+    validation = tokenizer.encode(text.text[end:], f"the last 10 % of {text.name}", small=True)
+    if len(train) <= context or len(validation) < 2:  # a target is one token further
         raise UserError(
-            f"a text of {len(ids):,} characters is shorter than a window of --context {context}: "
-            f"its first 90 % must hold {context + 1:,} characters and the rest 2; "
-            f"take a longer text" + (f" or --context {cut - 1} at most" if cut >= 2 else "")
+            f"{text.name}, a text of {len(train) + len(validation):,} tokens, is shorter than a window of --context "
+            f"{context}: its first 90 % must hold {context + 1:,} tokens and the rest 2; take a longer text"
+            + (f" or --context {len(train) - 1} at most" if len(train) >= 2 and len(validation) >= 2 else "")
         )
     return train, validation

@@ -2,7 +2,7 @@
 
     python -m gpt.evaluate RUN [--last] [--data PATH] [--json]
 
-Windows of `context` characters lie side by side, so every character but the first is predicted once. The last window
+Windows of `context` tokens lie side by side, so every token but the first is predicted once. The last window
 may be shorter.
 """
 
@@ -23,6 +23,7 @@ from gpt.errors import UserError
 from gpt.fast import threads
 from gpt.run import baselines, checkpoint
 from gpt.run.progress import evaluation
+from gpt.tokenizers import Tokenizer
 from gpt.trained import find
 from tinytensor import from_numpy, no_grad
 from tinytensor.buffers import keep_freed_memory
@@ -31,7 +32,7 @@ TOKENS_AT_ONCE = 1024  # predictions of one forward
 
 
 def windows(ids: Ids, context: int, limit: int = 0) -> Iterator[tuple[Ids, Ids]]:
-    """Yield inputs and targets (B, T) that predict every character of ids (N,) but the first once.
+    """Yield inputs and targets (B, T) that predict every token of ids (N,) but the first once.
 
     With a limit, they are at most so many windows, evenly spaced over the split.
     """
@@ -73,6 +74,16 @@ def mean_loss(model: Model, ids: Ids, limit: int = 0, show: bool = False) -> tup
     return sum(losses) / sum(counts), sum(counts)
 
 
+def bits_per_byte(loss: float, tokenizer: Tokenizer, ids: Ids, context: int, limit: int = 0) -> float:
+    """Return a loss of `mean_loss` in bits per byte of the text: loss · tokens / (ln 2 · bytes).
+
+    A token of byte pairs is longer than a character, and harder to predict. Per byte, losses of all tokenizers compare.
+    """
+    targets = [y for _, y in windows(ids, context, limit)]
+    length = sum(int(tokenizer.sizes[y].sum()) for y in targets)
+    return loss * sum(y.size for y in targets) / (math.log(2) * length)
+
+
 @command("gpt.evaluate")
 def main(argv: list[str]) -> int:
     parser = Parser("gpt.evaluate", "Loss of a run over the whole validation split.")
@@ -95,21 +106,20 @@ def main(argv: list[str]) -> int:
     else:
         raise UserError(f"{found.name} does not say on which text it was trained; give --data PATH")
     model = found.model(options.device)
-    ids = tokenizer.encode(text.text, text.name, small=True)
-    train_ids, validation_ids = corpus.split(ids, found.config.context)
+    train_ids, validation_ids = corpus.split(text, tokenizer, found.config.context)
     loss, tokens = mean_loss(model, validation_ids, show=not options.json)
     if not math.isfinite(loss):
         raise UserError(
             f"the loss is {loss}, so the predictions are not finite: train again, with a lower --learning-rate"
         )
-    bits = loss / math.log(2)
+    bits = bits_per_byte(loss, tokenizer, validation_ids, found.config.context)
     if options.json:
         saved = found.checkpoint
         which = {"checkpoint": "best" if saved.is_best else "last", "step": saved.step} if saved else {}
-        print(json.dumps({"loss": loss, "bits_per_character": bits, "tokens": tokens, **which}, allow_nan=False))
+        print(json.dumps({"loss": loss, "bits_per_byte": bits, "tokens": tokens, **which}, allow_nan=False))
         return 0
     base = baselines.measure(train_ids, validation_ids, tokenizer.vocab_size)
-    print(f"loss {shown(loss, 4)} nats = {shown(bits, 4)} bits per character")
+    print(f"loss {shown(loss, 4)} nats per token = {shown(bits, 4)} bits per byte")
     print(found.said)
     print(f"over the whole validation split of {text.name}: {tokens:,} predictions")
     print(f"baselines of this text in nats: {base}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, fields, replace
@@ -12,7 +11,7 @@ from gpt import cli
 from gpt.build import Model
 from gpt.config import RECIPES, TrainConfig
 from gpt.errors import UserError
-from gpt.evaluate import mean_loss
+from gpt.evaluate import bits_per_byte, mean_loss
 from gpt.fast.threads import one_blas_thread
 from gpt.generate import encode_prompt, sample
 from gpt.run import checkpoint, files, metrics
@@ -48,7 +47,7 @@ class Options:
 
 
 def make_parser() -> cli.Parser:
-    parser = cli.Parser("gpt.train", "Train a character model. Ctrl-C saves and stops.")
+    parser = cli.Parser("gpt.train", "Train a model of a text. Ctrl-C saves and stops.")
     run = parser.add_argument_group("run")
     run.add_argument("--out", type=cli.path, metavar="FOLDER", help="run folder (default: runs/<time>)")
     run.add_argument("--resume", type=cli.path, metavar="RUN", help="go on with this run folder")
@@ -128,8 +127,9 @@ def finish(run: Run, folder: Path, plot: bool, show: bool) -> str:
     loss, predictions = mean_loss(model, run.validation_ids, show=show)
     if plot:
         cli.attempt("gpt.train", "loss.png", lambda: draw(run, folder, step, loss))
+    bits = bits_per_byte(loss, run.tokenizer, run.validation_ids, run.config.context)
     lines = [
-        f"validation loss {cli.shown(loss, 4)} nats ({cli.shown(loss / math.log(2), 4)} bits per character) "
+        f"validation loss {cli.shown(loss, 4)} nats per token, {cli.shown(bits, 4)} bits per byte "
         f"over the whole split, {predictions:,} predictions"
     ]
     if best is not None and show:

@@ -1,8 +1,8 @@
-"""The transformer. Read from top to bottom.
+"""The transformer. Read from top to bottom. A token is a character, or another piece of text (gpt/tokenizers).
 
-Letters in the shape comments: B windows in the batch, T characters in a window, C width,
-H heads, D = C / H width of a head, G heads of keys and values, V characters in the vocabulary.
-While text is generated, T are the new characters and S are all of them so far (gpt/cache.py); in training S = T.
+Letters in the shape comments: B windows in the batch, T tokens in a window, C width,
+H heads, D = C / H width of a head, G heads of keys and values, V tokens in the vocabulary.
+While text is generated, T are the new tokens and S are all of them so far (gpt/cache.py); in training S = T.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def norm(config: GPTConfig) -> nn.Module:
 
 
 class CausalSelfAttention(nn.Module):
-    """Each character asks (query), the characters up to it answer (keys), and it takes a mixture of their values.
+    """Each token asks (query), the tokens up to it answer (keys), and it takes a mixture of their values.
 
     Source: Vaswani et al., "Attention is all you need", 2017, section 3.2.
     """
@@ -62,7 +62,7 @@ class CausalSelfAttention(nn.Module):
         q, k, v = qkv.split([H, G, G], dim=1)  # (B, H, T, D), (B, G, T, D) twice; G = H unless heads share keys
         if self.q_norm is not None and self.k_norm is not None:
             q, k = self.q_norm(q), self.k_norm(k)  # all about as long, which bounds the scores
-        past = cache.past()  # characters before these; 0 in training
+        past = cache.past()  # tokens before these; 0 in training
         if self.positions == "rotary":
             q, k = rotary(q, past), rotary(k, past)
         k, v, mask = cache.extend(self, k, v)  # (B, G, S, D); in training the same k and v, and no mask
@@ -74,7 +74,7 @@ class CausalSelfAttention(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """Two linear layers and a nonlinearity for each character's vector on its own: C -> 4C -> C.
+    """Two linear layers and a nonlinearity for each token's vector on its own: C -> 4C -> C.
 
     SwiGLU multiplies what the first layer finds by a gate. Source: Shazeer, "GLU variants improve transformer", 2020.
     """
@@ -107,8 +107,8 @@ class Block(nn.Module):
         self.feed_forward = FeedForward(config)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x + self.attention(self.attention_norm(x))  # between characters
-        x = x + self.feed_forward(self.feed_forward_norm(x))  # within each character
+        x = x + self.attention(self.attention_norm(x))  # between tokens
+        x = x + self.feed_forward(self.feed_forward_norm(x))  # within each token
         return x
 
 
@@ -144,10 +144,10 @@ class GPT(nn.Module):
             self.head.weight = self.embedding.weight
 
     def forward(self, ids: Tensor, targets: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
-        """Return logits (B, T, V) for the character after each of ids (B, T); and the loss, given targets (B, T)."""
+        """Return logits (B, T, V) for the token after each of ids (B, T); and the loss, given targets (B, T)."""
         T, past, context = ids.shape[1], cache.past(), self.config.context
         if past + T > context:
-            raise ValueError(f"a window of {past + T} characters is longer than the context of {context}")
+            raise ValueError(f"a window of {past + T} tokens is longer than the context of {context}")
         x = self.embedding(ids)  # (B, T) -> (B, T, C)
         if self.config.positions == "learned":
             x = x + self.position_embedding(arange(past, past + T, device=ids.device))  # (B, T, C) + (T, C)

@@ -10,7 +10,7 @@ from typing import Any
 from gpt.errors import UserError, shown
 from gpt.hf.hub import ModelFolder, locate, opened
 from gpt.run.files import MIB
-from gpt.tokenizers import BPETokenizer, ByteTokenizer, Tokenizer, from_library
+from gpt.tokenizers import BPETokenizer, Tokenizer, from_library, make
 from gpt.tokenizers.bpe import parse_merges
 from gpt.tokenizers.foreign import from_vocabulary
 from gpt.tokenizers.words import shown as shown_bytes
@@ -63,12 +63,12 @@ def from_two_files(folder: ModelFolder) -> Tokenizer:
 
 
 def named(name: str, vocab_size: int) -> Tokenizer:
-    """Return the tokenizer that --tokenizer names: bytes, or a folder with its files (also hf:NAME)."""
-    if name == ByteTokenizer.name:
-        return fitting(ByteTokenizer(), "--tokenizer bytes", vocab_size)
+    """Return the tokenizer that --tokenizer names: bytes, gpt2, gpt2:FOLDER, or a folder with its files (also hf:NAME)."""
+    if name in ("bytes", "gpt2") or name.startswith("gpt2:"):
+        return fitting(make(name, ""), f"--tokenizer {name}", vocab_size)
     if not name.startswith("hf:") and not os.path.isdir(os.path.expanduser(name)):
         raise UserError(
-            f"--tokenizer {shown(name)}: there is no such folder; give a folder with {LIBRARY}, hf:NAME, or bytes"
+            f"--tokenizer {shown(name)}: there is no such folder; give a folder with {LIBRARY}, hf:NAME, gpt2 or bytes"
         )
     with opened(locate(name)) as folder:
         tokenizer = read(folder, vocab_size)

@@ -133,6 +133,15 @@ def metadata_of(checkpoint: Checkpoint, sums: dict[str, str]) -> dict[str, Any]:
     }
 
 
+def check_size(tokenizer: Tokenizer) -> None:
+    """Raise UserError if the tokenizer is so large that `read` would refuse the checkpoint."""
+    size = len(json.dumps(tokenizer.to_json()))
+    if 2 * size > LONGEST_METADATA:
+        raise UserError(
+            f"--tokenizer {tokenizer.name}: its tokens take {size:,} bytes, too many for a checkpoint; take a smaller one"
+        )
+
+
 def seal(metadata: dict[str, Any]) -> dict[str, Any]:
     """Return the metadata with a checksum of all that they say; spaces and the order of the keys do not count."""
     said = {name: value for name, value in metadata.items() if name != "checksum"}

@@ -39,7 +39,8 @@ def prepare(recipe: str, given: dict[str, object], quiet: bool, init: Path | str
     config = cli.new_config(recipe, given)
     found = None if init is None else find(init)
     if found is not None:
-        tokenizer = found.vocabulary(advice="copy the files of its tokenizer into the folder")
+        named = str(given.pop("tokenizer")) if found.tokenizer is None and "tokenizer" in given else None
+        tokenizer = found.vocabulary(named, "give --tokenizer gpt2, or gpt2:FOLDER with a folder that has them")
         config = inherited(config, found, given)
     cli.check_device(config.device, config.tf32)
     if "data" in given:
@@ -112,7 +113,9 @@ def notes(folder: Path, saved: Checkpoint, config: TrainConfig, edits: dict[str,
 
 def begin(config: TrainConfig, text: Corpus) -> Run:
     """Return a run with fresh weights."""
-    return assemble(config, text, tokenizers.make(config.tokenizer, text.text), checkpoint.fresh_model)
+    tokenizer = tokenizers.make(config.tokenizer, text.text, corpus.cut(text.text))
+    checkpoint.check_size(tokenizer)
+    return assemble(config, text, tokenizer, checkpoint.fresh_model)
 
 
 def resume(config: TrainConfig, text: Corpus, saved: Checkpoint, folder: Path) -> Run:
@@ -139,9 +142,9 @@ def assemble(
     config: TrainConfig, text: Corpus, tokenizer: Tokenizer, make_model: Callable[[TrainConfig], Model]
 ) -> Run:
     """Return a run before its first step, with the model that make_model(config) returns."""
-    config = dataclasses.replace(config, vocab_size=tokenizer.vocab_size)
+    config = dataclasses.replace(config, vocab_size=tokenizer.vocab_size, tokenizer=tokenizer.name)
     check_memory(config)
-    train_ids, validation_ids = corpus.split(tokenizer.encode(text.text, text.name, small=True), config.context)
+    train_ids, validation_ids = corpus.split(text, tokenizer, config.context)
     base = baselines.measure(train_ids, validation_ids, tokenizer.vocab_size)
     manual_seed(config.seed)
     model = make_model(config)

@@ -108,7 +108,7 @@ class Run:
         length, different = len(self.train_ids) + len(self.validation_ids), self.tokenizer.vocab_size
         size = sum(parameter.numel() for parameter in self.model.parameters())
         return (
-            f"text      {self.corpus}: {length:,} characters, {different} different\n"
+            f"text      {self.corpus}: {length:,} {self.tokenizer.unit}, {different:,} different\n"
             f"model     {self.config.model}: {size:,} parameters; threads: {self.config.threads}\n"
-            f"baselines {self.baselines} (nats per character)"
+            f"baselines {self.baselines} (nats per token)"
         )

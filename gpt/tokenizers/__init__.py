@@ -11,17 +11,29 @@ from __future__ import annotations
 
 from gpt.errors import UserError
 from gpt.tokenizers.base import Tokenizer
-from gpt.tokenizers.bpe import BPETokenizer
+from gpt.tokenizers.bpe import BPETokenizer, learn
 from gpt.tokenizers.characters import CharTokenizer
-from gpt.tokenizers.foreign import from_library
+from gpt.tokenizers.foreign import from_library, gpt2
 from gpt.tokenizers.utf8 import ByteTokenizer
 
 __all__ = ["BPETokenizer", "ByteTokenizer", "CharTokenizer", "Tokenizer", "from_json", "from_library", "make"]
 
 
-def make(name: str, text: str) -> Tokenizer:
-    """Return the tokenizer that --tokenizer names, for a training text."""
-    return CharTokenizer.from_text(text) if name == "chars" else ByteTokenizer()
+def make(name: str, text: str, cut: int | None = None) -> Tokenizer:
+    """Return the tokenizer that --tokenizer names (TOKENIZER in gpt/config.py), for a text.
+
+    It has all characters of the text. It learns byte pairs from the first `cut` ones alone, those to train on.
+    """
+    kind, _, which = name.partition(":")
+    if kind == "gpt2":
+        return gpt2(which)
+    if kind == "bpe":
+        tokenizer = BPETokenizer(learn(text[:cut], int(which)))
+        if (found := tokenizer.vocab_size) < int(which):
+            advice = f"take bpe:{found} at most, or a longer text" if found > 256 else "take a longer text, or bytes"
+            raise UserError(f"--tokenizer {name}: only {found - 256} pairs of the text occur twice; {advice}")
+        return tokenizer
+    return CharTokenizer.from_text(text) if kind == "chars" else ByteTokenizer()
 
 
 def from_json(value: object) -> Tokenizer:

@@ -41,6 +41,7 @@ class Tokenizer(ABC):
     """`encode` maps text to ids (N,), `decode` maps them back."""
 
     name: str  # as --tokenizer has it
+    unit = "tokens"  # what the tokens are, in a line for the user
 
     @property
     @abstractmethod

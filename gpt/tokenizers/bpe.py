@@ -16,10 +16,11 @@ Sources: Sennrich et al., "Neural machine translation of rare words with subword
 from __future__ import annotations
 
 import functools
+import hashlib
 import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from heapq import heapify, heappop, heappush
+from heapq import heappop, heappush
 from itertools import chain
 from typing import Any, TypeAlias
 
@@ -38,6 +39,8 @@ Merges: TypeAlias = Sequence[tuple[bytes, bytes]]  # in the order in which they 
 BYTES = [bytes([byte]) for byte in SHOWN]  # the first 256 tokens; GPT-2's order has the visible ones first
 NUMBER = {byte: i for i, byte in enumerate(SHOWN)}
 FEWEST = 2  # places of a pair that is merged
+# SHA-256 of GPT-2's merges, without the first line of their file
+GPT2 = "04e3597d7996f292ca9b8b7285ca4d58a6ae171ac47d73fc7140ceb0c7a6bbc0"
 CACHED = 1 << 16  # words whose tokens are kept
 
 
@@ -47,9 +50,7 @@ class Row:
     def __init__(self, words: Iterable[Sequence[int]]) -> None:
         self.tokens: list[int] = []
         self.before: list[int] = []  # the place of the token before; -1 at the beginning of a word
-        self.after: list[
-            int
-        ] = []  # the place of the token after; -1 at the end of a word, and where no token is any more
+        self.after: list[int] = []  # the place of the token after; -1 at the end of a word, and where a token was taken
         for word in words:
             start, end = len(self.tokens), len(self.tokens) + len(word)
             self.tokens += word
@@ -78,59 +79,76 @@ class Row:
         return tuple(found)
 
 
+class Pairs:
+    """How often each pair of neighbours occurs, and where; times[i] is how often the text has the word of place i."""
+
+    def __init__(self, row: Row, times: Sequence[int]) -> None:
+        self.row, self.times = row, times
+        self.counts: Counter[Pair] = Counter()
+        self.places: defaultdict[Pair, set[int]] = defaultdict(set)  # and places where another pair is by now
+        self.heap: list[tuple[int, Pair]] = []  # (-count, pair): the smallest is on top
+        self.grown: set[Pair] = set()  # those that the heap does not have with their count
+        for i in range(len(times)):
+            self.add(i)
+
+    def add(self, i: int) -> None:
+        """Count the pair at place i, if there is one."""
+        if (pair := self.row.pair(i)) is not None:
+            self.counts[pair] += self.times[i]
+            self.places[pair].add(i)
+            self.grown.add(pair)
+
+    def remove(self, i: int) -> None:
+        """Count the pair at place i no more."""
+        if (pair := self.row.pair(i)) is not None:
+            self.counts[pair] -= self.times[i]
+
+    def most_frequent(self) -> Pair | None:
+        """Return the pair with the highest count, of several the one with the smallest tokens; None below FEWEST."""
+        for pair in self.grown:
+            heappush(self.heap, (-self.counts[pair], pair))
+        self.grown.clear()
+        while self.heap:
+            n, pair = heappop(self.heap)
+            count = self.counts[pair]
+            if count == -n:
+                return pair if count >= FEWEST else None
+            if 0 < count < -n:  # the entry is old; one with too low a count has a newer one beside it
+                heappush(self.heap, (-count, pair))
+        return None
+
+    def take(self, pair: Pair) -> Iterator[int]:
+        """Yield the places of a pair from the left. Who asks joins each; then the pair occurs no more."""
+        for i in sorted(self.places.pop(pair)):
+            if self.row.pair(i) == pair:  # else it was the second one in a a a, say, and the first took its token
+                yield i
+        del self.counts[pair]
+
+
 def learn(text: str, size: int) -> list[tuple[bytes, bytes]]:
     """Return the merges that make a vocabulary of `size` tokens from the text; fewer if no pair has FEWEST places.
 
-    The pair with the most places comes first; of several, the one with the smallest numbers of tokens. A merge counts only
-    the pairs beside its places again, so its time does not depend on the length of the text.
+    Each merge takes the most frequent pair. It changes only the counts beside its places, so it need not read the text again.
 
     >>> learn("low low lowest", 258)
     [(b'l', b'o'), (b'lo', b'w')]
     """
     different = Counter(words(text))
     row = Row([NUMBER[byte] for byte in word] for word in different)
-    times = list(
-        chain.from_iterable([n] * len(word) for word, n in different.items())
-    )  # how often the word of place i is there
-    counts: Counter[Pair] = Counter()
-    places: defaultdict[Pair, set[int]] = defaultdict(set)  # may have places where a merge has made another pair since
-    for i, n in enumerate(times):
-        if (pair := row.pair(i)) is not None:
-            counts[pair] += n
-            places[pair].add(i)
-    heap = [(-n, pair) for pair, n in counts.items()]  # the smallest entry, on top, is the most frequent pair
-    heapify(heap)
-    tokens, numbers = list(BYTES), {token: i for i, token in enumerate(BYTES)}
-    merges = []
-    while len(tokens) < size and heap:
-        n, pair = heappop(heap)
-        if counts[pair] != -n:  # the entry is old
-            if FEWEST <= counts[pair] < -n:  # it has fewer places now; where it got more, it has a newer entry
-                heappush(heap, (-counts[pair], pair))
-            continue
-        if -n < FEWEST:
-            break
+    pairs = Pairs(row, [n for word, n in different.items() for _ in word])
+    tokens, numbers, merges = list(BYTES), {token: i for i, token in enumerate(BYTES)}, []
+    while len(tokens) < size and (pair := pairs.most_frequent()) is not None:
         first, second = tokens[pair[0]], tokens[pair[1]]
         merges.append((first, second))
         made = numbers.setdefault(first + second, len(tokens))  # other merges may have made the same piece
         if made == len(tokens):
             tokens.append(first + second)
-        grown = set()
-        for i in sorted(places.pop(pair)):
-            if row.pair(i) != pair:  # the second place of a a a: the first took its token
-                continue
-            for k in (row.before[i], row.after[i]):
-                if (gone := row.pair(k)) is not None:
-                    counts[gone] -= times[i]
+        for i in pairs.take(pair):
+            pairs.remove(row.before[i])  # the pairs that overlap with this one
+            pairs.remove(row.after[i])
             row.join(i, made)
-            for k in (row.before[i], i):
-                if (new := row.pair(k)) is not None:
-                    counts[new] += times[i]
-                    places[new].add(k)
-                    grown.add(new)
-        del counts[pair]
-        for new in grown:
-            heappush(heap, (-counts[new], new))
+            pairs.add(row.before[i])  # those of the new token
+            pairs.add(i)
     return merges
 
 
@@ -160,7 +178,9 @@ class BPETokenizer(Tokenizer):
             known.add(first + second)
         self._kept = functools.lru_cache(CACHED)(self._word)
         self._fast = library.Encoder(self.to_library)
-        self.name = f"bpe:{self.vocab_size}"
+        written = self.to_json()["merges"]
+        is_gpt2 = len(self.merges) == 50_000 and hashlib.sha256(written.encode()).hexdigest() == GPT2
+        self.name = "gpt2" if is_gpt2 else f"bpe:{self.vocab_size}"
 
     @property
     def vocab_size(self) -> int:
@@ -176,15 +196,10 @@ class BPETokenizer(Tokenizer):
         """
         for token in self.special.keys() - set(allowed):
             if (at := text.find(token)) >= 0:
-                raise UserError(
-                    f"{what} has the special token {token} at offset {at:,}, which stands for more than its letters; "
-                    f"take it out"
-                )
-        parts = (
-            re.split(f"({'|'.join(map(re.escape, sorted(allowed, key=len, reverse=True)))})", text)
-            if allowed
-            else [text]
-        )
+                why = "which stands for more than its letters; take it out"
+                raise UserError(f"{what} has the special token {token} at offset {at:,}, {why}")
+        some = sorted(self.special.keys() & set(allowed), key=len, reverse=True)  # the longest first
+        parts = re.split(f"({'|'.join(map(re.escape, some))})", text) if some else [text]
         try:
             ids = [self._special(part) if i % 2 else self._ordinary(part) for i, part in enumerate(parts)]
         except UnicodeEncodeError as error:

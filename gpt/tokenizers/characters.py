@@ -46,6 +46,7 @@ class CharTokenizer(Tokenizer):
     """
 
     name = "chars"
+    unit = "characters"
 
     def __init__(self, characters: str) -> None:
         points = code_points(characters)

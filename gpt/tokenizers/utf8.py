@@ -21,6 +21,7 @@ class ByteTokenizer(Tokenizer):
     """
 
     name = "bytes"
+    unit = "bytes"
     vocab_size = 256
 
     def encode(self, text: str, what: str = "the text", small: bool = False) -> NDArray[np.integer]:

@@ -88,7 +88,7 @@ def test_the_loss_with_a_cache_is_that_of_the_new_tokens():
 def test_more_than_the_context_is_refused():
     model, cache = awake(), Cache(8)
     in_parts(model, ids_of(1, 6), (6,), cache)
-    with pytest.raises(ValueError, match="9 characters is longer than the context of 8"):
+    with pytest.raises(ValueError, match="9 tokens is longer than the context of 8"):
         cache.read(model, ids_of(1, 3))
     assert cache.length == 6
 

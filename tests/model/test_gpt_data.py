@@ -152,13 +152,15 @@ def test_another_checksum_is_refused(shakespeare, monkeypatch):
 
 
 def test_split_is_90_10_and_needs_a_window():
-    train, validation = corpus.split(np.arange(100), context=89)
+    text = corpus.Corpus("text", "".join(map(chr, range(1000, 1100))))
+    tokenizer = CharTokenizer.from_text(text.text)
+    train, validation = corpus.split(text, tokenizer, context=89)
     assert train.tolist() == list(range(90))
     assert validation.tolist() == list(range(90, 100))
     with pytest.raises(UserError, match=r"shorter than a window of --context 90.*--context 89 at"):
-        corpus.split(np.arange(100), context=90)
+        corpus.split(text, tokenizer, context=90)
     with pytest.raises(UserError, match="shorter than a window"):
-        corpus.split(np.arange(1), context=1)
+        corpus.split(corpus.Corpus("text", chr(1000)), tokenizer, context=1)
 
 
 def test_a_batch_depends_on_seed_and_step_alone():

@@ -88,9 +88,9 @@ def test_mean_loss_is_the_brute_force_mean():
 def test_json(run, capsys):
     assert evaluate.main([str(run), "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
-    assert set(result) == {"loss", "bits_per_character", "tokens", "checkpoint", "step"}
+    assert set(result) == {"loss", "bits_per_byte", "tokens", "checkpoint", "step"}
     assert result["tokens"] == len(TEXT) - int(0.9 * len(TEXT)) - 1
-    assert result["bits_per_character"] == pytest.approx(result["loss"] / math.log(2))
+    assert result["bits_per_byte"] == pytest.approx(result["loss"] / math.log(2))
 
 
 def test_a_changed_text_is_noticed(run, capsys):
@@ -108,7 +108,7 @@ def test_a_changed_text_is_noticed(run, capsys):
 def test_text_output_has_the_baselines(run, capsys):
     assert evaluate.main([str(run)]) == 0
     out = capsys.readouterr().out
-    assert "nats" in out and "bits per character" in out and "bigram" in out
+    assert "nats per token" in out and "bits per byte" in out and "bigram" in out
 
 
 def test_a_long_evaluation_shows_how_far_it_is(run, monkeypatch, capsys):
@@ -135,7 +135,7 @@ def test_a_bar_that_breaks_costs_no_evaluation(broken, run, monkeypatch, capsys)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     monkeypatch.setattr(tqdm.tqdm, broken, lambda *_, **__: 1 / 0)
     assert evaluate.main([str(run)]) == 0
-    assert "bits per character" in capsys.readouterr().out
+    assert "bits per byte" in capsys.readouterr().out
 
 
 def test_another_text(run, tmp_path, capsys):

