@@ -16,7 +16,7 @@ from gpt.run import files
 from gpt.run.files import MIB, File, Folder
 
 PREFIX = "hf:"
-NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9][\w.-]{0,95})?", re.ASCII)
 CONFIG, SINGLE, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
 TOKENIZER = ("tokenizer.json", "vocab.json", "merges.txt")
 WANTED = [CONFIG, INDEX, "*.safetensors", *TOKENIZER, "tokenizer_config.json"]
@@ -32,9 +32,9 @@ def locate(name: str) -> Path:
         return path
     if text and files.exists(path):
         raise UserError(f"{name}: {path} is no folder; give the folder that has {CONFIG} in it")
-    if not NAME.fullmatch(text) or text.startswith("."):
+    if not NAME.fullmatch(text):
         raise UserError(
-            f"{name}: there is no such folder; give hf:FOLDER, or hf:NAME of a model on the hub, as hf:openai-community/gpt2"
+            f"{shown(name)}: there is no such folder; give hf:FOLDER, or hf:NAME of a model on the hub, as hf:openai-community/gpt2"
         )
     return fetched(name, text)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
@@ -27,11 +28,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import gpt
-from gpt import evaluate, export, generate, train
+from gpt import evaluate, generate, train
+from gpt import export as command
 from gpt.errors import UserError
 from gpt.hf import config as entries
-from gpt.hf import pretrained, weights
-from tinytensor import no_grad, tensor
+from gpt.hf import export, pretrained, weights
+from gpt.hf.parts import rows_of
+from gpt.tokenizers import BPETokenizer, ByteTokenizer, CharTokenizer
+from gpt.tokenizers.bpe import learn
+from tinytensor import manual_seed, no_grad, rand, tensor
 
 MODEL = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -53,6 +58,13 @@ def folder(tmp_path):
     return tmp_path / "model"
 
 
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("text").write_text("It was the best of times, it was the worst of times. " * 20)
+    return tmp_path
+
+
 # ------------------------------------------------------------------------------------------------ there and back
 
 KINDS = {
@@ -71,6 +83,42 @@ def test_what_is_exported_comes_back_bit_for_bit(folder, kind, options):
     found = pretrained.find(f"hf:{folder}")
     assert found.config == config
     assert same_weights(found.model(found.config), model)
+
+
+def test_the_order_of_rows():
+    """Two heads of four numbers: their pairs are (0, 2) and (1, 3) of a head, ours (0, 1) and (2, 3)."""
+    config = replace(model_of()[1], width=8, heads=2)
+    first, second = [0, 2, 1, 3], [4, 6, 5, 7]
+    together = rows_of("layers.0.attention.query_key_value", config)
+    assert together.tolist() == [
+        *first, *(8 + i for i in first), 16, 17, 18, 19, *second, *(8 + i for i in second), 20, 21, 22, 23,
+    ]  # fmt: skip
+    shared = replace(config, kv_heads=1)
+    assert rows_of("self_attn.q_proj", shared).tolist() == [*first, *second]
+    assert rows_of("self_attn.k_proj", shared).tolist() == [8 + i for i in first]
+    assert rows_of("self_attn.v_proj", shared).tolist() == [12, 13, 14, 15]
+    assert rows_of("self_attn.k_norm", shared).tolist() == first
+    assert rows_of("self_attn.o_proj", shared) is None
+
+
+def test_reading_a_model_draws_nothing(folder):
+    exported(folder)
+    manual_seed(3)
+    expected = rand(5).tolist()
+    manual_seed(3)
+    read(folder)
+    assert rand(5).tolist() == expected
+
+
+def test_a_system_may_return_fewer_bytes_than_are_asked_for(folder, monkeypatch):
+    model = gpt2(folder)
+
+    class Slow(io.FileIO):
+        def readinto(self, buffer):
+            return super().readinto(memoryview(buffer)[:7])
+
+    monkeypatch.setattr(io, "FileIO", Slow)
+    assert same_weights(read(folder), model)
 
 
 def test_a_folder_that_forgets_us_computes_the_same(folder):
@@ -168,6 +216,16 @@ def write(name, text):
     return lambda folder: (folder / name).write_text(text)
 
 
+def overlapping(folder):
+    """Let the last tensor begin a number earlier, in the one before it, and the file end so."""
+    content = (folder / MODEL).read_bytes()
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length])
+    header[LN]["data_offsets"] = [n - 4 for n in header[LN]["data_offsets"]]
+    text = json.dumps(header).encode()
+    (folder / MODEL).write_bytes(len(text).to_bytes(8, "little") + text + content[8 + length : -4])
+
+
 def one_shard_gone(folder):
     (folder / shard(folder)["transformer.wpe.weight"]).unlink()
 
@@ -250,6 +308,7 @@ BAD = [
     (tensors(lambda t: t.update({LN: ("F32", [12], NAN)})), "holds nan or infinity in transformer.ln_f.bias"),
     (tensors(lambda t: t.update({LN: ("F32", [13], t[LN][2])})), "transformer.ln_f.bias (13,) does not fit its place"),
     (tensors(lambda t: t.update({"lm_head.weight": ("F32", [1, 12], NAN)})), "has the tensor lm_head.weight, which no gpt2"),
+    (overlapping, f"its tensors leave a gap or overlap at {LN}"),
     (cut, "model.safetensors is cut off or altered"),
     (write(MODEL, ""), "model.safetensors is cut off or altered: 0 bytes are no safetensors file"),
     (write(MODEL, "x" * 100), "model.safetensors is cut off or altered: its header would have"),
@@ -278,10 +337,51 @@ def test_what_is_wrong_is_a_line_and_nothing_is_written(folder, change, message,
         read(folder)
     assert message in str(refusal.value)
     assert str(folder) in str(refusal.value) or "GiB" in message
-    assert export.main([f"hf:{folder}", "out"]) == 2
+    assert command.main([f"hf:{folder}", "out"]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and message in error
     assert sorted(folder.parent.rglob("*")) == before
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory):
+    """A folder of shards, whose files an example alters and puts back."""
+    folder = tmp_path_factory.mktemp("sound")
+    with_tokenizer(folder, BPE, positions="learned")
+    shard(folder, 2)
+    return folder
+
+
+ODD = st.sampled_from(
+    [None, True, -1, 0, 1, 2, 0.5, 1e308, 2**70, "", "x", [], {}, [[]], "gelu", "F32", [0, 4], {"a": 1}]
+)
+
+
+@given(st.data())
+def test_whatever_a_folder_says_is_understood_or_refused_in_a_line(sound, data):
+    path = data.draw(st.sampled_from(sorted(sound.iterdir())))
+    content = path.read_bytes()
+    try:
+        if path.suffix == ".json" and data.draw(st.booleans()):
+            values = json.loads(content)
+            inner = data.draw(
+                st.sampled_from([each for each in (values, *values.values()) if isinstance(each, dict) and each])
+            )
+            inner[data.draw(st.sampled_from(sorted(inner)))] = data.draw(ODD)
+            path.write_text(json.dumps(values))
+        else:
+            at = data.draw(st.integers(0, min(len(content), 2000)))
+            path.write_bytes(
+                content[:at] + data.draw(st.binary(max_size=3)) + content[at + data.draw(st.integers(0, 3)) :]
+            )
+        said = ""
+        try:
+            read(sound)
+        except UserError as error:
+            said = str(error)
+        assert "\n" not in said and len(said) < 1000
+    finally:
+        path.write_bytes(content)
 
 
 LLAMA = [
@@ -317,6 +417,117 @@ def test_a_parallel_neox_is_refused(folder):
         read(folder)
 
 
+# ---------------------------------------------------------------------------------------------------- tokenizers
+
+TEXT = "It was the best of times, it was the worst of times. Ünïcödé!\n" * 20
+BPE = BPETokenizer(learn(TEXT, 270), {"<|endoftext|>": 270})
+TOKENIZERS = {"chars": CharTokenizer.from_text(TEXT), "bytes": ByteTokenizer(), "bpe": BPE}
+
+
+def with_tokenizer(folder, tokenizer, **options):
+    model, config = model_of(vocab_size=tokenizer.vocab_size, **options)
+    export.write(folder, model, config, tokenizer)
+
+
+def two_files(folder, special=("<|endoftext|>",)):
+    """Write BPE as GPT-2's folders have it."""
+    (folder / "tokenizer.json").unlink()
+    made = BPE.to_library()["model"]
+    (folder / "vocab.json").write_text(json.dumps(made["vocab"], ensure_ascii=False))
+    (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *made["merges"], ""]))
+
+
+@pytest.mark.parametrize("name", TOKENIZERS)
+def test_a_tokenizer_comes_back(folder, name):
+    with_tokenizer(folder, TOKENIZERS[name])
+    _, found = gpt.load(f"hf:{folder}")
+    assert found.to_json() == TOKENIZERS[name].to_json()
+    assert json.loads((folder / "config.json").read_text())["eos_token_id"] == (270 if name == "bpe" else None)
+
+
+def test_gpt2s_two_files(folder):
+    with_tokenizer(folder, BPE)
+    two_files(folder)
+    _, found = gpt.load(f"hf:{folder}")
+    assert found.to_json() == BPE.to_json()
+
+
+TOKENS = [
+    (write("tokenizer.json", "{}"), "tokenizer.json: a tokenizer.json is an object with a model"),
+    (write("tokenizer.json", "[" * 100_000), "tokenizer.json is damaged, not JSON"),
+    (write("tokenizer.json", json.dumps(ByteTokenizer().to_library())), "tokenizer.json has 256 tokens, and the model's"),
+    (linked("tokenizer.json"), "tokenizer.json is a link, and must be a file"),
+    (lambda folder: (two_files(folder), (folder / "merges.txt").write_bytes(b"\xff")), "merges.txt is not UTF-8"),
+    (lambda folder: (two_files(folder), (folder / "merges.txt").write_text("a")), "vocab.json: merge 1 must be two tokens"),
+    (lambda folder: (two_files(folder), (folder / "merges.txt").write_text("")), "vocab.json: the special token <|endoftext|>"),
+    (lambda folder: (two_files(folder), (folder / "vocab.json").write_text("[]")), "vocab.json is no JSON object"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("change, message", TOKENS, ids=[message for _, message in TOKENS])
+def test_a_tokenizer_that_does_not_fit(folder, change, message):
+    with_tokenizer(folder, BPE)
+    change(folder)
+    with pytest.raises(UserError) as refusal:
+        read(folder)
+    assert message in str(refusal.value) and "\n" not in str(refusal.value)
+    assert str(folder) in str(refusal.value)
+
+
+def test_a_tokenizer_from_elsewhere(place, capsys):
+    with_tokenizer(place / "both", BPE)
+    with_tokenizer(place / "model", BPE)
+    (place / "model" / "tokenizer.json").unlink()
+    line = ["--tokens=5", "--temperature=0", "--prompt=It was"]
+    assert generate.main(["hf:both", *line]) == 0
+    text = capsys.readouterr().out
+    for name in ("both", "hf:both", "gpt2:both"):
+        assert generate.main(["hf:model", f"--tokenizer={name}", *line]) == 0
+        assert capsys.readouterr().out == text
+    assert evaluate.main(["hf:model", "--tokenizer=both", "--data=text"]) == 0
+    for name, message in (
+        ("nowhere", "no such folder"),
+        ("bytes", "256 tokens"),
+        ("model", "neither tokenizer.json nor"),
+    ):
+        assert generate.main(["hf:model", f"--tokenizer={name}"]) == 2
+        assert message in capsys.readouterr().err
+    assert generate.main(["hf:both", "--tokenizer=both"]) == 2
+    assert "--tokenizer both: hf:both has its own; leave the flag out" in capsys.readouterr().err
+
+
+def test_fine_tuning(place, capsys):
+    with_tokenizer(place / "model", BPE, positions="learned", dropout=0.1)
+    change_config(place / "model", lambda values: values.update(attn_pdrop=0.2))
+    change_config(place / "model", lambda values: values.pop(entries.OWN))
+    line = [
+        "--data=text",
+        "--steps=2",
+        "--batch-size=2",
+        "--threads=1",
+        "--no-plot",
+        "--quiet",
+        "--out=run",
+        "--init=hf:model",
+    ]
+    for flags, message in (
+        ([], "hf:model was trained with several shares of dropout (0.1, 0.2), and a run has one; give --dropout"),
+        (["--dropout=0", "--context=9"], "--context 9: the weights that it begins with have 8 positions; give fewer"),
+        (["--dropout=0", "--width=24"], "--width 24: the weights that it begins with have 12; leave the flag out"),
+        (["--dropout=0", "--tokenizer=bytes"], "--tokenizer bytes: the weights that it begins with have bpe:271"),
+    ):
+        assert train.main([*line, *flags]) == 2
+        assert message in capsys.readouterr().err
+        assert not Path("run").exists()
+    assert train.main([*line, "--dropout=0", "--context=5"]) == 0
+    model, tokenizer = gpt.load("run")
+    assert tokenizer.to_json() == BPE.to_json()
+    assert (model.config.context, model.config.dropout, model.config.positions) == (5, 0.0, "learned")
+    (place / "model" / "tokenizer.json").rename(place / "text.json")
+    assert train.main([*line[:-2], "--out=other", "--init=hf:model", "--dropout=0"]) == 2
+    assert "give --tokenizer gpt2, or gpt2:FOLDER" in capsys.readouterr().err
+
+
 # -------------------------------------------------------------------------------------------------------- names
 
 
@@ -325,7 +536,7 @@ def test_a_parallel_neox_is_refused(folder):
 )
 def test_a_folder_that_is_not_there(name, monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    with pytest.raises(UserError, match="there is no such folder") as refusal:
+    with pytest.raises(UserError, match="there is no such folder; give hf:FOLDER, or hf:NAME") as refusal:
         pretrained.find(name)
     assert "\n" not in str(refusal.value)
 
@@ -403,13 +614,6 @@ def test_options_that_no_architecture_has(options, named):
     assert named in str(refusal.value) and "\n" not in str(refusal.value)
 
 
-@pytest.fixture
-def place(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    Path("text").write_text("It was the best of times, it was the worst of times. " * 20)
-    return tmp_path
-
-
 TINY = ["--layers=1", "--width=8", "--heads=2", "--context=8", "--batch-size=2", "--steps=2", "--threads=1", "--quiet",
         "--no-plot", "--data=text"]  # fmt: skip
 
@@ -422,17 +626,17 @@ def test_a_target_that_is_there(place, capsys):
     (place / "link").symlink_to(place / "empty")
     (place / "empty").mkdir()
     for target, message in (
-        ("full", "not empty"),
+        ("full", "full is not empty; give"),
         ("file", "no folder"),
         ("link", "no folder"),
         ("file/x", "cannot write"),
     ):
-        assert export.main(["hf:model", target]) == 2
+        assert command.main(["hf:model", target]) == 2
         error = capsys.readouterr().err
         assert message in error and error.count("\n") == 1
     assert (place / "full" / "mine").read_text() == "kept"
-    assert export.main(["hf:model", "empty"]) == 0
-    assert export.main(["hf:model", "new/below"]) == 0
+    assert command.main(["hf:model", "empty"]) == 0
+    assert command.main(["hf:model", "new/below"]) == 0
     assert sorted(p.name for p in place.iterdir()) == ["empty", "file", "full", "link", "model", "new", "text"]
 
 
@@ -443,14 +647,14 @@ def test_an_export_that_fails_leaves_nothing(place, monkeypatch, capsys):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("gpt.hf.export.write_weights", full)
-    assert export.main(["hf:model", "out"]) == 2
+    assert command.main(["hf:model", "out"]) == 2
     assert "cannot write out: No space left on device; nothing was written" in capsys.readouterr().err
     assert sorted(p.name for p in place.iterdir()) == ["model", "text"]
 
 
 def test_a_bigram_is_refused(place, capsys):
     assert train.main([*TINY[3:], "--model=bigram", "--width=8", "--out=run"]) == 0
-    assert export.main(["run", "out"]) == 2
+    assert command.main(["run", "out"]) == 2
     assert "--model bigram: transformers has no such model" in capsys.readouterr().err
     assert not Path("out").exists()
 
@@ -491,6 +695,7 @@ def test_write_tensors_is_the_format(folder):
     gpt2(folder)
     content = (folder / MODEL).read_bytes()
     write_tensors(folder / MODEL, read_tensors(folder / MODEL))
+    assert int.from_bytes(content[:8], "little") % 8 == 0, "readers map the numbers: they begin at a multiple of 8"
     from safetensors.numpy import load, load_file
 
     one, other = load(content), load_file(folder / MODEL)
