@@ -1,4 +1,4 @@
-"""A character-level GPT on tinytensor: `from gpt import GPT, GPTConfig, load`.
+"""A GPT on tinytensor, of characters or larger tokens: `from gpt import GPT, GPTConfig, load`.
 
 python -m gpt.train       trains a model and leaves a run folder
 python -m gpt.generate    writes text with the model of a run

@@ -1,4 +1,4 @@
-"""Text from a trained model, one character at a time.
+"""Text from a trained model, one token at a time.
 
 python -m gpt.generate RUN --prompt "ROMEO:" --tokens 200 --temperature 0.8 --top-k 40
 """
@@ -140,9 +140,9 @@ def main(argv: list[str]) -> int:
     add = parser.add_argument
     add_run_arguments(parser)
     add("--prompt", default="", metavar="TEXT", help="text to continue (default: a new line)")
-    add("--tokens", default=200, type=number(int, COUNT), help="characters (default: 200)")
+    add("--tokens", default=200, type=number(int, COUNT), help="number of tokens to write (default: 200)")
     add("--temperature", default=0.8, type=number(float, NOT_NEGATIVE),
-        help="below 1 favours the probable characters, 0 takes the most probable (default: 0.8)")  # fmt: skip
+        help="below 1 favours the probable tokens, 0 takes the most probable (default: 0.8)")  # fmt: skip
     add("--top-k", type=number(int, SIZE), help="draw from the K most probable (default: all)")
     add("--top-p", type=number(float, FRACTION),
         help="draw from the most probable that together have the probability P (default: all)")  # fmt: skip
@@ -152,8 +152,8 @@ def main(argv: list[str]) -> int:
         help="the same number repeats the same text (default: another each time; a line says which)",
     )
     add("--no-cache", action="store_true",
-        help="compute all of the context again for each character. Many times slower. Once the text is longer than the "
-        "context, each character then depends on all of it; with the cache on half of it at least")  # fmt: skip
+        help="compute all of the context again for each token. Many times slower. Once the text is longer than the "
+        "context, each token then depends on all of it; with the cache on half of it at least")  # fmt: skip
     options = parser.parse_args(argv)
     keep_freed_memory()
 

@@ -31,7 +31,7 @@ def make(name: str, text: str, cut: int | None = None) -> Tokenizer:
         tokenizer = BPETokenizer(learn(text[:cut], int(which)))
         if (found := tokenizer.vocab_size) < int(which):
             advice = f"take bpe:{found} at most, or a longer text" if found > 256 else "take a longer text, or bytes"
-            raise UserError(f"--tokenizer {name}: only {found - 256} pairs of the text occur twice; {advice}")
+            raise UserError(f"--tokenizer {name}: only {found - 256} pairs of the training text occur twice; {advice}")
         return tokenizer
     return CharTokenizer.from_text(text) if kind == "chars" else ByteTokenizer()
 

@@ -41,6 +41,7 @@ NUMBER = {byte: i for i, byte in enumerate(SHOWN)}
 FEWEST = 2  # places of a pair that is merged
 # SHA-256 of GPT-2's merges, without the first line of their file
 GPT2 = "04e3597d7996f292ca9b8b7285ca4d58a6ae171ac47d73fc7140ceb0c7a6bbc0"
+MOST = 1_000_000  # tokens: bpe:SIZE allows no more
 CACHED = 1 << 16  # words whose tokens are kept
 
 
@@ -259,6 +260,8 @@ class BPETokenizer(Tokenizer):
         merges, special = value["merges"], value["special"]
         if not isinstance(merges, str) or not isinstance(special, dict):
             raise UserError("merges must be a text, special tokens an object")
+        if (count := merges.count("\n") + len(special)) > MOST:
+            raise UserError(f"{count:,} tokens are more than the {MOST:,} that can be right")
         return cls(parse_merges(merges.split("\n") if merges else []), special)
 
     def to_library(self) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import doctest
 import json
 import math
 import re
@@ -187,7 +188,14 @@ def plain_encode(merges, text):
         yield from tokens
 
 
-@given(st.text("ab c", max_size=60), st.integers(257, 280))
+@given(
+    st.lists(st.tuples(st.text("abcd", min_size=1, max_size=6), st.integers(1, 9)), max_size=9).map(
+        lambda words: "".join(f" {word}" * n for word, n in words)
+    ),
+    st.integers(257, 290),
+)
+@example(Path(__file__).read_text("utf-8")[:3000], 500)
+@example("abc" * 3 + " xbc" * 2 + " abd" * 3, 270)  # (b, c) has 5 places, and 2 when a b is a token
 @example("aaaa aaaa aaa", 270)
 @example("abab ababab", 270)
 @example("abcabc bcabc cab ab bc", 270)
@@ -222,13 +230,19 @@ def test_learning_stops_where_no_pair_occurs_twice():
     assert learn("abab", 300) == [(b"a", b"b")]
 
 
-@given(TEXTS, st.integers(1, 5))
+@given(st.text("ab \n\u2003!1'", max_size=30) | TEXTS, st.integers(1, 5))
+@example("a   b", 2)
 def test_a_long_text_is_cut_where_words_begin(text, length):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("gpt.tokenizers.library.PIECE", length)
         pieces = list(cut(text))
     assert "".join(pieces) == text
     assert [word for piece in pieces for word in pattern().findall(piece)] == pattern().findall(text)
+
+
+def test_the_examples_of_the_page_are_true():
+    failed, tried = doctest.testfile("../../docs/tokenizers.md", encoding="utf-8")
+    assert tried >= 8 and not failed
 
 
 # ------------------------------------------------------------------------------------------ special tokens
@@ -245,6 +259,8 @@ def test_a_special_token_is_refused_unless_allowed():
     ids = SPECIAL.encode(f"{END}the <|end|>{END} cat", allowed=SPECIAL.special)
     assert ids.tolist() == [0, *SPECIAL.encode("the "), LAST, 0, *SPECIAL.encode(" cat")]
     assert SPECIAL.decode(ids) == f"{END}the <|end|>{END} cat"
+    longer = BPETokenizer((), {"<a": 256, "<ab": 257})  # the longest one counts
+    assert longer.encode("<ab<a", allowed=longer.special).tolist() == [257, 256]
     assert 0 not in SPECIAL.encode_bytes(END.encode()) and SPECIAL.decode(SPECIAL.encode_bytes(END.encode())) == END
 
 
@@ -303,6 +319,7 @@ def test_a_huge_one_is_refused_in_one_line_and_soon():
         {**GOOD, "merges": "a " + "b" * 10**6},
         {**GOOD, "merges": "ab" * 10**6},
         {**GOOD, "special": many},
+        {**GOOD, "merges": "a b\n" * 7 * 10**6},
         {**GOOD, "special": {"x" * 10**6: -1}},
         {**GOOD, "special": {END: 10**4000}},
     ):
@@ -434,7 +451,10 @@ def test_a_run_keeps_its_tokenizer(text, capsys, name, size):
     assert not Path("third").exists()
 
 
-def test_merges_are_learnt_from_what_is_trained_on(text):
+def test_merges_are_learnt_from_what_is_trained_on(text, capsys):
+    Path("text").write_text("ab " * 200 + "xyz " * 15)
+    assert train.main([*TINY, *text, "--tokenizer=bpe:259", "--out=run"]) == 2
+    refused(capsys, "only 2 pairs of the training text occur twice; take bpe:258 at most")
     end = corpus.cut(TEXT)
     assert tokenizers.make("bpe:280", TEXT, end).merges == tuple(learn(TEXT[:end], 280))
     assert learn(TEXT[:end], 290) != learn(TEXT, 290)
@@ -454,7 +474,7 @@ NAMES = "it must be chars, bytes, bpe:SIZE with a size from 257 to 1,000,000, gp
     "name, files, message",
     [
         *((name, {}, NAMES) for name in ("", "words", "bpe", "bpe:", "bpe:256", "bpe:1000001", "bpe:0300", "bpe:1e3", "gpt2:")),
-        ("bpe:9999", {}, "pairs of the text occur twice; take bpe:"),
+        ("bpe:9999", {}, "pairs of the training text occur twice; take bpe:"),
         ("gpt2:gpt2", {}, "it has no vocab.json and merges.txt"),
         ("gpt2:gpt2", {"vocab.json": "{}"}, "it has no vocab.json and merges.txt"),
         ("gpt2:gpt2", {**FOLDER, "vocab.json": "{"}, "vocab.json is damaged, not JSON"),
@@ -626,7 +646,7 @@ def test_every_character_is_of_the_kind_that_the_library_sees():
 
 
 @pytest.mark.hf
-@pytest.mark.parametrize("size", [258, 270, 300, 330])
+@pytest.mark.parametrize("size", [258, 270, 300, 330, 1500])
 @pytest.mark.parametrize("text", [TEXT, "the cat sat\n" * 3 + "a b c " * 4, "".join(Path(__file__).read_text("utf-8"))])
 def test_merges_are_those_of_the_librarys_trainer(text, size):
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
