@@ -34,7 +34,8 @@ def locate(name: str) -> Path:
         raise UserError(f"{name}: {path} is no folder; give the folder that has {CONFIG} in it")
     if not NAME.fullmatch(text):
         raise UserError(
-            f"{shown(name)}: there is no such folder; give hf:FOLDER, or hf:NAME of a model on the hub, as hf:openai-community/gpt2"
+            f"{shown(name)}: there is no such folder; give hf:FOLDER, or hf:NAME of a model on the Hub "
+            f"(hf:openai-community/gpt2)"
         )
     return fetched(name, text)
 

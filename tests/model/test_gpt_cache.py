@@ -12,7 +12,7 @@ import pytest
 import tinytensor as tt
 from gpt import generate
 from gpt.build import build
-from gpt.cache import Cache, past
+from gpt.cache import Cache, last_alone, past
 from gpt.config import GPTConfig, TrainConfig
 from gpt.errors import UserError
 from gpt.fast.decode import Reader
@@ -300,6 +300,20 @@ def test_no_cache_is_a_flag(monkeypatch, capsys):
         assert generate.main(["run", *flags]) == 0
     assert seen == [True, False]
     assert capsys.readouterr().out == "\n\n"
+
+
+def test_text_needs_the_last_prediction_alone(monkeypatch):
+    """Neither the prompt nor, without a cache, the text so far pays for predictions that nobody reads."""
+    model, rows = awake(), []
+    head = model.head.forward
+    monkeypatch.setattr(model.head, "forward", lambda x: rows.append(x.shape[1]) or head(x))
+    for use_cache in (True, False):
+        assert len(list(sample(model, [1, 2, 3, 4], 3, 0.0, use_cache=use_cache))) == 3
+    assert set(rows) == {1}
+    assert model(ids_of(2, 8))[0].shape[:2] == (2, 8)
+    with last_alone():
+        last = model(ids_of(2, 8))[0]
+    assert last.shape[:2] == (2, 1)
 
 
 # ----------------------------------------------------------------------------------------- the twin
