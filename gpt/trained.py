@@ -33,7 +33,7 @@ class Trained:
         """Return the model in evaluation mode. Without `device`, on the device of its configuration."""
         device = device or self.config.device
         check_device(device)
-        return self.read(replace(self.config, device=device, cuda_graph=False, tf32=False)).eval()
+        return self.read(replace(self.config, device=device)).eval()
 
     def vocabulary(
         self, given: str | None = None, advice: str = "give --tokenizer, a folder that has them"
@@ -55,7 +55,10 @@ def find(name: str | Path, last: bool = False) -> Trained:
     if isinstance(name, str) and name.startswith(HUB):
         return pretrained(name, last)
     saved = checkpoint.read_model(Path(name), last)
-    config = replace(saved.config, device=(saved.written or saved.config).device)
+    device = (saved.written or saved.config).device
+    config = replace(
+        saved.config, device=device, cuda_graph=False, tf32=False
+    )  # of training; they may not fit the device
 
     def read(config: TrainConfig) -> Model:
         return checkpoint.restore_model(replace(saved, config=config), config.device)

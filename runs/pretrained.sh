@@ -5,4 +5,4 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 python=${PYTHON:-.venv/bin/python}
 
-"$python" -m benchmarks.pretrained --repeats 3 --json benchmarks/results/pretrained.jsonl
+"$python" -m benchmarks.pretrained --repeats 5 --json benchmarks/results/pretrained.jsonl

@@ -34,6 +34,7 @@ from gpt.errors import UserError
 from gpt.hf import config as entries
 from gpt.hf import export, pretrained, weights
 from gpt.hf.parts import rows_of
+from gpt.run import checkpoint
 from gpt.tokenizers import BPETokenizer, ByteTokenizer, CharTokenizer
 from gpt.tokenizers.bpe import learn
 from tinytensor import manual_seed, no_grad, rand, tensor
@@ -650,6 +651,17 @@ def test_an_export_that_fails_leaves_nothing(place, monkeypatch, capsys):
     assert command.main(["hf:model", "out"]) == 2
     assert "cannot write out: No space left on device; nothing was written" in capsys.readouterr().err
     assert sorted(p.name for p in place.iterdir()) == ["model", "text"]
+
+
+def test_a_run_of_a_gpu_is_exported_without_one(place):
+    assert train.main([*TINY, "--out=run"]) == 0
+    path = place / "run/checkpoint/metadata.json"
+    values = json.loads(path.read_text())
+    values["config"] |= {"device": "cuda", "tf32": True, "cuda_graph": True}
+    path.write_text(json.dumps(checkpoint.seal(values)))
+    change_config(place / "run", lambda found: found.update(values["config"]))
+    assert command.main(["run", "out", "--last"]) == 0
+    assert same_weights(gpt.load("hf:out")[0], gpt.load("run", "cpu", last=True)[0])
 
 
 def test_a_bigram_is_refused(place, capsys):

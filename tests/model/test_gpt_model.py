@@ -104,7 +104,7 @@ def test_matrices_decay_and_vectors_do_not():
 
 
 def test_a_window_longer_than_the_context_is_refused():
-    with pytest.raises(ValueError, match="9 characters is longer than the context of 8"):
+    with pytest.raises(ValueError, match="9 tokens is longer than the context of 8"):
         GPT(SMALL)(ids_of((1, 9)))
 
 
