@@ -43,7 +43,9 @@ NEUTRAL: dict[str, tuple[object, ...]] = {
     "quantization_config": (None,), "rope_scaling": (None,), "sliding_window": (None,), "tie_encoder_decoder": (False,),
     "use_sliding_window": (False,),
 }  # fmt: skip
-THETA = 10_000.0  # the base of the angles in gpt/rotary.py
+WHOLE, THETA = 1.0, 10_000.0  # how much of a head gpt/rotary.py turns, and the base of its angles
+# The entries that say these, by the version and the model.
+ROPE = {"rotary_pct": WHOLE, "partial_rotary_factor": WHOLE, "rotary_emb_base": THETA, "rope_theta": THETA}
 
 
 @dataclass(frozen=True)
@@ -102,21 +104,23 @@ class Entries:
         if self.values.get(key, default) != value:
             raise self.refusal(key, f"this version computes {key} {value} alone")
 
-    def rope(self, share: str, theta: str, default_share: float) -> None:
-        """Refuse rotary positions other than ours: all of a head turned, base 10,000, not scaled."""
-        self.asked |= {"rope_parameters", share, theta}
+    def rope(self, share: float) -> None:
+        """Refuse rotary positions other than ours: all of a head turned, base 10,000, not scaled.
+
+        Versions of transformers say so in `rope_parameters` or beside it. `share` is what the model turns if nothing says it.
+        """
         inner = self.values.get("rope_parameters") or {}
-        if not isinstance(inner, dict) or not set(inner) <= {"rope_type", "rope_theta", "partial_rotary_factor"}:
+        self.asked |= {"rope_parameters", *ROPE}
+        if not isinstance(inner, dict) or not set(inner) <= {*ROPE, "rope_type"}:
             raise self.refusal("rope_parameters", "this version computes the default kind alone")
-        outer = {
-            "rope_theta": self.values.get(theta, THETA),
-            "partial_rotary_factor": self.values.get(share, default_share),
-        }
-        found = {"rope_type": "default", **outer, **inner}
-        if found != {"rope_type": "default", "rope_theta": THETA, "partial_rotary_factor": 1.0}:
-            raise UserError(
-                f"{self.path} says {shown(found)} of rotary positions; this version turns whole heads, with base 10000, unscaled"
-            )
+        said = [(name, each[name]) for each in (self.values, inner) for name in ROPE if name in each]
+        if not any(ROPE[name] == WHOLE for name, _ in said):
+            said.append(("rotary_pct", share))
+        for name, value in [*said, ("rope_type", inner.get("rope_type", "default"))]:
+            if value != ROPE.get(name, "default"):
+                raise UserError(
+                    f"{self.path} says {name} {shown(value)}; this version turns whole heads, with base 10000, unscaled"
+                )
 
     def finish(self) -> None:
         """Refuse what nobody asked for and what is not known to have no effect."""
@@ -159,7 +163,7 @@ def read_gpt2(entries: Entries) -> Fields:
 def read_neox(entries: Entries) -> Fields:
     entries.only("use_parallel_residual", False, True)
     entries.only("attention_bias", True, True)
-    entries.rope("rotary_pct", "rotary_emb_base", 0.25)
+    entries.rope(0.25)
     return {
         **common(entries), "activation": entries.activation("hidden_act", "gelu"),
         "norm_eps": entries.number("layer_norm_eps", 1e-5),
@@ -173,7 +177,7 @@ def read_llama(entries: Entries) -> Fields:
     qwen = entries.values["model_type"] == "qwen3"
     if entries.size("head_dim", 128 if qwen else -(-width // heads)) * heads != width:
         raise entries.refusal("head_dim", f"with {heads} heads and hidden_size {width} it must be {width / heads:g}")
-    entries.rope("partial_rotary_factor", "rope_theta", 1.0)
+    entries.rope(WHOLE)
     bias = entries.truth("attention_bias", False)
     entries.only("mlp_bias", bias and not qwen, False)
     if qwen and bias:

@@ -386,9 +386,9 @@ def test_whatever_a_folder_says_is_understood_or_refused_in_a_line(sound, data):
 
 
 LLAMA = [
-    (set_to(rope_theta=500_000.0), "of rotary positions; this version turns whole heads, with base 10000, unscaled"),
+    (set_to(rope_theta=500_000.0), "says rope_theta 500000.0; this version turns whole heads, with base 10000, unscaled"),
     (set_to(rope_scaling={"type": "linear", "factor": 2.0}), "config.json says rope_scaling"),
-    (set_to(rope_parameters={"rope_type": "yarn", "rope_theta": 10000.0}), "'rope_type': 'yarn'"),
+    (set_to(rope_parameters={"rope_type": "yarn", "rope_theta": 10000.0}), "config.json says rope_type yarn"),
     (set_to(rope_parameters={"factor": 2.0}), "config.json says rope_parameters"),
     (set_to(head_dim=8), "config.json says head_dim 8; with 3 heads and hidden_size 12 it must be 4"),
     (set_to(hidden_act="gelu"), "config.json says hidden_act gelu; this version computes gates with silu alone"),
@@ -411,6 +411,24 @@ def test_a_llama_that_this_does_not_compute(folder, change, message):
 
 def test_a_parallel_neox_is_refused(folder):
     exported(folder)
+    whole = {
+        "rotary_pct": 1.0,
+        "partial_rotary_factor": 1.0,
+        "rope_theta": 10_000,
+        "rope_parameters": {"rope_type": "default"},
+    }
+    change_config(folder, lambda values: values.update(whole))
+    assert read(folder)
+    for key, value in (
+        ("rotary_pct", 0.25),
+        ("partial_rotary_factor", 0.5),
+        ("rope_theta", 1e6),
+        ("rotary_emb_base", 1),
+    ):
+        change_config(folder, lambda values, key=key, value=value: values.update({key: value}))
+        with pytest.raises(UserError, match=f"says {key} {value}; this version turns whole heads"):
+            read(folder)
+        change_config(folder, lambda values: values.update(whole, rotary_emb_base=10_000))
     change_config(folder, lambda values: values.update(use_parallel_residual=True))
     with pytest.raises(
         UserError, match="says use_parallel_residual True; this version computes use_parallel_residual False alone"
