@@ -35,7 +35,8 @@ def main(argv: list[str]) -> int:
     export.check_target(folder)
     export.write(folder, found.model("cpu"), replace(found.config, device="cpu"), found.tokenizer)
     say(f"{folder}: {found.said}, as {kind}")
-    say(f'load it with    AutoModelForCausalLM.from_pretrained("{folder}"), AutoTokenizer.from_pretrained("{folder}")')
+    words = "" if found.tokenizer is None else f', AutoTokenizer.from_pretrained("{folder}")'
+    say(f'load it with    AutoModelForCausalLM.from_pretrained("{folder}"){words}')
     say(f"or here         python -m gpt.generate {cli.word(f'hf:{folder}')}")
     return 0
 

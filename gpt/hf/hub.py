@@ -53,7 +53,9 @@ def fetched(name: str, repository: str) -> Path:
         return Path(snapshot_download(repository, allow_patterns=WANTED))
     except Exception as error:  # it raises what its HTTP library raises, and that has changed
         reason = shown(" ".join(str(error).split()) or type(error).__name__)
-        raise UserError(f"{name}: no such folder, and it cannot be fetched: {type(error).__name__}: {reason}") from None
+        raise UserError(
+            f"{name}: no such folder, and it cannot be fetched: {type(error).__name__}: {reason}; give the path of a folder"
+        ) from None
 
 
 class ModelFolder:
