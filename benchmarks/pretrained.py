@@ -63,7 +63,7 @@ def write_folder(folder: Path, config: TrainConfig) -> None:
 
 def tinytensor_text(folder: Path, use_cache: bool) -> Callable[[int], list[int]]:
     from gpt.fast.threads import one_blas_thread
-    from gpt.generate import sample
+    from gpt.sampling import sample
     from gpt.trained import load
     from tinytensor.buffers import keep_freed_memory
 

@@ -1,6 +1,7 @@
 """A GPT on tinytensor, of characters or larger tokens: `from gpt import GPT, GPTConfig, load`.
 
 python -m gpt.train       trains a model and leaves a run folder
+python -m gpt.prepare     makes a corpus of texts that are larger than memory
 python -m gpt.generate    writes text with the model of a run
 python -m gpt.evaluate    measures the loss of a run over the whole validation split
 python -m gpt.export      writes a run as a folder that Hugging Face's transformers loads
@@ -20,13 +21,17 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from gpt.bigram import Bigram
+    from gpt.completion import complete, stream
     from gpt.config import GPTConfig
     from gpt.model import GPT
     from gpt.trained import load
 
-__all__ = ["GPT", "Bigram", "GPTConfig", "load"]
+__all__ = ["GPT", "Bigram", "GPTConfig", "complete", "load", "stream"]
 
-_HOMES = {"GPT": "model", "Bigram": "bigram", "GPTConfig": "config", "load": "trained"}
+_HOMES = {
+    "GPT": "model", "Bigram": "bigram", "GPTConfig": "config", "load": "trained", "complete": "completion",
+    "stream": "completion",
+}  # fmt: skip
 
 
 def __getattr__(name: str) -> object:

@@ -56,6 +56,11 @@ class Cache:
         mask = k.new_ones(T, S).tril(past) == 1 if past and T > 1 else None
         return keys[:, :, :S], values[:, :, :S], mask
 
+    def copy(self, other: Cache) -> None:
+        """Take the tokens of another cache."""
+        self.length = other.length
+        self.layers = {layer: (keys.clone(), values.clone()) for layer, (keys, values) in other.layers.items()}
+
     def clear(self) -> None:
         """Forget the tokens. The memory stays, for the next ones."""
         self.length = 0

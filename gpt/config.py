@@ -143,7 +143,7 @@ class TrainConfig(GPTConfig):
     """A model, and everything that decides how it is trained."""
 
     data: str = text_(
-        "", "shakespeare, python-docs, or a path to a UTF-8 text", ANY,
+        "", "shakespeare, python-docs, a path to a UTF-8 text, or a folder that gpt.prepare made of larger ones", ANY,
         shown="shakespeare, or python-docs where that cannot be fetched",
     )  # fmt: skip
     tokenizer: str = text_(

@@ -37,17 +37,16 @@ def windows(ids: Ids, context: int, limit: int = 0) -> Iterator[tuple[Ids, Ids]]
     With a limit, they are at most so many windows, evenly spaced over the split.
     """
     full = (len(ids) - 1) // context
-    x = ids[: full * context].reshape(full, context)
-    y = ids[1 : full * context + 1].reshape(full, context)
     rest = len(ids) - 1 - full * context  # predictions of the last window, if it is shorter
-    if 0 < limit < full:
-        chosen = np.arange(limit) * full // limit
-        x, y, rest = x[chosen], y[chosen], 0
+    count = limit if 0 < limit < full else full
     at_once = max(1, TOKENS_AT_ONCE // context)
-    for i in range(0, len(x), at_once):
-        yield x[i : i + at_once], y[i : i + at_once]
-    if rest:
-        yield ids[None, -1 - rest : -1], ids[None, -rest:]
+    for i in range(0, count, at_once):
+        chosen = np.arange(i, min(i + at_once, count)) * full // count
+        both = ids[chosen[:, None] * context + np.arange(context + 1)]  # (B, T + 1): the ids may be on a disk
+        yield both[:, :-1], both[:, 1:]
+    if rest and count == full:
+        both = ids[full * context : len(ids)][None]
+        yield both[:, :-1], both[:, 1:]
 
 
 def mean_loss(model: Model, ids: Ids, limit: int = 0, show: bool = False) -> tuple[float, int]:
@@ -79,9 +78,10 @@ def bits_per_byte(loss: float, tokenizer: Tokenizer, ids: Ids, context: int, lim
 
     A token of byte pairs is longer than a character, and harder to predict. Per byte, losses of all tokenizers compare.
     """
-    targets = [y for _, y in windows(ids, context, limit)]
-    length = sum(int(tokenizer.sizes[y].sum()) for y in targets)
-    return loss * sum(y.size for y in targets) / (math.log(2) * length)
+    count = length = 0
+    for _, targets in windows(ids, context, limit):
+        count, length = count + targets.size, length + int(tokenizer.sizes[targets].sum())
+    return loss * count / (math.log(2) * length)
 
 
 @command("gpt.evaluate")

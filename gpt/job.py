@@ -9,16 +9,17 @@ from pathlib import Path
 
 from gpt import cli
 from gpt.build import Model
+from gpt.completion import encode_prompt
 from gpt.config import RECIPES, TrainConfig
 from gpt.errors import UserError
 from gpt.evaluate import bits_per_byte, mean_loss
 from gpt.fast.threads import one_blas_thread
-from gpt.generate import encode_prompt, sample
 from gpt.run import checkpoint, files, metrics
 from gpt.run.lock import locked
 from gpt.run.opening import new_folder, open_again, prepare, write_config
 from gpt.run.profiling import profiled
 from gpt.run.state import Evaluation, Run
+from gpt.sampling import sample
 from tinytensor import Generator
 from tinytensor.buffers import keep_freed_memory
 
@@ -29,6 +30,7 @@ INIT_HELP = (
     "with, for example on another text (default: fan-in)"
 )
 SAMPLE_TOKENS, SAMPLE_TEMPERATURE = 500, 0.8
+MOST = 1 << 20  # predictions of the loss in the summary; python -m gpt.evaluate makes all
 RISE = 0.02  # nats: a last loss that is higher than the best by more is no noise
 
 
@@ -112,7 +114,9 @@ def carry_out(run: Run, folder: Path, options: Options, train: Callable[[Run, Pa
 
 
 def finish(run: Run, folder: Path, plot: bool, show: bool) -> str:
-    """Write sample.txt, measure the loss over the whole validation split, draw loss.png; return a summary to `show`.
+    """Write sample.txt, measure the loss over the validation split, draw loss.png; return a summary to `show`.
+
+    Of a split with more than MOST predictions it takes windows that are evenly spaced: all of them may take hours.
 
     Where nobody sees the loss, neither in the summary nor in the plot, it is not measured.
     The loss is that of the best weights, since gpt.generate takes them. The last ones were evaluated on a part of the split,
@@ -124,13 +128,15 @@ def finish(run: Run, folder: Path, plot: bool, show: bool) -> str:
     cli.attempt("gpt.train", "sample.txt", lambda: write_sample(run, model, folder))
     if not (plot or show):
         return ""
-    loss, predictions = mean_loss(model, run.validation_ids, show=show)
+    limit = MOST // run.config.context if len(run.validation_ids) > MOST else 0
+    loss, predictions = mean_loss(model, run.validation_ids, limit, show=show)
     if plot:
         cli.attempt("gpt.train", "loss.png", lambda: draw(run, folder, step, loss))
-    bits = bits_per_byte(loss, run.tokenizer, run.validation_ids, run.config.context)
+    bits = bits_per_byte(loss, run.tokenizer, run.validation_ids, run.config.context, limit)
+    part = f"{limit:,} windows of the split, evenly spaced" if limit else "the whole split"
     lines = [
         f"validation loss {cli.shown(loss, 4)} nats per token, {cli.shown(bits, 4)} bits per byte "
-        f"over the whole split, {predictions:,} predictions"
+        f"over {part}, {predictions:,} predictions"
     ]
     if best is not None and show:
         lines += compared(run, best)

@@ -22,12 +22,12 @@ from tinytensor.devices import device_of
 from tinytensor.dtypes import dtype as DType
 from tinytensor.dtypes import from_numpy_dtype
 from tinytensor.functions.dims import nonnegative, one_dim, sizes
-from tinytensor.histories import refresh, rewritten
+from tinytensor.histories import becomes_leaf, refresh, rewritten
 from tinytensor.subset import refusal
+from tinytensor.tape import Node
 from tinytensor.writes import alias
 
 if TYPE_CHECKING:
-    from tinytensor.tape import Node
     from tinytensor.tensor import Tensor
 
 
@@ -200,6 +200,16 @@ class Attributes(TensorBase):
 
     new_full, new_zeros, new_ones = new_full, new_zeros, new_ones
     new_empty = new_zeros
+
+
+def check_requires_grad(t: Tensor, value: builtins.bool) -> None:
+    """RuntimeError for integers that shall require grad, and for results that shall not."""
+    if value and t.array.dtype.kind != "f":
+        raise RuntimeError(f"only Tensors of floating point dtype can require gradients, not {t.array.dtype}")
+    if t._node is not None and not value:  # the tape has recorded it already
+        raise RuntimeError("you can only change requires_grad flags of leaf variables; use .detach()")
+    if value and not t._requires_grad:
+        becomes_leaf(t, Node)
 
 
 def check_grad(t: TensorBase, value: Any) -> None:

@@ -33,10 +33,10 @@ from tinytensor.dtypes import (
     uint8,
 )  # fmt: skip
 from tinytensor.dtypes import dtype as DType
-from tinytensor.functions.dims import nonnegative, sizes
-from tinytensor.layout import laid_out_as
+from tinytensor.functions.dims import Omitted, nonnegative, sizes
+from tinytensor.layout import copy, laid_out_as
 from tinytensor.modes import thread
-from tinytensor.writes import alias, same_memory
+from tinytensor.writes import alias
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
@@ -47,6 +47,9 @@ ABSENT: Any = object()  # the default of an argument that may be left out, but n
 def place(array: Array, where: device | str | None, requires_grad: builtins.bool) -> Tensor:
     """A Tensor on this array, moved to a device (None: not moved)."""
     x = wrap(array if where is None else to_device(as_array(array), where))
+    if not requires_grad:
+        return x
+    x._requires_grad = True  # it is new, so that no view of it is older
     x.requires_grad = requires_grad
     return x
 
@@ -77,7 +80,7 @@ def tensor(
         raise TypeError(f"tensor: expected numbers, got {type(data).__name__} of {array.dtype}")
     from_numpy_dtype(wanted)
     # without a warning (modes.py) of nan as an integer, or of a number that is too large
-    return place(thread.mode.run(array.astype, wanted), device, requires_grad)
+    return place(thread.mode.run(copy, array, wanted), device, requires_grad)
 
 
 _NUMBERS = frozenset({builtins.float, builtins.int, builtins.bool})
@@ -185,9 +188,8 @@ def from_numpy(ndarray: np.ndarray[Any, Any]) -> Tensor:
     from_numpy_dtype(ndarray.dtype)
     if not ndarray.flags.c_contiguous and any(stride % ndarray.itemsize for stride in ndarray.strides):
         raise ValueError("given numpy array strides not a multiple of the element byte size. Use its .copy()")
-    # In memory of another dtype the array is its own base: all that follows counts the elements of a memory in one dtype.
-    alone = ndarray.base is None or same_memory(ndarray).dtype == ndarray.dtype
-    return wrap(ndarray if alone else alias(ndarray))
+    # Its own base: nothing that happens to another Tensor on this memory is its history, and a memory has one dtype.
+    return wrap(alias(ndarray))
 
 
 def whole_shape(size: Any) -> tuple[int, ...]:
@@ -365,7 +367,7 @@ def new_ones(
 
 def eye(
     n: int,
-    m: int | None = None,
+    m: int | Omitted = None,
     *,
     dtype: DType | None = None,
     device: device | str | None = None,

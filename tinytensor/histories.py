@@ -6,6 +6,8 @@ written. So a History is kept for the memory, and `refresh` derives a Tensor's n
     y = x * 2; v = y.view(-1); y[0] = z      history of the memory: copy_slices(flat(y), z); v is outdated
     v.sum()                                  v's new node: as_strided(copy_slices(flat(y), z))
 
+A constant that becomes a leaf, by requires_grad_(), is the base of the views that it has already (`becomes_leaf`).
+
 What a Tensor reads is told by its place, as in `torch.as_strided`. Nothing is kept until somebody records a write. Only
 Tensors that the write is known to concern take the history over: views of what was written, by the chain of their
 nodes. Others are refused. `.detach()` has memory of its own here (writes.py): no history crosses it.
@@ -13,6 +15,7 @@ nodes. Others are refused. `.detach()` has memory of its own here (writes.py): n
 
 from __future__ import annotations
 
+import sys
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -90,7 +93,27 @@ class History:
         return node
 
 
-rewritten: dict[int, History] = {}  # by the id of the array that owns the memory; removed when that array is freed
+class Leaf:
+    """A constant that became a leaf when views of it were there: they are computed from it now, as in PyTorch."""
+
+    __slots__ = ("_node", "_tensor")
+
+    def __init__(self, t: TensorBase, node: type[Node]) -> None:
+        self._tensor, self._node = weakref.ref(t), node
+
+    def reach(self, t: TensorBase, memory: Array) -> None:
+        """Give t a node, if it is a view of the leaf, and nothing else is known of it."""
+        leaf = self._tensor()
+        if t._node or t._requires_grad or t.array is memory or leaf is None or leaf.array is not memory:
+            return
+        if leaf._requires_grad and leaf._node is None:
+            saved = place_of(t.array, memory), place_of(memory, memory), _bounds(memory)[1]
+            t._node, t._requires_grad = self._node(LEAF_VIEW, (leaf,), saved, t.array.shape), True
+
+
+rewritten: dict[
+    int, History | Leaf
+] = {}  # by the id of the array that owns the memory; removed when that array is freed
 
 
 def _flat_backward(dy: Array, place: Place) -> Gradients:
@@ -105,6 +128,10 @@ def _as_strided_backward(dy: Array, place: Place, size: int) -> Gradients:
     return (dx,)
 
 
+def _leaf_view_backward(dy: Array, place: Place, leaf: Place, size: int) -> Gradients:
+    return (leaf.of(*_as_strided_backward(dy, place, size)),)
+
+
 def _copy_slices_backward(dy: Array, place: Place) -> Gradients:
     dx = array_module(dy).array(dy, order="C")
     place.of(dx)[...] = 0  # the write has replaced these elements
@@ -117,6 +144,7 @@ def _row(name: str, backward: Callable[..., Gradients], formula: str) -> Primiti
 
 FLAT = _row("flat", _flat_backward, "y = the memory in which x lies")
 AS_STRIDED = _row("as_strided", _as_strided_backward, "y = a view of a memory")
+LEAF_VIEW = _row("leaf_view", _leaf_view_backward, "y = a view of a leaf, older than its requires_grad")
 COPY_SLICES = _row("copy_slices", _copy_slices_backward, "y = a memory, but x written to a view of it")
 
 
@@ -188,7 +216,7 @@ def _empty(shape: tuple[int, ...], strides: tuple[int, ...]) -> Any:
 def is_view(t: TensorBase) -> bool:
     """Whether t was computed as a view of another Tensor."""
     made_by = None if t._node is None else t._node.primitive
-    return made_by in (*VIEWS, EINSUM, OUTPUT) and same_memory(t.array) is not t.array
+    return made_by in (*VIEWS, LEAF_VIEW, EINSUM, OUTPUT) and same_memory(t.array) is not t.array
 
 
 def check_view(t: TensorBase, name: str) -> None:
@@ -219,6 +247,7 @@ def record(t: TensorBase, result: Node) -> None:
     memory = same_memory(t.array)
     key, size, place = id(memory), _bounds(memory)[1], place_of(t.array, memory)
     old, below = rewritten.get(key), list(chain(t, memory))
+    old = old if isinstance(old, History) else None
     nodes = weakref.WeakSet(node for node, _ in below) if old is None else old.nodes
     constant = not below if old is None else old.constant
     node, whole = result, place.size() == size
@@ -229,9 +258,9 @@ def record(t: TensorBase, result: Node) -> None:
     nodes.update((result, node))
     if old is None:
         weakref.finalize(memory, rewritten.pop, key, None).atexit = False
-    rewritten[key] = History(node, place if whole else None, result.order, nodes, constant)
+    history = rewritten[key] = History(node, place if whole else None, result.order, nodes, constant)
     if whole and t.array is memory:
-        rewritten[key].let_go()
+        history.let_go()
 
 
 def adopt(t: TensorBase, node: Node) -> None:
@@ -245,8 +274,26 @@ def adopt(t: TensorBase, node: Node) -> None:
 def settle(t: TensorBase) -> None:
     """Let t take over the history of a view of it that was written just now."""
     refresh((t,))
-    if (history := rewritten.get(id(t.array))) is not None:
+    if isinstance(history := rewritten.get(id(t.array)), History):
         history.let_go()
+
+
+def _holders(t: TensorBase) -> int:
+    return sys.getrefcount(t.array)
+
+
+_alone = TensorBase()
+_alone.array = np.empty(0)
+ALONE = _holders(_alone)  # of an array that one Tensor has, and no view
+
+
+def becomes_leaf(t: TensorBase, node: type[Node]) -> None:
+    """Note that t requires grad from now on, if there may be views of it. Who owns no memory is itself a view."""
+    refresh((t,))
+    if t._node is None and _holders(t) > ALONE and same_memory(t.array) is t.array:
+        if not isinstance(rewritten.get(id(t.array)), Leaf):
+            weakref.finalize(t.array, rewritten.pop, id(t.array), None).atexit = False
+        rewritten[id(t.array)] = Leaf(t, node)
 
 
 def _flat(node: Node, place: Place | None, size: int) -> Node:
@@ -260,7 +307,9 @@ def refresh(tensors: Iterable[Any]) -> None:
         if isinstance(t, TensorBase):
             memory = same_memory(t.array)
             history = rewritten.get(id(memory))
-            if history is not None and (t._node is None or t._node.order < history.date):
+            if isinstance(history, Leaf):
+                history.reach(t, memory)
+            elif history is not None and (t._node is None or t._node.order < history.date):
                 _renew(t, memory, history)
 
 

@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Any
 from tinytensor import functions as fn
 from tinytensor import random
 from tinytensor.attributes import Attributes
+from tinytensor.backend import is_array
+from tinytensor.base import wrap
+from tinytensor.dtypes import from_numpy_dtype
 from tinytensor.functions import arithmetic, choice, comparison, convert, indexing, inplace, names
 from tinytensor.functions.signature import publish_methods
 
@@ -33,6 +36,19 @@ def operator(function: Callable[..., Tensor]) -> Operator:
 
     operate.__doc__ = function.__doc__
     return operate
+
+
+def comparison_operator(function: Callable[..., Tensor]) -> Operator:
+    """x ∘ y of a comparison, which takes arrays as well."""
+
+    def operate(self: Tensor, other: Any) -> Tensor:
+        if is_array(other):
+            from_numpy_dtype(other.dtype)  # TypeError for one that no Tensor has
+            other = wrap(other)
+        return function(self, other)
+
+    operate.__doc__ = function.__doc__
+    return operator(operate)
 
 
 def reflected(function: Callable[..., Tensor]) -> Operator:
@@ -74,8 +90,9 @@ class Methods(Attributes):
     __matmul__, __rmatmul__ = fn.matmul, reflected(fn.matmul)
 
     # the other operators
-    __eq__, __ne__ = operator(fn.eq), operator(fn.ne)  # type: ignore[assignment]
-    __lt__, __le__, __gt__, __ge__ = operator(fn.lt), operator(fn.le), operator(fn.gt), operator(fn.ge)
+    __eq__, __ne__ = comparison_operator(fn.eq), comparison_operator(fn.ne)  # type: ignore[assignment]
+    __lt__, __le__ = comparison_operator(fn.lt), comparison_operator(fn.le)
+    __gt__, __ge__ = comparison_operator(fn.gt), comparison_operator(fn.ge)
     __neg__, __pos__, __abs__, __invert__ = fn.neg, fn.positive, fn.abs, comparison.invert
     __getitem__, __setitem__ = indexing.getitem, indexing.setitem
     __hash__ = object.__hash__  # by identity, though == compares elements

@@ -20,7 +20,7 @@ from tinytensor.creation import place, placed_as, whole_shape
 from tinytensor.devices import device, to_device
 from tinytensor.dtypes import converted, int64, positions, to_numpy_dtype
 from tinytensor.dtypes import dtype as DType
-from tinytensor.functions.dims import whole
+from tinytensor.functions.dims import Omitted, whole
 from tinytensor.functions.operands import implemented, only_tensors
 from tinytensor.ops.unary import STEPS
 from tinytensor.tape import apply
@@ -42,8 +42,8 @@ class Generator:
         """Restart from a seed, on the host and on GPUs."""
         for stream in self.on_gpu.values():
             stream.manual_seed(int(seed))
-        self._seed = int(seed)
-        self.numpy = np.random.Generator(np.random.PCG64(self._seed % 2**64))
+        self._seed = int(seed) % 2**64
+        self.numpy = np.random.Generator(np.random.PCG64(self._seed))
         self.rows: list[np.random.PCG64] = []  # a stream for each row of a batch, if `seed_rows` made them
         return self
 
@@ -203,8 +203,8 @@ def randn_like(
 
 def randint(
     low: int = 0,
-    high: int | Sequence[int] | None = None,
-    size: Sequence[int] | None = None,
+    high: int | Sequence[int] | Omitted = None,
+    size: Sequence[int] | Omitted = None,
     *,
     generator: Generator | None = None,
     dtype: DType | None = None,
@@ -281,7 +281,7 @@ def randperm(
 ) -> Tensor:
     """The numbers 0 … n − 1 in a random order; RuntimeError for a negative n, and where the dtype does not hold n."""
     wanted = to_numpy_dtype(dtype, int64)
-    if wanted.kind == "b":
+    if wanted.kind == "b" and whole(n) >= 0:
         raise NotImplementedError("randperm: not implemented for bools")
     if whole(n) < 0 or (wanted.kind == "f" and n > 2 ** (np.finfo(wanted).nmant + 1) + 1):
         raise RuntimeError(f"randperm: n must be non-negative and exact in {wanted}, got {n}")

@@ -15,7 +15,7 @@ methods and operators (`x * x` is mul(x, x)), attributes.py has what only looks 
 
 from __future__ import annotations
 
-from tinytensor.attributes import Size, check_grad
+from tinytensor.attributes import Size, check_grad, check_requires_grad
 from tinytensor.base import results_are, wrap
 from tinytensor.functions.backward import run_backward
 from tinytensor.methods import Methods
@@ -37,10 +37,7 @@ class Tensor(Methods):  # and so a TensorBase: it has `array`, `_grad`, `_node` 
 
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
-        if value and self.array.dtype.kind != "f":  # a whole number cannot change by a little
-            raise RuntimeError(f"only Tensors of floating point dtype can require gradients, not {self.array.dtype}")
-        if self._node is not None and not value:  # the tape has recorded it already
-            raise RuntimeError("you can only change requires_grad flags of leaf variables; use .detach()")
+        check_requires_grad(self, value)  # a whole number cannot change by a little
         self._requires_grad = bool(value)
 
     @property

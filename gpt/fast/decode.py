@@ -7,12 +7,15 @@ sums of a layer norm are inner products here, and its mean and deviation are pla
 The model decides what is right. It reads the prompt and the first character after it. `ArrayGPT` reads that character
 too, and goes on alone only if both predict the same. So a model that was changed still writes its own text, even if
 nobody changed this file.
+
+Several texts share the weights that they read. A large matrix is read from memory in parts, and each part is multiplied
+by the vectors of all texts before the next one comes. The products are those of a text alone, so its bits are, too.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -31,6 +34,8 @@ from tinytensor.ops.attention import attention_forward
 from tinytensor.ops.gelu import gelu_tanh_forward
 from tinytensor.ops.gelu_exact import gelu_forward
 from tinytensor.ops.unary import relu_forward, silu_forward, tanh_forward
+
+PART = 1 << 17  # numbers of a matrix: half a megabyte in float32, which stays in a core's own cache for all texts
 
 
 class Reader:
@@ -73,6 +78,17 @@ class Reader:
         guess = self.shortcut(new[0])
         self.cache.length -= 1
         return guess
+
+
+def read_together(readers: Sequence[Reader], new: Sequence[list[int]]) -> list[Tensor]:
+    """Return reader(new) of each reader, bit for bit. All read the same model; each has a cache of its own, or none."""
+    quick = {
+        i: reader.shortcut
+        for i, (reader, ids) in enumerate(zip(readers, new))
+        if reader.proven and len(ids) == 1 and reader.shortcut is not None
+    }
+    logits = dict(zip(quick, next_logits(list(quick.values()), [new[i][0] for i in quick]))) if quick else {}
+    return [from_numpy(logits[i]) if i in logits else reader(ids) for i, (reader, ids) in enumerate(zip(readers, new))]
 
 
 class Layer(NamedTuple):
@@ -149,6 +165,16 @@ class ArrayGPT:
         )
 
     def __call__(self, token: int) -> Array:
+        steps, y, layer = self.steps(token), None, None
+        with np.errstate(all="ignore"):
+            while layer is not self.head:
+                x, layer = steps.send(y)
+                (y,) = linear([x], *layer)
+        self.cache.length += 1
+        return y
+
+    def steps(self, token: int) -> Generator[tuple[Array, Layer], Array, None]:
+        """Yield a vector and a linear layer, be sent W x + b, and so on to the head, whose result are the logits (V,)."""
         position = self.cache.length
         x = self.embedding[token]  # (C,)
         turn = None
@@ -156,18 +182,15 @@ class ArrayGPT:
             turn = turns(self.blocks[0].keys[:, :1], position)  # (1, D/2), the same for queries and keys of all blocks
         else:
             x = x + self.positions[position]
-        with np.errstate(all="ignore"):
-            for block in self.blocks:
-                heads = linear(self.normalised(x, *block.attention_norm), *block.qkv)  # (3C,)
-                x = x + linear(self.attention(heads, turn, block), *block.projection)
-                rows = self.normalised(x, *block.feed_forward_norm)
-                hidden = linear(rows, *block.up)  # (4C,)
-                gated = hidden if block.gate is None else linear(rows, *block.gate)
-                y, _ = self.activation(gated)
-                x = x + linear(y if block.gate is None else y * hidden, *block.down)
-            logits = linear(self.normalised(x, *self.norm), *self.head)  # (V,)
-        self.cache.length += 1
-        return logits
+        for block in self.blocks:
+            heads = yield self.normalised(x, *block.attention_norm), block.qkv  # (3C,)
+            x = x + (yield self.attention(heads, turn, block), block.projection)
+            rows = self.normalised(x, *block.feed_forward_norm)
+            hidden = yield rows, block.up  # (4C,)
+            gated = hidden if block.gate is None else (yield rows, block.gate)
+            y, _ = self.activation(gated)
+            x = x + (yield y if block.gate is None else y * hidden, block.down)
+        yield self.normalised(x, *self.norm), self.head
 
     def attention(self, heads: Array, turn: Array | None, block: Block) -> Array:
         """Return the mixture (C,) of the values so far. heads (C + 2 G D,): query, keys and values of the character."""
@@ -204,9 +227,33 @@ ACTIVATIONS: dict[str, Callable[..., Any]] = {
 }  # fmt: skip
 
 
-def linear(x: Array, w: Array, b: Array | None) -> Array:
-    """W x + b: x (I,), W (O, I) → (O,)."""
-    y = w.dot(x)
+def next_logits(texts: Sequence[ArrayGPT], tokens: Sequence[int]) -> list[Array]:
+    """Return text(token) of each text. They have the same weights; each has its own cache."""
+    steps = [text.steps(token) for text, token in zip(texts, tokens)]
+    products: list[Any] = [None] * len(texts)
+    layer = None
+    with np.errstate(all="ignore"):
+        while layer is not texts[0].head:
+            requests = [each.send(y) for each, y in zip(steps, products)]
+            layer = requests[0][1]  # all are at the same layer
+            products = linear([x for x, _ in requests], *layer)
+    for text in texts:
+        text.cache.length += 1
+    return products
+
+
+def linear(vectors: Sequence[Array], w: Array, b: Array | None) -> list[Array]:
+    """W x + b for each vector x (I,), with W (O, I) → (O,). Each part of W is read once for all of them."""
+    if w.size <= PART:
+        rows = [w.dot(x) for x in vectors]
+    else:
+        height = max(8, PART // w.shape[1] // 8 * 8)
+        rows = [np.empty(len(w), w.dtype) for _ in vectors]
+        for start in range(0, len(w), height):
+            part = w[start : start + height]
+            for x, y in zip(vectors, rows):
+                part.dot(x, out=y[start : start + height])
     if b is not None:
-        y += b
-    return y
+        for y in rows:
+            y += b
+    return rows

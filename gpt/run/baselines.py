@@ -15,9 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpt.cli import shown
+from gpt.corpora.stored import StoredIds
 from gpt.data import Ids
 from gpt.tokenizers.base import pieces
 
+SAMPLE = 1 << 22  # stored tokens to count
 TABLE = 1 << 22  # pairs of tokens that a table of counts may have, 32 MB
 
 
@@ -44,8 +46,12 @@ class Baselines:
 
 
 def measure(train: Ids, validation: Ids, vocab_size: int) -> Baselines:
-    """Measure the baselines on the predictions that `gpt.evaluate` makes: of every token but the first."""
+    """Measure the baselines on the predictions that `gpt.evaluate` makes: of every token but the first.
+
+    Of stored tokens (gpt/corpora) it takes a sample, evenly spaced, since they may not fit into memory.
+    """
     V = vocab_size
+    train, validation = sampled(train, SAMPLE), sampled(validation, SAMPLE // 4)
     counts = np.zeros(V, np.int64)
     for piece in pieces(len(train)):
         counts += np.bincount(train[piece], minlength=V)
@@ -58,6 +64,11 @@ def measure(train: Ids, validation: Ids, vocab_size: int) -> Baselines:
     unigram = times @ np.log((counts[second] + 1) / (len(train) + V))
     bigram = times @ np.log((seen + 1) / (begins[first] + V))
     return Baselines(math.log(V), -float(unigram) / predictions, -float(bigram) / predictions)
+
+
+def sampled(ids: Ids, count: int) -> Ids:
+    """Return the ids; of stored ones about `count`."""
+    return ids.sample(count) if isinstance(ids, StoredIds) else ids
 
 
 def numbers(ids: Ids, V: int) -> Iterator[NDArray[np.int64]]:

@@ -35,6 +35,7 @@ from gpt import corpus, tokenizers
 from gpt.build import Model, build
 from gpt.cli import RESUMABLE, check_device
 from gpt.config import TrainConfig, flag, from_dict
+from gpt.corpora.stored import Stored
 from gpt.corpus import Corpus
 from gpt.errors import UserError, shown
 from gpt.fast.half import make_scaler
@@ -42,6 +43,7 @@ from gpt.run import arrays, files
 from gpt.run.arrays import Arrays, Spec, checksum
 from gpt.run.checks import check_memory, parameter_shapes
 from gpt.run.files import MIB, Folder
+from gpt.run.sealed import is_sealed, seal
 from gpt.tokenizers import Tokenizer
 from tinytensor import Tensor, from_numpy
 from tinytensor.nn.undrawn import undrawn
@@ -140,12 +142,6 @@ def check_size(tokenizer: Tokenizer) -> None:
         raise UserError(
             f"--tokenizer {tokenizer.name}: its tokens take {size:,} bytes, too many for a checkpoint; take a smaller one"
         )
-
-
-def seal(metadata: dict[str, Any]) -> dict[str, Any]:
-    """Return the metadata with a checksum of all that they say; spaces and the order of the keys do not count."""
-    said = {name: value for name, value in metadata.items() if name != "checksum"}
-    return {**said, "checksum": checksum(json.dumps(said, sort_keys=True).encode())}
 
 
 def swap(run: Path) -> None:
@@ -264,7 +260,7 @@ def verified(values: Any, path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise UserError(f"{path} is damaged: no JSON object")
     if "format" in values or "checksum" in values:
-        if seal(values)["checksum"] != values.get("checksum"):
+        if not is_sealed(values):
             raise UserError(f"{path} was altered: its checksum is another; restore it from a copy, or train again")
         if values.get("format") != FORMAT:
             raise UserError(
@@ -356,7 +352,7 @@ def read_config(run: Path, checkpoint: Checkpoint) -> TrainConfig:
     return written
 
 
-def read_corpus(saved: Checkpoint, run: Path, data: str | None = None) -> Corpus:
+def read_corpus(saved: Checkpoint, run: Path, data: str | None = None) -> Corpus | Stored:
     """Read the text that the run was trained on, from `data` if it has moved. Its content counts, not its name.
 
     Raises UserError if it is another text.

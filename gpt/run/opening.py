@@ -12,6 +12,7 @@ from pathlib import Path
 from gpt import cli, corpus, tokenizers
 from gpt.build import Model
 from gpt.config import GPTConfig, TrainConfig, flag
+from gpt.corpora.stored import Stored
 from gpt.corpus import Corpus
 from gpt.errors import UserError
 from gpt.fast.half import make_scaler
@@ -49,6 +50,10 @@ def prepare(recipe: str, given: dict[str, object], quiet: bool, init: Path | str
         text, note = corpus.read_default()
         if note and not quiet:
             cli.say(f"note: {note}")
+    if isinstance(text, Stored) and given.get("tokenizer", text.tokenizer.name) != text.tokenizer.name:
+        raise UserError(
+            f"--tokenizer {given['tokenizer']}: {text.name} was prepared with {text.tokenizer.name}; leave the flag out"
+        )
     config = dataclasses.replace(config, data=text.name, threads=threads_of(config))
     return begin(config, text) if found is None else assemble(config, text, tokenizer, found.read)
 
@@ -111,14 +116,17 @@ def notes(folder: Path, saved: Checkpoint, config: TrainConfig, edits: dict[str,
         yield "this run is from a version whose masks of dropout depended on --threads; the next steps have others"
 
 
-def begin(config: TrainConfig, text: Corpus) -> Run:
+def begin(config: TrainConfig, text: Corpus | Stored) -> Run:
     """Return a run with fresh weights."""
-    tokenizer = tokenizers.make(config.tokenizer, text.text, corpus.cut(text.text))
+    if isinstance(text, Stored):
+        tokenizer = text.tokenizer
+    else:
+        tokenizer = tokenizers.make(config.tokenizer, text.text, corpus.cut(text.text))
     checkpoint.check_size(tokenizer)
     return assemble(config, text, tokenizer, checkpoint.fresh_model)
 
 
-def resume(config: TrainConfig, text: Corpus, saved: Checkpoint, folder: Path) -> Run:
+def resume(config: TrainConfig, text: Corpus | Stored, saved: Checkpoint, folder: Path) -> Run:
     """Return the run of the checkpoint, which is in that folder."""
 
     def restored(config: TrainConfig) -> Model:
@@ -139,7 +147,7 @@ def resume(config: TrainConfig, text: Corpus, saved: Checkpoint, folder: Path) -
 
 
 def assemble(
-    config: TrainConfig, text: Corpus, tokenizer: Tokenizer, make_model: Callable[[TrainConfig], Model]
+    config: TrainConfig, text: Corpus | Stored, tokenizer: Tokenizer, make_model: Callable[[TrainConfig], Model]
 ) -> Run:
     """Return a run before its first step, with the model that make_model(config) returns."""
     config = dataclasses.replace(config, vocab_size=tokenizer.vocab_size, tokenizer=tokenizer.name)

@@ -6,6 +6,7 @@ import re
 import sys
 import unicodedata
 from collections.abc import Iterable
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -81,11 +82,16 @@ class CharTokenizer(Tokenizer):
             raise UserError(self._refusal(what, sorted(set(text) - set(self.characters)), as_given))
         return ids if small else ids.astype(np.int64)
 
+    @cached_property
+    def _table(self) -> NDArray[np.int32]:
+        """The id of each code point; -1 for those that have none, and for all that come after the last."""
+        table = np.full(int(self._points[-1]) + 2, -1, np.int32)
+        table[self._points] = np.arange(self.vocab_size)
+        return table
+
     def _find(self, text: str) -> NDArray[np.integer] | None:
         """Return the ids of the characters; None if the vocabulary lacks one."""
-        last = int(self._points[-1])
-        table = np.full(last + 2, -1, np.int32)  # code point -> id; -1 also for all that come after the last
-        table[self._points] = np.arange(self.vocab_size)
+        table, last = self._table, int(self._points[-1])
         ids = np.empty(len(text), np.min_scalar_type(self.vocab_size))
         for piece in pieces(len(text)):
             found = table[np.minimum(code_points(text[piece]), last + 1)]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -58,16 +58,33 @@ class Encoder:
         self._tokenizer: Any = None
 
     def __call__(self, text: str) -> Iterator[int] | None:
-        if len(text) < LONG:
+        return self._ids(text) if len(text) >= LONG and self._is_there() and self._agrees(text) else None
+
+    def each(self, texts: Sequence[str]) -> list[list[int]] | None:
+        """Return the ids of each text, if together they are long; else None, as encoder(text) does."""
+        if sum(map(len, texts)) < LONG or not self._is_there() or not self._agrees("".join(texts)):
             return None
+        parts = [list(cut(text)) for text in texts]
+        encodings = iter(self._encoded([part for pieces in parts for part in pieces]))
+        return [[i for _ in pieces for i in next(encodings).ids] for pieces in parts]
+
+    def _encoded(self, pieces: list[str]) -> list[Any]:
+        encode = getattr(
+            self._tokenizer, "encode_batch_fast", self._tokenizer.encode_batch
+        )  # older ones lack the first
+        found: list[Any] = encode(pieces, add_special_tokens=False)
+        return found
+
+    def _is_there(self) -> bool:
+        """Return whether the library is installed; then make its tokenizer."""
         try:
             import tokenizers
         except ImportError:
-            return None
+            return False
         if self._tokenizer is None:
             content = {**self._made(), "added_tokens": []}  # who calls this has looked for the special ones
             self._tokenizer = tokenizers.Tokenizer.from_str(json.dumps(content))
-        return self._ids(text) if self._agrees(text) else None
+        return True
 
     def _agrees(self, text: str) -> bool:
         """Return whether every character is to the library what it is here: a letter, a number, a space or none of them."""
@@ -76,12 +93,9 @@ class Encoder:
         return theirs == [match.span() for match in pattern().finditer(probe)]
 
     def _ids(self, text: str) -> Iterator[int]:
-        encode = getattr(
-            self._tokenizer, "encode_batch_fast", self._tokenizer.encode_batch
-        )  # older ones lack the first
         pieces = cut(text)
         while some := list(islice(pieces, PIECES)):
-            for encoding in encode(some, add_special_tokens=False):
+            for encoding in self._encoded(some):
                 yield from encoding.ids
 
 

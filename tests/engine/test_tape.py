@@ -1264,3 +1264,102 @@ def test_a_call_on_a_gpu_is_handed_to_its_replacement(monkeypatch: pytest.Monkey
     x, plain = leaf(1.0), passing(lambda x, *, c: (x + c, ()), lambda dy: (dy,))
     assert tape.apply(plain, x, c=2).tolist() == [103]
     assert asked == [(plain, [x.array], {"c": 2})]
+
+
+# ------------------------------------------------------------- a constant becomes a leaf when it has views
+
+LATE_WRITES: list[Callable[[Any, Any], Any]] = [
+    lambda t, v: v.mul_(2),
+    lambda t, v: v.mul_(t.ones(2, requires_grad=True)),
+    lambda t, v: v.copy_(t.zeros(2)),
+    lambda t, v: v.fill_(3),
+    lambda t, v: v.eq_(1),
+    lambda t, v: v.normal_(),
+    lambda t, v: v.__setitem__(0, 5.0),
+    lambda t, v: v[:1].mul_(2),
+    lambda t, v: v.requires_grad_().mul_(2),
+    lambda t, v: v.logical_not_().tolist(),
+    lambda t, v: v.detach().mul_(2).tolist(),
+    lambda t, v: v.data.mul_(2).tolist(),
+    lambda t, v: without_recording(t, v).sum().backward(),
+    lambda t, v: None,
+]
+VIEWED: list[Callable[[Any], Any]] = [
+    lambda c: c[1:],
+    lambda c: c[:2].flip(0) * 0 + c[::2],  # no view
+    lambda c: c[::2],
+    lambda c: c.view(1, 3)[0, 1:],
+    lambda c: c[1:].unsqueeze(0).t()[:, 0],
+    lambda c: c[1].expand(2),
+    lambda c: c.detach()[1:],
+]
+
+
+def without_recording(t: Any, v: Any) -> Any:
+    with t.no_grad():
+        v.mul_(3)
+    return v
+
+
+@pytest.mark.parametrize("view", VIEWED)
+@pytest.mark.parametrize("write", LATE_WRITES)
+def test_views_of_a_constant_are_views_of_the_leaf_that_it_becomes(
+    write: Callable[[Any, Any], Any], view: Callable[[Any], Any]
+) -> None:
+    torch = pytest.importorskip("torch")
+
+    def played(t: Any) -> Any:
+        c, other = t.tensor([1.0, 0.0, 2.0]), t.ones(3)
+        v, apart = view(c), view(other)
+        c.requires_grad_()
+        try:
+            result = write(t, v)
+        except RuntimeError:
+            result = "refused"
+        found = [None if isinstance(result, t.Tensor) else result, c.grad is not None and c.grad.tolist()]
+        return [*found, v.requires_grad, c.requires_grad, c.is_leaf, apart.requires_grad]
+
+    assert played(tt) == played(torch)
+
+
+def test_a_view_of_a_leaf_that_was_a_constant_passes_its_gradient_on() -> None:
+    """PyTorch loses it, until the next write to the memory tells it that the view is one of a leaf."""
+    c = tt.tensor([1.0, 0.0, 2.0])
+    v, w = c[1:], c.view(3, 1).expand(3, 2)
+    c.requires_grad_()
+    ((v * tt.tensor([3.0, 4.0])).sum() + w.sum()).backward()
+    assert c.grad.tolist() == [2, 5, 6]
+    with pytest.raises(RuntimeError, match="can't detach views"):
+        v.detach_()
+
+
+def test_what_is_no_base_has_no_views() -> None:
+    c = tt.ones(3)
+    whole, part = c.view(3), c[:2]
+    whole.requires_grad_()  # itself a view: the others are views of c
+    assert not (c.requires_grad or part.requires_grad)
+    p = tt.nn.Parameter(c)  # not c, though on its memory
+    assert not (c.requires_grad or part.requires_grad) and p.requires_grad
+    numbers = np.ones(3)
+    x, y = tt.from_numpy(numbers), tt.from_numpy(numbers[:2])
+    x.requires_grad_()
+    assert not y.requires_grad
+
+
+def test_a_leaf_without_views_is_not_noted() -> None:
+    """Every call would look for the Tensors on its memory."""
+    gc.collect()
+    before = len(histories.rewritten)
+    made = [tt.tensor([1.0], requires_grad=True), tt.tensor([1.0]).requires_grad_(), tt.nn.Linear(2, 2)]
+    made += [tt.ones(3, requires_grad=True), tt.randn(3, requires_grad=True), tt.zeros(3).requires_grad_()]
+    made += [tt.from_numpy(np.ones(3)).requires_grad_(), (tt.ones(3) * 2).requires_grad_()]
+    made[2].requires_grad_(False).requires_grad_(True)
+    assert len(histories.rewritten) == before
+    c = tt.ones(3)
+    v = c[:2]
+    c.requires_grad_(False)
+    assert len(histories.rewritten) == before
+    c.requires_grad_()
+    assert len(histories.rewritten) == before + 1
+    del c, v
+    assert len(histories.rewritten) == before

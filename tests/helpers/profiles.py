@@ -25,7 +25,7 @@ def load() -> None:
     settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
-def cases(n: int) -> settings:
-    """n examples in the default profile, 10 n in the thorough one."""
-    profile = settings.get_profile(settings.get_current_profile_name())
-    return settings(max_examples=n * profile.max_examples // UNIT)
+def cases(n: int, thorough: int = 0) -> settings:
+    """n examples in the default profile, and in the thorough one `thorough`, 10 n if it is not given."""
+    times = settings.get_profile(settings.get_current_profile_name()).max_examples // UNIT
+    return settings(max_examples=thorough if thorough and times > 1 else n * times)

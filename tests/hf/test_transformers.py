@@ -20,10 +20,10 @@ from folders import SIZES, change_tensors, exported, model_of, same_weights
 import gpt
 from gpt import evaluate, generate, train
 from gpt import export as command
-from gpt.generate import sample
 from gpt.hf import config as entries
 from gpt.hf import export, pretrained
 from gpt.hf.config import ACTIVATIONS
+from gpt.sampling import sample
 from gpt.tokenizers import BPETokenizer, ByteTokenizer, CharTokenizer, make
 from gpt.tokenizers.bpe import learn
 from tinytensor import no_grad, tensor

@@ -10,14 +10,15 @@ import numpy as np
 import pytest
 
 import tinytensor as tt
-from gpt import generate
+from gpt import generate, sampling
 from gpt.build import build
 from gpt.cache import Cache, last_alone, past
+from gpt.completion import Piece
 from gpt.config import GPTConfig, TrainConfig
 from gpt.errors import UserError
 from gpt.fast.decode import Reader
-from gpt.generate import sample
 from gpt.model import GPT
+from gpt.sampling import sample
 from gpt.tokenizers import CharTokenizer
 from gpt.trained import Trained
 
@@ -289,11 +290,11 @@ def test_of_a_long_prompt_the_last_context_counts():
 def test_no_cache_is_a_flag(monkeypatch, capsys):
     model, seen = awake(), []
 
-    def witness(*args, use_cache):
+    def witness(*args, use_cache, **others):
         seen.append(use_cache)
-        yield from ()
+        yield Piece(0, 0, "", "length")
 
-    monkeypatch.setattr(generate, "sample", witness)
+    monkeypatch.setattr(generate, "stream", witness)
     found = Trained("run", TrainConfig(), CharTokenizer("abcdefghijk"), "these weights", lambda config: model)
     monkeypatch.setattr(generate, "find", lambda *_: found)
     for flags in ([], ["--no-cache"]):
@@ -367,7 +368,7 @@ def test_the_twin_draws_from_the_same_distribution(one_torch_thread):
 
     logits = [0.1, 2.0, -1.0, 2.0, 0.7]
     for how in ({"temperature": 0.7}, {"temperature": 1.3, "top_k": 3}, {"temperature": 1.0, "top_p": 0.8}):
-        tokens, p = generate.candidates(tt.tensor(logits), **how)
+        tokens, p = sampling.candidates(tt.tensor(logits), **how)
         their_tokens, q = reference_torch.generate.candidates(torch.tensor(logits), **how)
         by_token, by_their_token = (
             dict(zip(t.tolist(), x.tolist(), strict=True)) for t, x in ((tokens, p), (their_tokens, q))
@@ -378,7 +379,7 @@ def test_the_twin_draws_from_the_same_distribution(one_torch_thread):
 def test_the_twins_loop_is_the_same_text(one_torch_thread):
     import reference_torch.generate
 
-    assert inspect.getsource(generate.sample) == inspect.getsource(reference_torch.generate.sample)
+    assert inspect.getsource(sample) == inspect.getsource(reference_torch.generate.sample)
 
 
 def test_the_twin_trains_after_it_generated(twin):

@@ -21,11 +21,12 @@ from profiles import cases
 
 import tinytensor
 from gpt import evaluate, generate
+from gpt.completion import encode_prompt
 from gpt.config import GPTConfig
 from gpt.evaluate import mean_loss, windows
-from gpt.generate import candidates, encode_prompt, sample
 from gpt.model import GPT
 from gpt.run.checkpoint import read, restore_model, save
+from gpt.sampling import candidates, sample
 from gpt.tokenizers import CharTokenizer
 from gpt.train import main as train
 

@@ -21,10 +21,12 @@ from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ("tinytensor", "gpt", "benchmarks", "reference_torch")
 TRAIN = "--data text --layers 1 --width 16 --heads 2 --context 16 --batch-size 4 --steps 30000 --eval-every 20"
 PROGRAMS = {
     "gpt.train": f"{TRAIN} --quiet",
     "gpt.generate": "run --tokens 30000",
+    "gpt.prepare": "long --tokenizer bpe:270 --quiet --out corpus",
     "gpt.evaluate": "run",
     "gpt": "",
     "tinytensor.gradcheck": "",
@@ -43,9 +45,15 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
+def listen() -> None:
+    """Let a new process take SIGINT, also where a shell started this one in the background: then it is ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def prepare(folder: Path) -> None:
     """Make a text, and a run of one step."""
     (folder / "text").write_text("It was the best of times, it was the worst of times. " * 100)
+    (folder / "long").write_text("It was the best of times, it was the worst of times. " * 1_200_000)
     line = [sys.executable, "-m", "gpt.train", *TRAIN.split(), "--steps=1", "--out=run", "--no-plot", "--quiet"]
     subprocess.run(line, cwd=folder, env=environment(), check=True)
 
@@ -54,14 +62,17 @@ def interrupted(program: str, folder: Path, seconds: float) -> tuple[str, str]:
     """Send SIGINT after so many seconds. Return how the program ended, and what it said on stderr."""
     with subprocess.Popen(
         command(program), cwd=folder, env=environment(), text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=listen,
     ) as process:  # fmt: skip
         time.sleep(seconds)
         process.send_signal(signal.SIGINT)
         _, error = process.communicate()
     lines = error.splitlines()
     files = [line for line in lines if line.startswith("  File")]
-    early = all("<frozen" in line or str(ROOT) not in line or "__init__.py" in line for line in files) and files
+    own = [
+        line for line in files if any(str(ROOT / package) in line for package in PACKAGES)
+    ]  # .venv may be in ROOT too
+    early = files and all("__init__.py" in line for line in own)
     if process.returncode in (130, -signal.SIGINT) and all(line.startswith(f"{program}: ") for line in lines):
         return "quiet", error
     if process.returncode == 0 and not error:

@@ -14,7 +14,7 @@ from tinytensor.ctrl_c import started
 from tinytensor.terminal import program
 
 sys.path.insert(0, str(Path(__file__).parent))
-from interrupts import PROGRAMS, ROOT, environment, interrupted, prepare
+from interrupts import PROGRAMS, ROOT, environment, interrupted, listen, prepare
 
 pytestmark = pytest.mark.programs
 
@@ -36,7 +36,7 @@ def shell(folder, line, **variables):
     """The exit status of the first program of the line, and what was said on stderr and stdout."""
     done = subprocess.run(
         ["bash", "-c", f"{line}; exit ${{PIPESTATUS[0]}}"], cwd=folder, env={**environment(), **variables},
-        capture_output=True, timeout=120,
+        capture_output=True, timeout=120, preexec_fn=listen,
     )  # fmt: skip
     return done.returncode, done.stderr.decode(), done.stdout
 
@@ -60,7 +60,7 @@ def test_no_traceback_whatever_takes_the_output(name, folder):
 
 
 @posix
-@pytest.mark.parametrize("name", ["gpt.generate", "tinytensor.gradcheck"])
+@pytest.mark.parametrize("name", ["gpt.generate", "gpt.prepare", "tinytensor.gradcheck"])
 def test_ctrl_c_shows_no_traceback_from_the_first_import_on(name, folder):
     ends = [interrupted(name, folder, seconds) for seconds in (0.05, 0.1, 0.2, 0.4, 0.8)]
     assert "wrong" not in dict(ends), ends

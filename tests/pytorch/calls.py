@@ -151,7 +151,12 @@ class Draw:
         """A Tensor that broadcasts with x; rarely one that does not. Its dtype is often x's."""
         shape = self.broadcastable(x.shape)
         own = x.plain.dtype.name
-        return self.x(shape, dtypes or (own, own, *FLOATS, *WHOLE), **how)
+        return self.beside(x, self.x(shape, dtypes or (own, own, *FLOATS, *WHOLE), **how))
+
+    def beside(self, x: Array, y: Array) -> Array:
+        """y. PyTorch takes one integer for a number beside float16: 0 · 2⁶³ is 0 then, and 0 · ∞ for several integers."""
+        one = x.plain.dtype == np.float16 and y.plain.dtype.kind == "i" and y.plain.size == 1
+        return replace(y, plain=np.asarray(np.clip(y.plain, -7, 7))) if one else y
 
     def broadcastable(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         if self.rarely():
@@ -304,15 +309,12 @@ def lay_out(values: np.ndarray, layout: str) -> np.ndarray:
     return values
 
 
-COMPARISONS = ["eq", "ne", "lt", "le", "gt", "ge", "not_equal", "less", "less_equal", "greater", "greater_equal"]
 # Whose results lie otherwise in memory than PyTorch's
 LAID_OUT_APART = {
-    **dict.fromkeys(["torch.pow", "Tensor.__rpow__"], "of a number and a Tensor PyTorch returns row-major memory"),
-    "gelu": "of an expanded Tensor the copies run backwards",
-    "Tensor.__deepcopy__": "the elements are copied, not the memory between them",
-    "einsum": "row-major, where PyTorch keeps the order in which it multiplied",
-    "index_fill": "row-major, where PyTorch keeps the order",
-    **dict.fromkeys(["dropout", "dropout (random)", "nn.Dropout"], "the mask is drawn in row-major memory"),
+    **dict.fromkeys(["nn.HuberLoss", "nn.BCELoss"], "of an expanded and a transposed Tensor PyTorch's are row-major"),
+    "Tensor.__deepcopy__": "the elements are copied, not the memory between them, which only a view of it would show",
+    "einsum": "row-major; PyTorch's depends on the order in which it chose to multiply",
+    "Tensor.__getitem__": "of lists and masks row-major, where PyTorch keeps the order of the other dimensions",
     "scaled_dot_product_attention": "as the query, so that heads merge without a copy; PyTorch's depends on its kernel",
 }
 
@@ -806,6 +808,8 @@ def equations(d: Draw) -> Call:
         elif letters.endswith("..."):
             shape = (*shape, *d.shape(0, 2))
         operands.append(d.x(d.shape() if d.rarely() and d.flag() else shape, (dtype,)))
+    if len(operands) > 2 and any(0 in x.shape for x in operands):  # ∞ times a sum of nothing, if PyTorch sums first
+        operands = [replace(x, plain=np.asarray(np.nan_to_num(x.plain, posinf=1, neginf=1))) for x in operands]
     return d.called(equation, *(operands if d.flag() else [operands]))
 
 
@@ -831,8 +835,15 @@ def sum_with_product(name: str, **how: Any) -> Callable[[Draw], Call]:
         a, b = factors(d, name)
         shape = (*a.shape[:-1], *b.shape[-1:])
         whole = a.plain.dtype.kind == "i"
-        scales = {n: d.maybe(lambda: d.of(2, 1, -1, 0) if whole else d.of(0.5, 2, 1, 0)) for n in ("beta", "alpha")}
-        return d.called(d.x(d.broadcastable(shape), (a.plain.dtype.name,), **how), a, b, **scales)
+        some = (2, 1, -1, 0) if whole else (0.5, 2, 1, 0)
+        beta, alpha = d.maybe(lambda: d.of(*some)), d.maybe(lambda: d.of(*some))
+        alpha = (
+            1 if alpha == 0 and (a.special or b.special) else alpha
+        )  # 0 · nan is 0 or nan, by the kernel of PyTorch's
+        own = (
+            shape if how and not d.rarely() else d.broadcastable(shape)
+        )  # what is written has the shape of the product
+        return d.called(d.x(own, (a.plain.dtype.name,), **how), a, b, beta=beta, alpha=alpha)
 
     return draw
 
@@ -843,7 +854,9 @@ MATRICES = {
     "baddbmm": sum_with_product("bmm"),
     "matmul": matrices,
     "Tensor.__matmul__": matrices,
-    "outer": lambda d: d.called(x := d.x(d.shape(1, 1)), d.fitting(x) if d.rarely() else d.x(d.shape(1, 1))),
+    "outer": lambda d: d.called(
+        x := d.x(d.shape(1, 1)), d.fitting(x) if d.rarely() else d.beside(x, d.x(d.shape(1, 1)))
+    ),
     "einsum": equations,
 }
 
@@ -1158,7 +1171,7 @@ IN_PLACE = {
     "scatter_add_": lambda d: placed(d, numbers=False, twice=True, **WRITTEN),
     "index_add_": lambda d: with_source(d, **WRITTEN),
     "index_copy_": lambda d: with_source(d, twice=False, **WRITTEN),
-    "index_fill_": lambda d: filled_slices(d, **WRITTEN),
+    "index_fill_": lambda d: filled_slices(d, plain=True, **WRITTEN),  # PyTorch writes to expanded memory, and warns
     "Tensor.exponential_": Row(random_rate, random=True, between=lambda call: (0, math.inf)),
     **dict.fromkeys(["add_", "sub_"], update_with_alpha),
     **dict.fromkeys(["mul_", "div_"], update),
@@ -1182,7 +1195,7 @@ IN_PLACE = {
     "Tensor.__ipow__": lambda d: d.called(x := d.x(**WRITTEN), d.exponent(x)),
     "cumsum_": lambda d: d.called(x := d.x(**WRITTEN), Named({"dim": d.dim(x)})),
     "addmm_": sum_with_product("mm", **WRITTEN),
-    "baddbmm_": sum_with_product("bmm", **WRITTEN),
+    "baddbmm_": sum_with_product("bmm", plain=True, **WRITTEN),  # into expanded memory PyTorch adds up what is there
     "squeeze_": lambda d: d.called(x := d.x(leaf=None), *d.of((), (d.dim(x),))),
     "unsqueeze_": lambda d: d.called(x := d.x(leaf=None), Named({"dim": d.dim(x.ndim + 1)})),
     "swapaxes_": lambda d: d.called(x := d.x(leaf=None), Named({"axis0": d.dim(x), "axis1": d.dim(x)})),
@@ -1282,12 +1295,17 @@ def lookup(d: Draw) -> Call:
     return d.called(d.indices(d.shape(), w.shape[0], dtypes), w)
 
 
+FINITE = ("plain", "ties")
+
+
 def normed(d: Draw) -> Call:
+    """Finite weights: of a constant row, PyTorch leaves a rounding error that ∞ makes ∞, and 0 · ∞ is nan."""
     shape = d.of((3,), (2, 3), (1,), (4,))
     dtype = d.dtype((*FLOATS, "float64"))
     x = d.x((*d.shape(0, 2), *(d.shape(1, 2) if d.rarely() else shape)), (dtype,), kinds=("plain",))
     parts = [
-        d.of(d.x(shape, (dtype,)), ABSENT, None, d.x(d.shape(1, 1), (dtype,)) if d.rarely() else None) for _ in range(2)
+        d.of(d.x(shape, (dtype,), kinds=FINITE), ABSENT, None, d.x(d.shape(1, 1), (dtype,)) if d.rarely() else None)
+        for _ in range(2)
     ]
     named = Named({"weight": parts[0], "bias": parts[1], "eps": d.maybe(lambda: d.of(1e-5, 0.1))})
     return d.called(x, shape if d.flag() else list(shape), named)
@@ -1411,7 +1429,7 @@ def from_logits(d: Draw) -> Call:
 
 def divergence(d: Draw) -> Call:
     x = d.x(dtypes=(*FLOATS, "float64"), low=1, kinds=("plain", "ties"))
-    y = d.fitting(x, (x.plain.dtype.name,), kinds=("unit",))  # below 0 the gradients differ, nan in only one of them
+    y = d.fitting(x, (x.plain.dtype.name,), kinds=("unit", "unit", "ties"))
     return d.called(x, y, reduction=reduced(d, "batchmean"), log_target=d.maybe(d.flag))
 
 

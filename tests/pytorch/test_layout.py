@@ -56,6 +56,7 @@ PAIRS: list[Callable[[Any, Any, Any], Any]] = [
     *(lambda t, a, b, o=o: o(a, b) for o in (operator.floordiv, operator.mod, operator.lt, operator.eq, operator.ge)),
     lambda t, a, b: t.maximum(a, b),
     lambda t, a, b: t.logical_and(a, b),
+    lambda t, a, b: t.logical_xor(a, b.double()),
     lambda t, a, b: t.bitwise_or(a.bool(), b.bool()),
     lambda t, a, b: a.bool().__rand__(b.bool()),
     lambda t, a, b: a.__rtruediv__(b),
@@ -76,6 +77,41 @@ def test_of_two_inputs_the_first_that_tells_decides(function: Callable[[Any, Any
     assert_alike(lambda t: function(t, a(t), b(t)))
 
 
+EACH: list[Callable[[Any, Any], Any]] = [
+    *(
+        lambda t, x, n=n: getattr(x, n)()
+        for n in ("abs", "exp", "log", "sqrt", "tanh", "sigmoid", "relu", "erf", "neg", "sign")
+    ),
+    *(
+        lambda t, x, n=n: getattr(x, n)()
+        for n in ("floor", "isnan", "isinf", "isfinite", "logical_not", "square", "rsqrt")
+    ),
+    *(lambda t, x, o=o: o(x, 2) for o in (operator.add, operator.sub, operator.mul, operator.truediv, operator.pow)),
+    *(lambda t, x, o=o: o(x, 2) for o in (operator.floordiv, operator.mod, operator.lt, operator.eq, operator.ge)),
+    *(lambda t, x, o=o: o(2, x) for o in (operator.sub, operator.truediv, operator.pow)),
+    lambda t, x: x.clamp(0, 1),
+    lambda t, x: x.masked_fill(t.zeros(1, dtype=t.bool), 2.0),
+    *(lambda t, x, n=n: getattr(t.nn.functional, n)(x) for n in ("gelu", "silu", "elu", "softplus", "leaky_relu")),
+    lambda t, x: t.nn.functional.gelu(x, approximate="tanh"),
+    lambda t, x: t.nn.functional.dropout(x, 0.5),
+    lambda t, x: x.index_fill(0, t.tensor([0]), 2.0),
+]
+
+
+@pytest.mark.parametrize("function", EACH)
+@given(data=st.data())
+@cases(40)
+def test_of_one_input(function: Callable[[Any, Any], Any], data: Any) -> None:
+    x = data.draw(tensor(data.draw(shapes), data.draw(st.booleans())))
+    assert_alike(lambda t: function(t, x(t).float()))
+    assert_alike(lambda t: function(t, expanded(t, x(t).float())))
+
+
+def expanded(t: Any, x: Any) -> Any:
+    """x, expanded to a new dimension in the middle."""
+    return x.unsqueeze(x.ndim // 2).expand(*x.shape[: x.ndim // 2], 3, *x.shape[x.ndim // 2 :])
+
+
 COPIES: list[Callable[[Any, Any], Any]] = [
     lambda t, x: x.clone(),
     lambda t, x: x.double(),
@@ -84,6 +120,8 @@ COPIES: list[Callable[[Any, Any], Any]] = [
     lambda t, x: x.double().sigmoid().half(),
     lambda t, x: t.zeros_like(x),
     lambda t, x: x.flip(0),
+    lambda t, x: t.nn.functional.pad(x, (-1, 0)),
+    lambda t, x: t.nn.functional.pad(x, ()),
     lambda t, x: t.nn.functional.logsigmoid(x.double()),
 ]
 
@@ -92,6 +130,24 @@ COPIES: list[Callable[[Any, Any], Any]] = [
 @given(data=st.data())
 @cases(60)
 def test_copies(function: Callable[[Any, Any], Any], data: Any) -> None:
+    x = data.draw(tensor(data.draw(shapes), data.draw(st.booleans())))
+    assert_alike(lambda t: function(t, x(t)))
+
+
+ROW_MAJOR: list[Callable[[Any, Any], Any]] = [
+    *(lambda t, x, n=n: getattr(x, n)(0) for n in ("all", "any", "sum", "amax", "argmin", "prod", "cumsum")),
+    *(lambda t, x, n=n: getattr(x.double(), n)(0) for n in ("mean", "var", "logsumexp", "softmax")),
+    lambda t, x: x.max(0)[0],
+    lambda t, x: x.double() @ t.ones(x.shape[-1], 2).double() if x.ndim > 1 else x,
+    lambda t, x: t.ones(2, x.shape[-2]).double() @ x.double() if x.ndim > 1 else x,
+    lambda t, x: t.nn.functional.pad(x, (1, 0)) if x.ndim != 4 else x,  # 4 may be PyTorch's channels_last
+]
+
+
+@pytest.mark.parametrize("function", ROW_MAJOR)
+@given(data=st.data())
+@cases(8)
+def test_all_other_results(function: Callable[[Any, Any], Any], data: Any) -> None:
     x = data.draw(tensor(data.draw(shapes), data.draw(st.booleans())))
     assert_alike(lambda t: function(t, x(t)))
 

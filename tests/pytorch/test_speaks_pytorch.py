@@ -35,6 +35,92 @@ EXPRESSIONS = [
     "F.cross_entropy(t.zeros(2,3).long(), t.zeros(2,3).long())",
     "F.glu(t.ones(2,2).long())",
     "F.linear(t.ones(2,3).bool(), t.ones(2,3).bool())",
+    # to: a dtype, a Tensor, or a device and a dtype; then two flags
+    *(
+        f"t.ones(2).to({arguments})"
+        for arguments in (
+            *(
+                "t.float64",
+                "t.float64, True",
+                "t.float64, False, True",
+                "t.float64, True, True, True",
+                "t.float64, None",
+            ),
+            *(
+                "'cpu'",
+                "'cpu', t.float64",
+                "'cpu', t.float64, True, False",
+                "'cpu', None, True",
+                "'cpu', None",
+                "'cpu', True",
+            ),
+            *("None", "None, t.float64", "None, True", "True, t.float64", "t.float64, 1", "t.float64, t.device('cpu')"),
+            *(
+                "t.ones(1), True",
+                "t.ones(1), t.float64",
+                "t.ones(1), None",
+                "[1]",
+                "{}",
+                "'a'",
+                "",
+                "'cpu', float",
+                "str",
+            ),
+        )
+    ),
+    # types of Python are dtypes
+    *(
+        f"t.ones(2).{call.format(dtype)}"
+        for dtype in ("float", "int", "bool", "str")
+        for call in ("to({})", "to(dtype={})", "sum(dtype={})", "mean(dtype={})", "softmax(0, dtype={})")
+    ),
+    # None is the default, but can't be given
+    *(
+        f"{call.format(x)}={value})"
+        for x in ("t.ones(2)", "t.arange(6.).view(2, 3)")
+        for name in ("prod", "max", "min", "squeeze", "std", "var", "round")
+        for call in (f"{{}}.{name}(", f"t.{name}({{}}, ")
+        for call in (call + {"std": "unbiased", "var": "unbiased", "round": "decimals"}.get(name, "dim"),)
+        for value in ("None", "()", "[None]")
+        if value == "None" or name not in ("std", "var")
+    ),
+    *(
+        f"t.ones(2, 2, 2).permute({dims})"
+        for dims in ("(0, 0, 3)", "(0, 3, 0)", "(3, 0, 0)", "(0, -3, 1)", "(-1, 0, 1)")
+    ),
+    *(f"t.arange(3.).clamp(1, t.tensor(2., requires_grad={b}))" for b in (True, False)),
+    # limits without dimensions
+    *(
+        f"t.tensor([1, 3]).to(t.{a}).clamp({name}=t.tensor(2).to(t.{b}))"
+        for a in ("float16", "float32", "float64", "int64", "uint8")
+        for b in ("float16", "float32", "float64", "int64")
+        for name in ("min", "max")
+    ),
+    *(f"t.tensor([-1.55, 0.35, 0.45, 1.05, 2.5]).to(t.{d}).round(decimals=1)" for d in ("float16", "float64")),
+    *(f"t.tensor([True, False]){call}" for call in ("**True", "**False", ".pow(True)", ".pow_(False)", "**1", "**0.0")),
+    # shapes that do not fit are said before what the function lacks
+    *(
+        f"t.{name}(t.ones(2, 3).to({a}), t.ones(2).to({b}))"
+        for name in (
+            *(
+                "bitwise_and",
+                "bitwise_xor",
+                "bitwise_left_shift",
+                "bitwise_right_shift",
+                "pow",
+                "remainder",
+                "floor_divide",
+            ),
+            *("logical_and", "maximum", "eq", "add", "sub", "mul", "div", "lerp", "matmul", "outer", "clamp"),
+        )
+        for a, b in (("t.float32", "t.float32"), ("t.bool", "t.bool"), ("t.int64", "t.float64"))
+        if name != "lerp" or a != "t.int64"
+    ),
+    *(
+        f"t.cat([t.ones({a}), t.ones({b})], {dim})"
+        for a, b in (("2", "2, 2"), ("2, 2", "2"), ("0", "2, 2"))
+        for dim in (0, 1, 2, -1, -2, -3)
+    ),
     # bools
     *(
         f"t.clamp(t.tensor([True,False]), {limits})"

@@ -18,7 +18,9 @@ from tinytensor.functions.operands import (
     as_tensor_like,
     cast,
     floating,
+    in_its_order,
     plain,
+    wrapped,
 )  # fmt: skip
 from tinytensor.ops.arithmetic import ADD, MUL, MUL_SCALAR
 from tinytensor.ops.more_arithmetic import DIV, NEG, SUB
@@ -39,9 +41,14 @@ def add(input: Tensor, other: Tensor | Number, *, alpha: Number = 1) -> Tensor:
 
 def scaled(input: Tensor, other: Tensor | Number, alpha: Number) -> Tensor | Number:
     """alpha·other. alpha does not change the dtype: RuntimeError for a fraction among integers."""
-    if alpha == 1:  # nearly always
+    if alpha == 1 and alpha is not True:  # nearly always
         return other
     dtype = result_type(input.array, other.array if isinstance(other, TensorBase) else other)
+    if isinstance(alpha, bool) and dtype.kind != "b":
+        raise RuntimeError(f"alpha may be a bool among bools, not in {dtype}")
+    for number in (alpha, other):
+        if type(number) is int:
+            wrapped(number, dtype)  # OverflowError beyond 64 bits
     if dtype.kind in "ib" and isinstance(alpha, float):
         raise RuntimeError(f"alpha must not be a floating point number among integers, but is {alpha}")
     if isinstance(other, TensorBase):
@@ -107,7 +114,7 @@ def neg(input: Tensor) -> Tensor:
     """−input; RuntimeError for bools."""
     if input.array.dtype == bool:
         raise RuntimeError("negation of a bool tensor is not supported: use ~ or logical_not")
-    return apply(NEG, input)  # one input: nothing to broadcast, no dtype to settle
+    return apply(NEG, in_its_order(input))  # one input: nothing to broadcast, no dtype to settle
 
 
 def positive(input: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tinytensor.backend import array_module
 from tinytensor.base import TensorBase, wrap
 from tinytensor.dtypes import number_dtype, result_type
-from tinytensor.functions.operands import Number, apply_to_pair, as_tensor_like, cast, filling, limit
+from tinytensor.functions.operands import Number, apply_to_pair, as_tensor_like, cast, filling, in_its_order, limit
 from tinytensor.functions.shape import contiguous
 from tinytensor.layout import elementwise
 from tinytensor.ops.choice import CLAMP, MAXIMUM, MINIMUM, WHERE
@@ -45,20 +45,25 @@ def clamp(input: Tensor, min: Tensor | Number | None = None, max: Tensor | Numbe
             min = where(min < max, min, min.detach())
         x = cast(input, dtype)  # at a tie the gradient is x's, as in PyTorch; what is nan gives none
         if min is not None:
-            floor = as_tensor_like(min, x)
+            floor = cast(as_tensor_like(min, x), dtype)
             x = where(x >= floor, x, where(x < floor, floor, _nan_like(x, floor)))
         if max is not None:
-            ceiling = as_tensor_like(max, x)
-            x = where(x <= ceiling, x, where(x > ceiling, ceiling, _nan_like(x, ceiling)))
+            ceiling = cast(as_tensor_like(max, x), dtype)
+            nan = _nan_like(x, ceiling)
+            if (
+                min is not None and ceiling.requires_grad
+            ):  # limits that cross pass the gradient to the upper, also of nan
+                nan = where(ceiling < as_tensor_like(min, x), ceiling + nan, nan)
+            x = where(x <= ceiling, x, where(x > ceiling, ceiling, nan))
         return x
     low, high = (None if x is None else limit(x) for x in (min, max))
-    return apply(CLAMP, cast(input, dtype), low=low, high=high)
+    return apply(CLAMP, in_its_order(cast(input, dtype)), low=low, high=high)
 
 
 def _both(min: Tensor | Number, max: Tensor | Number) -> None:
-    """TypeError for a number beside a Tensor, unless that has no dimensions."""
-    dims = [x.ndim if isinstance(x, TensorBase) else -1 for x in (min, max)]
-    if -1 in dims and any(n > 0 for n in dims):
+    """TypeError for a number beside a Tensor, unless that can be read as a number: no dimensions, no gradient."""
+    tensors = [x for x in (min, max) if isinstance(x, TensorBase)]
+    if len(tensors) == 1 and (tensors[0].ndim or tensors[0].requires_grad):
         raise TypeError("clamp(): min and max are two numbers or two Tensors, not one of each")
 
 

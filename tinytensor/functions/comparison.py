@@ -10,7 +10,7 @@ import numpy as np
 from tinytensor.backend import Array, is_array
 from tinytensor.base import TensorBase, wrap
 from tinytensor.dtypes import result_type
-from tinytensor.functions.operands import Number, only_tensors, pair, plain, wrapped
+from tinytensor.functions.operands import Number, broadcastable, only_tensors, pair, plain, wrapped
 from tinytensor.layout import copy, elementwise
 from tinytensor.ops.arithmetic import BROADCAST
 
@@ -25,24 +25,30 @@ def _broadcast(name: str, ufunc: np.ufunc, a: Array, b: Any) -> Tensor:
         y = ufunc(a, b)
     except ValueError as error:
         raise RuntimeError(f"{name}: {error}; what fits: {BROADCAST}") from None
-    return wrap(y if not is_array(b) or (a.flags.c_contiguous and b.flags.c_contiguous) else elementwise(y, a, b))
+    if not is_array(b):
+        return wrap(y if a.flags.c_contiguous else elementwise(y, a))
+    return wrap(y if a.flags.c_contiguous and b.flags.c_contiguous else elementwise(y, a, b))
+
+
+def _in_one_dtype(a: Array, b: Array) -> tuple[Array, Array]:
+    if a.dtype == b.dtype:
+        return a, b
+    dtype = result_type(a, b)
+    with np.errstate(all="ignore"):
+        return (a, copy(b, dtype)) if a.dtype == dtype else (copy(a, dtype), b if b.dtype == dtype else copy(b, dtype))
 
 
 def _comparison(name: str, ufunc: np.ufunc, symbol: str) -> Binary:
     def compare(input: Tensor, other: Tensor | Number) -> Tensor:
         a: Array = input.array
         if isinstance(other, TensorBase):
-            b: Array = other.array
-        elif is_array(other):
-            b = other
+            b: Any = other.array
         else:
             b = plain(other)
             if type(b) is int:
                 wrapped(b, a.dtype)  # OverflowError beyond 64 bits; 300 is no uint8, and larger than all of them
-        if isinstance(other, TensorBase) and a.dtype != b.dtype:  # NumPy would compare int32 and float32 as float64
-            dtype = result_type(a, b)
-            with np.errstate(all="ignore"):
-                a, b = (x if x.dtype == dtype else copy(x, dtype) for x in (a, b))
+        if isinstance(other, TensorBase):
+            a, b = _in_one_dtype(a, b)  # NumPy would compare int32 and float32 as float64
         return _broadcast(name, ufunc, a, b)
 
     return _named(compare, name, f"input {symbol} other, as a bool Tensor; no gradient.")
@@ -51,7 +57,7 @@ def _comparison(name: str, ufunc: np.ufunc, symbol: str) -> Binary:
 def _logical(name: str, ufunc: np.ufunc, symbol: str) -> Binary:
     def combine(input: Tensor, other: Tensor) -> Tensor:
         only_tensors(name, input, other)
-        return _broadcast(name, ufunc, input.array, other.array)
+        return _broadcast(name, ufunc, *_in_one_dtype(input.array, other.array))
 
     return _named(combine, name, f"input {symbol} other, as a bool Tensor; what is not 0 counts as True.")
 
@@ -60,6 +66,7 @@ def _bitwise(name: str, ufunc: np.ufunc, symbol: str, kinds: str = "iub") -> Bin
     def combine(input: Tensor | Number, other: Tensor | Number) -> Tensor:
         a, b = pair(name, input, other)
         if a.array.dtype.kind not in kinds:
+            broadcastable(name, a, b)  # the first mistake, as PyTorch sees it
             raise NotImplementedError(f"{name}: not implemented for {a.dtype}; cast with .to() first")
         return _broadcast(name, ufunc, a.array, b.array)
 
@@ -91,14 +98,14 @@ bitwise_right_shift: Binary = _bitwise("bitwise_right_shift", np.right_shift, ">
 
 def logical_not(input: Tensor) -> Tensor:
     """not input, as a bool Tensor."""
-    return wrap(np.logical_not(input.array))
+    return wrap(elementwise(np.logical_not(input.array), input.array))
 
 
 def bitwise_not(input: Tensor) -> Tensor:
     """~input, of a bool or integer Tensor."""
     if input.array.dtype.kind == "f":
         raise NotImplementedError(f"bitwise_not: not implemented for {input.dtype}; cast with .to() first")
-    return wrap(np.invert(input.array))
+    return wrap(elementwise(np.invert(input.array), input.array))
 
 
 def invert(input: Tensor) -> Tensor:
@@ -110,14 +117,14 @@ def invert(input: Tensor) -> Tensor:
 
 def isfinite(input: Tensor) -> Tensor:
     """Neither infinite nor nan, as a bool Tensor."""
-    return wrap(np.isfinite(input.array))
+    return wrap(elementwise(np.isfinite(input.array), input.array))
 
 
 def isinf(input: Tensor) -> Tensor:
     """Infinite, as a bool Tensor."""
-    return wrap(np.isinf(input.array))
+    return wrap(elementwise(np.isinf(input.array), input.array))
 
 
 def isnan(input: Tensor) -> Tensor:
     """Not a number, as a bool Tensor."""
-    return wrap(np.isnan(input.array))
+    return wrap(elementwise(np.isnan(input.array), input.array))

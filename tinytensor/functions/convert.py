@@ -14,9 +14,10 @@ from tinytensor.devices import device as Device
 from tinytensor.devices import to_device
 from tinytensor.dtypes import bool as bool_dtype
 from tinytensor.dtypes import dtype as DType
-from tinytensor.dtypes import float16, float32, float64, int32, int64, uint8
+from tinytensor.dtypes import float16, float32, float64, int32, int64, to_numpy_dtype, uint8
 from tinytensor.functions.inplace import in_format
-from tinytensor.functions.operands import cast
+from tinytensor.functions.operands import cast, only_tensors
+from tinytensor.functions.signature import told
 from tinytensor.histories import flat_copy, place_of
 from tinytensor.modes import is_grad_enabled
 from tinytensor.writes import owner, same_memory
@@ -169,18 +170,11 @@ def to(
     Returns self if nothing changes, unless copy. non_blocking is a hint, for copies between devices.
     memory_format: contiguous_format for a result that lies row by row in memory.
     """
-    flags: list[bool] = []
-    for argument in args:
-        if isinstance(argument, DType):
-            dtype = argument
-        elif is_tensor(argument):
-            device, dtype = argument.device, argument.dtype
-        elif isinstance(argument, bool):
-            flags.append(argument)
-        elif argument is not None:
-            device = argument
-    copy = flags[1] if len(flags) > 1 else copy  # the first is non_blocking
-    x = self if dtype is None else cast(self, dtype.numpy)
+    if args:
+        place, kind, flags = _destination(*args)
+        device, dtype = device if place is None else place, kind or dtype
+        copy = flags[1] if len(flags) > 1 else copy  # the first is non_blocking
+    x = self if dtype is None else cast(self, to_numpy_dtype(dtype))
     moved = to_device(x.array, device)
     if moved is not x.array:
         if is_grad_enabled() and x.requires_grad and x._node is not None:
@@ -188,6 +182,22 @@ def to(
         x, x.requires_grad = wrap(moved), x.requires_grad
     x = x.clone() if copy and x is self else x
     return _in_format(x, self, memory_format)
+
+
+_DTYPES: Any = (DType, type)  # float is one as well
+
+
+def _destination(first: Any, *more: Any) -> tuple[Any, DType | None, tuple[bool, ...]]:
+    """Device, dtype and the flags non_blocking and copy of to(dtype, …), to(other, …) or to(device, dtype, …)."""
+    given, device, dtype = (first, *more), None, first
+    if is_tensor(first):
+        device, dtype = first.device, first.dtype
+    elif not isinstance(first, _DTYPES):
+        device, dtype, more = first, (*more, None)[0], more[1:]
+    kinds = isinstance(dtype, (*_DTYPES, type(None))) and not isinstance(device, bool)
+    if not kinds or len(more) > 2 or not all(isinstance(flag, bool) for flag in more):
+        raise TypeError(f"to() takes a dtype, a Tensor or a device and a dtype, then two flags, not {told(given)}")
+    return device, dtype, more
 
 
 def _in_format(x: Tensor, before: Tensor, memory_format: formats.memory_format | None) -> Tensor:
@@ -239,6 +249,7 @@ def as_type(self: Tensor, dtype: DType | str | None = None) -> Any:
 
 def type_as(self: Tensor, other: Tensor) -> Tensor:
     """In the dtype and on the device of other."""
+    only_tensors("type_as", other)
     return to(self, other)
 
 

@@ -8,6 +8,9 @@ from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 Dims: TypeAlias = "int | Sequence[int] | None"
+Omitted: TypeAlias = (
+    None  # in an annotation: None is the default, but PyTorch does not take it from users (signature.py)
+)
 
 
 def one_dim(dim: Any, ndim: int) -> int:
@@ -22,10 +25,13 @@ def one_dim(dim: Any, ndim: int) -> int:
 
 
 def whole(n: Any) -> int:
-    """n as an int; TypeError for a bool and for what is no whole number."""
+    """n as an int; TypeError for a bool and for what is no whole number, ValueError beyond 64 bits."""
     if isinstance(n, bool) or not hasattr(n, "__index__"):
         raise TypeError(f"expected an int, not {n!r} of type {type(n).__name__}")
-    return operator.index(n)
+    number = operator.index(n)
+    if not -(2**63) <= number < 2**63:
+        raise ValueError(f"Overflow when unpacking long long: {number:.3g}")
+    return number
 
 
 def all_dims(dim: Dims, ndim: int) -> tuple[int, ...]:

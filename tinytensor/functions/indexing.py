@@ -36,7 +36,7 @@ def getitem(input: Tensor, index: Any) -> Tensor:
 
     Slices and numbers return a view, lists and Tensors a copy. IndexError outside of the Tensor.
     """
-    first, then = _index(index)
+    first, then = _index(index, input.array.shape)
     x = input if first is None else apply(GETITEM, input, index=first)
     return x if then is None else apply(GETITEM, x, index=then)
 
@@ -46,7 +46,7 @@ def setitem(input: Tensor, index: Any, value: Tensor | float) -> None:
 
     RuntimeError if value does not broadcast to x[index], or x is a leaf that requires grad.
     """
-    first, then = _index(index)
+    first, then = _index(index, input.array.shape)
     if then is not None and isinstance(value, TensorBase):
         _check_dtype(input, then, value)
     if needs_tape(input, "x[…] = value", value):
@@ -61,7 +61,7 @@ def setitem(input: Tensor, index: Any, value: Tensor | float) -> None:
         place = target if first is None else target[first]  # numbers and slices: a view
         if then is None:
             no_overlap("x[…] = value", place)
-        with np.errstate(invalid="ignore"):  # nan as an integer
+        with np.errstate(all="ignore"):  # nan as an integer, 2⁶³ in float16
             place[... if then is None else then] = value
     except (ValueError, TypeError) as error:
         raise RuntimeError(f"x[…] = value: {error}; what fits: value broadcasts to x[…]") from None
@@ -95,7 +95,7 @@ def _same_place(x: Array, y: Array) -> bool:
     return places[0] == places[1]
 
 
-def _index(index: Any) -> tuple[Any, Any]:
+def _index(index: Any, shape: tuple[int, ...]) -> tuple[Any, Any]:
     """The index as two for NumPy, first slices and numbers, then arrays; either may be None.
 
     NumPy would count the number in x[0, :, [1, 2]] among the arrays and move their dimension to the front; PyTorch
@@ -107,6 +107,8 @@ def _index(index: Any) -> tuple[Any, Any]:
     parts = tuple(_part(i) for i in parts)
     if is_basic(parts):
         return parts if any(i is Ellipsis for i in parts) else (*parts, Ellipsis), None
+    if any(is_array(i) and i.dtype == bool and not i.size for i in parts):
+        _check_masks(parts, shape)
     if not any(isinstance(i, int) for i in parts):
         return None, parts if len(parts) > 1 else parts[0]
     first: list[Any] = []
@@ -119,6 +121,17 @@ def _index(index: Any) -> tuple[Any, Any]:
             first.append(i)
             then += [] if isinstance(i, int) else [Ellipsis if i is Ellipsis else slice(None)]
     return tuple(first), tuple(then)
+
+
+def _check_masks(parts: tuple[Any, ...], shape: tuple[int, ...]) -> None:
+    """IndexError for a mask of another shape than the dimensions that it stands for. NumPy takes an empty one anywhere."""
+    masks = [is_array(i) and i.dtype == bool for i in parts]
+    counts = [0 if i is None or i is Ellipsis else i.ndim if m else 1 for i, m in zip(parts, masks)]
+    d = 0
+    for i, m, n in zip(parts, masks, counts):
+        if m and i.shape != shape[d : d + n]:
+            raise IndexError(f"a mask of shape {i.shape} does not fit dimension {d} of a tensor of shape {shape}")
+        d += len(shape) - sum(counts) if i is Ellipsis else n
 
 
 _SEVERAL = (list, tuple, range, slice, TensorBase, np.ndarray, type(None), type(...))
@@ -220,6 +233,10 @@ def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor
     same = source.ndim == input.ndim and all(
         a == b for d, (a, b) in enumerate(zip(source.shape, input.shape, strict=True)) if d != axis
     )
+    if source.array.dtype != input.array.dtype:
+        raise RuntimeError(
+            f"index_copy(): self is {input.dtype} and source {source.dtype}: they must have the same dtype"
+        )
     if source.ndim and input.ndim == 0:
         raise RuntimeError(f"index_copy(): source {tuple(source.shape)} has slices, which a 0-d tensor has not")
     if source.ndim != input.ndim or (same and input.ndim and source.shape[axis] != index.numel()):
@@ -236,7 +253,9 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
         return _of_vectors(index_fill, input, dim, index, value=value).reshape(())
     n = input.shape[one_dim(dim, input.ndim)]
     *before, at = _slices("index_fill", input, dim, wrap(np.where(index.array < 0, index.array + n, index.array)))
-    return apply(SETITEM, input, new, index=(*before, np.unique(at)))  # each once, also in the gradient of value
+    y = apply(SETITEM, input, new, index=(*before, np.unique(at)))  # each once, also in the gradient of value
+    y.array = laid_out_as(input.array, y.array)
+    return y
 
 
 def _empty_fits(input: Tensor, index: Tensor) -> Tensor:

@@ -16,11 +16,12 @@ from tinytensor.backend import Array
 from tinytensor.base import TensorBase, is_tensor, wrap
 from tinytensor.dtypes import converted, fits_in, result_type
 from tinytensor.functions.arithmetic import add, div, mul, no_bools, scaled, sub
-from tinytensor.functions.operands import NUMBERS, cast, filling, only_tensors, plain, wrapped
+from tinytensor.functions.operands import NUMBERS, Number, cast, filling, only_tensors, plain, wrapped
 from tinytensor.functions.powers import log1p
 from tinytensor.functions.shape import contiguous, expand_as
 from tinytensor.histories import adopt, check_view, is_view, refresh, rewritten
-from tinytensor.modes import is_grad_enabled
+from tinytensor.modes import is_grad_enabled, no_grad
+from tinytensor.ops.choice import COMPARE
 from tinytensor.ops.copies import COPY
 from tinytensor.ops.indexing import SETITEM
 from tinytensor.parameters import in_place_of
@@ -77,14 +78,17 @@ def become(self: Tensor, name: str, result: Tensor) -> Tensor:
 
 
 def write(self: Tensor, name: str, function: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
-    """function(self, …), in place. RuntimeError if its values do not fit self's dtype."""
+    """function(self, …), in place. RuntimeError if its values do not fit self's dtype, or self is expanded."""
     only_tensors(name, self)
-    if needs_tape(self, name, *args):
-        result = function(before(self), *args, **kwargs)
-        if result._node is not None:
-            return become(self, name, result)
-        return copy_(self, _in_own_dtype(self, name, result))  # a comparison, say: no gradient passes
-    return copy_(self, _in_own_dtype(self, name, function(self.detach(), *args, **kwargs)))
+    old = before(self) if needs_tape(self, name, *args) else self.detach()
+    try:
+        result = function(old, *args, **kwargs)
+    except NotImplementedError:
+        no_overlap(name, self.array)  # the first mistake, as PyTorch sees it
+        raise
+    if result._node is not None:
+        return become(self, name, result)
+    return copy_(self, _in_own_dtype(self, name, result))  # also of what requires grad: a comparison passes no gradient
 
 
 def _in_own_dtype(self: Tensor, name: str, result: Tensor) -> Tensor:
@@ -108,11 +112,14 @@ def _castable(self: Tensor, name: str, dtype: np.dtype[Any]) -> None:
 
 
 def no_overlap(name: str, target: Array) -> None:
-    """RuntimeError for an expanded array: several of its elements share one place in memory."""
-    if 0 not in target.strides:
-        return
-    if target.size and any(stride == 0 and n > 1 for stride, n in zip(target.strides, target.shape, strict=True)):
+    """RuntimeError for an expanded array."""
+    if shares_places(target):
         raise RuntimeError(f"{name}: elements of an expanded tensor share memory; write to its .clone()")
+
+
+def shares_places(x: Array) -> bool:
+    """Whether x is expanded: several of its elements share one place in memory."""
+    return 0 in x.strides and x.size > 0 and any(s == 0 and n > 1 for s, n in zip(x.strides, x.shape, strict=True))
 
 
 def in_place(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
@@ -136,6 +143,49 @@ def pair_in_place(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
             _broadcastable(input, in_any.__name__, getattr(y, "shape", ()))
             _castable(input, in_any.__name__, result_type(input.array, y))
         return in_any(input, other)
+
+    return _in_place_form(method, function)
+
+
+def compare_in_place(compare: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """The in-place form of a comparison. Its gradient is 0, for both operands: only what is not in place has none."""
+    in_any = in_place(compare)
+
+    def method(input: Tensor, other: Any) -> Tensor:
+        if not is_tensor(other) or other.array.dtype.kind != "f" or not needs_tape(input, in_any.__name__, other):
+            return in_any(input, other)
+        _broadcastable(input, in_any.__name__, other.array.shape)
+        arrays = lambda a, b: compare(wrap(a), wrap(b)).array  # noqa: E731
+        return become(input, in_any.__name__, apply(COMPARE, before(input), other, compare=arrays))
+
+    return _in_place_form(method, compare)
+
+
+def logic_in_place(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """The in-place form of logic, which the tape does not see, as in PyTorch: the Tensor keeps its history."""
+    in_any = in_place(function)
+
+    def method(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        with no_grad():
+            return in_any(input, *args, **kwargs)
+
+    return _in_place_form(method, function)
+
+
+def fill_in_place(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """in_place of what fills some elements with one value: also of an expanded Tensor, whose elements share memory."""
+    in_any = in_place(function)
+
+    def method(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        if not shares_places(input.array) or needs_tape(input, in_any.__name__, *args, *kwargs.values()):
+            return in_any(input, *args, **kwargs)
+        old, new = input.array, _in_own_dtype(input, in_any.__name__, function(input.detach(), *args, **kwargs)).array
+        _broadcastable(input, in_any.__name__, new.shape)
+        bits = f"i{old.itemsize}"  # of which nan has equal ones, while it is not equal to itself
+        filled = old.view(bits) != new.view(bits)
+        old[filled] = new[filled]
+        note_write(old)
+        return input
 
     return _in_place_form(method, function)
 
@@ -176,10 +226,12 @@ def zero_(input: Tensor) -> Tensor:
 
 def fill_(input: Tensor, value: Any) -> Tensor:
     """value, a number or a 0-d Tensor, everywhere."""
+    if is_tensor(value):
+        no_overlap("fill_", input.array)
     value = filling("fill_", value, input)
     if needs_tape(input, "fill_", value):
         return become(input, "fill_", apply(SETITEM, input, value.to(input), index=...))
-    input.array[...] = value.array
+    input.array[...] = cast(value.detach(), input.array.dtype).array
     note_write(input.array)
     return input
 
@@ -188,6 +240,8 @@ def copy_(self: Tensor, src: Tensor, non_blocking: bool = False) -> Tensor:
     """The values of src, broadcast and cast. non_blocking is a hint, for copies between devices."""
     if needs_tape(self, "copy_", src):
         return become(self, "copy_", apply(SETITEM, self, expand_as(src.to(self), self), index=...))
+    if src is self:  # nothing to do, also where its elements share memory
+        return self
     target, source = self.array, src.detach().to(self).array
     no_overlap("copy_", target)
     try:
@@ -217,6 +271,8 @@ def in_format(x: Tensor, memory_format: formats.memory_format) -> Tensor:
 
 def detach_(input: Tensor) -> Tensor:
     """Forget the history, in place; RuntimeError for a view, whose base would keep it."""
+    if rewritten:
+        refresh((input,))
     if is_view(input):
         raise RuntimeError("can't detach views in-place: use detach() instead")
     input._node, input._requires_grad = None, False
@@ -265,23 +321,23 @@ def _update(self: Tensor, name: str, ufunc: np.ufunc, function: Callable[..., Te
     return self
 
 
-def add_(self: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
+def add_(self: Tensor, other: Tensor | Number, *, alpha: Number = 1) -> Tensor:
     """self + alpha·other, in place."""
     return _update(self, "add_", np.add, add, scaled(self, other, alpha))
 
 
-def sub_(self: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
+def sub_(self: Tensor, other: Tensor | Number, *, alpha: Number = 1) -> Tensor:
     """self − alpha·other, in place."""
     no_bools(self, other)
     return _update(self, "sub_", np.subtract, sub, scaled(self, other, alpha))
 
 
-def mul_(self: Tensor, other: Any) -> Tensor:
+def mul_(self: Tensor, other: Tensor | Number) -> Tensor:
     """self · other, in place."""
     return _update(self, "mul_", np.multiply, mul, other)
 
 
-def div_(self: Tensor, other: Any) -> Tensor:
+def div_(self: Tensor, other: Tensor | Number) -> Tensor:
     """self / other, in place."""
     return _update(self, "div_", np.divide, div, other)
 
@@ -289,7 +345,7 @@ def div_(self: Tensor, other: Any) -> Tensor:
 # -------------------------------------------------------------------------------------- random numbers
 
 
-def normal_(self: Tensor, mean: Any = 0.0, std: Any = 1.0, *, generator: Any = None) -> Tensor:
+def normal_(self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Any = None) -> Tensor:
     """Normal numbers with this mean and standard deviation."""
     _only_floats(self, "normal_")
     if not std >= 0:  # nan as well
@@ -297,7 +353,7 @@ def normal_(self: Tensor, mean: Any = 0.0, std: Any = 1.0, *, generator: Any = N
     return copy_(self, randn(self.shape, dtype=self.dtype, generator=generator) * std + mean)
 
 
-def uniform_(self: Tensor, from_: Any = 0.0, to: Any = 1.0, *, generator: Any = None) -> Tensor:
+def uniform_(self: Tensor, from_: float = 0.0, to: float = 1.0, *, generator: Any = None) -> Tensor:
     """Uniform numbers between from_ and to. (PyTorch calls the first `from`, which is a keyword in Python.)"""
     _only_floats(self, "uniform_")
     if not (from_ <= to and np.isfinite(converted(to, self.array.dtype)) and np.isfinite(from_)):

@@ -27,7 +27,7 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
         )
     if a.dtype != b.dtype:
         raise RuntimeError(f"matmul: expected both to have the same dtype, but got {input.dtype} and {other.dtype}")
-    if a.size and b.size:
+    if a.size and b.size and a.shape[-1] == b.shape[-2 if b.ndim > 1 else 0]:  # else the primitive says what fits
         implemented("matmul", "fiu", input)
     return apply(MATMUL, input, other)
 

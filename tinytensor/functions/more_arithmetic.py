@@ -8,10 +8,22 @@ import numpy as np
 
 from tinytensor.base import TensorBase, wrap
 from tinytensor.functions.arithmetic import add
-from tinytensor.functions.operands import Number, implemented, in_float32, in_one_dtype, only_tensors, pair
+from tinytensor.functions.operands import (
+    Number,
+    as_tensor_like,
+    broadcastable,
+    implemented,
+    in_float32,
+    in_one_dtype,
+    only_tensors,
+    pair,
+    plain,
+)  # fmt: skip
 from tinytensor.layout import elementwise
 from tinytensor.modes import is_grad_enabled
 from tinytensor.ops.arithmetic import BROADCAST
+from tinytensor.ops.more_arithmetic import ADDCDIV, LERP
+from tinytensor.tape import apply
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
@@ -32,6 +44,7 @@ def _no_gradient(name: str, ufunc: np.ufunc, input: Tensor | Number, other: Tens
         raise NotImplementedError(f"the gradient of {name} is outside tinytensor's subset: .detach() the operands")
     a, b = pair(name, input, other)
     if a.array.dtype.kind == "b":
+        broadcastable(name, a, b)  # the first mistake, as PyTorch sees it
         raise NotImplementedError(f"{name}: not implemented for bools; call .int() first")
     if a.array.dtype.kind != "f" and a.array.size and not b.array.all():
         raise RuntimeError(f"ZeroDivisionError: {name} of integers by zero")
@@ -49,7 +62,7 @@ def lerp(input: Tensor, end: Tensor, weight: Tensor | Number) -> Tensor:
     for x in (end, weight):
         if isinstance(x, TensorBase) and x.dtype is not input.dtype:
             raise RuntimeError(f"lerp: expected all to have the same dtype, but got {input.dtype} and {x.dtype}")
-    return _in_order(input + weight * (end - input), input, end, weight)
+    return _in_order(apply(LERP, input, end, as_tensor_like(weight, input)), input, end, weight)
 
 
 def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Number = 1) -> Tensor:
@@ -61,7 +74,7 @@ def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Number = 
 
 @in_float32
 def _addcmul(input: Tensor, a: Tensor, b: Tensor, value: Number) -> Tensor:
-    return add(input, a * b, alpha=value)
+    return add(input, (a if value == 1 else a * value) * b)  # in PyTorch's order: it decides what overflows
 
 
 def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Number = 1) -> Tensor:
@@ -69,12 +82,7 @@ def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Number = 
     if not (tensor1.is_floating_point() or tensor2.is_floating_point()):
         raise RuntimeError("addcdiv: integer division is not supported; call .float() first")
     input, a, b = in_one_dtype(input, tensor1, tensor2)
-    return _in_order(_addcdiv(input, a, b, value), input, a, b)
-
-
-@in_float32
-def _addcdiv(input: Tensor, a: Tensor, b: Tensor, value: Number) -> Tensor:
-    return add(input, a / b, alpha=value)
+    return _in_order(apply(ADDCDIV, input, a, b, c=plain(value)), input, a, b)
 
 
 def _in_order(y: Tensor, *xs: Tensor | Number) -> Tensor:

@@ -19,7 +19,14 @@ from tinytensor.functions import (
     shape,
     unary,
 )  # fmt: skip
-from tinytensor.functions.inplace import in_place, pair_in_place, view_in_place
+from tinytensor.functions.inplace import (
+    compare_in_place,
+    fill_in_place,
+    in_place,
+    logic_in_place,
+    pair_in_place,
+    view_in_place,
+)
 
 # fmt: off
 
@@ -57,20 +64,20 @@ relu_, erf_ = in_place(unary.relu), in_place(unary.erf)
 # choice, comparison, logic, bits
 clip = choice.clamp
 clip_ = clamp_ = in_place(choice.clamp)
-masked_fill_ = in_place(choice.masked_fill)
+masked_fill_ = fill_in_place(choice.masked_fill)
 not_equal = comparison.ne
-not_equal_ = ne_ = in_place(comparison.ne)
+not_equal_ = ne_ = compare_in_place(comparison.ne)
 less = comparison.lt
-less_ = lt_ = in_place(comparison.lt)
+less_ = lt_ = compare_in_place(comparison.lt)
 less_equal = comparison.le
-less_equal_ = le_ = in_place(comparison.le)
+less_equal_ = le_ = compare_in_place(comparison.le)
 greater = comparison.gt
-greater_ = gt_ = in_place(comparison.gt)
+greater_ = gt_ = compare_in_place(comparison.gt)
 greater_equal = comparison.ge
-greater_equal_ = ge_ = in_place(comparison.ge)
-eq_ = in_place(comparison.eq)
-logical_and_, logical_or_ = in_place(comparison.logical_and), in_place(comparison.logical_or)
-logical_xor_, logical_not_ = in_place(comparison.logical_xor), in_place(comparison.logical_not)
+greater_equal_ = ge_ = compare_in_place(comparison.ge)
+eq_ = compare_in_place(comparison.eq)
+logical_and_, logical_or_ = logic_in_place(comparison.logical_and), logic_in_place(comparison.logical_or)
+logical_xor_, logical_not_ = logic_in_place(comparison.logical_xor), logic_in_place(comparison.logical_not)
 bitwise_and_, bitwise_or_ = pair_in_place(comparison.bitwise_and), pair_in_place(comparison.bitwise_or)
 bitwise_xor_, bitwise_not_ = pair_in_place(comparison.bitwise_xor), in_place(comparison.bitwise_not)
 bitwise_left_shift_ = pair_in_place(comparison.bitwise_left_shift)
@@ -79,7 +86,7 @@ bitwise_right_shift_ = pair_in_place(comparison.bitwise_right_shift)
 # by position
 scatter_, scatter_add_ = in_place(indexing.scatter), in_place(indexing.scatter_add)
 index_add_, index_copy_ = in_place(indexing.index_add), in_place(indexing.index_copy)
-index_fill_, cumsum_ = in_place(indexing.index_fill), in_place(reduction.cumsum_inside)
+index_fill_, cumsum_ = fill_in_place(indexing.index_fill), in_place(reduction.cumsum_inside)
 
 # shape: the memory stays, the Tensor sees it in another order
 concat = concatenate = shape.cat
@@ -88,4 +95,4 @@ swapdims_ = transpose_ = view_in_place(shape.transpose)
 swapaxes_ = view_in_place(shape.swapaxes)
 moveaxis = shape.movedim
 t_, squeeze_, unsqueeze_ = view_in_place(shape.t), view_in_place(shape.squeeze), view_in_place(shape.unsqueeze)
-tril_, triu_ = in_place(shape.tril), in_place(shape.triu)
+tril_, triu_ = fill_in_place(shape.tril), fill_in_place(shape.triu)

@@ -17,7 +17,8 @@ from tinytensor.backend import array_module
 from tinytensor.base import TensorBase, is_tensor, wrap
 from tinytensor.dtypes import float16, float32, limits, number_dtype, result_type
 from tinytensor.layout import elementwise
-from tinytensor.ops.copies import CAST
+from tinytensor.ops.arithmetic import BROADCAST
+from tinytensor.ops.copies import CAST, COPY
 from tinytensor.primitive import Primitive
 from tinytensor.tape import apply
 
@@ -41,7 +42,14 @@ def cast(x: Tensor, dtype: np.dtype[Any]) -> Tensor:
 
 def floating(x: Tensor) -> Tensor:
     """x, with integers cast to float32: division, exp and their like compute in floating point."""
-    return x if x.array.dtype.kind == "f" else cast(x, float32.numpy)
+    if x.array.dtype.kind != "f":
+        return cast(x, float32.numpy)
+    return x if 0 not in x.array.strides else in_its_order(x)
+
+
+def in_its_order(x: Tensor) -> Tensor:
+    """x for a function of each element. NumPy has an order of its own for what is expanded: then x is a copy in PyTorch's."""
+    return x if 0 not in x.array.strides or x.array.flags.c_contiguous else apply(COPY, x)
 
 
 def in_float32(function: Wrapped) -> Wrapped:
@@ -95,7 +103,8 @@ def apply_with_number(primitive: Primitive, x: Tensor, number: Any) -> Tensor:
     except AttributeError:
         only_tensors(primitive.name, x)
         raise
-    return apply(primitive, cast(x, dtype), c=wrapped(c, dtype) if type(c) is int else c)
+    x = cast(x, dtype) if 0 not in x.array.strides else in_its_order(cast(x, dtype))
+    return apply(primitive, x, c=wrapped(c, dtype) if type(c) is int else c)
 
 
 def plain(value: Any) -> Number:
@@ -181,6 +190,14 @@ def only_tensors(name: str, *xs: Any) -> None:
     for x in xs:
         if not isinstance(x, TensorBase):
             raise TypeError(f"{name}(): argument must be Tensor, not {type(x).__name__}; see tensor() and from_numpy()")
+
+
+def broadcastable(name: str, a: Tensor, b: Tensor) -> None:
+    """RuntimeError for two Tensors whose shapes do not broadcast."""
+    try:
+        np.broadcast_shapes(a.array.shape, b.array.shape)
+    except ValueError as error:
+        raise RuntimeError(f"{name}: {error}; what fits: {BROADCAST}") from None
 
 
 def implemented(name: str, kinds: str, *xs: Tensor | Number) -> None:

@@ -16,12 +16,14 @@ from tinytensor.functions.operands import (
     apply_to_pair,
     apply_with_number,
     as_tensor_like,
+    broadcastable,
     cast,
     floating,
     in_range,
     only_tensors,
     plain,
 )  # fmt: skip
+from tinytensor.layout import in_order
 from tinytensor.ops.powers import POW, POW_SCALAR
 from tinytensor.ops.unary import EXP, EXPM1, LOG, LOG1P, RSQRT, SQRT
 from tinytensor.tape import apply
@@ -37,12 +39,19 @@ def pow(input: Tensor | Number, exponent: Tensor | Number) -> Tensor:
     """
     if isinstance(exponent, TensorBase):
         base = input if isinstance(input, TensorBase) else as_tensor_like(input, exponent)
+        if base.array.dtype.kind == exponent.array.dtype.kind == "b":
+            broadcastable("pow", base, exponent)  # the first mistake, as PyTorch sees it
         dtype = _power_dtype(base.array, exponent.array)
         if dtype.kind in "iu" and (exponent.array < 0).any():
             return _negative_power(cast(base, dtype), cast(exponent, dtype))
-        return apply_to_pair(POW, base, exponent)
+        y = apply_to_pair(POW, base, exponent)
+        if base is not input:  # of a number PyTorch returns row-major memory
+            y.array = in_order(y.array)
+        return y
     only_tensors("pow", input)
     x = typing.cast("Tensor", input)
+    if x.array.dtype == bool and isinstance(exponent, bool):  # PyTorch has x⁰ and x¹ of all dtypes
+        return wrap(x.array | (not exponent))
     dtype = _power_dtype(x.array, plain(exponent))
     if dtype.kind in "iu":
         in_range("pow", exponent, dtype)

@@ -15,17 +15,17 @@ import numpy as np
 from tinytensor.backend import Array, as_array
 from tinytensor.base import is_tensor, wrap
 from tinytensor.dtypes import dtype as DType
-from tinytensor.dtypes import float32, int64, positions
-from tinytensor.functions.arithmetic import div
-from tinytensor.functions.choice import maximum, minimum, where
-from tinytensor.functions.comparison import isfinite
-from tinytensor.functions.dims import Dims, all_dims, one_dim, some_dims
+from tinytensor.dtypes import float32, int64, positions, to_numpy_dtype
+from tinytensor.functions.choice import maximum, minimum
+from tinytensor.functions.dims import Dims, Omitted, all_dims, one_dim, some_dims
 from tinytensor.functions.indexing import ValuesIndices, gather
 from tinytensor.functions.operands import cast, floating, implemented, in_float32
 from tinytensor.functions.powers import exp, log
 from tinytensor.functions.shape import contiguous
-from tinytensor.functions.unary import abs
-from tinytensor.ops.log_softmax import LOG_SOFTMAX
+from tinytensor.layout import in_order
+from tinytensor.ops.deviation import STD, VAR
+from tinytensor.ops.log_softmax import LOG_SOFTMAX, LOGSUMEXP
+from tinytensor.ops.norms import NORM
 from tinytensor.ops.reduction import AMAX, AMIN, CUMSUM, PROD, SUM
 from tinytensor.ops.softmax import SOFTMAX
 from tinytensor.primitive import Primitive
@@ -40,7 +40,7 @@ def sum(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: DType 
 
     RuntimeError for a dimension that is named twice.
     """
-    kind, wanted = input.array.dtype.kind, None if dtype is None else dtype.numpy
+    kind, wanted = input.array.dtype.kind, None if dtype is None else to_numpy_dtype(dtype)
     if kind == "f" and (wanted is None or wanted.kind == "f"):
         return apply(SUM, input, axis=all_dims(dim, input.ndim), keepdims=keepdim, dtype=wanted)
     x = cast(input, wanted or int64.numpy)
@@ -49,7 +49,7 @@ def sum(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: DType 
 
 def mean(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: DType | None = None) -> Tensor:
     """Σ x / n. RuntimeError for integers: call .float() first."""
-    if (dtype or input.dtype).numpy.kind != "f":
+    if to_numpy_dtype(dtype or input.dtype).kind != "f":
         raise RuntimeError(
             f"mean(): could not infer output dtype. It must be a floating point one, not {dtype or input.dtype};"
             " call .float() first"
@@ -61,51 +61,47 @@ def mean(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: DType
     return total / n if n else total * math.nan  # the mean of nothing is nan
 
 
-@in_float32
 def var(
     input: Tensor,
     dim: bool | Dims = None,
-    unbiased: bool | None = None,
+    unbiased: bool | Omitted = None,
     keepdim: bool = False,
     *,
     correction: float | None = 1,
 ) -> Tensor:
     """Σ (x − mean)² / (n − correction); unbiased=False, also as the first argument, is correction 0; None is 1."""
+    return _spread(VAR, input, dim, unbiased, keepdim, correction)
+
+
+def std(
+    input: Tensor,
+    dim: bool | Dims = None,
+    unbiased: bool | Omitted = None,
+    keepdim: bool = False,
+    *,
+    correction: float | None = 1,
+) -> Tensor:
+    """√var."""
+    return _spread(STD, input, dim, unbiased, keepdim, correction)
+
+
+def _spread(
+    primitive: Primitive,
+    input: Tensor,
+    dim: bool | Dims,
+    unbiased: bool | None,
+    keepdim: bool,
+    correction: float | None,
+) -> Tensor:
     if isinstance(dim, bool):
         dim, unbiased = None, dim
     if unbiased is not None or correction is None:
         correction = 0 if unbiased is False else 1
     if input.array.dtype.kind != "f":
         raise RuntimeError(f"std and var take floating point numbers, not {input.dtype}; call .float() first")
-    dims = all_dims(dim, input.ndim)
-    n = math.prod(input.array.shape[d] for d in dims)
-    centred = input - mean(input.detach(), dims, True)  # no gradient passes the mean: Σ (x − mean) is 0
-    total = sum(centred * centred, dims, keepdim)
-    return div(total, builtins.max(n - correction, 0))
+    return apply(primitive, input, axis=all_dims(dim, input.ndim), correction=correction, keepdims=keepdim)
 
 
-@in_float32
-def std(
-    input: Tensor,
-    dim: bool | Dims = None,
-    unbiased: bool | None = None,
-    keepdim: bool = False,
-    *,
-    correction: float | None = 1,
-) -> Tensor:
-    """√var."""
-    return root(var(input, dim, unbiased, keepdim, correction=correction))
-
-
-def root(x: Tensor, p: float = 2) -> Tensor:
-    """x^(1/p). The derivative at 0 is ∞; here it is 0, as PyTorch has it for a norm."""
-    zero = x == 0
-    if builtins.bool(zero.any()):
-        return (x.masked_fill(zero, 1.0) ** (1 / p)).masked_fill(zero, 0.0)
-    return x ** (1 / p)
-
-
-@in_float32
 def norm(input: Tensor, p: float | str = "fro", dim: Dims = None, keepdim: bool = False) -> Tensor:
     """The p-norm (Σ |x|ᵖ)^(1/p); p = ∞ is the largest |x|; "fro" is 2, over at most two dimensions or all.
 
@@ -116,19 +112,15 @@ def norm(input: Tensor, p: float | str = "fro", dim: Dims = None, keepdim: bool 
     if input.array.dtype.kind != "f":
         raise RuntimeError(f"norm: expected a floating point tensor as input, got {input.dtype}; call .float() first")
     p = 2 if p == "fro" else p
-    if p == math.inf:
-        if 0 in (input.array.shape[d] for d in all_dims(dim, input.ndim)):
-            raise RuntimeError(f"norm: an empty input has no largest element, and its shape is {tuple(input.shape)}")
-        return amax(abs(input), dim, keepdim)
-    if p == 2:
-        return root(sum(input * input, dim, keepdim))
+    if p == math.inf and 0 in (input.array.shape[d] for d in all_dims(dim, input.ndim)):
+        raise RuntimeError(f"norm: an empty input has no largest element, and its shape is {tuple(input.shape)}")
     if not isinstance(p, (int, float)) or p <= 0:
         raise NotImplementedError(f"norm: p={p!r} is outside tinytensor's subset; use a positive number or 'fro'")
-    return root(sum(abs(input) ** p, dim, keepdim), p)
+    return apply(NORM, input, p=p, axis=all_dims(dim, input.ndim), keepdims=keepdim)
 
 
 @in_float32
-def prod(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
+def prod(input: Tensor, dim: int | Omitted = None, keepdim: bool = False) -> Tensor:
     """Π x, one factor after the other. Integers multiply as int64."""
     x = input if input.array.dtype.kind == "f" else cast(input, int64.numpy)
     if x.array.size == 0:
@@ -164,14 +156,14 @@ def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tens
     return _position(np.argmin, input, dim, keepdim)
 
 
-def max(input: Tensor, dim: int | Tensor | None = None, keepdim: bool = False) -> Any:
+def max(input: Tensor, dim: int | Tensor | Omitted = None, keepdim: bool = False) -> Any:
     """The largest value; with dim a number, (values, indices) along it; with dim a Tensor, `maximum`."""
     if is_tensor(dim):
         return maximum(input, dim)
     return _of_all("max", AMAX, input) if dim is None else _along(np.argmax, input, dim, keepdim)
 
 
-def min(input: Tensor, dim: int | Tensor | None = None, keepdim: bool = False) -> Any:
+def min(input: Tensor, dim: int | Tensor | Omitted = None, keepdim: bool = False) -> Any:
     """The smallest value; with dim a number, (values, indices) along it; with dim a Tensor, `minimum`."""
     if is_tensor(dim):
         return minimum(input, dim)
@@ -192,7 +184,8 @@ def _position(find: Any, input: Tensor, dim: int | None, keepdim: bool) -> Tenso
 
 def _where_extreme(find: Any, input: Tensor, dim: int | None, keepdim: bool) -> Array:
     _not_empty(find.__name__, input, dim)
-    axis = None if dim is None or input.ndim == 0 else one_dim(dim, input.ndim)
+    axis = None if dim is None else one_dim(dim, input.ndim)
+    axis = axis if input.ndim else None
     return positions(as_array(find(input.array, axis=axis, keepdims=keepdim)))
 
 
@@ -207,12 +200,13 @@ def _along(find: Any, input: Tensor, dim: Any, keepdim: bool) -> ValuesIndices:
 
 def _not_empty(name: str, input: Tensor, dim: Dims) -> tuple[int, ...]:
     """dim as a tuple of dimensions. IndexError if one of them is empty: it has no largest element."""
-    dims = all_dims(dim, input.ndim)
-    if input.array.size == 0 and dim in (None, (), []):
-        raise RuntimeError(f"{name}(): the input is empty, shape {tuple(input.shape)}: pass dim")
-    if input.ndim and builtins.any(input.array.shape[d] == 0 for d in dims):
-        raise IndexError(f"{name}(): dim {dim} of the input is empty, shape {tuple(input.shape)}")
-    return dims
+    if input.array.size == 0:
+        if dim in (None, (), []):
+            raise RuntimeError(f"{name}(): the input is empty, shape {tuple(input.shape)}: pass dim")
+        named = dim if isinstance(dim, (tuple, list)) else (dim,)
+        if 0 in [input.array.shape[one_dim(d, input.ndim)] for d in named]:
+            raise IndexError(f"{name}(): dim {dim} of the input is empty, shape {tuple(input.shape)}")
+    return all_dims(dim, input.ndim)
 
 
 # ------------------------------------------------------------------------------- running and normalised
@@ -227,9 +221,10 @@ def cumsum(input: Tensor, dim: int) -> Tensor:
 
 def cumsum_inside(input: Tensor, dim: int) -> Tensor:
     """cumsum in the dtype of input, which has no room for another: for cumsum_."""
+    y = cumsum(input, dim)  # IndexError for a dimension that is not there comes first
     if input.ndim and input.numel():
         implemented("cumsum_", "fiu", input)
-    return cast(cumsum(input, dim), input.array.dtype)
+    return cast(y, input.array.dtype)
 
 
 def softmax(input: Tensor, dim: int | None = None, *, dtype: DType | None = None) -> Tensor:
@@ -250,9 +245,9 @@ def _normalised(primitive: Any, input: Tensor, dim: int | None, dtype: DType | N
     if dim is None:
         raise TypeError(f"{primitive.name}() needs dim, the dimension along which it sums to 1; often dim=-1")
     axis = one_dim(dim, input.ndim)
-    if dtype is None and input.array.dtype.kind != "f":
-        raise NotImplementedError(f"{primitive.name}: not implemented for {input.dtype}; call .float() first")
-    x = input if dtype is None else cast(input, dtype.numpy)
+    x = input if dtype is None else cast(input, to_numpy_dtype(dtype))
+    if x.array.dtype.kind != "f":
+        raise NotImplementedError(f"{primitive.name}: not implemented for {x.dtype}; call .float() first")
     if x.array.size == 0:
         return x.reshape(x.shape)
     if x.ndim == 0:
@@ -260,7 +255,6 @@ def _normalised(primitive: Any, input: Tensor, dim: int | None, dtype: DType | N
     return apply(primitive, x, axis=axis)
 
 
-@in_float32
 def logsumexp(input: Tensor, dim: Dims, keepdim: bool = False) -> Tensor:
     """ln Σ eˣ = m + ln Σ eˣ⁻ᵐ, where m = max x, so that nothing overflows."""
     if dim is None:
@@ -268,10 +262,7 @@ def logsumexp(input: Tensor, dim: Dims, keepdim: bool = False) -> Tensor:
     x = floating(input)
     if x.array.size == 0:
         return log(sum(exp(x), dim, keepdim))
-    top = amax(x.detach(), dim, True)
-    top = where(isfinite(top), top, 0.0)
-    y = log(sum(exp(x - top), dim, True)) + top
-    return y if keepdim else sum(y, dim)
+    return apply(LOGSUMEXP, x, axis=all_dims(dim, x.ndim), keepdims=keepdim)
 
 
 # --------------------------------------------------------------------------------------- yes or no
@@ -289,7 +280,7 @@ def any(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
 
 def _truth(reduce: Callable[..., Array], input: Tensor, dim: Dims, keepdim: bool) -> Tensor:
     axis = None if dim is None else some_dims(dim, input.ndim)
-    y = as_array(reduce(input.array, axis=axis, keepdims=keepdim))
+    y = in_order(as_array(reduce(input.array, axis=axis, keepdims=keepdim)))
     return wrap(y.astype(np.uint8) if input.array.dtype == np.uint8 else y)  # uint8 was PyTorch's first bool
 
 

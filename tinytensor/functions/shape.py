@@ -11,7 +11,7 @@ import numpy as np
 from tinytensor.base import is_tensor
 from tinytensor.dtypes import dtype as DType
 from tinytensor.dtypes import result_type
-from tinytensor.functions.dims import infer, nonnegative, one_dim, sizes, some_dims, whole
+from tinytensor.functions.dims import Omitted, infer, nonnegative, one_dim, sizes, some_dims, whole
 from tinytensor.functions.operands import cast
 from tinytensor.ops.copies import COPY
 from tinytensor.ops.moves import CAT, EXPAND, FLIP, ROLL, TRIL, TRIU
@@ -29,7 +29,7 @@ def reshape(input: Tensor, *shape: Any) -> Tensor:
 
 def view(input: Tensor, *size: Any) -> Tensor:
     """reshape without a copy; RuntimeError if the memory layout needs one (after a transpose, for example)."""
-    if len(size) == 1 and isinstance(size[0], DType):
+    if len(size) == 1 and isinstance(size[0], (DType, type)):
         raise NotImplementedError("view(dtype) is outside tinytensor's subset: use .to(dtype)")
     target = infer(sizes(size), input.array.size)
     if not input.array.flags.c_contiguous:
@@ -57,7 +57,7 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     return reshape(input, (*shape[:first], int(np.prod(shape[first : last + 1])), *shape[last + 1 :]))
 
 
-def squeeze(input: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
+def squeeze(input: Tensor, dim: int | Sequence[int] | Omitted = None) -> Tensor:
     """Without the dimensions of size 1: all of them, or those of dim that have it."""
     dims = range(input.ndim) if dim is None else some_dims(dim, input.ndim)  # () is none of them
     return reshape(input, tuple(n for d, n in enumerate(input.array.shape) if n != 1 or d not in dims))
@@ -77,10 +77,12 @@ def permute(input: Tensor, *dims: Any) -> Tensor:
     order = sizes(dims)
     if len(order) != input.ndim:
         raise RuntimeError(f"permute: {order} has {len(order)} dimensions, the tensor {input.ndim}")
-    axes = tuple(one_dim(d, input.ndim) for d in order)
-    if sorted(axes) != list(range(input.ndim)):
-        raise RuntimeError(f"permute: {axes} does not name each of the {input.ndim} dimensions once")
-    return apply(PERMUTE, input, axes=axes)
+    axes: list[int] = []
+    for d in order:
+        axes.append(one_dim(d, input.ndim))
+        if axes[-1] in axes[:-1]:
+            raise RuntimeError(f"permute: {order} names dimension {d} twice")
+    return apply(PERMUTE, input, axes=tuple(axes))
 
 
 def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
@@ -166,10 +168,10 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     if any(x.ndim == 0 for x in xs):
         raise RuntimeError("cat: a zero-dimensional tensor cannot be concatenated; use stack")
     if all(x.array.shape == (0,) for x in xs):
-        dim = 0  # all are empty: dim does not matter
-    axis = one_dim(dim, max(x.ndim for x in xs))
-    dtype = result_type(*(x.array for x in xs))
+        dim = whole(dim) * 0  # all are empty: which dim it is does not matter
     shape = next((x.array.shape for x in xs if x.array.shape != (0,)), (0,))
+    axis = one_dim(dim, len(shape))
+    dtype = result_type(*(x.array for x in xs))
     nothing = (*shape[:axis], 0, *shape[axis + 1 :])  # an empty vector fits anything, as in PyTorch
     xs = [reshape(x, nothing) if x.array.shape == (0,) else x for x in xs]
     return apply(CAT, *(cast(x, dtype) for x in xs), axis=axis)

@@ -35,8 +35,8 @@ OTHER_NAMES["from"] = "from_"  # a keyword in Python
 # Parameters that PyTorch's functions have and ours lack: the values that change nothing, and the functions that have
 # them (None: all). Any other value is outside the subset.
 LIKE = "empty empty_like full_like ones_like rand_like randn_like zeros_like"
-MAKERS = "arange empty eye full linspace normal ones rand randint randn randperm tensor zeros"
-MAKERS += " new_empty new_full new_ones new_zeros empty_like full_like ones_like rand_like randn_like zeros_like"
+MAKERS = "arange eye full linspace normal ones rand randint randn randperm tensor zeros"
+MAKERS += f" new_empty new_full new_ones new_zeros {LIKE}"
 CASTS = "cpu cuda type"
 NEUTRAL: dict[str, tuple[tuple[Any, ...], str | None]] = {
     "out": ((None,), None),
@@ -44,11 +44,8 @@ NEUTRAL: dict[str, tuple[tuple[Any, ...], str | None]] = {
     "pin_memory": ((None, False), MAKERS),
     "memory_format": ((None, contiguous_format, preserve_format), f"{LIKE} {CASTS} contiguous is_contiguous"),
     "non_blocking": ((False, True), CASTS),
-    "dtype": ((None,), f"{MAKERS} cumsum cumsum_ norm prod"),
-    "device": (
-        (None, "cpu"),
-        f"{MAKERS} BoolTensor ByteTensor DoubleTensor FloatTensor HalfTensor IntTensor LongTensor",
-    ),
+    "dtype": ((None,), "cumsum cumsum_ norm prod"),
+    "device": ((None, "cpu"), "BoolTensor ByteTensor DoubleTensor FloatTensor HalfTensor IntTensor LongTensor"),
     "p": ((), "bernoulli"),
     "rounding_mode": ((None,), "div div_ divide divide_"),
     "reduce": ((None,), "scatter scatter_"),
@@ -109,6 +106,7 @@ KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "int": (_whole, "int"),
     "bool": (lambda x: isinstance(x, (bool, np.bool_)), "bool"),
     "None": (lambda x: x is None, "None"),
+    "Omitted": (lambda x: False, ""),  # the default None, which users leave out and cannot pass
     "Sequence[int]": (_whole_numbers, "tuple of ints"),
     "Sequence[Tensor]": (
         lambda x: isinstance(x, (tuple, list)) and all(map(is_tensor, x)),
@@ -147,7 +145,7 @@ def check_kinds(name: str, given: dict[str, Any], taken: dict[str, inspect.Param
     for parameter, value in given.items():
         names = kinds(taken[parameter])
         if names and not any(KINDS[kind][0](value) for kind in names):
-            wanted = " or ".join(KINDS[kind][1] for kind in names)
+            wanted = " or ".join(filter(None, (KINDS[kind][1] for kind in names)))
             raise TypeError(f"{name}(): argument {parameter!r} must be {wanted}, not {told(value)}") from None
         if "int" in names and isinstance(value, int) and not -(2**63) <= value < 2**63:
             raise ValueError(
@@ -224,7 +222,8 @@ def _ours(name: str, error: Exception) -> Exception:
     """The error itself; one that NumPy or Python raised in our code becomes one of ours, with the name of the function."""
     if not _born_elsewhere(error):
         return error
-    kind = TypeError if isinstance(error, AttributeError) else type(error)
+    builtin: Any = next(c for c in type(error).__mro__ if c.__module__ == "builtins")  # NumPy's take other arguments
+    kind: type[Exception] = TypeError if builtin is AttributeError else builtin
     return kind(f"{name}(): {str(error).partition(chr(10))[0]}")
 
 
@@ -309,12 +308,13 @@ def _looked_at(function: Callable[..., Any]) -> tuple[int, bool]:
 
 @cache
 def _judged(annotation: Any, dim: bool) -> tuple[bool, bool]:
-    """Whether a wrong kind may be computed with: "False" counts as true, True as 1. Whether it's a flag, count or word.
+    """Whether a wrong kind may be computed with: "False" counts as true, True as 1, None as left out, an array as a number.
+    Whether it's a flag, count or word.
 
     dims.py looks at dimensions itself.
     """
     names = set(kinds_named(annotation))
-    unnoticed = "bool" in names or (not dim and not names.isdisjoint({"int", "Sequence[int]"}))
+    unnoticed = not names.isdisjoint({"bool", "float", "Omitted"} | (set() if dim else {"int", "Sequence[int]"}))
     return unnoticed, unnoticed or not (dim or names <= {"Tensor", "Number", "None"})
 
 

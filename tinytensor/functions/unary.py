@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tinytensor.functions.operands import floating, implemented
+from tinytensor.functions.dims import Omitted
+from tinytensor.functions.operands import floating, implemented, in_float32, in_its_order
 from tinytensor.ops.erf import ERF
 from tinytensor.ops.unary import ABS, COS, RELU, SIGMOID, SIN, STEPS, TANH
 from tinytensor.ops.unary import sign as sign_of
@@ -41,7 +42,7 @@ def relu(input: Tensor) -> Tensor:
     """max(x, 0); the derivative at 0 is 0. RuntimeError for bools."""
     if input.array.dtype == bool:
         raise RuntimeError("relu: bool tensors are not supported; call .int() first")
-    return apply(RELU, input)
+    return apply(RELU, in_its_order(input))
 
 
 def erf(input: Tensor) -> Tensor:
@@ -52,18 +53,18 @@ def erf(input: Tensor) -> Tensor:
 def abs(input: Tensor) -> Tensor:
     """|x|; the derivative at 0 is 0. NotImplementedError for bools."""
     implemented("abs", "fiu", input)
-    return apply(ABS, input)
+    return apply(ABS, in_its_order(input))
 
 
 def sign(input: Tensor) -> Tensor:
     """−1, 0 or 1, as x is below, at or above 0 (nan counts as 0), in the dtype of x; the derivative is 0."""
-    return input.clone() if input.array.dtype == bool else apply(STEPS, input, ufunc=sign_of)
+    return input.clone() if input.array.dtype == bool else apply(STEPS, in_its_order(input), ufunc=sign_of)
 
 
 def _rounding(ufunc: np.ufunc, symbol: str) -> Callable[[Tensor], Tensor]:
     def rounded(input: Tensor) -> Tensor:
         implemented(ufunc.__name__, "fiu", input)
-        return apply(STEPS, input, ufunc=ufunc)
+        return apply(STEPS, in_its_order(input), ufunc=ufunc)
 
     rounded.__name__ = rounded.__qualname__ = ufunc.__name__
     rounded.__doc__ = f"{symbol}, in the dtype of x; the derivative is 0."
@@ -75,10 +76,15 @@ ceil: Callable[[Tensor], Tensor] = _rounding(np.ceil, "⌈x⌉")
 trunc: Callable[[Tensor], Tensor] = _rounding(np.trunc, "x without its decimals")
 
 
-def round(input: Tensor, *, decimals: int | None = None) -> Tensor:
+@in_float32
+def round(input: Tensor, *, decimals: int | Omitted = None) -> Tensor:
     """x rounded to `decimals` places (floats only), halves to the even neighbour; the derivative is 0."""
     implemented("round", "fiu" if decimals is None else "f", input)
     if input.array.dtype.kind != "f":
         return input.clone()
     scale = 10.0 ** (decimals or 0)
-    return apply(STEPS, input * scale, ufunc=np.rint) / scale if decimals else apply(STEPS, input, ufunc=np.rint)
+    return (
+        apply(STEPS, input * scale, ufunc=np.rint) / scale
+        if decimals
+        else apply(STEPS, in_its_order(input), ufunc=np.rint)
+    )

@@ -114,6 +114,36 @@ def extremes(torch: Callable[..., Any]) -> list[Sample]:
     ]
 
 
+def at_kinks_over(torch: Callable[..., Any], statics: list[dict[str, Any]]) -> list[Sample]:
+    """Reductions of rows with zeros and ties."""
+    x = np.array([[1.0, -2.0, 2.0], [0.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+    return [
+        Sample((x,), lambda x, s=s: torch(x, **s), {**s, "axis": (1,), "keepdims": False}, smooth=False)
+        for s in statics
+    ]
+
+
+def spreads(torch: Callable[..., Any]) -> list[Sample]:
+    """var and std: over one and more dimensions, and of numbers that are equal."""
+
+    def sample(x: Any, axis: tuple[int, ...], c: int, keep: bool, smooth: bool = True) -> Sample:
+        static = {"axis": axis, "correction": c, "keepdims": keep}
+        return Sample(
+            (x,), lambda x: torch(x, axis, c, keep) if x.numel() else x.sum(axis, keep), static, smooth=smooth
+        )  # of nothing PyTorch warns
+
+    calls = [
+        ((2, 3, 4), (2,)),
+        ((2, 3, 4), (0, 1)),
+        ((2, 3, 4), (0, 1, 2)),
+        ((0, 3), (1,)),
+        ((3,), (0,)),
+        ((1, 2), (1,)),
+    ]
+    every = [sample(normal(*shape), axis, c, keep) for shape, axis in calls for c in (1, 0) for keep in (False, True)]
+    return [*every, sample(normal(1), (0,), 0, False), sample(np.ones((2, 3)), (1,), 0, False, smooth=False)]
+
+
 SAMPLES: dict[str, list[Sample]] = {
     "add": binary(lambda a, b: a + b),
     "sub": binary(lambda a, b: a - b),
@@ -172,6 +202,19 @@ SAMPLES: dict[str, list[Sample]] = {
     ],
     "amax": extremes(lambda x, a, k: x.amax(a, k)),
     "amin": extremes(lambda x, a, k: x.amin(a, k)),
+    "norm": [
+        Sample((off_zero(2, 3, 4),), lambda x, p=p, a=a, k=k: x.norm(p, a, k), {"p": p, "axis": a, "keepdims": k})
+        for p in (2, 1, 3, 0.5, 1.5, np.inf) for a in ((1,), (0, 2), (0, 1, 2)) for k in (False, True)
+    ] + [
+        Sample((off_zero(*shape),), lambda x, p=p: x.norm(p, 1), {"p": p, "axis": (1,), "keepdims": False})
+        for p in (2, 3) for shape in ((3, 1), (1, 1), (0, 3))
+    ] + at_kinks_over(lambda x, p: x.norm(p, 1), [{"p": p} for p in (2, 1, 3, 0.5, 1.5, np.inf)]),
+    "var": spreads(lambda x, a, c, k: x.var(a, correction=c, keepdim=k)),
+    "std": spreads(lambda x, a, c, k: x.std(a, correction=c, keepdim=k)),
+    "logsumexp": [
+        Sample((normal(*shape),), lambda x, a=a, k=k: x.logsumexp(a, k), {"axis": a, "keepdims": k})
+        for shape, a in [((2, 3, 4), (1,)), ((2, 3, 4), (0, 2)), ((2, 3, 4), (0, 1, 2)), ((1,), (0,)), ((0, 3), (1,))] for k in (False, True)
+    ],
     "prod": [
         *(Sample((off_zero(2, 3, 4),), lambda x, d=d: x.prod(d), {"axis": d}) for d in (0, 1, 2)),
         *(Sample((off_zero(*shape),), lambda x: x.prod(0), {"axis": 0}) for shape in ((1,), (2, 0))),
@@ -365,6 +408,10 @@ SAMPLES: dict[str, list[Sample]] = {
     "log1p": unary(lambda x: x.log1p(), positive),
     "expm1": unary(lambda x: x.expm1()),
     "erf": unary(lambda x: x.erf()) + unary(lambda x: x.erf(), wide),
+    "compare": [
+        Sample((normal(*a), normal(*b, seed=1)), lambda a, b: (a < b).to(a.dtype) + 0 * a + 0 * b, {"compare": np.less})
+        for a, b in [((2, 3), (2, 3)), ((2, 3), (3,)), ((1,), (1,)), ((0, 3), (3,)), ((), ())]
+    ],
     "softplus": unary(lambda x: _f().softplus(x)) + unary(lambda x: _f().softplus(x, threshold=1000), wide),
     "steps": [s for name, u in [("floor", np.floor), ("ceil", np.ceil), ("trunc", np.trunc), ("sign", np.sign), ("round", np.rint)]
               for s in unary(lambda x, name=name: getattr(x, name)(), off_zero, ufunc=u)],
@@ -373,6 +420,20 @@ SAMPLES: dict[str, list[Sample]] = {
                lambda x, y: _f().binary_cross_entropy(x, y, reduction="none"))
         for s in [(2, 3), (4,), (), (1,), (0, 3)]
     ] + [at_kinks(lambda x, y: _f().binary_cross_entropy(x, y, reduction="none"), [0, 1, 0, 1, 0.5], [0, 1, 1, 0, 1])],
+    "xlogy": [
+        Sample((positive(*a), positive(*b, seed=4)), lambda a, b: in_torch().xlogy(a, b)) for a, b in
+        [((2, 3), (2, 3)), ((2, 3), (3,)), ((), (4,)), ((1,), (1,)), ((0, 3), (3,))]
+    ] + [at_kinks(lambda a, b: in_torch().xlogy(a, b), [0, 0, -1], [1, -1, 2])],
+    "addcdiv": [
+        Sample((normal(*x), normal(*a, seed=1), off_zero(*b)), lambda x, a, b, c=c: in_torch().addcdiv(x, a, b, value=c), {"c": c})
+        for x, a, b in [((2, 3), (2, 3), (2, 3)), ((2, 3), (3,), (2, 1)), ((), (2,), (2,)), ((1,), (1,), (1,)), ((0, 3), (3,), (3,))]
+        for c in (1, 0.5)
+    ],
+    "lerp": [
+        Sample((normal(*x), normal(*y, seed=1), np.asarray(w)), lambda x, y, w: in_torch().lerp(x, y, w))
+        for x, y, w in [((2, 3), (2, 3), 0.25), ((2, 3), (2, 3), 0.75), ((2, 3), (3,), normal(2, 3, seed=2)), ((1,), (1,), 0.5 * normal(1)),
+                        ((0, 3), (3,), 0.25), ((), (), 2.0)]
+    ],
     "scatter_add": [
         Sample((normal(*x), normal(*i.shape, seed=1)), lambda x, v, a=a, i=i: x.scatter_add(a, in_torch().from_numpy(i), v), {"at": along(i, a)})
         for x, a, i in [((4, 3), 0, PICKS), ((2, 3), 1, PICKS), ((1,), 0, PICKS[0, :1]), ((0, 2), 0, PICKS[:0, :2])]

@@ -18,7 +18,7 @@ class Parameter(Tensor):
 
     def __init__(self, data: Tensor | None = None, requires_grad: bool = True) -> None:
         self.array = (zeros(0) if data is None else data).array  # no copy
-        self.grad, self._node, self._requires_grad = None, None, False  # a leaf: no operation made it
+        self.grad, self._node, self._requires_grad = None, None, requires_grad  # a leaf, and no view of it is older
         self.requires_grad_(requires_grad)  # False: frozen, no gradient and no update
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Parameter:

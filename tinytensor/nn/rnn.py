@@ -46,7 +46,7 @@ def gru_step(a: Tensor, state: Any, weight: Tensor, bias: Tensor | None) -> tupl
     own_gates, own = linear(h, weight, bias).split([2 * n, n], -1)
     r, z = (gates + own_gates).sigmoid().chunk(2, -1)
     new = (candidate + r * own).tanh()
-    return (new + z * (h - new),)
+    return ((h - new) * z + new,)  # in this order: it decides how the state lies in memory
 
 
 class _Recurrent(Module):

@@ -1,10 +1,15 @@
-"""Maximum, minimum, where, clamp: each element of y is chosen from an input, which receives its gradient."""
+"""Maximum, minimum, where, clamp: each element of y is chosen from an input, which receives its gradient.
+
+And comparisons in place: their result replaces an input, and has its dtype.
+"""
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from tinytensor.backend import Array
+from tinytensor.backend import Array, array_module
 from tinytensor.ops.arithmetic import BROADCAST, unbroadcast
 from tinytensor.primitive import Gradients, Output, primitive
 
@@ -67,3 +72,17 @@ def clamp_backward(dy: Array, x: Array, low: float | None, high: float | None) -
 
 
 CLAMP = primitive("clamp", clamp_forward, clamp_backward, formula="y = min(max(x, low), high)")
+
+
+def compare_forward(a: Array, b: Array, *, compare: Any) -> Output:
+    return compare(a, b).astype(a.dtype), (a.shape, b.shape, b.dtype)
+
+
+def compare_backward(dy: Array, a_shape: tuple[int, ...], b_shape: tuple[int, ...], b_dtype: Any) -> Gradients:
+    zeros = array_module(dy).zeros
+    return zeros(a_shape, dy.dtype), zeros(b_shape, b_dtype)  # between its jumps y is constant
+
+
+COMPARE = primitive(
+    "compare", compare_forward, compare_backward, formula="y = 1 if a < b else 0; also =, ≠, ≤, >, ≥", fits=BROADCAST
+)

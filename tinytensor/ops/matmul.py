@@ -22,7 +22,7 @@ from tinytensor.sums import contraction, product
 def matmul_forward(a: Array, b: Array) -> Output:
     if a.ndim > 2 and b.ndim == 2 and a.shape[-1] == len(b):  # one large product instead of many small ones
         return product(a.reshape(math.prod(a.shape[:-1]), len(b)), b).reshape(*a.shape[:-1], b.shape[1]), (a, b)
-    return product(a, b), (a, b)
+    return in_order(product(a, b)), (a, b)
 
 
 def matmul_backward(dy: Array, a: Array, b: Array, *, needs: tuple[bool, bool] = (True, True)) -> Gradients:

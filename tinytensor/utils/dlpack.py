@@ -16,6 +16,7 @@ from tinytensor import devices
 from tinytensor.base import wrap
 from tinytensor.dtypes import from_numpy_dtype
 from tinytensor.functions.convert import DLDeviceType
+from tinytensor.functions.signature import publish
 from tinytensor.subset import outside
 from tinytensor.tensor import Tensor
 
@@ -50,5 +51,6 @@ def to_dlpack(tensor: Tensor) -> Any:
 
 
 __all__ = ["DLDeviceType", "from_dlpack", "to_dlpack"]
+publish(globals(), __name__, __all__)
 
 __getattr__ = outside("tinytensor.utils.dlpack")

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from tinytensor import functions
 from tinytensor.functions import expm1, where
 from tinytensor.functions.inplace import write
-from tinytensor.functions.operands import implemented, in_float32
+from tinytensor.functions.operands import implemented, in_float32, in_its_order
+from tinytensor.layout import elementwise
 from tinytensor.ops.gelu import GELU_TANH
 from tinytensor.ops.gelu_exact import GELU
 from tinytensor.ops.unary import SILU, SOFTPLUS
@@ -92,10 +93,13 @@ def gelu(input: Tensor, approximate: str = "none") -> Tensor:
     if approximate not in ("none", "tanh"):
         raise RuntimeError(f"gelu: approximate argument must be either none or tanh, not {approximate!r}")
     implemented("gelu", "f", input)
-    return apply(GELU_TANH if approximate == "tanh" else GELU, input)
+    y = apply(GELU_TANH if approximate == "tanh" else GELU, input)
+    if not input.array.flags.c_contiguous:  # its kernels work in row-major memory
+        y.array = elementwise(y.array, input.array)
+    return y
 
 
 def silu(input: Tensor, inplace: bool = False) -> Tensor:
     """x σ(x). Source: Elfwing, Uchibe and Doya, "Sigmoid-weighted linear units", 2018, equation 1."""
     implemented("silu", "f", input)
-    return activate("silu", lambda x: apply(SILU, x), input, inplace)
+    return activate("silu", lambda x: apply(SILU, in_its_order(x)), input, inplace)

@@ -8,6 +8,7 @@ import numpy as np
 
 from tinytensor.backend import Array
 from tinytensor.dispatch import gpu
+from tinytensor.layout import elementwise
 from tinytensor.nn.functional.activations import activate
 from tinytensor.ops.dropout import DROPOUT
 from tinytensor.random import kept
@@ -27,7 +28,14 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
     if input.array.dtype.kind != "f" and p < 1:
         raise RuntimeError(f"dropout: result type float32 can't be cast to {input.dtype}; call .float() first")
     mask = draw_mask(input.array, p, input.array.shape)
-    return activate("dropout", lambda x: apply(DROPOUT, x, mask=mask), input, inplace)
+    return activate("dropout", lambda x: _dropped(x, mask), input, inplace)
+
+
+def _dropped(x: Tensor, mask: Any) -> Tensor:
+    y = apply(DROPOUT, x, mask=mask)
+    if not x.array.flags.c_contiguous:  # the mask is drawn in row-major memory
+        y.array = elementwise(y.array, x.array)
+    return y
 
 
 def draw_mask(like: Array, p: float, shape: tuple[int, ...]) -> Any:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from tinytensor.dtypes import fits_in, promote
 from tinytensor.functions import where
-from tinytensor.functions.operands import cast, implemented, only_tensors
+from tinytensor.functions.operands import apply_to_pair, cast, implemented, only_tensors
 from tinytensor.layout import elementwise
 from tinytensor.nn.functional.activations import logsigmoid
 from tinytensor.nn.functional.checks import Reduction, is_reduction, replaced, same_shape
-from tinytensor.ops.losses import BINARY_CROSS_ENTROPY
+from tinytensor.ops.losses import BINARY_CROSS_ENTROPY, XLOGY
 from tinytensor.tape import apply
 from tinytensor.tensor import Tensor
 
@@ -173,10 +173,10 @@ def kl_div(
         raise RuntimeError(f"kl_div: expected floating point tensors, not {input.dtype} and {target.dtype}")
     if reduction != "batchmean":
         is_reduction("kl_div", reduction)
-    zero = target == 0  # there the term y ln y is 0
-    log_y = target if log_target else target.masked_fill(zero, 1.0).log()
-    y = target.exp() if log_target else target
-    loss = y * (log_y - input) if log_target else y * log_y - y * input
+    if log_target:
+        loss = target.exp() * (target - input)
+    else:
+        loss = apply_to_pair(XLOGY, target, target) - target * input
     if reduction == "batchmean":
         return loss.sum() / (input.shape[0] if input.ndim else 1)
     return _reduced("kl_div", loss, reduction)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tinytensor.functions import contiguous
+from tinytensor.functions.dims import whole
 from tinytensor.functions.operands import cast, implemented, in_float32
 from tinytensor.nn.functional.checks import same_dtype
 from tinytensor.ops.layer_norm import LAYER_NORM
@@ -86,6 +87,8 @@ def batch_norm(
     """
     if not input.numel():
         return input.clone()
+    if not training and (running_mean is None or running_var is None):
+        raise RuntimeError("batch_norm: needs running_mean and running_var when not training")
     if (running_mean is None) is not (running_var is None):
         raise ValueError("batch_norm: running_mean and running_var are both Tensors, or both None")
     implemented("batch_norm", "f", input)
@@ -122,8 +125,7 @@ def _batch_norm(
         for running, new in ((running_mean, mean), (running_var, var * (n / (n - 1)))):  # unbiased
             if running is not None:
                 running.copy_(running + momentum * (new.detach() - running))
-    if mean is None or var is None:
-        raise RuntimeError("batch_norm: needs running_mean and running_var when not training")
+    assert mean is not None and var is not None
     y = (input - mean.view(column)) * (var.view(column) + eps).rsqrt()
     y = y if weight is None else y * weight.view(column)
     return contiguous(y if bias is None else y + bias.view(column))
@@ -138,6 +140,6 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
     """x₁·x₂ / (max(‖x₁‖, ε) max(‖x₂‖, ε)) along dim. x₁ and x₂ broadcast first."""
     if not eps >= 0:  # nan as well
         raise RuntimeError(f"cosine_similarity: eps must be positive or 0, got {eps}")
-    shape = (x1.detach() * x2.detach()).shape
+    dim, shape = whole(dim), (x1.detach() * x2.detach()).shape
     x1, x2 = x1.expand(shape), x2.expand(shape)
     return (normalize(x1, 2, dim, eps) * normalize(x2, 2, dim, eps)).sum(dim)

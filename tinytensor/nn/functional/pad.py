@@ -24,6 +24,8 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
         raise RuntimeError(f"pad: {tuple(pad)} leaves a negative size of {tuple(input.shape)}")
     # what is left of x after cropping …
     x = input[tuple(slice(max(0, -a), n - max(0, -b)) for (a, b), n in pairs)]
+    if max(pad, default=0) <= 0:
+        return x.clone()
     # … is copied into a tensor filled with the value
     y = input.new_full([n + a + b for (a, b), n in pairs], 0 if value is None else value)
     y[tuple(slice(max(0, a), n + a + b - max(0, b)) for (a, b), n in pairs)] = x
