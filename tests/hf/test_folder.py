@@ -28,7 +28,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import gpt
-from gpt import evaluate, generate, train
+from gpt import evaluate, generate, prepare, train
 from gpt import export as command
 from gpt.errors import UserError
 from gpt.hf import config as entries
@@ -513,6 +513,13 @@ def test_a_tokenizer_from_elsewhere(place, capsys):
         assert message in capsys.readouterr().err
     assert generate.main(["hf:both", "--tokenizer=both"]) == 2
     assert "--tokenizer both: hf:both has its own; leave the flag out" in capsys.readouterr().err
+
+
+def test_a_corpus_is_prepared_with_its_tokenizer(place):
+    with_tokenizer(place / "model", BPE)
+    assert prepare.main(["text", "--out=corpus", "--tokenizer=run:hf:model", "--quiet"]) == 0
+    assert train.main(["--init=hf:model", "--data=corpus", "--steps=1", "--out=run", "--no-plot", "--quiet"]) == 0
+    assert gpt.load("run")[1].to_json() == BPE.to_json()
 
 
 def test_fine_tuning(place, capsys):
