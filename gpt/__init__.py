@@ -4,10 +4,12 @@ python -m gpt.train       trains a model and leaves a run folder
 python -m gpt.prepare     makes a corpus of texts that are larger than memory
 python -m gpt.generate    writes text with the model of a run
 python -m gpt.evaluate    measures the loss of a run over the whole validation split
+python -m gpt.export      writes a run as a folder that Hugging Face's transformers loads
 
 Each explains its flags with --help.
 
-The files of this folder are the ones to read. gpt/run has what is around the training loop, gpt/fast the fast paths.
+The files of this folder are the ones to read. gpt/run has what is around the training loop, gpt/fast the fast paths,
+gpt/hf models of Hugging Face.
 """
 
 import sys
@@ -22,12 +24,12 @@ if TYPE_CHECKING:
     from gpt.completion import complete, stream
     from gpt.config import GPTConfig
     from gpt.model import GPT
-    from gpt.run.checkpoint import load
+    from gpt.trained import load
 
 __all__ = ["GPT", "Bigram", "GPTConfig", "complete", "load", "stream"]
 
 _HOMES = {
-    "GPT": "model", "Bigram": "bigram", "GPTConfig": "config", "load": "run.checkpoint", "complete": "completion",
+    "GPT": "model", "Bigram": "bigram", "GPTConfig": "config", "load": "trained", "complete": "completion",
     "stream": "completion",
 }  # fmt: skip
 

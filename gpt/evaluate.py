@@ -24,6 +24,7 @@ from gpt.fast import threads
 from gpt.run import baselines, checkpoint
 from gpt.run.progress import evaluation
 from gpt.tokenizers import Tokenizer
+from gpt.trained import find
 from tinytensor import from_numpy, no_grad
 from tinytensor.buffers import keep_freed_memory
 
@@ -96,26 +97,30 @@ def main(argv: list[str]) -> int:
     options = parser.parse_args(argv)
     keep_freed_memory()
 
-    saved = checkpoint.read_model(options.run, options.last)
-    model = checkpoint.restore_model(saved, options.device)
-    if options.data is None:
-        text = checkpoint.read_corpus(saved, options.run)
-    else:
+    found = find(options.run, options.last)
+    tokenizer = found.vocabulary(options.tokenizer)
+    if options.data is not None:
         text = corpus.read(options.data)
-    train_ids, validation_ids = corpus.split(text, saved.tokenizer, saved.config.context)
+    elif found.checkpoint is not None:
+        text = checkpoint.read_corpus(found.checkpoint, options.run)
+    else:
+        raise UserError(f"{found.name} does not say on which text it was trained; give --data PATH")
+    model = found.model(options.device)
+    train_ids, validation_ids = corpus.split(text, tokenizer, found.config.context)
     loss, tokens = mean_loss(model, validation_ids, show=not options.json)
     if not math.isfinite(loss):
         raise UserError(
             f"the loss is {loss}, so the predictions are not finite: train again, with a lower --learning-rate"
         )
-    bits = bits_per_byte(loss, saved.tokenizer, validation_ids, saved.config.context)
+    bits = bits_per_byte(loss, tokenizer, validation_ids, found.config.context)
     if options.json:
-        which = {"checkpoint": "best" if saved.is_best else "last", "step": saved.step}
+        saved = found.checkpoint
+        which = {"checkpoint": "best" if saved.is_best else "last", "step": saved.step} if saved else {}
         print(json.dumps({"loss": loss, "bits_per_byte": bits, "tokens": tokens, **which}, allow_nan=False))
         return 0
-    base = baselines.measure(train_ids, validation_ids, saved.tokenizer.vocab_size)
+    base = baselines.measure(train_ids, validation_ids, tokenizer.vocab_size)
     print(f"loss {shown(loss, 4)} nats per token = {shown(bits, 4)} bits per byte")
-    print(saved.named())
+    print(found.said)
     print(f"over the whole validation split of {text.name}: {tokens:,} predictions")
     print(f"baselines of this text in nats: {base}")
     return 0

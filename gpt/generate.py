@@ -22,7 +22,7 @@ from gpt.corpus import decoded
 from gpt.errors import UserError
 from gpt.fast.threads import one_blas_thread
 from gpt.interactive import Dialogue, converse
-from gpt.run.checkpoint import read_model, restore_model
+from gpt.trained import find
 from tinytensor.buffers import keep_freed_memory
 
 
@@ -155,8 +155,9 @@ def main(argv: list[str]) -> int:
     names, prompts = zip(*(read_prompt(*each) for each in given))
     keep_freed_memory()
 
-    saved = read_model(options.run, options.last)
-    model, tokenizer = restore_model(saved, options.device).eval(), saved.tokenizer
+    found = find(options.run, options.last)
+    tokenizer = found.vocabulary(options.tokenizer)
+    model = found.model(options.device)
     if len(prompts) > 1:
         names = tuple(f"prompt {i} ({name})" for i, name in enumerate(names, 1))
     ids = [encode_prompt(tokenizer, prompt, name) for prompt, name in zip(prompts, names)]
@@ -164,7 +165,7 @@ def main(argv: list[str]) -> int:
     seed = random.randrange(2**31) if options.seed is None else options.seed
     same = "texts" if len(prompts) * options.samples > 1 else "text"
     again = f"; --seed {seed} writes the same {same} again" if options.seed is None and options.temperature else ""
-    note("gpt.generate", f"{saved.named()}{again}")
+    note("gpt.generate", f"{found.said}{again}")
     context = model.config.context
     for name, each in zip(names, ids):
         if len(each) > context:

@@ -25,8 +25,9 @@ from tinytensor.buffers import keep_freed_memory
 
 INITS = next(each.metadata["rule"].choices for each in fields(TrainConfig) if each.name == "init")
 INIT_HELP = (
-    "the first weights: random and as large as the number of inputs asks, or as in GPT-2; or a run folder, whose model, "
-    "weights (the best that it keeps) and vocabulary a new run begins with, for example on another text (default: fan-in)"
+    "the first weights: random and as large as the number of inputs asks, or as in GPT-2; or a run folder, or hf: and a "
+    "folder or name of a GPT-2 of Hugging Face, whose model, weights (the best that it keeps) and vocabulary a new run begins "
+    "with, for example on another text (default: fan-in)"
 )
 SAMPLE_TOKENS, SAMPLE_TEMPERATURE = 500, 0.8
 MOST = 1 << 20  # predictions of the loss in the summary; python -m gpt.evaluate makes all
@@ -40,7 +41,7 @@ class Options:
     given: dict[str, object]
     out: Path | None
     resume: Path | None
-    init: Path | None
+    init: Path | str | None
     recipe: str | None
     no_plot: bool
     quiet: bool
@@ -52,7 +53,7 @@ def make_parser() -> cli.Parser:
     run = parser.add_argument_group("run")
     run.add_argument("--out", type=cli.path, metavar="FOLDER", help="run folder (default: runs/<time>)")
     run.add_argument("--resume", type=cli.path, metavar="RUN", help="go on with this run folder")
-    run.add_argument("--init", type=cli.path, metavar=f"{'|'.join(INITS)}|RUN", help=INIT_HELP)
+    run.add_argument("--init", type=cli.trained, metavar=f"{'|'.join(INITS)}|RUN|hf:NAME", help=INIT_HELP)
     run.add_argument("--recipe", choices=RECIPES, help="where the other defaults come from (default: default)")
     run.add_argument("--no-plot", action="store_true", help="do not draw loss.png")
     run.add_argument("--quiet", action="store_true", help="print errors only")

@@ -154,7 +154,7 @@ class GPT(nn.Module):
         x = F.dropout(x, self.config.dropout, self.training)
         for block in self.blocks:
             x = block(x)  # (B, T, C)
-        logits = self.head(self.norm(x))  # (B, T, C) -> (B, T, V)
+        logits = self.head(self.norm(cache.asked(x)))  # (B, T, C) -> (B, T, V)
         return logits, cross_entropy(logits, targets)
 
 

@@ -68,7 +68,8 @@ def make_parser() -> cli.Parser:
         help="folder of the corpus: a new one, or that of a stopped job",
     )
     add("--tokenizer", default="chars", type=tokenizer, metavar="|".join([*TOKENIZER.choices, "run:RUN"]),
-        help="what a token is: see gpt.train; run:RUN takes that of a run folder, whose model can train on the corpus "
+        help="what a token is: see gpt.train; run:RUN takes that of a run folder, or run:hf:NAME of a "
+        "pretrained model, which can train on the corpus then "
         "(default: chars)")  # fmt: skip
     add("--field", default="text", metavar="NAME", help="field of a JSON line or column of a table (default: text)")
     add("--glob", action="append", metavar="PATTERN",
@@ -169,12 +170,12 @@ class Lines:
 
 
 def of_run(name: str) -> Tokenizer | None:
-    """Return the tokenizer of a run folder, if the name is one of those."""
+    """Return the tokenizer of a run folder or a pretrained model, if the name is one of those."""
     if not name.startswith(RUN):
         return None
-    from gpt.run.checkpoint import read_model
+    from gpt.trained import find
 
-    return read_model(cli.path(name[len(RUN) :])).tokenizer
+    return find(cli.trained(name[len(RUN) :])).vocabulary(advice="take --tokenizer gpt2:FOLDER")
 
 
 @cli.command("gpt.prepare")

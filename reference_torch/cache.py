@@ -10,6 +10,8 @@ Training has no cache. `past` returns 0 then, and `extend` returns what it is gi
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
@@ -78,3 +80,22 @@ def extend(layer: nn.Module, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tens
     """Return the keys and values of the past and of the new tokens, and a mask; without a cache k, v and None."""
     cache = _current.get()
     return (k, v, None) if cache is None else cache.extend(layer, k, v)
+
+
+# Whether the forward that runs now is asked for the last prediction of each window alone, as text needs it.
+_last: ContextVar[bool] = ContextVar("last", default=False)
+
+
+@contextmanager
+def last_alone() -> Iterator[None]:
+    """A context in which a model returns the last prediction of each window alone, (B, 1, V): the others cost as much each."""
+    before = _last.set(True)
+    try:
+        yield
+    finally:
+        _last.reset(before)
+
+
+def asked(x: Tensor) -> Tensor:
+    """Return the rows of x (B, T, C) whose predictions are asked for: all, but within `last_alone`."""
+    return x[:, -1:] if _last.get() else x

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gpt.build import Model
-from gpt.cache import Cache
+from gpt.cache import Cache, last_alone
 from gpt.model import GPT
 from gpt.rotary import turned, turns
 from gpt.run.checks import parameter_shapes
@@ -55,7 +55,10 @@ class Reader:
             return from_numpy(self.shortcut(new[0]))
         guess = self._guess(new)
         ids = tensor([new], device=self.device)  # (1, T)
-        logits, _ = self.cache.read(self.model, ids) if self.cache else self.model(ids)  # (1, T, V)
+        with last_alone():
+            logits, _ = (
+                self.cache.read(self.model, ids) if self.cache else self.model(ids)
+            )  # (1, 1, V); a Bigram's (1, T, V)
         last: Tensor = logits[0, -1].cpu()  # (V,)
         if guess is not None:
             difference = np.abs(guess - last.array).max()

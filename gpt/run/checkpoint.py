@@ -46,6 +46,7 @@ from gpt.run.files import MIB, Folder
 from gpt.run.sealed import is_sealed, seal
 from gpt.tokenizers import Tokenizer
 from tinytensor import Tensor, from_numpy
+from tinytensor.nn.undrawn import undrawn
 from tinytensor.optim import AdamW
 
 BEST = "best"
@@ -390,8 +391,12 @@ def restore_model(checkpoint: Checkpoint, device: str | None = None) -> Model:
     """Return the model of the checkpoint. Without `device`, on the device of its configuration."""
     device = device or (checkpoint.written or checkpoint.config).device
     check_device(device)
-    model = fresh_model(replace(checkpoint.config, device=device, cuda_graph=False, tf32=False))
-    model.load_state_dict({name: from_numpy(array) for name, array in checkpoint.weights.items()})
+    with undrawn():
+        model = fresh_model(replace(checkpoint.config, device=device, cuda_graph=False, tf32=False))
+    weights = {name: from_numpy(array) for name, array in checkpoint.weights.items()}
+    if "position_embedding.weight" in weights:  # a shorter context has fewer positions
+        weights["position_embedding.weight"] = weights["position_embedding.weight"][: checkpoint.config.context]
+    model.load_state_dict(weights)
     return model
 
 

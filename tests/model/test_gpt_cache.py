@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import inspect
 from concurrent.futures import ThreadPoolExecutor
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,14 +12,15 @@ import pytest
 import tinytensor as tt
 from gpt import generate, sampling
 from gpt.build import build
-from gpt.cache import Cache, past
+from gpt.cache import Cache, last_alone, past
 from gpt.completion import Piece
-from gpt.config import GPTConfig
+from gpt.config import GPTConfig, TrainConfig
 from gpt.errors import UserError
 from gpt.fast.decode import Reader
 from gpt.model import GPT
 from gpt.sampling import sample
 from gpt.tokenizers import CharTokenizer
+from gpt.trained import Trained
 
 SMALL = GPTConfig(vocab_size=11, context=8, width=16, layers=2, heads=2, dropout=0.5)  # which eval() turns off
 VARIANTS = {
@@ -295,13 +295,26 @@ def test_no_cache_is_a_flag(monkeypatch, capsys):
         yield Piece(0, 0, "", "length")
 
     monkeypatch.setattr(generate, "stream", witness)
-    saved = SimpleNamespace(tokenizer=CharTokenizer("abcdefghijk"), named=lambda: "these weights")
-    monkeypatch.setattr(generate, "read_model", lambda *_: saved)
-    monkeypatch.setattr(generate, "restore_model", lambda *_: model)
+    found = Trained("run", TrainConfig(), CharTokenizer("abcdefghijk"), "these weights", lambda config: model)
+    monkeypatch.setattr(generate, "find", lambda *_: found)
     for flags in ([], ["--no-cache"]):
         assert generate.main(["run", *flags]) == 0
     assert seen == [True, False]
     assert capsys.readouterr().out == "\n\n"
+
+
+def test_text_needs_the_last_prediction_alone(monkeypatch):
+    """Neither the prompt nor, without a cache, the text so far pays for predictions that nobody reads."""
+    model, rows = awake(), []
+    head = model.head.forward
+    monkeypatch.setattr(model.head, "forward", lambda x: rows.append(x.shape[1]) or head(x))
+    for use_cache in (True, False):
+        assert len(list(sample(model, [1, 2, 3, 4], 3, 0.0, use_cache=use_cache))) == 3
+    assert set(rows) == {1}
+    assert model(ids_of(2, 8))[0].shape[:2] == (2, 8)
+    with last_alone():
+        last = model(ids_of(2, 8))[0]
+    assert last.shape[:2] == (2, 1)
 
 
 # ----------------------------------------------------------------------------------------- the twin

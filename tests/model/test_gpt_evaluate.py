@@ -304,7 +304,6 @@ def test_predictions_that_are_not_finite_are_refused(number, flags, run, monkeyp
         model.head.weight.data[:] = number
         return model
 
-    monkeypatch.setattr("gpt.generate.restore_model", spoilt)
     monkeypatch.setattr("gpt.run.checkpoint.restore_model", spoilt)
     for command, line in ((generate.main, [str(run), *flags]), (evaluate.main, [str(run), "--json"])):
         assert command(line) == 2

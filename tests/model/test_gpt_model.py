@@ -234,7 +234,7 @@ def test_seeds_differ_in_every_part():
 def test_the_package_exports_lazily():
     assert gpt.GPT is GPT
     assert gpt.GPTConfig is GPTConfig
-    assert gpt.load.__module__ == "gpt.run.checkpoint"
+    assert gpt.load.__module__ == "gpt.trained"
     assert gpt.Bigram is Bigram
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         gpt.nothing  # noqa: B018
