@@ -4,8 +4,9 @@
     python -m benchmarks.generate --sizes 4,4,128,256 --engines tinytensor nanogpt --plot generate.svg
 
 The model continues a prompt of one character until the context is full. tinytensor and torch cache keys and values;
-tinytensor-no-cache computes the whole window for each character. nanogpt runs nanoGPT's generate on the PyTorch model:
-the whole window, softmax, multinomial.
+tinytensor-8-texts writes eight texts at the same time; its characters are those of all. tinytensor-no-cache computes the
+whole window for each character. nanogpt runs nanoGPT's generate on the PyTorch model: the whole window, softmax,
+multinomial.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ def tinytensor_text(size: Size, use_cache: bool) -> Callable[[], object]:
     """Text as gpt.generate makes it."""
     from gpt.build import build
     from gpt.fast.threads import one_blas_thread
-    from gpt.generate import sample
+    from gpt.sampling import sample
     from tinytensor import Generator
     from tinytensor.buffers import keep_freed_memory
 
@@ -44,6 +45,26 @@ def tinytensor_text(size: Size, use_cache: bool) -> Callable[[], object]:
     def text() -> list[int]:
         with one_blas_thread():
             return list(sample(model, [0], size.context, TEMPERATURE, generator=generator, use_cache=use_cache))
+
+    return text
+
+
+def tinytensor_texts(size: Size) -> Callable[[], object]:
+    """Eight texts as gpt.generate makes them."""
+    from gpt.build import build
+    from gpt.fast.threads import one_blas_thread
+    from gpt.sampling import sample_each
+    from tinytensor import Generator
+    from tinytensor.buffers import keep_freed_memory
+
+    keep_freed_memory()
+    model, generators = build(config_of(size, 1)), [Generator().manual_seed(seed) for seed in range(8)]
+    prompts = [[seed] for seed in range(8)]  # different ones: an equal prompt would be read once
+
+    def text() -> list[int]:
+        with one_blas_thread():
+            tokens = sample_each(model, prompts, size.context, TEMPERATURE, generators=generators)
+            return [token for _, token in tokens]
 
     return text
 
@@ -79,10 +100,12 @@ def nanogpt_text(size: Size) -> Callable[[], object]:
 
 ENGINES: dict[str, Callable[[Size], Callable[[], object]]] = {
     "tinytensor": lambda size: tinytensor_text(size, use_cache=True),
+    "tinytensor-8-texts": tinytensor_texts,
     "torch": torch_text,
     "tinytensor-no-cache": lambda size: tinytensor_text(size, use_cache=False),
     "nanogpt": nanogpt_text,
 }
+TEXTS = {"tinytensor-8-texts": 8}  # how many texts an engine writes; else one
 
 
 def measure(case: Case) -> Results:
@@ -90,7 +113,7 @@ def measure(case: Case) -> Results:
     text = ENGINES[case.engine](size)
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(case.threads)
-    milliseconds = [ms / size.context for ms in timed(text, seconds=1.5, warmup=1, least=3)]
+    milliseconds = [ms / size.context / TEXTS.get(case.engine, 1) for ms in timed(text, seconds=1.5, warmup=1, least=3)]
     return {"time_token": {"ms": milliseconds, "tokens_per_second": [1e3 / ms for ms in milliseconds]}}
 
 

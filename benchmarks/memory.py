@@ -45,7 +45,7 @@ def flags(size: Size, threads: int) -> list[str]:
     """The size as flags of gpt.train."""
     values = {
         "layers": size.layers, "heads": size.heads, "width": size.width, "context": size.context,
-        "batch-size": size.batch, "threads": threads, "steps": STEPS, "positions": "learned", "gelu": "tanh",
+        "batch-size": size.batch, "threads": threads, "steps": STEPS, "positions": "learned", "activation": "gelu-tanh",
     }  # fmt: skip
     return ["--quiet", *(word for name, value in values.items() for word in (f"--{name}", str(value)))]
 

@@ -29,7 +29,7 @@ def config_of(size: Size, threads: int, device: str = "cpu", cuda_graph: bool = 
 
     return TrainConfig(
         vocab_size=VOCABULARY, layers=size.layers, heads=size.heads, width=size.width, context=size.context,
-        batch_size=size.batch, positions="learned", gelu="tanh", threads=threads,
+        batch_size=size.batch, positions="learned", activation="gelu-tanh", threads=threads,
         device=device, cuda_graph=cuda_graph,
     )  # fmt: skip
 

@@ -1,12 +1,15 @@
-"""A character-level GPT on tinytensor: `from gpt import GPT, GPTConfig, load`.
+"""A GPT on tinytensor, of characters or larger tokens: `from gpt import GPT, GPTConfig, load`.
 
 python -m gpt.train       trains a model and leaves a run folder
+python -m gpt.prepare     makes a corpus of texts that are larger than memory
 python -m gpt.generate    writes text with the model of a run
 python -m gpt.evaluate    measures the loss of a run over the whole validation split
+python -m gpt.export      writes a run as a folder that Hugging Face's transformers loads
 
 Each explains its flags with --help.
 
-The files of this folder are the ones to read. gpt/run has what is around the training loop, gpt/fast the fast paths.
+The files of this folder are the ones to read. gpt/run has what is around the training loop, gpt/fast the fast paths,
+gpt/hf models of Hugging Face.
 """
 
 import sys
@@ -18,13 +21,17 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from gpt.bigram import Bigram
+    from gpt.completion import complete, stream
     from gpt.config import GPTConfig
     from gpt.model import GPT
-    from gpt.run.checkpoint import load
+    from gpt.trained import load
 
-__all__ = ["GPT", "Bigram", "GPTConfig", "load"]
+__all__ = ["GPT", "Bigram", "GPTConfig", "complete", "load", "stream"]
 
-_HOMES = {"GPT": "model", "Bigram": "bigram", "GPTConfig": "config", "load": "run.checkpoint"}
+_HOMES = {
+    "GPT": "model", "Bigram": "bigram", "GPTConfig": "config", "load": "trained", "complete": "completion",
+    "stream": "completion",
+}  # fmt: skip
 
 
 def __getattr__(name: str) -> object:

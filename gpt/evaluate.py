@@ -2,7 +2,7 @@
 
     python -m gpt.evaluate RUN [--last] [--data PATH] [--json]
 
-Windows of `context` characters lie side by side, so every character but the first is predicted once. The last window
+Windows of `context` tokens lie side by side, so every token but the first is predicted once. The last window
 may be shorter.
 """
 
@@ -23,6 +23,8 @@ from gpt.errors import UserError
 from gpt.fast import threads
 from gpt.run import baselines, checkpoint
 from gpt.run.progress import evaluation
+from gpt.tokenizers import Tokenizer
+from gpt.trained import find
 from tinytensor import from_numpy, no_grad
 from tinytensor.buffers import keep_freed_memory
 
@@ -30,22 +32,21 @@ TOKENS_AT_ONCE = 1024  # predictions of one forward
 
 
 def windows(ids: Ids, context: int, limit: int = 0) -> Iterator[tuple[Ids, Ids]]:
-    """Yield inputs and targets (B, T) that predict every character of ids (N,) but the first once.
+    """Yield inputs and targets (B, T) that predict every token of ids (N,) but the first once.
 
     With a limit, they are at most so many windows, evenly spaced over the split.
     """
     full = (len(ids) - 1) // context
-    x = ids[: full * context].reshape(full, context)
-    y = ids[1 : full * context + 1].reshape(full, context)
     rest = len(ids) - 1 - full * context  # predictions of the last window, if it is shorter
-    if 0 < limit < full:
-        chosen = np.arange(limit) * full // limit
-        x, y, rest = x[chosen], y[chosen], 0
+    count = limit if 0 < limit < full else full
     at_once = max(1, TOKENS_AT_ONCE // context)
-    for i in range(0, len(x), at_once):
-        yield x[i : i + at_once], y[i : i + at_once]
-    if rest:
-        yield ids[None, -1 - rest : -1], ids[None, -rest:]
+    for i in range(0, count, at_once):
+        chosen = np.arange(i, min(i + at_once, count)) * full // count
+        both = ids[chosen[:, None] * context + np.arange(context + 1)]  # (B, T + 1): the ids may be on a disk
+        yield both[:, :-1], both[:, 1:]
+    if rest and count == full:
+        both = ids[full * context : len(ids)][None]
+        yield both[:, :-1], both[:, 1:]
 
 
 def mean_loss(model: Model, ids: Ids, limit: int = 0, show: bool = False) -> tuple[float, int]:
@@ -72,6 +73,17 @@ def mean_loss(model: Model, ids: Ids, limit: int = 0, show: bool = False) -> tup
     return sum(losses) / sum(counts), sum(counts)
 
 
+def bits_per_byte(loss: float, tokenizer: Tokenizer, ids: Ids, context: int, limit: int = 0) -> float:
+    """Return a loss of `mean_loss` in bits per byte of the text: loss · tokens / (ln 2 · bytes).
+
+    A token of byte pairs is longer than a character, and harder to predict. Per byte, losses of all tokenizers compare.
+    """
+    count = length = 0
+    for _, targets in windows(ids, context, limit):
+        count, length = count + targets.size, length + int(tokenizer.sizes[targets].sum())
+    return loss * count / (math.log(2) * length)
+
+
 @command("gpt.evaluate")
 def main(argv: list[str]) -> int:
     parser = Parser("gpt.evaluate", "Loss of a run over the whole validation split.")
@@ -85,27 +97,30 @@ def main(argv: list[str]) -> int:
     options = parser.parse_args(argv)
     keep_freed_memory()
 
-    saved = checkpoint.read_model(options.run, options.last)
-    model = checkpoint.restore_model(saved, options.device)
-    if options.data is None:
-        text = checkpoint.read_corpus(saved, options.run)
-    else:
+    found = find(options.run, options.last)
+    tokenizer = found.vocabulary(options.tokenizer)
+    if options.data is not None:
         text = corpus.read(options.data)
-    ids = saved.tokenizer.encode(text.text, text.name, small=True)
-    train_ids, validation_ids = corpus.split(ids, saved.config.context)
+    elif found.checkpoint is not None:
+        text = checkpoint.read_corpus(found.checkpoint, options.run)
+    else:
+        raise UserError(f"{found.name} does not say on which text it was trained; give --data PATH")
+    model = found.model(options.device)
+    train_ids, validation_ids = corpus.split(text, tokenizer, found.config.context)
     loss, tokens = mean_loss(model, validation_ids, show=not options.json)
     if not math.isfinite(loss):
         raise UserError(
             f"the loss is {loss}, so the predictions are not finite: train again, with a lower --learning-rate"
         )
-    bits = loss / math.log(2)
+    bits = bits_per_byte(loss, tokenizer, validation_ids, found.config.context)
     if options.json:
-        which = {"checkpoint": "best" if saved.is_best else "last", "step": saved.step}
-        print(json.dumps({"loss": loss, "bits_per_character": bits, "tokens": tokens, **which}, allow_nan=False))
+        saved = found.checkpoint
+        which = {"checkpoint": "best" if saved.is_best else "last", "step": saved.step} if saved else {}
+        print(json.dumps({"loss": loss, "bits_per_byte": bits, "tokens": tokens, **which}, allow_nan=False))
         return 0
-    base = baselines.measure(train_ids, validation_ids, saved.tokenizer.vocab_size)
-    print(f"loss {shown(loss, 4)} nats = {shown(bits, 4)} bits per character")
-    print(saved.named())
+    base = baselines.measure(train_ids, validation_ids, tokenizer.vocab_size)
+    print(f"loss {shown(loss, 4)} nats per token = {shown(bits, 4)} bits per byte")
+    print(found.said)
     print(f"over the whole validation split of {text.name}: {tokens:,} predictions")
     print(f"baselines of this text in nats: {base}")
     return 0

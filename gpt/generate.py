@@ -1,122 +1,29 @@
-"""Text from a trained model, one character at a time.
+"""Text from a trained model, one token at a time.
 
 python -m gpt.generate RUN --prompt "ROMEO:" --tokens 200 --temperature 0.8 --top-k 40
+python -m gpt.generate RUN --prompt "ROMEO:" --prompt "JULIET:" --samples 3 --stop $'\\n\\n' --json
+python -m gpt.generate RUN --interactive
 """
 
 from __future__ import annotations
 
 import argparse
-import math
+import json
 import random
 import sys
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections import defaultdict, deque
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-import numpy as np
-
-from gpt.build import Model
-from gpt.cache import Cache
-from gpt.cli import Parser, add_run_arguments, command, note
-from gpt.config import COUNT, FRACTION, NOT_NEGATIVE, SEED, SIZE, Rule
+from gpt.cli import Parser, add_run_arguments, command, note, path
+from gpt.completion import OPTIONS, Piece, encode_prompt, seed_of, stop_texts, stream
+from gpt.config import Rule
+from gpt.corpus import decoded
 from gpt.errors import UserError
-from gpt.fast.decode import Reader
 from gpt.fast.threads import one_blas_thread
-from gpt.run.checkpoint import read_model, restore_model
-from gpt.tokenizer import CharTokenizer
-from tinytensor import Generator, Tensor, float64, inference_mode, rand
-from tinytensor.backend import Array
+from gpt.interactive import Dialogue, converse
+from gpt.trained import find
 from tinytensor.buffers import keep_freed_memory
-
-
-def candidates(
-    logits: Tensor, temperature: float, top_k: int | None = None, top_p: float | None = None
-) -> tuple[Array, Array]:
-    """Return the tokens that may follow, the most probable first, and their probabilities: arrays (k,) of logits (V,).
-
-    p = softmax(logits / temperature). top_k keeps the k most probable tokens (Fan et al., 2018). Of those, top_p keeps
-    the fewest whose probabilities add up to top_p (Holtzman et al., 2020). Raises UserError if logits are not finite.
-    """
-    x = logits.numpy()
-    top = x.max()
-    if not math.isfinite(top):  # nan is the largest number, if there is one
-        raise UserError("the model's predictions are not finite: train it again, with a lower --learning-rate")
-    if temperature == 0:  # the limit: the best token has all the probability
-        return x.argmax(-1, keepdims=True), np.ones(1)
-    with np.errstate(over="ignore"):
-        # At most 0, and in float64: then even the smallest temperature leaves the best token at 0, and not at 0 / 0.
-        x = (x - top).astype(np.float64) / temperature
-    tokens = (-x).argsort(kind="stable")[:top_k]  # (k,)
-    p = np.exp(x[tokens])
-    if top_p is not None:
-        shares = p / p.sum()
-        before = shares.cumsum() - shares  # the sum over the more probable tokens
-        kept = max(1, int((before < top_p).sum()))
-        tokens, p = tokens[:kept], p[:kept]
-    return tokens, p / p.sum()
-
-
-def draw(
-    logits: Tensor, temperature: float, top_k: int | None, top_p: float | None, generator: Generator | None
-) -> int:
-    """Draw a candidate by its probability: the first at which the sum of probabilities passes a random number."""
-    tokens, probabilities = candidates(logits, temperature, top_k, top_p)
-    number = rand(1, generator=generator, dtype=float64).item()
-    total = probabilities.cumsum()
-    return int(tokens[total.searchsorted(number * total[-1], side="right")])
-
-
-def sample(
-    model: Model,
-    ids: Sequence[int],
-    n: int,
-    temperature: float = 1.0,
-    top_k: int | None = None,
-    top_p: float | None = None,
-    generator: Generator | None = None,
-    use_cache: bool = True,
-) -> Iterator[int]:
-    """Yield n tokens after the prompt `ids` (at least one), each drawn from the model's prediction.
-
-    Temperature 0 takes the most probable token. With a cache the model computes each token once, until the cache is
-    full. It then starts again from the last half of the context, and the model computes that half a second time. So a
-    prediction sees between half of the context and all of it. Without a cache each prediction sees the last `context`
-    tokens, and the model computes all of them for each prediction.
-    """
-    cache = Cache(model.config.context) if use_cache else None
-    read = Reader(model, cache)
-    model.eval()
-
-    def predict(new: list[int]) -> int:
-        with inference_mode():
-            return draw(read(new), temperature, top_k, top_p, generator)
-
-    yield from continued(predict, cache, ids, n, model.config.context)
-
-
-def continued(
-    predict: Callable[[list[int]], int], cache: Any, ids: Sequence[int], n: int, context: int
-) -> Iterator[int]:
-    """Yield n tokens. predict(new) returns the token after `new`, the tokens that the cache, if any, does not have yet."""
-    window = deque(ids, maxlen=context)
-    new = list(window)
-    for _ in range(n):
-        token = predict(new)
-        yield token
-        window.append(token)
-        new = [token]
-        if cache is None:
-            new = list(window)
-        elif cache.length == context:
-            cache.clear()
-            new = list(window)[context // 2 :]
-
-
-def encode_prompt(tokenizer: CharTokenizer, prompt: str) -> list[int]:
-    """Return the ids of the prompt. Without a prompt, the id of a line end: a new line begins after it."""
-    if prompt:
-        return [int(token) for token in tokenizer.encode(prompt.replace("\r\n", "\n"), "--prompt")]  # as in training
-    return [max(0, tokenizer.characters.find("\n"))]
 
 
 def number(kind: type[int] | type[float], rule: Rule) -> Any:
@@ -134,43 +41,162 @@ def number(kind: type[int] | type[float], rule: Rule) -> Any:
     return convert
 
 
-@command("gpt.generate")
-def main(argv: list[str]) -> int:
+def make_parser() -> Parser:
     parser = Parser("gpt.generate", "Write text with a trained model, as it comes.")
     add = parser.add_argument
+
+    def option(name: str, text: str, **how: Any) -> None:
+        add(f"--{name.replace('_', '-')}", type=number(*OPTIONS[name]), help=text, **how)
+
     add_run_arguments(parser)
-    add("--prompt", default="", metavar="TEXT", help="text to continue (default: a new line)")
-    add("--tokens", default=200, type=number(int, COUNT), help="characters (default: 200)")
-    add("--temperature", default=0.8, type=number(float, NOT_NEGATIVE),
-        help="below 1 favours the probable characters, 0 takes the most probable (default: 0.8)")  # fmt: skip
-    add("--top-k", type=number(int, SIZE), help="draw from the K most probable (default: all)")
-    add("--top-p", type=number(float, FRACTION),
-        help="draw from the most probable that together have the probability P (default: all)")  # fmt: skip
-    add(
-        "--seed",
-        type=number(int, SEED),
-        help="the same number repeats the same text (default: another each time; a line says which)",
+    add("--prompt", dest="prompts", action="append", metavar="TEXT", type=lambda text: ("--prompt", text),
+        help="text to continue (default: a new line); several times: several texts")  # fmt: skip
+    add("--prompt-file", dest="prompts", action="append", metavar="FILE", type=lambda text: ("--prompt-file", text),
+        help="a UTF-8 file, all of it one prompt but for a line end at its end; - is standard input; several times: "
+        "several texts")  # fmt: skip
+    option("samples", "texts for each prompt (default: 1)", default=1, metavar="N")
+    option(
+        "tokens",
+        "number of tokens to write at most, characters for most models (default: 200)",
+        default=200,
+        metavar="N",
     )
+    add("--stop", action="append", default=[], metavar="TEXT",
+        help="end a text before this one, which is not printed; several times: before the first that is complete; a line end "
+        "is $'\\n' in most shells")  # fmt: skip
+    option("temperature", "below 1 favours the probable tokens, 0 takes the most probable (default: 0.8)", default=0.8,
+           metavar="X")  # fmt: skip
+    option("repetition_penalty", "above 1 disfavours the tokens that are in the text or its prompt: their scores are divided by "
+           "it, or multiplied if negative (default: 1, which changes nothing)", default=1.0, metavar="X")  # fmt: skip
+    option("top_k", "draw from the K most probable (default: all)", metavar="K")
+    option("top_p", "draw from the most probable that together have the probability P (default: all)", metavar="P")
+    option(
+        "min_p", "draw from those that have at least P times the probability of the first (default: all)", metavar="P"
+    )
+    option("seed", "the same number repeats the same texts (default: another each time; a line says which). Sample 2 has the "
+           "seed after it, and so on", metavar="N")  # fmt: skip
+    add("--json", action="store_true", help="print a line for each text, a JSON object, when the text is complete")
+    add("--interactive", action="store_true",
+        help="write in turns: the model continues what you type, line by line, and sees the text so far. A line continues "
+        "the text as it stands; one that ends in \\ goes on in the next; an empty one adds nothing. Ctrl-C stops the model, "
+        "Ctrl-D ends")  # fmt: skip
     add("--no-cache", action="store_true",
-        help="compute all of the context again for each character. Many times slower. Once the text is longer than the "
-        "context, each character then depends on all of it; with the cache on half of it at least")  # fmt: skip
-    options = parser.parse_args(argv)
+        help="compute all of the context again for each token. Many times slower. Once the text is longer than the "
+        "context, each token then depends on all of it; with the cache on half of it at least")  # fmt: skip
+    return parser
+
+
+def read_prompt(flag: str, text: str) -> tuple[str, str]:
+    """Return the prompt that a flag gives, and what errors call it."""
+    if flag == "--prompt":
+        return flag, text
+    if text == "-":
+        name, raw = "standard input", sys.stdin.buffer.read()
+    else:
+        name = str(path(text))
+        with open(name, "rb") as file:
+            raw = file.read()
+    prompt = decoded(raw, name).removesuffix("\n")
+    if not prompt:
+        raise UserError(f"{name} is empty; --prompt-file takes a text to continue")
+    return name, prompt
+
+
+def refuse(options: argparse.Namespace, prompts: Sequence[object]) -> None:
+    """Raise UserError for flags that do not go together."""
+    if options.interactive and (options.json or options.samples > 1 or len(prompts) > 1):
+        raise UserError("--interactive writes one text: leave out --json, --samples and all prompts but one")
+    if options.interactive and ("--prompt-file", "-") in prompts:
+        raise UserError("--interactive reads standard input; give --prompt-file a file")
+
+
+def in_order(pieces: Iterator[Piece], samples: int) -> Iterator[Piece]:
+    """Yield the pieces text by text: those of the first as they come, of the others when those before are complete."""
+    waiting: defaultdict[int, deque[Piece]] = defaultdict(deque)
+    now = 0
+    for piece in pieces:
+        waiting[piece.prompt * samples + piece.sample].append(piece)
+        while waiting[now]:
+            first = waiting[now].popleft()
+            yield first
+            now += bool(first.end)
+
+
+def print_texts(pieces: Iterator[Piece], heads: Sequence[str]) -> None:
+    """Print each text behind its head."""
+    print(heads[0], end="", flush=True)
+    following = iter(heads[1:])
+    for piece in pieces:
+        print(piece.text, end="", flush=True)
+        if piece.end:
+            print()
+            print(next(following, ""), end="", flush=True)
+
+
+def print_json(pieces: Iterator[Piece], prompts: Sequence[str], seed: int, tokens: int) -> None:
+    """Print an object in a line for each text."""
+    text, count = "", 0
+    for piece in pieces:
+        text, count = text + piece.text, min(count + 1, tokens)
+        if piece.end:
+            row = {
+                "prompt": prompts[piece.prompt], "sample": piece.sample + 1, "seed": seed_of(seed, piece.sample),
+                "text": text, "tokens": count, "finish_reason": piece.end,
+            }  # fmt: skip
+            print(json.dumps(row), flush=True)
+            text, count = "", 0
+
+
+@command("gpt.generate")
+def main(argv: list[str]) -> int:
+    options = make_parser().parse_args(argv)
+    given = options.prompts or [("--prompt", "")]
+    refuse(options, given)
+    names, prompts = zip(*(read_prompt(*each) for each in given))
     keep_freed_memory()
 
-    saved = read_model(options.run, options.last)
-    model, tokenizer = restore_model(saved, options.device).eval(), saved.tokenizer
-    ids = encode_prompt(tokenizer, options.prompt)
+    found = find(options.run, options.last)
+    tokenizer = found.vocabulary(options.tokenizer)
+    model = found.model(options.device)
+    if len(prompts) > 1:
+        names = tuple(f"prompt {i} ({name})" for i, name in enumerate(names, 1))
+    ids = [encode_prompt(tokenizer, prompt, name) for prompt, name in zip(prompts, names)]
+    stops = stop_texts(tokenizer, options.stop, "--stop")
     seed = random.randrange(2**31) if options.seed is None else options.seed
-    again = f"; --seed {seed} writes the same text again" if options.seed is None and options.temperature else ""
-    note("gpt.generate", f"{saved.named()}{again}")
-    generator = Generator().manual_seed(seed)
-    print(options.prompt, end="", flush=True)
-    how = options.temperature, options.top_k, options.top_p
+    same = "texts" if len(prompts) * options.samples > 1 else "text"
+    again = f"; --seed {seed} writes the same {same} again" if options.seed is None and options.temperature else ""
+    note("gpt.generate", f"{found.said}{again}")
+    context = model.config.context
+    for name, each in zip(names, ids):
+        if len(each) > context:
+            note("gpt.generate", f"{name} has {len(each):,} tokens; the model sees the last {context:,}, its context")
+
     with one_blas_thread():
-        for token in sample(model, ids, options.tokens, *how, generator, use_cache=not options.no_cache):
-            print(tokenizer.decode([token]), end="", flush=True)
-    print()
+        if options.interactive:
+            dialogue = Dialogue(model, tokenizer, ids[0] if prompts[0] else [], seed, not options.no_cache)
+            print(prompts[0], end="\n" if prompts[0] else "", flush=True)
+            how = (getattr(options, name) for name in ("temperature", "top_k", "top_p", "min_p", "repetition_penalty"))
+            converse(dialogue, options.tokens, stops, *how)
+            return 0
+        pieces = stream(
+            model, tokenizer, ids, stop=stops, seed=seed, use_cache=not options.no_cache,
+            **{name: getattr(options, name) for name in OPTIONS if name != "seed"},
+        )  # fmt: skip
+        if options.json:
+            print_json(in_order(pieces, options.samples), prompts, seed, options.tokens)
+        else:
+            print_texts(in_order(pieces, options.samples), heads_of(prompts, options.samples, seed))
     return 0
+
+
+def heads_of(prompts: Sequence[str], samples: int, seed: int) -> list[str]:
+    """Return what is printed before each text: the prompt, and before that, where there are several, which text it is."""
+    if len(prompts) * samples == 1:
+        return [prompts[0]]
+    return [
+        f"=== prompt {i}, sample {s + 1} (--seed {seed_of(seed, s)}) ===\n{prompt}"
+        for i, prompt in enumerate(prompts, 1) for s in range(samples)
+    ]  # fmt: skip
 
 
 if __name__ == "__main__":

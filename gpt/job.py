@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, fields, replace
@@ -10,25 +9,28 @@ from pathlib import Path
 
 from gpt import cli
 from gpt.build import Model
+from gpt.completion import encode_prompt
 from gpt.config import RECIPES, TrainConfig
 from gpt.errors import UserError
-from gpt.evaluate import mean_loss
+from gpt.evaluate import bits_per_byte, mean_loss
 from gpt.fast.threads import one_blas_thread
-from gpt.generate import encode_prompt, sample
 from gpt.run import checkpoint, files, metrics
 from gpt.run.lock import locked
 from gpt.run.opening import new_folder, open_again, prepare, write_config
 from gpt.run.profiling import profiled
 from gpt.run.state import Evaluation, Run
+from gpt.sampling import sample
 from tinytensor import Generator
 from tinytensor.buffers import keep_freed_memory
 
 INITS = next(each.metadata["rule"].choices for each in fields(TrainConfig) if each.name == "init")
 INIT_HELP = (
-    "the first weights: random and as large as the number of inputs asks, or as in GPT-2; or a run folder, whose model, "
-    "weights (the best that it keeps) and vocabulary a new run begins with, for example on another text (default: fan-in)"
+    "the first weights: random and as large as the number of inputs asks, or as in GPT-2; or a run folder, or hf: and a "
+    "folder or name of a GPT-2 of Hugging Face, whose model, weights (the best that it keeps) and vocabulary a new run begins "
+    "with, for example on another text (default: fan-in)"
 )
 SAMPLE_TOKENS, SAMPLE_TEMPERATURE = 500, 0.8
+MOST = 1 << 20  # predictions of the loss in the summary; python -m gpt.evaluate makes all
 RISE = 0.02  # nats: a last loss that is higher than the best by more is no noise
 
 
@@ -39,7 +41,7 @@ class Options:
     given: dict[str, object]
     out: Path | None
     resume: Path | None
-    init: Path | None
+    init: Path | str | None
     recipe: str | None
     no_plot: bool
     quiet: bool
@@ -47,11 +49,11 @@ class Options:
 
 
 def make_parser() -> cli.Parser:
-    parser = cli.Parser("gpt.train", "Train a character model. Ctrl-C saves and stops.")
+    parser = cli.Parser("gpt.train", "Train a model of a text. Ctrl-C saves and stops.")
     run = parser.add_argument_group("run")
     run.add_argument("--out", type=cli.path, metavar="FOLDER", help="run folder (default: runs/<time>)")
     run.add_argument("--resume", type=cli.path, metavar="RUN", help="go on with this run folder")
-    run.add_argument("--init", type=cli.path, metavar=f"{'|'.join(INITS)}|RUN", help=INIT_HELP)
+    run.add_argument("--init", type=cli.trained, metavar=f"{'|'.join(INITS)}|RUN|hf:NAME", help=INIT_HELP)
     run.add_argument("--recipe", choices=RECIPES, help="where the other defaults come from (default: default)")
     run.add_argument("--no-plot", action="store_true", help="do not draw loss.png")
     run.add_argument("--quiet", action="store_true", help="print errors only")
@@ -112,7 +114,9 @@ def carry_out(run: Run, folder: Path, options: Options, train: Callable[[Run, Pa
 
 
 def finish(run: Run, folder: Path, plot: bool, show: bool) -> str:
-    """Write sample.txt, measure the loss over the whole validation split, draw loss.png; return a summary to `show`.
+    """Write sample.txt, measure the loss over the validation split, draw loss.png; return a summary to `show`.
+
+    Of a split with more than MOST predictions it takes windows that are evenly spaced: all of them may take hours.
 
     Where nobody sees the loss, neither in the summary nor in the plot, it is not measured.
     The loss is that of the best weights, since gpt.generate takes them. The last ones were evaluated on a part of the split,
@@ -124,12 +128,15 @@ def finish(run: Run, folder: Path, plot: bool, show: bool) -> str:
     cli.attempt("gpt.train", "sample.txt", lambda: write_sample(run, model, folder))
     if not (plot or show):
         return ""
-    loss, predictions = mean_loss(model, run.validation_ids, show=show)
+    limit = MOST // run.config.context if len(run.validation_ids) > MOST else 0
+    loss, predictions = mean_loss(model, run.validation_ids, limit, show=show)
     if plot:
         cli.attempt("gpt.train", "loss.png", lambda: draw(run, folder, step, loss))
+    bits = bits_per_byte(loss, run.tokenizer, run.validation_ids, run.config.context, limit)
+    part = f"{limit:,} windows of the split, evenly spaced" if limit else "the whole split"
     lines = [
-        f"validation loss {cli.shown(loss, 4)} nats ({cli.shown(loss / math.log(2), 4)} bits per character) "
-        f"over the whole split, {predictions:,} predictions"
+        f"validation loss {cli.shown(loss, 4)} nats per token, {cli.shown(bits, 4)} bits per byte "
+        f"over {part}, {predictions:,} predictions"
     ]
     if best is not None and show:
         lines += compared(run, best)

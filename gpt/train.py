@@ -1,4 +1,4 @@
-"""Train a character model: draw a batch, forward, backward, clip, step; now and then save and evaluate.
+"""Train a language model: draw a batch, forward, backward, clip, step; now and then save and evaluate.
 
 python -m gpt.train                        # tiny Shakespeare, about a minute on two cores
 python -m gpt.train --data PATH --out RUN
@@ -37,7 +37,7 @@ def shard_gradient(model: Model, x: Tensor, y: Tensor, share: float, scale: Tens
     of all batches, so its gradient is the sum of theirs. This adds share · dloss/dw to `w.grad` of every weight w of
     `model`, the copy of this thread. Shards.gradient (gpt/fast/threads.py) adds the copies up. Returns share · loss.
     """
-    _, loss = model(x, y)  # forward: the mean of -ln p over the characters of this shard
+    _, loss = model(x, y)  # forward: the mean of -ln p over the tokens of this shard
     assert loss is not None
     part: Tensor = loss if share == 1 else loss * share
     part.backward(scale)  # backward: from the loss to every weight; scale is None, which means 1, except in float16

@@ -20,7 +20,7 @@ from gpt import cli, data
 from gpt.config import RECIPES, TrainConfig
 from gpt.data import Ids
 from gpt.errors import UserError
-from gpt.evaluate import windows
+from gpt.evaluate import bits_per_byte, windows
 from gpt.optimizer import learning_rate, parameter_groups
 from gpt.run.metrics import Row
 from gpt.run.opening import prepare
@@ -137,8 +137,9 @@ def main(argv: list[str]) -> int:
     train(run, model, quiet)
     if not quiet:
         loss, predictions = mean_loss(model, run.validation_ids)
+        bits = bits_per_byte(loss, run.tokenizer, run.validation_ids, run.config.context)
         cli.say(
-            f"validation loss {cli.shown(loss, 4)} nats ({cli.shown(loss / math.log(2), 4)} bits per character) "
+            f"validation loss {cli.shown(loss, 4)} nats per token, {cli.shown(bits, 4)} bits per byte "
             f"over the whole split, {predictions:,} predictions\n"
             f"baselines       {run.baselines}"
         )

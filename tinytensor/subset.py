@@ -12,7 +12,6 @@ from opcode import opmap
 from typing import Any
 
 CONVOLUTION = "convolutions and pooling are not here: index patches with x[...] and multiply them, or use numpy"
-ATTENTION = "use nn.functional.scaled_dot_product_attention between nn.Linear layers, as gpt/model.py does"
 OPTIMIZERS = "use Adam, AdamW, SGD or RMSprop"
 ONE_PROCESS = "one process does the work: gpt.train --threads N shares a batch among threads"
 FULL_COMPLEX = "Tensors are real: keep the real and the imaginary part apart, or use numpy on x.numpy()"
@@ -24,8 +23,6 @@ INSTEAD = {
         ["MaxPool1d", "MaxPool2d", "AvgPool2d", "AdaptiveAvgPool2d", "max_pool2d", "avg_pool2d"], CONVOLUTION
     ),
     **dict.fromkeys(["unfold", "fold", "interpolate", "Upsample", "PixelShuffle"], CONVOLUTION),
-    **dict.fromkeys(["MultiheadAttention", "Transformer", "TransformerEncoder", "TransformerEncoderLayer"], ATTENTION),
-    **dict.fromkeys(["TransformerDecoder", "TransformerDecoderLayer", "multi_head_attention_forward"], ATTENTION),
     **dict.fromkeys(["LBFGS", "Adagrad", "Adadelta", "Adamax", "NAdam", "RAdam", "ASGD", "Rprop", "Muon"], OPTIMIZERS),
     **dict.fromkeys(
         ["DataParallel", "multiprocessing", "all_reduce", "DistributedSampler", "fsdp", "rpc"], ONE_PROCESS

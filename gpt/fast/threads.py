@@ -11,8 +11,9 @@ import copy
 import functools
 import operator
 import os
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TypeAlias, TypeVar
 
 import numpy as np
@@ -58,13 +59,29 @@ def ordered_map(
     threads: int,
     each: Callable[[Result], object] | None = None,
 ) -> list[Result]:
-    """Return [function(item) for item in items], computed by several threads. Calls each(result) in that order."""
-    results = []
+    """Return [function(item) for item in items], computed by several threads. Calls each(result) in that order.
+
+    Two items for each thread wait at most: all of them together may not fit into memory.
+    """
+    results: list[Result] = []
+    waiting: deque[Future[Result]] = deque()
+
+    def take() -> None:
+        results.append(waiting.popleft().result())
+        if each is not None:
+            each(results[-1])
+
     with one_blas_thread(), ThreadPoolExecutor(threads) as pool:
-        for result in pool.map(function, items):
-            results.append(result)
-            if each is not None:
-                each(result)
+        try:
+            for item in items:
+                if len(waiting) > 2 * threads:
+                    take()
+                waiting.append(pool.submit(function, item))
+            while waiting:
+                take()
+        finally:
+            for each_left in waiting:
+                each_left.cancel()
     return results
 
 

@@ -23,6 +23,7 @@ Arrays = dict[str, NDArray[Any]]
 SIZES = {"float16": ("F16", 2), "float32": ("F32", 4), "float64": ("F64", 8)}  # safetensors' name, bytes of a number
 LENGTH = 8  # bytes of the header's length
 LONGEST_ENTRY = 512  # bytes of the header for one array
+ADVICE = "restore it from a copy, or train again"
 
 
 class Spec(NamedTuple):
@@ -58,18 +59,18 @@ def read(file: File, specs: dict[str, Spec], expected: str, may_be_empty: bool =
         raise damaged(file.path, shown(error)) from None
 
 
-def read_header(file: File, count: int) -> tuple[dict[str, Any], int]:
+def read_header(file: File, count: int, advice: str = ADVICE) -> tuple[dict[str, Any], int]:
     """Return the header of a file with so many arrays, and where it ends. Leaves the file at its beginning."""
     if file.size < LENGTH:
-        raise damaged(file.path, f"{file.size} bytes are no safetensors file")
+        raise damaged(file.path, f"{file.size} bytes are no safetensors file", advice)
     length = int.from_bytes(file.read(LENGTH), "little")
     most = min(file.size - LENGTH, (count + 1) * LONGEST_ENTRY)
     if length > most:
-        raise damaged(file.path, f"its header would have {length:,} bytes, and {most:,} are possible")
+        raise damaged(file.path, f"its header would have {length:,} bytes, and {most:,} are possible", advice)
     header = files.parse(file.read(length), file.path)
     file.rewind()
     if not isinstance(header, dict):
-        raise damaged(file.path, "its header is no JSON object")
+        raise damaged(file.path, "its header is no JSON object", advice)
     return header, LENGTH + length
 
 
@@ -90,8 +91,8 @@ def difference(found: dict[str, Any], wanted: dict[str, Any]) -> str:
     return f"unexpected {shown(next(name for name in found if name not in wanted))}"
 
 
-def damaged(path: Path, how: str) -> UserError:
-    return UserError(f"{path} is cut off or altered: {how}; restore it from a copy, or train again")
+def damaged(path: Path, how: str, advice: str = ADVICE) -> UserError:
+    return UserError(f"{path} is cut off or altered: {how}; {advice}")
 
 
 def checksum(content: bytes) -> str:

@@ -1,26 +1,31 @@
-"""Baselines: the losses of three models that only count characters, in nats.
+"""Baselines: the losses of three models that only count tokens, in nats.
 
-They are printed beside every loss. A model with a loss below `bigram` uses more than the one character before.
+They are printed beside every loss. A model of characters with a loss below `bigram` uses more than the one before. With
+thousands of tokens most pairs are rare, and raising every count by one takes much away from those that are not: the
+bigram's loss is then above the unigram's.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gpt.cli import shown
+from gpt.corpora.stored import StoredIds
 from gpt.data import Ids
-from gpt.tokenizer import pieces
+from gpt.tokenizers.base import pieces
 
-TABLE = 1 << 22  # pairs of characters that a table of counts may have, 32 MB
+SAMPLE = 1 << 22  # stored tokens to count
+TABLE = 1 << 22  # pairs of tokens that a table of counts may have, 32 MB
 
 
 @dataclass(frozen=True)
 class Baselines:
-    """Mean of -ln p(character) over the validation split's predictions, in nats.
+    """Mean of -ln p(token) over the validation split's predictions, in nats.
 
     uniform  p(b) = 1 / V
     unigram  p(b) = (count(b) + 1) / (N + V)
@@ -36,46 +41,69 @@ class Baselines:
 
     def __str__(self) -> str:
         """The lowest first, since a narrow terminal cuts off the end."""
-        return f"bigram {shown(self.bigram)}, unigram {shown(self.unigram)}, uniform {shown(self.uniform)}"
+        losses = {"bigram": self.bigram, "unigram": self.unigram, "uniform": self.uniform}
+        return ", ".join(f"{name} {shown(loss)}" for name, loss in sorted(losses.items(), key=lambda item: item[1]))
 
 
 def measure(train: Ids, validation: Ids, vocab_size: int) -> Baselines:
-    """Measure the baselines on the predictions that `gpt.evaluate` makes: of every character but the first."""
+    """Measure the baselines on the predictions that `gpt.evaluate` makes: of every token but the first.
+
+    Of stored tokens (gpt/corpora) it takes a sample, evenly spaced, since they may not fit into memory.
+    """
     V = vocab_size
+    train, validation = sampled(train, SAMPLE), sampled(validation, SAMPLE // 4)
     counts = np.zeros(V, np.int64)
     for piece in pieces(len(train)):
         counts += np.bincount(train[piece], minlength=V)
-    begins = counts - (np.arange(V) == train[-1])  # no pair begins with the last character
-    pairs, pair_counts = count_pairs(train, V)
-
-    unigram = bigram = 0.0
+    begins = counts.copy()
+    begins[train[-1]] -= 1  # no pair begins with the last token
     predictions = len(validation) - 1
-    for piece in pieces(predictions):
-        wanted, after = numbers(validation, piece, V), validation[piece.start + 1 : piece.stop + 1]
-        at = np.searchsorted(pairs, wanted).clip(max=len(pairs) - 1)
-        seen = np.where(pairs[at] == wanted, pair_counts[at], 0)
-        unigram -= float(np.log((counts[after] + 1) / (len(train) + V)).sum())
-        bigram -= float(np.log((seen + 1) / (begins[validation[piece]] + V)).sum())
-    return Baselines(math.log(V), unigram / predictions, bigram / predictions)
+    pairs, times = count_pairs(validation, V)  # each pair once, and how often it is predicted
+    seen = count_again(pairs, train, V)
+    first, second = np.divmod(pairs, V)
+    unigram = times @ np.log((counts[second] + 1) / (len(train) + V))
+    bigram = times @ np.log((seen + 1) / (begins[first] + V))
+    return Baselines(math.log(V), -float(unigram) / predictions, -float(bigram) / predictions)
 
 
-def numbers(ids: Ids, piece: slice, V: int) -> NDArray[np.int64]:
-    """Return each pair (a, b) of neighbours that begins in the piece as one number, a V + b."""
-    return ids[piece].astype(np.int64) * V + ids[piece.start + 1 : piece.stop + 1]
+def sampled(ids: Ids, count: int) -> Ids:
+    """Return the ids; of stored ones about `count`."""
+    return ids.sample(count) if isinstance(ids, StoredIds) else ids
+
+
+def numbers(ids: Ids, V: int) -> Iterator[NDArray[np.int64]]:
+    """Yield each pair (a, b) of neighbours as one number, a V + b, in pieces."""
+    for piece in pieces(len(ids) - 1):
+        yield ids[piece].astype(np.int64) * V + ids[piece.start + 1 : piece.stop + 1]
 
 
 def count_pairs(ids: Ids, V: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the pairs that occur, in order, and how often each does."""
-    every = (numbers(ids, piece, V) for piece in pieces(len(ids) - 1))
     if V * V <= TABLE:  # count in a table of all pairs: much faster than sorting
         table = np.zeros(V * V, np.int64)
-        for part in every:
+        for part in numbers(ids, V):
             table += np.bincount(part, minlength=V * V)
         pairs = np.flatnonzero(table)
         return pairs, table[pairs]
     pairs = counts = np.zeros(0, np.int64)
-    for part in every:
+    for part in numbers(ids, V):
         found, more = np.unique(part, return_counts=True)
         pairs, at = np.unique(np.r_[pairs, found], return_inverse=True)
         counts = np.bincount(at, np.r_[counts, more]).astype(np.int64)
     return pairs, counts
+
+
+def count_again(pairs: NDArray[np.int64], ids: Ids, V: int) -> NDArray[np.int64]:
+    """Return how often each of the pairs, which are in order, occurs in these ids. Others take no memory."""
+    if V * V <= TABLE:
+        found, counts = count_pairs(ids, V)
+        table = np.zeros(V * V, np.int64)
+        table[found] = counts
+        return table[pairs]
+    counts = np.zeros(len(pairs), np.int64)
+    for part in numbers(ids, V):
+        found, more = np.unique(part, return_counts=True)  # in order: neighbours in it are neighbours in `pairs`
+        at = np.searchsorted(pairs, found).clip(max=len(pairs) - 1)
+        there = pairs[at] == found
+        counts[at[there]] += more[there]
+    return counts

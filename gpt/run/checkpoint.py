@@ -31,10 +31,11 @@ from numpy.typing import NDArray
 from safetensors.numpy import save as format_arrays
 
 import tinytensor
-from gpt import corpus
+from gpt import corpus, tokenizers
 from gpt.build import Model, build
 from gpt.cli import RESUMABLE, check_device
 from gpt.config import TrainConfig, flag, from_dict
+from gpt.corpora.stored import Stored
 from gpt.corpus import Corpus
 from gpt.errors import UserError, shown
 from gpt.fast.half import make_scaler
@@ -42,8 +43,10 @@ from gpt.run import arrays, files
 from gpt.run.arrays import Arrays, Spec, checksum
 from gpt.run.checks import check_memory, parameter_shapes
 from gpt.run.files import MIB, Folder
-from gpt.tokenizer import CharTokenizer
+from gpt.run.sealed import is_sealed, seal
+from gpt.tokenizers import Tokenizer
 from tinytensor import Tensor, from_numpy
+from tinytensor.nn.undrawn import undrawn
 from tinytensor.optim import AdamW
 
 BEST = "best"
@@ -64,7 +67,7 @@ class Checkpoint:
     step: int
     seconds: float
     config: TrainConfig
-    tokenizer: CharTokenizer
+    tokenizer: Tokenizer
     corpus_sha256: str
     weights: Arrays = field(default_factory=dict)
     optimizer: Arrays = field(default_factory=dict)
@@ -132,10 +135,13 @@ def metadata_of(checkpoint: Checkpoint, sums: dict[str, str]) -> dict[str, Any]:
     }
 
 
-def seal(metadata: dict[str, Any]) -> dict[str, Any]:
-    """Return the metadata with a checksum of all that they say; spaces and the order of the keys do not count."""
-    said = {name: value for name, value in metadata.items() if name != "checksum"}
-    return {**said, "checksum": checksum(json.dumps(said, sort_keys=True).encode())}
+def check_size(tokenizer: Tokenizer) -> None:
+    """Raise UserError if the tokenizer is so large that `read` would refuse the checkpoint."""
+    size = len(json.dumps(tokenizer.to_json()))
+    if 2 * size > LONGEST_METADATA:
+        raise UserError(
+            f"--tokenizer {tokenizer.name}: its tokens take {size:,} bytes, too many for a checkpoint; take a smaller one"
+        )
 
 
 def swap(run: Path) -> None:
@@ -254,7 +260,7 @@ def verified(values: Any, path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise UserError(f"{path} is damaged: no JSON object")
     if "format" in values or "checksum" in values:
-        if seal(values)["checksum"] != values.get("checksum"):
+        if not is_sealed(values):
             raise UserError(f"{path} was altered: its checksum is another; restore it from a copy, or train again")
         if values.get("format") != FORMAT:
             raise UserError(
@@ -267,11 +273,11 @@ def described(values: dict[str, Any], path: Path) -> Checkpoint:
     """Return the checkpoint that the metadata describe, without its arrays. Raises UserError if a value is impossible."""
     config = from_dict(values["config"], str(path))
     try:
-        tokenizer = CharTokenizer.from_json(values["tokenizer"])
+        tokenizer = tokenizers.from_json(values["tokenizer"])
     except UserError as error:
         raise UserError(f"{path} is damaged: {error}") from None
     if tokenizer.vocab_size != config.vocab_size:
-        raise UserError(f"{path} is damaged: the tokenizer has {tokenizer.vocab_size} characters, vocab_size is "
+        raise UserError(f"{path} is damaged: the tokenizer has {tokenizer.vocab_size} tokens, vocab_size is "
                         f"{config.vocab_size}")  # fmt: skip
     step, seconds, text = (values[key] for key in ("step", "seconds", "corpus_sha256"))
     if not (
@@ -346,7 +352,7 @@ def read_config(run: Path, checkpoint: Checkpoint) -> TrainConfig:
     return written
 
 
-def read_corpus(saved: Checkpoint, run: Path, data: str | None = None) -> Corpus:
+def read_corpus(saved: Checkpoint, run: Path, data: str | None = None) -> Corpus | Stored:
     """Read the text that the run was trained on, from `data` if it has moved. Its content counts, not its name.
 
     Raises UserError if it is another text.
@@ -372,7 +378,7 @@ def read_corpus(saved: Checkpoint, run: Path, data: str | None = None) -> Corpus
     return text
 
 
-def load(run: str | Path, device: str | None = None, last: bool = False) -> tuple[Model, CharTokenizer]:
+def load(run: str | Path, device: str | None = None, last: bool = False) -> tuple[Model, Tokenizer]:
     """Return the model of a run folder in evaluation mode, and its tokenizer. Without `device`, on the device of the run.
 
     It has the best weights of the run; the last ones with `last`.
@@ -385,8 +391,12 @@ def restore_model(checkpoint: Checkpoint, device: str | None = None) -> Model:
     """Return the model of the checkpoint. Without `device`, on the device of its configuration."""
     device = device or (checkpoint.written or checkpoint.config).device
     check_device(device)
-    model = fresh_model(replace(checkpoint.config, device=device, cuda_graph=False, tf32=False))
-    model.load_state_dict({name: from_numpy(array) for name, array in checkpoint.weights.items()})
+    with undrawn():
+        model = fresh_model(replace(checkpoint.config, device=device, cuda_graph=False, tf32=False))
+    weights = {name: from_numpy(array) for name, array in checkpoint.weights.items()}
+    if "position_embedding.weight" in weights:  # a shorter context has fewer positions
+        weights["position_embedding.weight"] = weights["position_embedding.weight"][: checkpoint.config.context]
+    model.load_state_dict(weights)
     return model
 
 

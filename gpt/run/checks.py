@@ -18,17 +18,23 @@ def parameter_shapes(config: GPTConfig) -> dict[str, tuple[int, ...]]:
     V, C = config.vocab_size, config.width
     if config.model == "bigram":
         return {"embedding.weight": (V, C), "head.weight": (V, C), "head.bias": (V,)}
-    linear = {"attention.qkv": (3 * C, C), "attention.projection": (C, C),
-              "feed_forward.up": (4 * C, C), "feed_forward.projection": (C, 4 * C)}  # fmt: skip
-    block = {**linear, "attention_norm": (C,), "feed_forward_norm": (C,)}
-    layers = {f"blocks.{i}.{name}": shape for i in range(config.layers) for name, shape in block.items()}
+    D, hidden, rms = C // config.heads, config.hidden_width, config.norm == "rms"
+    linear = {"attention.qkv": ((config.heads + 2 * config.groups) * D, C), "attention.projection": (C, C),
+              "feed_forward.up": (hidden, C), "feed_forward.projection": (C, hidden)}  # fmt: skip
+    if config.activation == "swiglu":
+        linear["feed_forward.gate"] = (hidden, C)
+    norms = {"attention_norm": (C,), "feed_forward_norm": (C,)}
+    weights = {f"blocks.{i}.{name}": shape for i in range(config.layers) for name, shape in {**linear, **norms}.items()}
+    weights["norm"] = (C,)
     shapes: dict[str, tuple[int, ...]] = {"embedding.weight": (V, C)}
     if config.positions == "learned":
         shapes["position_embedding.weight"] = (config.context, C)
-    for name, shape in {**layers, "norm": (C,)}.items():
+    for name, shape in weights.items():
         shapes[f"{name}.weight"] = shape
-        if config.bias:
+        if config.bias and not (rms and name.endswith("norm")):
             shapes[f"{name}.bias"] = shape[:1]
+    if config.qk_norm:
+        shapes |= {f"blocks.{i}.attention.{q}_norm.weight": (D,) for i in range(config.layers) for q in "qk"}
     return shapes if config.tied else {**shapes, "head.weight": (V, C)}
 
 

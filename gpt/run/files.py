@@ -14,10 +14,12 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import json
 import os
 import shutil
 import stat
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +51,7 @@ def wanted(path: Path, what: str, found: os.stat_result) -> None:
     """Raise UserError unless that is what was found at the path."""
     if kind(found.st_mode) != what:
         raise UserError(
-            f"{path} is {kind(found.st_mode)}, and must be {what}: a run folder holds its own files, without links; "
+            f"{path} is {kind(found.st_mode)}, and must be {what}: the folder of a run or a model holds no links; "
             f"put a copy of what was saved in its place"
         )
 
@@ -70,6 +72,16 @@ class File:
                 raise UserError(f"{self.path} is cut off: it ends {count - len(content):,} bytes early")
             content += part
         return bytes(content)
+
+    def fill(self, buffer: memoryview, start: int) -> None:
+        """Read into the whole buffer what begins at the byte `start`. Raises UserError if the file ends before."""
+        os.lseek(self.descriptor, start, os.SEEK_SET)
+        with io.FileIO(self.descriptor, closefd=False) as stream:
+            while buffer:
+                count = stream.readinto(buffer)
+                if not count:
+                    raise UserError(f"{self.path} is cut off: it ends {len(buffer):,} bytes early")
+                buffer = buffer[count:]
 
     def sha256(self) -> str:
         """Return the checksum of the content, read from the beginning in pieces. Goes back to the beginning."""
@@ -186,11 +198,13 @@ def write(path: Path, content: bytes | str) -> None:
         raise
 
 
-def create(path: Path, content: bytes) -> None:
-    """Write a file that is not there yet, and wait until it is on the disk."""
+def create(path: Path, *contents: Iterable[Any]) -> None:
+    """Write a file that is not there yet, and wait until it is on the disk. `contents` are bytes or several of them."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | SAFELY, 0o666)
     try:
-        write_all(descriptor, content)
+        for content in contents:
+            for part in [content] if isinstance(content, bytes) else content:
+                write_all(descriptor, part)
         os.fsync(descriptor)
     except OSError as error:
         error.filename = str(path)
@@ -199,8 +213,9 @@ def create(path: Path, content: bytes) -> None:
         os.close(descriptor)
 
 
-def write_all(descriptor: int, content: bytes) -> None:
-    rest = memoryview(content)
+def write_all(descriptor: int, content: Any) -> None:
+    """Write bytes, or an array."""
+    rest = memoryview(content).cast("B")
     while rest:
         rest = rest[os.write(descriptor, rest[: 64 * MIB]) :]
 

@@ -1,4 +1,4 @@
-"""One process at a time trains in a run folder."""
+"""One process at a time works in a folder."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LOCK = ".lock"
 
 
 @contextmanager
-def locked(run: Path) -> Iterator[None]:
+def locked(run: Path, doing: str = "training") -> Iterator[None]:
     """Hold RUN/.lock in this context. The system frees it when the process ends, even by a crash.
 
     Raises UserError if another process holds it. Does nothing where the system has no such locks.
@@ -28,7 +28,7 @@ def locked(run: Path) -> Iterator[None]:
                 flock(descriptor, LOCK_EX | LOCK_NB)
             except BlockingIOError:
                 raise UserError(
-                    f"another process is training in {run}; wait until it ends, or train in another folder"
+                    f"another process is {doing} in {run}; wait until it ends, or take another folder"
                 ) from None
             except OSError:  # a file system without locks
                 pass

@@ -21,7 +21,7 @@ LONGEST_ROW = 4096  # bytes
 
 
 class Measured(TypedDict):
-    """One step. Losses are in nats.
+    """One step. Losses are in nats per token.
 
     val_loss is None where the step was not evaluated, grad_norm where the gradient overflowed float16.
     """
@@ -41,6 +41,7 @@ class Row(Measured, total=False):
     gpu_memory: int  # bytes that tensors use on the GPU after the step
     gpu_memory_peak: int  # the most of them so far
     loss_scale: float  # in float16
+    val_bits_per_byte: float  # where the step was evaluated: val_loss for each byte of the text, not for each token
     best_step: int  # where the step was evaluated: the step with the lowest loss so far
 
 

@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 
-from gpt import cli, corpus
+from gpt import cli, corpus, tokenizers
 from gpt.build import Model
 from gpt.config import GPTConfig, TrainConfig, flag
+from gpt.corpora.stored import Stored
 from gpt.corpus import Corpus
 from gpt.errors import UserError
 from gpt.fast.half import make_scaler
@@ -22,23 +23,26 @@ from gpt.run.checkpoint import Checkpoint
 from gpt.run.checks import check_memory
 from gpt.run.lock import LOCK
 from gpt.run.state import Evaluation, Run
-from gpt.tokenizer import CharTokenizer
+from gpt.tokenizers import Tokenizer
+from gpt.trained import Trained, find
 from tinytensor import manual_seed, set_float32_matmul_precision
 
 # What a run leaves that was killed before its first checkpoint. A new run may take such a folder.
 BEGINNING = {LOCK, "config.json", "config.json.new", checkpoint.NEW}
 
 
-def prepare(recipe: str, given: dict[str, object], quiet: bool, init: Path | None = None) -> Run:
+def prepare(recipe: str, given: dict[str, object], quiet: bool, init: Path | str | None = None) -> Run:
     """Return a run from scratch: its text, first weights and optimizer. Writes nothing.
 
-    `init` is a run folder whose model, weights and vocabulary it takes, those of the best checkpoint if it keeps one; all
-    else is new.
+    `init` is a run folder, or "hf:NAME", whose model, weights and vocabulary it takes, those of the best checkpoint if it
+    keeps one; all else is new.
     """
     config = cli.new_config(recipe, given)
-    saved = None if init is None else checkpoint.read_model(init)
-    if saved is not None:
-        config = inherited(config, saved.config, given)
+    found = None if init is None else find(init)
+    if found is not None:
+        named = str(given.pop("tokenizer")) if found.tokenizer is None and "tokenizer" in given else None
+        tokenizer = found.vocabulary(named, "give --tokenizer gpt2, or gpt2:FOLDER with a folder that has them")
+        config = inherited(config, found, given)
     cli.check_device(config.device, config.tf32)
     if "data" in given:
         text = corpus.read(config.data)
@@ -46,14 +50,27 @@ def prepare(recipe: str, given: dict[str, object], quiet: bool, init: Path | Non
         text, note = corpus.read_default()
         if note and not quiet:
             cli.say(f"note: {note}")
+    if isinstance(text, Stored) and given.get("tokenizer", text.tokenizer.name) != text.tokenizer.name:
+        raise UserError(
+            f"--tokenizer {given['tokenizer']}: {text.name} was prepared with {text.tokenizer.name}; leave the flag out"
+        )
     config = dataclasses.replace(config, data=text.name, threads=threads_of(config))
-    return begin(config, text) if saved is None else begin_with(config, text, saved)
+    return begin(config, text) if found is None else assemble(config, text, tokenizer, found.read)
 
 
-def inherited(config: TrainConfig, model: TrainConfig, given: dict[str, object]) -> TrainConfig:
+def inherited(config: TrainConfig, found: Trained, given: dict[str, object]) -> TrainConfig:
     """Return the configuration with that model. Raises UserError for a flag that its weights do not allow."""
-    free = {"dropout", "dtype"} | ({"context"} if model.positions == "rotary" else set())
-    names = {each.name for each in dataclasses.fields(GPTConfig)} | {"dtype"}
+    model, free = found.config, {"dropout", "dtype", "context"}
+    if model.positions == "learned" and config.context > model.context and "context" in given:
+        raise UserError(
+            f"--context {config.context}: the weights that it begins with have {model.context} positions; give fewer"
+        )
+    if found.dropouts and "dropout" not in given:
+        several = ", ".join(map(str, found.dropouts))
+        raise UserError(
+            f"{found.name} was trained with several shares of dropout ({several}), and a run has one; give --dropout"
+        )
+    names = {each.name for each in dataclasses.fields(GPTConfig)} | {"dtype", "tokenizer"}
     kept = {name: getattr(model, name) for name in names if not (name in free and name in given)}
     for name, value in kept.items():
         if name in given and given[name] != value:
@@ -99,23 +116,23 @@ def notes(folder: Path, saved: Checkpoint, config: TrainConfig, edits: dict[str,
         yield "this run is from a version whose masks of dropout depended on --threads; the next steps have others"
 
 
-def begin(config: TrainConfig, text: Corpus) -> Run:
+def begin(config: TrainConfig, text: Corpus | Stored) -> Run:
     """Return a run with fresh weights."""
-    return assemble(config, text, CharTokenizer.from_text(text.text), checkpoint.fresh_model)
+    if isinstance(text, Stored):
+        tokenizer = text.tokenizer
+    else:
+        tokenizer = tokenizers.make(config.tokenizer, text.text, corpus.cut(text.text))
+    checkpoint.check_size(tokenizer)
+    return assemble(config, text, tokenizer, checkpoint.fresh_model)
 
 
-def begin_with(config: TrainConfig, text: Corpus, saved: Checkpoint) -> Run:
-    """Return a run before its first step, with the weights and the vocabulary of the checkpoint."""
+def resume(config: TrainConfig, text: Corpus | Stored, saved: Checkpoint, folder: Path) -> Run:
+    """Return the run of the checkpoint, which is in that folder."""
 
     def restored(config: TrainConfig) -> Model:
         return checkpoint.restore_model(dataclasses.replace(saved, config=config), config.device)
 
-    return assemble(config, text, saved.tokenizer, restored)
-
-
-def resume(config: TrainConfig, text: Corpus, saved: Checkpoint, folder: Path) -> Run:
-    """Return the run of the checkpoint, which is in that folder."""
-    run = begin_with(config, text, saved)
+    run = assemble(config, text, saved.tokenizer, restored)
     checkpoint.restore_optimizer(run.model, run.optimizer, saved.optimizer)
     if run.scaler:
         run.scaler.load_state_dict(saved.loss_scale)
@@ -130,12 +147,12 @@ def resume(config: TrainConfig, text: Corpus, saved: Checkpoint, folder: Path) -
 
 
 def assemble(
-    config: TrainConfig, text: Corpus, tokenizer: CharTokenizer, make_model: Callable[[TrainConfig], Model]
+    config: TrainConfig, text: Corpus | Stored, tokenizer: Tokenizer, make_model: Callable[[TrainConfig], Model]
 ) -> Run:
     """Return a run before its first step, with the model that make_model(config) returns."""
-    config = dataclasses.replace(config, vocab_size=tokenizer.vocab_size)
+    config = dataclasses.replace(config, vocab_size=tokenizer.vocab_size, tokenizer=tokenizer.name)
     check_memory(config)
-    train_ids, validation_ids = corpus.split(tokenizer.encode(text.text, text.name, small=True), config.context)
+    train_ids, validation_ids = corpus.split(text, tokenizer, config.context)
     base = baselines.measure(train_ids, validation_ids, tokenizer.vocab_size)
     manual_seed(config.seed)
     model = make_model(config)

@@ -69,7 +69,7 @@ def plot_loss(path: Path, rows: list[Row], baselines: Baselines, whole: float, s
             ha="right",
             color="grey",
         )
-    axes.set(xlabel="step", ylabel="loss (nats per character)", xlim=(0, None))
+    axes.set(xlabel="step", ylabel="loss (nats per token)", xlim=(0, None))
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(loc="upper center")
     picture = io.BytesIO()

@@ -30,8 +30,10 @@ class Progress:
 
     def update(self, row: Row) -> None:
         """Show the row. In a pipe it prints a line only for the first step, after an evaluation, or after some seconds."""
-        val = row["val_loss"]
-        self._val = self._val if val is None else f" val {cli.shown(val)}"
+        val, bits = row["val_loss"], row.get("val_bits_per_byte")
+        if val is not None:  # a bar has no room for the second number
+            more = "" if bits is None or self._bar is not None else f" ({cli.shown(bits)} bits/byte)"
+            self._val = f" val {cli.shown(val)}{more}"
         if self._bar is not None:
             if not cli.attempt("gpt.train", "progress bar", lambda: self._show(row)):
                 self._bar = None  # lines from now on

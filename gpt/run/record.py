@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
 
-from gpt.evaluate import mean_loss
+from gpt.evaluate import bits_per_byte, mean_loss
 from gpt.run import files
 from gpt.run.checkpoint import BEST, WEIGHTS
 from gpt.run.metrics import Metrics, Row
@@ -41,7 +41,8 @@ class Record:
         run = self._run
         loss, _ = mean_loss(run.model, run.validation_ids, run.config.eval_windows)
         run.check_finite(validation_loss=loss)
-        row = cast(Row, {**(run.pending or {}), "val_loss": loss})
+        bits = bits_per_byte(loss, run.tokenizer, run.validation_ids, run.config.context, run.config.eval_windows)
+        row = cast(Row, {**(run.pending or {}), "val_loss": loss, "val_bits_per_byte": bits})
         run.pending, run.last = None, Evaluation(loss, run.step)
         if run.best is None or loss < run.best.loss:
             run.best = run.last

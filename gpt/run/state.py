@@ -19,7 +19,7 @@ from gpt.run import checkpoint
 from gpt.run.baselines import Baselines
 from gpt.run.checkpoint import Checkpoint
 from gpt.run.checks import first_not_finite
-from gpt.tokenizer import CharTokenizer
+from gpt.tokenizers import Tokenizer
 from tinytensor.amp import GradScaler
 from tinytensor.optim import AdamW
 
@@ -39,7 +39,7 @@ class Run:
     config: TrainConfig
     corpus: str  # the name of its text
     corpus_sha256: str
-    tokenizer: CharTokenizer
+    tokenizer: Tokenizer
     train_ids: Ids
     validation_ids: Ids
     baselines: Baselines
@@ -108,7 +108,7 @@ class Run:
         length, different = len(self.train_ids) + len(self.validation_ids), self.tokenizer.vocab_size
         size = sum(parameter.numel() for parameter in self.model.parameters())
         return (
-            f"text      {self.corpus}: {length:,} characters, {different} different\n"
+            f"text      {self.corpus}: {length:,} {self.tokenizer.unit}, {different:,} different\n"
             f"model     {self.config.model}: {size:,} parameters; threads: {self.config.threads}\n"
-            f"baselines {self.baselines} (nats per character)"
+            f"baselines {self.baselines} (nats per token)"
         )

@@ -18,7 +18,7 @@ import program
 from compare import ENGINES, Outcome, attempt, differences, flat, gradients, tensors
 from report import Tally
 from torch_databases import database
-from translate import Frozen, OutsideSubsetError, freeze, in_float64, shown, thaw
+from translate import Frozen, OutsideSubsetError, freeze, in_float64, nudged, shown, thaw
 
 import tinytensor as tt
 import torch
@@ -80,7 +80,12 @@ def check(name: str, sample: Any, dtype: str, mode: str, tally: Tally) -> None:
     def exact() -> Outcome:
         return attempt("torch", work("torch", name, in_float64(sample), "float64", mode, in_float64(state)))
 
-    found = differences(ours, theirs, values=not random, exact=exact)
+    @cache
+    def near() -> list[Outcome]:
+        moved = [(nudged(sample, seed), nudged(state, seed)) for seed in range(8)]
+        return [attempt("torch", work("torch", name, each, dtype, mode, weights)) for each, weights in moved]
+
+    found = differences(ours, theirs, values=not random, exact=exact, near=near)
     example = f"torch.nn.{name}{_arguments(args, kwargs)}" + (_arguments(*forward) if forward else "")
     tally.count(name, found, ours, mode, dtype, example)
 

@@ -39,6 +39,11 @@ NO_VALUES = {
     "bernoulli", "cauchy", "dropout", "empty", "empty_like", "exponential", "geometric", "log_normal", "multinomial",
     "new_empty", "nn.functional.dropout", "normal", "rand_like", "randint", "randn", "randn_like", "uniform",
 }  # fmt: skip
+# the argument that turns dropout on
+DROPPING = {
+    "nn.functional.scaled_dot_product_attention": "dropout_p",
+    "nn.functional.multi_head_attention_forward": "training",
+}
 REFLECTED = {
     "__radd__": operator.add, "__rdiv__": operator.truediv, "__rmul__": operator.mul, "__rsub__": operator.sub,
     "__rpow__": operator.pow, "__rmod__": operator.mod, "__rmatmul__": operator.matmul, "__rand__": operator.and_,
@@ -205,7 +210,7 @@ def check(entry: Entry, form: Form, sample: Sample, which: str, tally: Tally) ->
         return
     tt.manual_seed(0)
     ours = call("tiny", form.ours, sample.frozen, grad=grad, inplace=form.inplace)
-    values = entry.info.name not in NO_VALUES and not sample.kwargs.get("dropout_p")
+    values = entry.info.name not in NO_VALUES and not sample.kwargs.get(DROPPING.get(entry.info.name, ""))
 
     @cache
     def exact() -> Outcome:

@@ -116,17 +116,33 @@ def thaw(value: Any, library: str, memory: dict[int, Any]) -> Any:
 
 def in_float64(value: Any) -> Any:
     """The same arguments with every floating point Tensor, and every such dtype, in float64."""
+    value = _each_float(value, lambda t: t, torch.float64)
+    return torch.float64 if isinstance(value, torch.dtype) and value.is_floating_point else value
+
+
+def nudged(value: Any, seed: int) -> Any:
+    """The same arguments with every floating point number moved by a unit of its last place, up or down, or not."""
+    random = torch.Generator().manual_seed(seed)
+
+    def nudge(t: torch.Tensor) -> torch.Tensor:
+        return t * (1 + torch.finfo(t.dtype).eps * torch.randint(-1, 2, t.shape, generator=random))
+
+    return _each_float(value, nudge)
+
+
+def _each_float(value: Any, change: Callable[[torch.Tensor], torch.Tensor], dtype: torch.dtype | None = None) -> Any:
+    """Arguments with each floating point Tensor changed, in the same places of memory, perhaps in another dtype."""
     if isinstance(value, Frozen):
         if not value.dtype.startswith("float"):
             return value
         t = value.torch({}).detach()
-        wide = torch.empty_strided(t.shape, t.stride(), dtype=torch.float64).copy_(t) if t.numel() else t.double()
-        return freeze(wide.requires_grad_(value.grad))
+        new = torch.empty_strided(t.shape, t.stride(), dtype=dtype or t.dtype)
+        return freeze((new.copy_(change(t)) if t.numel() else new).requires_grad_(value.grad))
     if isinstance(value, (list, tuple)):
-        return type(value)(in_float64(x) for x in value)
+        return type(value)(_each_float(x, change, dtype) for x in value)
     if isinstance(value, dict):
-        return {k: in_float64(x) for k, x in value.items()}
-    return torch.float64 if isinstance(value, torch.dtype) and value.is_floating_point else value
+        return {k: _each_float(x, change, dtype) for k, x in value.items()}
+    return value
 
 
 TINY_DTYPES = {getattr(torch, name) for name in DTYPES}
@@ -140,7 +156,25 @@ def constant(value: Any) -> Any:
         return getattr(tt, str(value).removeprefix("torch."))
     if isinstance(value, torch.Generator):
         return tt.Generator()
-    return value
+    if isinstance(value, torch.nn.Module):
+        return module(value)
+    return translated(value) if id(value) in NAMES else value
+
+
+def module(theirs: torch.nn.Module) -> tt.nn.Module:
+    """PyTorch's module, an argument of another module's constructor, as tinytensor's: part by part."""
+    name = type(theirs).__name__
+    kind = getattr(tt.nn, name) if hasattr(tt.nn, name) else getattr(tt.nn.multihead, name)
+    ours: tt.nn.Module = kind.__new__(kind)
+    tt.nn.Module.__init__(ours)
+    for k, p in theirs._parameters.items():
+        ours.register_parameter(k, None if p is None else tt.nn.Parameter(tt.from_numpy(p.detach().numpy().copy())))
+    for k, child in theirs._modules.items():
+        ours.add_module(k, None if child is None else module(child))
+    for k, value in vars(theirs).items():
+        if k[0] != "_":
+            setattr(ours, k, constant(value))
+    return ours
 
 
 # ------------------------------------------------------------------------------------------ callables

@@ -14,7 +14,7 @@ import gpt
 from gpt import corpus, evaluate, generate
 from gpt.run import checkpoint, files, metrics, opening, record
 from gpt.run.progress import Progress
-from gpt.tokenizer import CharTokenizer
+from gpt.tokenizers import CharTokenizer
 from gpt.train import main
 
 TINY = [
@@ -38,7 +38,7 @@ def losses(monkeypatch, *values):
 def windows_of(name):
     """The ids of the validation split of the text."""
     text = Path(name).read_text()
-    return corpus.split(CharTokenizer.from_text(text).encode(text), 16)[1]
+    return corpus.split(corpus.Corpus("", text), CharTokenizer.from_text(text), 16)[1]
 
 
 def steps(run="run"):
@@ -89,7 +89,7 @@ def test_a_summary_measures_the_weights_that_are_taken_and_no_others(found, monk
     losses(monkeypatch, *found)
     measured = []
 
-    def watched(model, ids, **keywords):
+    def watched(model, ids, limit, show):
         measured.append({name: value.numpy() for name, value in model.state_dict().items()})
         return 1.25, len(ids) - 1
 
@@ -108,7 +108,7 @@ def test_a_loss_that_nobody_sees_is_not_measured(monkeypatch):
     assert Path("run/sample.txt").stat().st_size > 0
     measured = []
     with monkeypatch.context() as patch:
-        patch.setattr("gpt.job.mean_loss", lambda model, ids, show: measured.append(show) or (1.5, 1))
+        patch.setattr("gpt.job.mean_loss", lambda model, ids, limit, show: measured.append(show) or (1.5, 1))
         plotting = [word for word in TINY if word != "--no-plot"]
         assert main([*plotting, "--out=plotted", "--quiet"]) == 0
         assert main([*TINY, "--out=shown"]) == 0

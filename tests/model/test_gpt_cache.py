@@ -5,27 +5,35 @@ from __future__ import annotations
 import dataclasses
 import inspect
 from concurrent.futures import ThreadPoolExecutor
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import tinytensor as tt
-from gpt import generate
+from gpt import generate, sampling
 from gpt.build import build
-from gpt.cache import Cache, past
-from gpt.config import GPTConfig
+from gpt.cache import Cache, last_alone, past
+from gpt.completion import Piece
+from gpt.config import GPTConfig, TrainConfig
 from gpt.errors import UserError
 from gpt.fast.decode import Reader
-from gpt.generate import sample
 from gpt.model import GPT
+from gpt.sampling import sample
+from gpt.tokenizers import CharTokenizer
+from gpt.trained import Trained
 
 SMALL = GPTConfig(vocab_size=11, context=8, width=16, layers=2, heads=2, dropout=0.5)  # which eval() turns off
 VARIANTS = {
     "rotary": {},
-    "learned": {"positions": "learned", "gelu": "exact"},
+    "learned": {"positions": "learned", "activation": "gelu"},
     "tied, no bias": {"tied": True, "bias": False},
     "one layer, one head": {"layers": 1, "heads": 1},
+    "groups": {"heads": 4, "kv_heads": 2, "qk_norm": True},
+    "one group, divided by layer": {"heads": 4, "kv_heads": 1, "attention_scale": "layer"},
+    "rms, swiglu": {"norm": "rms", "activation": "swiglu", "norm_eps": 1e-3},
+    "silu, undivided, learned": {"activation": "silu", "attention_scale": "none", "positions": "learned", "hidden": 20},
+    "relu, rms, no bias": {"activation": "relu", "norm": "rms", "bias": False},
+    "tanh": {"activation": "tanh", "qk_norm": True, "norm_eps": 1e-2},
     "bigram": {"model": "bigram"},
 }
 each_variant = pytest.mark.parametrize("variant", VARIANTS)
@@ -81,7 +89,7 @@ def test_the_loss_with_a_cache_is_that_of_the_new_tokens():
 def test_more_than_the_context_is_refused():
     model, cache = awake(), Cache(8)
     in_parts(model, ids_of(1, 6), (6,), cache)
-    with pytest.raises(ValueError, match="9 characters is longer than the context of 8"):
+    with pytest.raises(ValueError, match="9 tokens is longer than the context of 8"):
         cache.read(model, ids_of(1, 3))
     assert cache.length == 6
 
@@ -164,7 +172,7 @@ def one_weight_more(monkeypatch):
 def wider_heads(monkeypatch):
     model = awake()
     for block in model.blocks:
-        block.attention.heads = 4
+        block.attention.heads = block.attention.groups = 4
     return model
 
 
@@ -282,18 +290,31 @@ def test_of_a_long_prompt_the_last_context_counts():
 def test_no_cache_is_a_flag(monkeypatch, capsys):
     model, seen = awake(), []
 
-    def witness(*args, use_cache):
+    def witness(*args, use_cache, **others):
         seen.append(use_cache)
-        yield from ()
+        yield Piece(0, 0, "", "length")
 
-    monkeypatch.setattr(generate, "sample", witness)
-    saved = SimpleNamespace(tokenizer=generate.CharTokenizer("abcdefghijk"), named=lambda: "these weights")
-    monkeypatch.setattr(generate, "read_model", lambda *_: saved)
-    monkeypatch.setattr(generate, "restore_model", lambda *_: model)
+    monkeypatch.setattr(generate, "stream", witness)
+    found = Trained("run", TrainConfig(), CharTokenizer("abcdefghijk"), "these weights", lambda config: model)
+    monkeypatch.setattr(generate, "find", lambda *_: found)
     for flags in ([], ["--no-cache"]):
         assert generate.main(["run", *flags]) == 0
     assert seen == [True, False]
     assert capsys.readouterr().out == "\n\n"
+
+
+def test_text_needs_the_last_prediction_alone(monkeypatch):
+    """Neither the prompt nor, without a cache, the text so far pays for predictions that nobody reads."""
+    model, rows = awake(), []
+    head = model.head.forward
+    monkeypatch.setattr(model.head, "forward", lambda x: rows.append(x.shape[1]) or head(x))
+    for use_cache in (True, False):
+        assert len(list(sample(model, [1, 2, 3, 4], 3, 0.0, use_cache=use_cache))) == 3
+    assert set(rows) == {1}
+    assert model(ids_of(2, 8))[0].shape[:2] == (2, 8)
+    with last_alone():
+        last = model(ids_of(2, 8))[0]
+    assert last.shape[:2] == (2, 1)
 
 
 # ----------------------------------------------------------------------------------------- the twin
@@ -347,7 +368,7 @@ def test_the_twin_draws_from_the_same_distribution(one_torch_thread):
 
     logits = [0.1, 2.0, -1.0, 2.0, 0.7]
     for how in ({"temperature": 0.7}, {"temperature": 1.3, "top_k": 3}, {"temperature": 1.0, "top_p": 0.8}):
-        tokens, p = generate.candidates(tt.tensor(logits), **how)
+        tokens, p = sampling.candidates(tt.tensor(logits), **how)
         their_tokens, q = reference_torch.generate.candidates(torch.tensor(logits), **how)
         by_token, by_their_token = (
             dict(zip(t.tolist(), x.tolist(), strict=True)) for t, x in ((tokens, p), (their_tokens, q))
@@ -358,7 +379,7 @@ def test_the_twin_draws_from_the_same_distribution(one_torch_thread):
 def test_the_twins_loop_is_the_same_text(one_torch_thread):
     import reference_torch.generate
 
-    assert inspect.getsource(generate.sample) == inspect.getsource(reference_torch.generate.sample)
+    assert inspect.getsource(sample) == inspect.getsource(reference_torch.generate.sample)
 
 
 def test_the_twin_trains_after_it_generated(twin):

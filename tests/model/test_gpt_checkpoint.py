@@ -25,7 +25,7 @@ from gpt.optimizer import make_optimizer
 from gpt.run import checkpoint, files
 from gpt.run.arrays import checksum
 from gpt.run.checkpoint import Checkpoint, fresh_model, load, read, save
-from gpt.tokenizer import CharTokenizer
+from gpt.tokenizers import CharTokenizer
 
 CONFIG = TrainConfig(vocab_size=3, context=4, width=8, layers=1, heads=2, batch_size=2, threads=1)
 

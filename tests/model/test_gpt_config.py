@@ -8,7 +8,7 @@ import math
 import pytest
 
 from gpt.cli import new_config
-from gpt.config import RECIPES, GPTConfig, TrainConfig, flag, from_dict
+from gpt.config import NEWER, RECIPES, GPTConfig, TrainConfig, flag, from_dict
 from gpt.errors import UserError
 from gpt.generate import main as generate
 from gpt.job import make_parser
@@ -35,6 +35,9 @@ REFUSED = {
     "--recipe gpt5": "choose from",
     "--heads 3": "with this width, heads can be 1, 2, 4, 8, 16, 32, 64",
     "--width 12 --heads 4": "--positions rotary turns pairs of numbers",
+    "--heads 4 --kv-heads 3": "--kv-heads 3 does not divide --heads 4: with these heads, it can be 1, 2, 4",
+    "--activation elu": "--activation elu: it must be one of gelu-tanh, gelu, relu, silu, tanh, swiglu",
+    "--norm-eps 0": "--norm-eps 0.0: it must be a number above 0",
     "--batch-size 2 --threads 3": "at most as many threads as the batch has windows",
     "--wdth 64": "unrecognized arguments: --wdth 64; did you mean --width?",
     "--unheard-of": "unrecognized arguments: --unheard-of; see python -m gpt.train --help",
@@ -106,6 +109,14 @@ def test_json_round_trip_and_its_errors():
         from_dict({**values, "heads": 7}, "here")
     with pytest.raises(UserError, match="not a run's configuration"):
         from_dict([], "here")
+
+
+@pytest.mark.parametrize("gelu, activation", [("tanh", "gelu-tanh"), ("exact", "gelu")])
+def test_a_configuration_of_before_has_its_names_of_then(gelu, activation):
+    values = {k: v for k, v in dataclasses.asdict(TrainConfig(width=8)).items() if k not in NEWER and k != "activation"}
+    assert from_dict({**values, "gelu": gelu}, "here") == TrainConfig(width=8, activation=activation)
+    with pytest.raises(UserError, match="unexpected"):
+        from_dict({**values, "gelu": "sharp"}, "here")
 
 
 def test_a_flag_changes_its_recipe_and_nothing_else():

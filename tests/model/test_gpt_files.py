@@ -710,7 +710,7 @@ def test_it_takes_the_best_that_the_run_keeps(run):
     [
         (
             ["--data=other"],
-            "other has the characters 'X', 'Y', which the model's vocabulary of 16 characters does not have",
+            "other has the characters 'X', 'Y' (the first at offset 105), which the model's vocabulary of 16 characters",
         ),
         (["--width=16"], "--width 16: the weights that it begins with have 8; leave the flag out"),
         (["--tied"], "--tied True: the weights that it begins with have False"),
@@ -727,10 +727,17 @@ def test_what_does_not_fit_the_weights(run, line, message, capsys):
     assert not Path("new").exists()
 
 
-def test_learned_positions_fix_the_context(run, capsys):
+def test_learned_positions_bound_the_context(run, capsys):
     assert main([*TINY, "--positions=learned", "--out=learned", "--no-plot"]) == 0
-    assert main([*TINY, "--init=learned", "--context=4", "--out=new"]) == 2
-    refused(capsys, "--context 4: the weights that it begins with have 8")
+    assert main([*TINY, "--init=learned", "--context=9", "--out=new"]) == 2
+    refused(capsys, "--context 9: the weights that it begins with have 8 positions")
+    assert (
+        main([*TINY, "--init=learned", "--context=4", "--learning-rate=1e-30", "--steps=1", "--out=new", "--no-plot"])
+        == 0
+    )
+    old, new = (checkpoint.load(name)[0].position_embedding.weight.detach().numpy() for name in ("learned", "new"))
+    assert old.shape == (8, 8) and new.shape == (4, 8)
+    assert (old[:4] == new).all()
 
 
 @pytest.mark.parametrize("init", ["fan-in", "gpt2"])

@@ -21,7 +21,7 @@ from gpt.fast.threads import Shards, ordered_map, rows_of, seed_of, usable_cores
 from gpt.model import GPT
 from gpt.optimizer import make_optimizer
 from gpt.rotary import rotary
-from gpt.run.checks import check_memory, parameter_count, usable_memory
+from gpt.run.checks import check_memory, parameter_count, parameter_shapes, usable_memory
 from gpt.train import shard_gradient
 from tinytensor.nn import functional as F
 
@@ -41,7 +41,7 @@ def awake(model):
 
 @pytest.mark.parametrize("changes", [
     {}, {"positions": "learned"}, {"tied": True, "bias": False}, {"model": "bigram"},
-    {"gelu": "exact", "init": "gpt2", "dropout": 0.1},
+    {"activation": "gelu", "init": "gpt2", "dropout": 0.1},
 ])  # fmt: skip
 def test_logits_and_loss(changes):
     model = build(dataclasses.replace(SMALL, **changes))
@@ -104,7 +104,7 @@ def test_matrices_decay_and_vectors_do_not():
 
 
 def test_a_window_longer_than_the_context_is_refused():
-    with pytest.raises(ValueError, match="9 characters is longer than the context of 8"):
+    with pytest.raises(ValueError, match="9 tokens is longer than the context of 8"):
         GPT(SMALL)(ids_of((1, 9)))
 
 
@@ -234,7 +234,7 @@ def test_seeds_differ_in_every_part():
 def test_the_package_exports_lazily():
     assert gpt.GPT is GPT
     assert gpt.GPTConfig is GPTConfig
-    assert gpt.load.__module__ == "gpt.run.checkpoint"
+    assert gpt.load.__module__ == "gpt.trained"
     assert gpt.Bigram is Bigram
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         gpt.nothing  # noqa: B018
@@ -242,11 +242,24 @@ def test_the_package_exports_lazily():
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"model": "bigram"}, {"bias": False, "tied": True}, {"positions": "learned"}, {"layers": 1}],
+    [
+        {},
+        {"model": "bigram"},
+        {"bias": False, "tied": True},
+        {"positions": "learned"},
+        {"layers": 1},
+        {"kv_heads": 1, "qk_norm": True},
+        {"norm": "rms"},
+        {"norm": "rms", "activation": "swiglu"},
+        {"hidden": 3},
+        {"activation": "swiglu", "bias": False, "tied": True},
+    ],
 )
 def test_parameters_are_counted_before_they_are_made(changes):
     config = GPTConfig(**{"vocab_size": 7, "context": 5, "width": 8, "layers": 3, "heads": 2, **changes})
-    assert parameter_count(config) == sum(p.numel() for p in build(config).parameters())
+    model = build(config)
+    assert parameter_shapes(config) == {name: tuple(p.shape) for name, p in model.named_parameters()}
+    assert parameter_count(config) == sum(p.numel() for p in model.parameters())
 
 
 def test_cores_are_counted_where_the_system_cannot_say_which_are_usable(monkeypatch):

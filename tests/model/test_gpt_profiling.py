@@ -50,14 +50,14 @@ def test_it_tells_of_the_steps_alone_and_adds_up(threads: int, capsys: pytest.Ca
     forwards = 6 * 2 * threads  # evaluations are not counted, nor is the sample
     assert row(found["by_primitive"], "linear")["count"] == 9 * forwards
     assert row(found["by_primitive"], "attention")["count"] == 2 * forwards
-    assert row(found["by_module"], "blocks.1.feed_forward.gelu")["count"] == forwards
+    assert row(found["by_module"], "blocks.1.feed_forward.activation")["count"] == forwards
     for name, count in (("data", 12), ("clipping", 6), ("optimizer", 6), ("sharing out, waiting", 6)):
         assert row(found["by_primitive"], name)["count"] == count
     for rows in (found["by_primitive"], found["by_module"]):
         assert sum(each["own"] for each in rows) == pytest.approx(threads * found["seconds"], rel=1e-9)
         assert ("idle threads" in {each["key"] for each in rows}) == (threads > 1)
     assert row(found["by_module"], "everything else")["backward"] == 0  # every thread's work has its place
-    gelu = [held for held in found["memory"] if held["module"] == "blocks.0.feed_forward.gelu"]
+    gelu = [held for held in found["memory"] if held["module"] == "blocks.0.feed_forward.activation"]
     assert {held["primitive"] for held in gelu} == {"gelu_tanh"}
 
 

@@ -109,7 +109,7 @@ def test_a_run_leaves_its_folder(text, capsys):
     assert Path("run/loss.png").read_bytes().startswith(b"\x89PNG")
     assert len(Path("run/sample.txt").read_text()) == 501
     out = capsys.readouterr().out
-    loss = r"loss \d\.\d{3} val \d\.\d{3}, [\d.]+k tokens/s, bigram .*, unigram .*, uniform .*"
+    loss = r"loss \d\.\d{3} val \d\.\d{3} \(\d\.\d{3} bits/byte\), [\d.]+k tokens/s, bigram .*, unigram .*, uniform .*"
     assert re.search(rf"step 4/9 0:00 left, {loss}", out)
     assert "over the whole split, 211 predictions" in out
     assert "python -m gpt.generate run" in out

@@ -95,7 +95,7 @@ def test_the_order_is_that_of_computation(text):
         "head: gradient of input",
         "norm.weight: gradient",
         "norm: gradient of input",
-        "blocks.0.feed_forward.gelu: gradient of input",
+        "blocks.0.feed_forward.activation: gradient of input",
         "blocks.0.attention.qkv: gradient of output",
         "embedding.weight: gradient",
         "all parameters: norm of the gradient",
@@ -173,8 +173,8 @@ KERNELS = {
     "layer norm: db": ("layer_norm", {"backward": scaled(2)}, "norm.bias, gradient"),
     "layer norm: no mean": ("layer_norm", {"backward": without_mean_term}, "norm, gradient of input"),
     "layer norm: rounded": ("layer_norm", {"forward": in_float32}, "blocks.0.attention_norm, output"),
-    "gelu": ("gelu_tanh", {"forward": scaled(0, 1 + 1e-6)}, "blocks.0.feed_forward.gelu, output"),
-    "gelu: dx": ("gelu_tanh", {"backward": scaled(0)}, "blocks.1.feed_forward.gelu, gradient of input"),
+    "gelu": ("gelu_tanh", {"forward": scaled(0, 1 + 1e-6)}, "blocks.0.feed_forward.activation, output"),
+    "gelu: dx": ("gelu_tanh", {"backward": scaled(0)}, "blocks.1.feed_forward.activation, gradient of input"),
     "linear: dx": ("linear", {"backward": scaled(0)}, "head, gradient of input"),
     "linear: dw": ("linear", {"backward": scaled(1)}, "head.weight, gradient"),
     "linear: db": ("linear", {"backward": scaled(2)}, "blocks.1.feed_forward.projection.bias, gradient"),
@@ -202,7 +202,7 @@ def test_an_error_behind_zero_weights_is_named_when_it_can_be_seen(text):
     """The default recipe's projections begin at zero, so GELU's gradient is zero at first, right or wrong."""
     with planted("gelu_tanh", backward=scaled(0)):
         report = run(text)
-    assert report.divergence.startswith("step 2: blocks.1.feed_forward.gelu, gradient of input diverges first")
+    assert report.divergence.startswith("step 2: blocks.1.feed_forward.activation, gradient of input diverges first")
 
 
 def test_the_place_and_both_values_are_named(text):
@@ -219,7 +219,7 @@ def test_what_is_not_a_number_is_named(text):
     with planted("gelu_tanh", forward=not_a_number):
         message = run(text).divergence
     assert message.startswith(
-        "step 1: blocks.0.feed_forward.gelu, output diverges first at [3, 2, 1]: nan in tinytensor"
+        "step 1: blocks.0.feed_forward.activation, output diverges first at [3, 2, 1]: nan in tinytensor"
     )
 
 

@@ -27,8 +27,15 @@ SMALL = GPTConfig(vocab_size=11, context=8, width=16, layers=2, heads=2)
 VARIANTS = {
     "default": {},
     "learned": {"positions": "learned", "init": "gpt2"},
-    "nanogpt": {name: getattr(RECIPES["nanogpt"], name) for name in ("positions", "gelu", "bias", "tied", "init")},
+    "nanogpt": {
+        name: getattr(RECIPES["nanogpt"], name) for name in ("positions", "activation", "bias", "tied", "init")
+    },
     "tied": {"tied": True},
+    "groups": {"heads": 4, "kv_heads": 2, "qk_norm": True, "norm_eps": 1e-3},
+    "llama": {"norm": "rms", "activation": "swiglu", "bias": False, "kv_heads": 1},
+    "by layer": {"attention_scale": "layer", "hidden": 24, "activation": "relu"},
+    "undivided": {"attention_scale": "none", "activation": "silu", "norm": "rms"},
+    "tanh": {"activation": "tanh", "positions": "learned", "norm_eps": 0.1},
     "bigram": {"model": "bigram"},
 }
 TINY = [
@@ -131,7 +138,7 @@ def test_the_loop_gives_the_losses_of_gpt_train(variant: str, text: str) -> None
     """Ours shares the batch over two threads, theirs does not: the sums differ in order, so in the last bits."""
     from reference_torch import train as reference
 
-    values = VARIANTS[variant].items()
+    values = [(name.replace("_", "-"), value) for name, value in VARIANTS[variant].items()]
     flags = [f"--{k}={v}" if not isinstance(v, bool) else f"--{'' if v else 'no-'}{k}" for k, v in values]
     if variant == "bigram":
         tiny = [flag for flag in TINY if not flag.startswith(("--layers", "--heads"))]

@@ -18,6 +18,11 @@ PLACE: dict[str, Any] = {"device": None, "dtype": None}
 LAYERS = {"num_layers": 1, "bias": True, "batch_first": False, "dropout": 0.0, "bidirectional": False}
 OLD = {"size_average": None, "reduce": None, "reduction": "mean"}
 CLASSES = {"weight": None, "size_average": None, "ignore_index": -100, "reduce": None, "reduction": "mean"}
+NORMS = {"layer_norm_eps": 1e-5, "batch_first": False, "norm_first": False, "bias": True}
+BLOCK = {"dim_feedforward": 4, "dropout": 0.1, "activation": "relu", **NORMS}
+STACK = {
+    "dim_feedforward": 4, "dropout": 0.1, "activation": "relu", "custom_encoder": None, "custom_decoder": None, **NORMS
+}  # fmt: skip
 # Each layer with PyTorch's arguments in PyTorch's order, at their usual values.
 CONSTRUCTORS: dict[str, dict[str, Any]] = {
     "Linear": {"in_features": 3, "out_features": 2, "bias": True, **PLACE},
@@ -36,6 +41,15 @@ CONSTRUCTORS: dict[str, dict[str, Any]] = {
     "RNNCell": {**SIZES, "bias": True, "nonlinearity": "tanh", **PLACE},
     "GRUCell": {**SIZES, "bias": True, **PLACE},
     "LSTMCell": {**SIZES, "bias": True, **PLACE},
+    "MultiheadAttention": {
+        "embed_dim": 6, "num_heads": 3, "dropout": 0.0, "bias": True, "add_bias_kv": False, "add_zero_attn": False,
+        "kdim": None, "vdim": None, "batch_first": False, **PLACE,
+    },
+    "TransformerEncoderLayer": {"d_model": 6, "nhead": 3, **BLOCK, **PLACE},
+    "TransformerDecoderLayer": {"d_model": 6, "nhead": 3, **BLOCK, **PLACE},
+    "Transformer": {
+        "d_model": 6, "nhead": 3, "num_encoder_layers": 1, "num_decoder_layers": 1, **STACK, **PLACE,
+    },
     "Dropout": {"p": 0.5, "inplace": False},
     "Flatten": {"start_dim": 1, "end_dim": -1},
     "GELU": {"approximate": "none"},
@@ -66,6 +80,7 @@ STRICTER = {
 } | {(name, argument) for name in ("RNN", "GRU", "LSTM") for argument in ("bidirectional", "proj_size")}
 STRICTER |= {(name, argument) for name in CONSTRUCTORS for argument in ("size_average", "reduce")}
 STRICTER |= {("RNNCell", "nonlinearity"), ("Dropout", "p")}  # of another word or nan, PyTorch's forward fails
+STRICTER |= {(f"Transformer{kind}", "dropout") for kind in ("", "EncoderLayer", "DecoderLayer")}  # the same
 # Here both refuse, with other classes: PyTorch takes the number of a GPU, and compares before it looks at the kind.
 OTHER_KIND = {"device", "num_layers", "padding_idx"}
 # Values of another kind that PyTorch does not take everywhere: a bool, a string or None for a size, NumPy's integers.

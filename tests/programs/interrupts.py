@@ -26,6 +26,7 @@ TRAIN = "--data text --layers 1 --width 16 --heads 2 --context 16 --batch-size 4
 PROGRAMS = {
     "gpt.train": f"{TRAIN} --quiet",
     "gpt.generate": "run --tokens 30000",
+    "gpt.prepare": "long --tokenizer bpe:270 --quiet --out corpus",
     "gpt.evaluate": "run",
     "gpt": "",
     "tinytensor.gradcheck": "",
@@ -52,6 +53,7 @@ def listen() -> None:
 def prepare(folder: Path) -> None:
     """Make a text, and a run of one step."""
     (folder / "text").write_text("It was the best of times, it was the worst of times. " * 100)
+    (folder / "long").write_text("It was the best of times, it was the worst of times. " * 1_200_000)
     line = [sys.executable, "-m", "gpt.train", *TRAIN.split(), "--steps=1", "--out=run", "--no-plot", "--quiet"]
     subprocess.run(line, cwd=folder, env=environment(), check=True)
 

@@ -60,7 +60,7 @@ def test_no_traceback_whatever_takes_the_output(name, folder):
 
 
 @posix
-@pytest.mark.parametrize("name", ["gpt.generate", "tinytensor.gradcheck"])
+@pytest.mark.parametrize("name", ["gpt.generate", "gpt.prepare", "tinytensor.gradcheck"])
 def test_ctrl_c_shows_no_traceback_from_the_first_import_on(name, folder):
     ends = [interrupted(name, folder, seconds) for seconds in (0.05, 0.1, 0.2, 0.4, 0.8)]
     assert "wrong" not in dict(ends), ends

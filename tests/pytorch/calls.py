@@ -1341,6 +1341,10 @@ def attended(d: Draw) -> Call:
     t, s, k = d.of(2, 3, 1), d.of(3, 2, 1), d.of(2, 3, 1)
     batch = tuple(n or 3 for n in batch)
     batches = d.of([batch] * 3, [batch] * 3, [batch[1:], batch, batch], [batch, tuple(1 for _ in batch), batch])
+    grouped = d.rarely()
+    if grouped:  # heads of queries; of keys and of values, which need not divide them
+        heads = d.of((4, 2, 2), (4, 1, 2), (2, 2, 2), (3, 2, 2), (2, 4, 4))
+        batches, batch = [(2, n) for n in heads], (2, heads[0])
     shapes = [(*b, *last) for b, last in zip(batches, [(t, k), (s, k), (s, d.of(2, 3))])]
     if d.rarely():
         shapes[d.int(0, 2)] = d.of((5, 5), (4, 1, 2), (2, 2), (2, 1))
@@ -1354,6 +1358,7 @@ def attended(d: Draw) -> Call:
             (t, s), (t, 1), (*batch, t, s), (1, s), (2, 2)
         )  # a vector: PyTorch takes it from q of 3 dimensions only
         named = {"attn_mask": d.x(mask, ("bool", dtype, dtype, *FLOATS), kinds=("plain",)), "is_causal": d.rarely()}
+    named |= {"enable_gqa": True} if grouped else {}
     return d.called(*qkv, **named, dropout_p=d.of(ABSENT, 0.0), scale=d.of(ABSENT, None, 0.5))
 
 

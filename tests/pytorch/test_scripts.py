@@ -39,7 +39,8 @@ def numbers(process: subprocess.Popen[str]) -> list[float]:
 
 
 def test_there_are_scripts() -> None:
-    assert [s.stem for s in SCRIPTS] == ["guide", "lecture", "mini", "modern", "more", "nano", "recurrent"]
+    names = ["guide", "lecture", "mini", "modern", "more", "nano", "recurrent", "translation"]
+    assert [s.stem for s in SCRIPTS] == names
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda s: s.stem)

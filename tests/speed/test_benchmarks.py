@@ -30,6 +30,7 @@ from benchmarks import (
     ops,
     overhead,
     plots,
+    pretrained,
     results,
     roofline,
     scaling,
@@ -46,7 +47,7 @@ SMALL, FIELDS = (
     "1,2,8,4,2",
     {"benchmark", "size", "engine", "threads", "dtype", "median_ms", "min_ms", "ratio_to_torch"},
 )
-ALL = [train_step, ladder, generate, memory, ops, overhead, scaling, time_to_loss, cpu_vs_gpu]
+ALL = [train_step, ladder, generate, memory, ops, overhead, scaling, time_to_loss, cpu_vs_gpu, pretrained]
 
 
 @pytest.fixture
@@ -354,18 +355,19 @@ def test_flops_are_those_of_the_products(monkeypatch: pytest.MonkeyPatch) -> Non
 @pytest.mark.usefixtures("_one_call")
 def test_generation(engine: str) -> None:
     found = generate.measure(Case("generate", "1,2,8,6", engine, 1))["time_token"]
-    assert found["ms"] == [1 / 6, 2 / 6]
-    assert found["tokens_per_second"] == [6000, 3000]
+    texts = generate.TEXTS.get(engine, 1)
+    assert found["ms"] == [1 / 6 / texts, 2 / 6 / texts]
+    assert found["tokens_per_second"] == pytest.approx([6000 * texts, 3000 * texts])
     text = generate.ENGINES[engine](Size(1, 2, 8, 6, 1))()
     ids = [int(i) for i in np.asarray(text).ravel()]
-    assert len(ids) == 6 + (engine == "nanogpt")  # which returns the prompt as well
+    assert len(ids) == 6 * texts + (engine == "nanogpt")  # which returns the prompt as well
     assert set(ids) <= set(range(65))
 
 
 def test_generation_without_a_cache_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
     cached = []
     monkeypatch.setattr(buffers, "keep_freed_memory", lambda: False)
-    monkeypatch.setattr("gpt.generate.sample", lambda *_, use_cache, **__: [cached.append(use_cache)])
+    monkeypatch.setattr("gpt.sampling.sample", lambda *_, use_cache, **__: [cached.append(use_cache)])
     for engine in ("tinytensor", "tinytensor-no-cache"):
         generate.ENGINES[engine](Size(1, 2, 8, 6, 1))()
     assert cached == [True, False]
@@ -719,6 +721,17 @@ def test_a_program_is_timed_whole_and_its_text_is_not_told(tmp_path: Path) -> No
     assert result["flags"] == small
     with pytest.raises(UserError, match=r"gpt.train .* failed: gpt.train: --steps 0"):
         time_to_loss.race("tinytensor", ["--steps", "0"], 1, tmp_path / "other")
+
+
+@pytest.mark.parametrize("engine", ["tinytensor", "tinytensor-no-cache"])
+def test_a_pretrained_model_is_loaded_and_writes(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pretrained, "timed", lambda step, **_: [float(len(step())), 2.0])
+    found = pretrained.measure(Case("pretrained", "1,2,8,64,40", engine, 1))
+    count = {"tinytensor": pretrained.TOKENS, "tinytensor-no-cache": pretrained.WITHOUT_CACHE}[engine]
+    assert found["time_token"]["ms"] == [1.0, 2.0 / count]
+    assert found["load"]["ms"][0] > 0
+    with pytest.raises(UserError, match="a size is layers,heads,width,context,vocabulary"):
+        pretrained.config_of("1,2,8,64")
 
 
 def test_options_have_defaults_for_running_all() -> None:

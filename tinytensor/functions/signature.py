@@ -62,7 +62,6 @@ NEUTRAL: dict[str, tuple[tuple[Any, ...], str | None]] = {
     "scale": ((1,), "elu_"),
     "input_scale": ((1,), "elu_"),
     "inputs": ((None,), "backward"),
-    "enable_gqa": ((False,), "scaled_dot_product_attention"),
     "max_norm": ((None,), "embedding"),
     "norm_type": ((2, 2.0), "embedding"),
     "scale_grad_by_freq": ((False,), "embedding"),

@@ -7,10 +7,18 @@ from tinytensor.nn.constructors import placed
 from tinytensor.nn.containers import ModuleDict, ModuleList, ParameterList, Sequential
 from tinytensor.nn.layers import GELU, Embedding, LayerNorm, Linear
 from tinytensor.nn.module import Module
+from tinytensor.nn.multihead import MultiheadAttention
 from tinytensor.nn.norms import BatchNorm1d, RMSNorm
 from tinytensor.nn.parameter import Parameter
 from tinytensor.nn.rnn import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNCell
 from tinytensor.nn.simple import Dropout, Flatten, Identity
+from tinytensor.nn.transformer import (
+    Transformer,
+    TransformerDecoder,
+    TransformerDecoderLayer,
+    TransformerEncoder,
+    TransformerEncoderLayer,
+)  # fmt: skip
 from tinytensor.nn.wrappers import (
     ELU,
     BCELoss,
@@ -36,11 +44,13 @@ from tinytensor.subset import outside
 __all__ = [
     "BCELoss", "BCEWithLogitsLoss", "BatchNorm1d", "CrossEntropyLoss", "Dropout", "ELU", "Embedding", "Flatten",
     "GELU", "GRU", "GRUCell", "HuberLoss", "Identity", "KLDivLoss", "L1Loss", "LSTM", "LSTMCell", "LayerNorm",
-    "LeakyReLU", "Linear", "LogSoftmax", "MSELoss", "Module", "ModuleDict", "ModuleList", "NLLLoss", "Parameter",
-    "ParameterList", "RMSNorm", "RNN", "RNNCell", "ReLU", "Sequential", "SiLU", "Sigmoid", "SmoothL1Loss",
-    "Softmax", "Softplus", "Tanh", "functional", "init", "parallel", "utils",
+    "LeakyReLU", "Linear", "LogSoftmax", "MSELoss", "Module", "ModuleDict", "ModuleList", "MultiheadAttention",
+    "NLLLoss", "Parameter", "ParameterList", "RMSNorm", "RNN", "RNNCell", "ReLU", "Sequential", "SiLU", "Sigmoid",
+    "SmoothL1Loss", "Softmax", "Softplus", "Tanh", "Transformer", "TransformerDecoder", "TransformerDecoderLayer",
+    "TransformerEncoder", "TransformerEncoderLayer", "functional", "init", "parallel", "utils",
 ]  # fmt: skip
 
 placed(Linear, Embedding, LayerNorm, RMSNorm, BatchNorm1d, RNN, LSTM, GRU, RNNCell, LSTMCell, GRUCell)
+placed(MultiheadAttention, TransformerEncoderLayer, TransformerDecoderLayer)
 
 __getattr__ = outside("tinytensor.nn")

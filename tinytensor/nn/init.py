@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 
 from tinytensor.modes import no_grad
+from tinytensor.nn.undrawn import draws
 from tinytensor.random import Generator
 from tinytensor.subset import outside
 from tinytensor.tensor import Tensor
@@ -33,13 +34,13 @@ def ones_(tensor: Tensor) -> Tensor:
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Generator | None = None) -> Tensor:
     """tensor ~ U(a, b)."""
     with no_grad():
-        return tensor.uniform_(a, b, generator=generator)
+        return tensor.uniform_(a, b, generator=generator) if draws() else tensor
 
 
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Generator | None = None) -> Tensor:
     """tensor ~ N(mean, std²)."""
     with no_grad():
-        return tensor.normal_(mean, std, generator=generator)
+        return tensor.normal_(mean, std, generator=generator) if draws() else tensor
 
 
 def trunc_normal_(

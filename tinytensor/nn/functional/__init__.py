@@ -37,6 +37,7 @@ from tinytensor.nn.functional.losses import (
     mse_loss,
     smooth_l1_loss,
 )
+from tinytensor.nn.functional.multi_head_attention import multi_head_attention_forward
 from tinytensor.nn.functional.norms import batch_norm, cosine_similarity, layer_norm, normalize, rms_norm
 from tinytensor.nn.functional.pad import pad
 from tinytensor.subset import outside
@@ -44,8 +45,8 @@ from tinytensor.subset import outside
 __all__ = [
     "batch_norm", "binary_cross_entropy", "binary_cross_entropy_with_logits", "cosine_similarity", "cross_entropy",
     "dropout", "elu", "elu_", "embedding", "gelu", "glu", "huber_loss", "kl_div", "l1_loss", "layer_norm",
-    "leaky_relu", "leaky_relu_", "linear", "log_softmax", "logsigmoid", "mse_loss", "nll_loss", "normalize",
-    "one_hot", "pad", "relu", "relu_", "rms_norm", "scaled_dot_product_attention", "sigmoid", "silu",
+    "leaky_relu", "leaky_relu_", "linear", "log_softmax", "logsigmoid", "mse_loss", "multi_head_attention_forward",
+    "nll_loss", "normalize", "one_hot", "pad", "relu", "relu_", "rms_norm", "scaled_dot_product_attention", "sigmoid", "silu",
     "smooth_l1_loss", "softmax", "softplus", "tanh",
 ]  # fmt: skip
 

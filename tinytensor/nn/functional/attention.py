@@ -27,13 +27,16 @@ def scaled_dot_product_attention(
     attn_mask: Tensor | None = None,
     dropout_p: float = 0.0,
     is_causal: bool = False,
+    *,
     scale: float | None = None,
+    enable_gqa: bool = False,
 ) -> Tensor:
     """softmax(scale · q kᵀ + mask) v: q (…, T, D), k (…, S, D), v (…, S, E) → (…, T, E); scale is 1/√D if None.
 
     attn_mask broadcasts to (…, T, S): a bool mask is True where a query may look at a key, a float mask is added to the
     scores. dropout_p always applies, so pass 0 when not training, as in PyTorch. RuntimeError for a mask together with
-    is_causal, for mixed dtypes, and for sizes that do not fit.
+    is_causal, for mixed dtypes, and for sizes that do not fit. enable_gqa lets groups of query heads share a head of keys and
+    values: q (…, H, T, D) with k (…, G, S, D) and v (…, G, S, E), G a divisor of H; query head h reads head h // (H / G).
     Source: Vaswani et al., "Attention Is All You Need", 2017, section 3.2.1.
     """
     same_dtype("scaled_dot_product_attention", query, key, value)
@@ -45,6 +48,8 @@ def scaled_dot_product_attention(
         raise RuntimeError(
             f"scaled_dot_product_attention: expected floating point, not {query.dtype}; call .float() first"
         )
+    if enable_gqa:
+        key, value = _for_all_heads(query, key), _for_all_heads(query, value)
     if attn_mask is not None and is_causal:
         raise RuntimeError("scaled_dot_product_attention: attn_mask and is_causal=True exclude each other")
     if attn_mask is not None:
@@ -55,6 +60,16 @@ def scaled_dot_product_attention(
     if attn_mask is None and dropout is None and _in_blocks(query.array, key.array, value.array, is_causal):
         return apply(BLOCKWISE_ATTENTION, query, key, value, scale=scale, causal=is_causal)
     return apply(ATTENTION, query, key, value, attn_mask, scale=scale, causal=is_causal, dropout=dropout)
+
+
+def _for_all_heads(query: Tensor, x: Tensor) -> Tensor:
+    """x (…, G, S, E) with each head as often as query heads share it: (…, H, S, E)."""
+    if min(query.ndim, x.ndim) < 3:
+        raise IndexError(f"enable_gqa: heads are the third dimension from the end, and {tuple(x.shape)} has fewer")
+    H, G = query.shape[-3], x.shape[-3]
+    if G == 0 or H % G:
+        raise RuntimeError(f"enable_gqa: {G} heads of keys and values do not divide {H} heads of queries")
+    return x if H == G else x.repeat_interleave(H // G, -3)
 
 
 def _added_mask(mask: Tensor, q: Array) -> Tensor:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gpt.errors import UserError
+from gpt.tokenizers import library
+from gpt.tokenizers.base import Tokenizer, pieces
 
-AT_ONCE = 1 << 20  # characters of a long text that are looked at together: a few bytes for each would be gigabytes
 SHOWN = 8  # characters that an error names
 PLAIN = str.maketrans("“”„«»‘’‚—–−…", '"' * 5 + "'" * 3 + "---.")  # quotes, dashes and dots
 
@@ -21,24 +25,29 @@ def code_points(text: str) -> NDArray[np.uint32]:
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
 
 
-def pieces(length: int) -> Iterator[slice]:
-    """Yield the parts of a text of that length, AT_ONCE characters each."""
-    yield from (slice(start, min(start + AT_ONCE, length)) for start in range(0, length, AT_ONCE))
-
-
 def relatives(character: str) -> str:
     """Return the characters that a reader may take in its place: plainer, without accents, in the other case."""
     plain = unicodedata.normalize("NFKD", character.translate(PLAIN))
     return plain + plain.swapcase() + character.swapcase()
 
 
-class CharTokenizer:
+def first_of(characters: list[str], text: str) -> int:
+    """Return the offset of the first of the characters in the text, where it may stand as letter and accent."""
+    apart = [form for c in characters if len(form := unicodedata.normalize("NFD", c)) > 1]
+    found = re.search("|".join([f"[{re.escape(''.join(characters))}]", *map(re.escape, apart)]), text)
+    return found.start() if found else 0
+
+
+class CharTokenizer(Tokenizer):
     """`encode` maps text to ids (N,), `decode` maps them back.
 
     >>> tokenizer = CharTokenizer.from_text("hello")
     >>> tokenizer.characters, tokenizer.encode("hole").tolist(), tokenizer.decode([1, 0, 2, 2, 3])
     ('ehlo', [1, 3, 2, 0], 'hello')
     """
+
+    name = "chars"
+    unit = "characters"
 
     def __init__(self, characters: str) -> None:
         points = code_points(characters)
@@ -65,19 +74,24 @@ class CharTokenizer:
         An é may be one character or two, e and an accent. Where the vocabulary lacks one form, this takes the other.
         Raises UserError, which names them, for characters outside the vocabulary.
         """
-        ids = self._find(text)
+        as_given, ids = text, self._find(text)
         if ids is None:
             text = self._respelt(text)
             ids = self._find(text)
         if ids is None:
-            raise UserError(self._refusal(what, sorted(set(text) - set(self.characters))))
+            raise UserError(self._refusal(what, sorted(set(text) - set(self.characters)), as_given))
         return ids if small else ids.astype(np.int64)
+
+    @cached_property
+    def _table(self) -> NDArray[np.int32]:
+        """The id of each code point; -1 for those that have none, and for all that come after the last."""
+        table = np.full(int(self._points[-1]) + 2, -1, np.int32)
+        table[self._points] = np.arange(self.vocab_size)
+        return table
 
     def _find(self, text: str) -> NDArray[np.integer] | None:
         """Return the ids of the characters; None if the vocabulary lacks one."""
-        last = int(self._points[-1])
-        table = np.full(last + 2, -1, np.int32)  # code point -> id; -1 also for all that come after the last
-        table[self._points] = np.arange(self.vocab_size)
+        table, last = self._table, int(self._points[-1])
         ids = np.empty(len(text), np.min_scalar_type(self.vocab_size))
         for piece in pieces(len(text)):
             found = table[np.minimum(code_points(text[piece]), last + 1)]
@@ -92,20 +106,29 @@ class CharTokenizer:
         parts = {c: unicodedata.normalize("NFD", c) for c in set(composed) - known}
         return composed.translate({ord(c): two for c, two in parts.items() if known.issuperset(two)})
 
-    def _refusal(self, what: str, unknown: list[str]) -> str:
+    def _refusal(self, what: str, unknown: list[str], text: str) -> str:
         names = ", ".join(map(repr, unknown[:SHOWN])) + (f" and {len(unknown) - SHOWN} more" if unknown[SHOWN:] else "")
         near = dict.fromkeys(c for u in unknown[:SHOWN] for c in relatives(u) if c in self.characters)
         advice = f"near it has {', '.join(map(repr, near))}" if near else f"leave {'them' if unknown[1:] else 'it'} out"
+        place = (
+            f"{' (the first' if unknown[1:] else ''} at offset {first_of(unknown, text):,}{')' if unknown[1:] else ''}"
+        )
         return (
-            f"{what} has the character{'s' * (len(unknown) > 1)} {names}, which the model's vocabulary of "
+            f"{what} has the character{'s' * (len(unknown) > 1)} {names}{place}, which the model's vocabulary of "
             f"{self.vocab_size} characters does not have; {advice}"
         )
+
+    def bytes_of(self, token: int) -> bytes:
+        return self.characters[token].encode("utf-8", "surrogatepass")
 
     def decode(self, ids: Iterable[int]) -> str:
         return "".join(self.characters[i] for i in ids)
 
     def to_json(self) -> dict[str, str]:
         return {"type": "characters", "characters": self.characters}
+
+    def to_library(self) -> dict[str, Any]:
+        return library.whole_tokens({character: i for i, character in enumerate(self.characters)})
 
     @classmethod
     def from_json(cls, value: object) -> CharTokenizer:

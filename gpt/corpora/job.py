@@ -1,0 +1,504 @@
+"""The work of gpt.prepare: list the files, look at the text once, write its tokens, check them. A kill loses seconds.
+
+    DIR/sources.jsonl      the files, in order: gpt/corpora/sources.py
+    DIR/preparing.json     how far it is, sealed; gone when the corpus is finished
+
+A kill may come at any instant. Who goes on cuts the files of tokens to the length that preparing.json says, and reads on
+from the place that it says. The result has the same bits, since nothing in it depends on when the state was saved.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpt import tokenizers
+from gpt.cli import word
+from gpt.corpora import hub, manifest, sources, writing
+from gpt.corpora.documents import Document, How, documents
+from gpt.corpora.manifest import MANIFEST, SPLITS, STATE
+from gpt.corpora.pieces import UNIT, Sample, Section, pieces
+from gpt.corpora.sources import Found, Source, read_list, write_list
+from gpt.corpora.writing import Writer, type_of
+from gpt.errors import UserError, shown
+from gpt.run import files
+from gpt.run.interrupt import Interrupt
+from gpt.run.lock import LOCK, locked
+from gpt.run.sealed import is_sealed, seal
+from gpt.tokenizers import BPETokenizer, CharTokenizer, Tokenizer
+from gpt.tokenizers.bpe import learn
+from gpt.tokenizers.characters import code_points
+from gpt.tokenizers.foreign import END
+
+LIST = "sources.jsonl"
+BEGINNING = {LOCK, LIST, LIST + files.NEW, STATE, STATE + files.NEW}  # what a job leaves that was killed early
+LONGEST = 64 << 20  # bytes of preparing.json, which may have a tokenizer
+TEXT_END = "\n\n"  # after a document, where the tokenizer has no token for it
+ENOUGH = 1 << 18  # characters that are encoded together; four times as many of byte pairs, which threads may share
+SAVED_EVERY = 5.0  # seconds
+FEW = 100  # texts whose split is looked up before the work
+Advance = Callable[[int], object]
+
+
+class Stopped(Exception):
+    """A signal asked to stop; the state is saved."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is made of which texts. `tokenizer` is the name, and `given` the tokenizer if there is one already."""
+
+    inputs: tuple[str, ...]
+    out: Path
+    tokenizer: str
+    how: How = field(default_factory=How)
+    globs: tuple[str, ...] = sources.GLOBS
+    validation: float = 0.1
+    sample: int = 8 << 20
+    given: Tokenizer | None = None
+
+    def settings(self) -> dict[str, Any]:
+        """Return what decides the result; a job that goes on must have the same."""
+        inputs = [
+            each if each.startswith(hub.PREFIX) else os.path.abspath(os.path.expanduser(each)) for each in self.inputs
+        ]
+        return {
+            "inputs": inputs, "tokenizer": self.tokenizer, "field": self.how.name, "errors": self.how.replace,
+            "dataset": asdict(self.how.dataset), "glob": list(self.globs),
+            "validation": self.validation, "sample": self.sample,
+        }  # fmt: skip
+
+
+@dataclass
+class State:
+    """How far a job is."""
+
+    settings: dict[str, Any]
+    found: Found | None = None
+    revision: str | None = None  # of a dataset of the Hub
+    characters: int | None = None  # of a single text
+    tokenizer: dict[str, Any] | None = None
+    offset: int = 0  # the place in the list of the file that is read
+    document: int = 0  # the next document in it
+    piece: int = 0  # the next piece of that document
+    size: int = 0  # bytes of the files before
+    counts: dict[str, dict[str, int]] = field(
+        default_factory=lambda: {
+            split: dict.fromkeys(("tokens", "characters", "bytes", "documents"), 0) for split in SPLITS
+        }
+    )
+    is_written: bool = False
+
+    def save(self, folder: Path) -> None:
+        files.write(folder / STATE, json.dumps(seal(asdict(self))))
+
+
+class Shown:
+    """Shows what is done: see gpt/prepare.py."""
+
+    def stage(self, name: str, total: int, done: int = 0) -> Advance:
+        """Begin a stage of so many bytes. Return a function that counts them."""
+        return id
+
+    def note(self, text: str) -> None: ...
+
+
+def prepare(job: Job, show: Shown) -> dict[str, Any]:
+    """Make the corpus, or go on with it. Return what its manifest says. Raises Stopped on Ctrl-C or SIGTERM.
+
+    An error leaves nothing behind, unless there is something to go on with.
+    """
+    is_new = make_folder(job.out)
+    try:
+        with locked(job.out, "preparing a corpus"):
+            try:
+                return carry_out(job, show)
+            except UserError:
+                clear(job.out)
+                raise
+    finally:
+        if is_new:
+            with contextlib.suppress(OSError):  # it is not empty
+                job.out.rmdir()
+
+
+def clear(out: Path) -> None:
+    """Remove what a job left in the folder, unless it has tokens to go on with. The lock, which this process holds, is last."""
+    if begun(out) or files.exists(out / MANIFEST):
+        return
+    for name in sorted(os.listdir(out), key=lambda name: name == LOCK):
+        if name in BEGINNING or writing.NAME.fullmatch(name):
+            with contextlib.suppress(OSError):
+                files.remove(out / name)
+
+
+def carry_out(job: Job, show: Shown) -> dict[str, Any]:
+    """Make the corpus in its folder, which is locked."""
+    state, interrupt = open_state(job), Interrupt()
+    if state.offset or state.document or state.piece:
+        show.note(f"going on with {job.out}")
+    work = Work(job, state, interrupt, show)
+    work.list_files()
+    tokenizer = work.look()  # Ctrl-C ends it at once: there is nothing to save
+    with interrupt:
+        work.write(tokenizer)
+        total = sum(counts["tokens"] for counts in state.counts.values()) * type_of(tokenizer.vocab_size).itemsize
+        advance = show.stage("checking", total)
+
+        def read(count: int) -> None:
+            work.stop_if_asked()
+            advance(count)
+
+        manifest.finish(job.out, said(job, state), tokenizer, read)
+    files.remove(job.out / STATE)
+    files.remove(job.out / LIST)
+    return manifest.read_manifest(job.out).said
+
+
+def said(job: Job, state: State) -> dict[str, Any]:
+    """Return what the manifest says of the texts, without paths and times: the same texts have the same checksum."""
+    assert state.found is not None
+    return {
+        "splits": state.counts,
+        "split_by": "position" if state.found.is_one_text else "document",
+        "validation": job.validation,
+        "files": state.found.files,
+        "errors": "replace" if job.how.replace else "strict",
+    }
+
+
+def begun(out: Path) -> bool:
+    """Return whether there are tokens in the folder that a job can go on with, or a state that cannot be read."""
+    if not files.exists(out / STATE):
+        return False
+    state = files.parse(files.read(out / STATE, LONGEST), out / STATE)
+    return not is_sealed(state) or state["is_written"] or any(state[name] for name in ("offset", "document", "piece"))
+
+
+def make_folder(out: Path) -> bool:
+    """Make --out; return whether it is new. Raises UserError if it has something else than what an unfinished job leaves."""
+    try:
+        is_new = not out.exists()
+        out.mkdir(parents=True, exist_ok=True)
+        found = {path.name for path in out.iterdir()}
+    except OSError as error:
+        raise UserError(f"cannot make --out {error.filename}: {error.strerror}; give another one") from None
+    if STATE in found:
+        return False
+    if MANIFEST in found:
+        raise UserError(
+            f"--out {out} has a finished corpus: train with python -m gpt.train --data {word(out)}, or take another folder"
+        )
+    if found - BEGINNING:
+        raise UserError(f"--out {out} is not empty: it has {shown(min(found - BEGINNING))}; take another folder")
+    return is_new
+
+
+def open_state(job: Job) -> State:
+    """Return the state of the job in its folder, a new one if it has none. Raises UserError if it is another job's."""
+    path, settings = job.out / STATE, job.settings()
+    if not files.exists(path):
+        return State(settings)
+    read = files.parse(files.read(path, LONGEST), path)
+    if not begun(job.out) and read["settings"] != settings:  # it was killed before it had a token: nothing is lost
+        files.remove(path)
+        return State(settings)
+    if not is_sealed(read):
+        raise UserError(f"{path} was altered: its checksum is another; begin again in an empty --out")
+    del read["checksum"]
+    state = State(**read)
+    for name, value in state.settings.items():
+        if value != settings[name]:
+            raise UserError(
+                f"--out {job.out} has an unfinished corpus with another {name}: {shown(value)}, not {shown(settings[name])}; "
+                f"give the same command again, or take another folder"
+            )
+    state.found = Found(**read["found"]) if read["found"] else None
+    return state
+
+
+class Counted:
+    """Counts the bytes of a file once, though a text may be read twice, and a table has more bytes than its file."""
+
+    def __init__(self, advance: Advance, source: Source, look_up: Callable[[], object]) -> None:
+        self._advance, self._look_up = advance, look_up
+        self._left = sys.maxsize if source.is_dataset else source.size
+
+    def read(self, count: int) -> None:
+        self._look_up()
+        self._advance(min(count, self._left))
+        self._left -= min(count, self._left)
+
+    def rest(self) -> None:
+        """Count what is left of the file."""
+        if self._left < sys.maxsize // 2:
+            self._advance(self._left)
+
+
+class Work:
+    """The stages of a job."""
+
+    def __init__(self, job: Job, state: State, interrupt: Interrupt, show: Shown) -> None:
+        self.job, self.state, self._interrupt, self._show = job, state, interrupt, show
+        self.how = job.how
+
+    def stop_if_asked(self) -> None:
+        if self._interrupt.signal is not None:
+            raise Stopped(self._interrupt.signal)
+
+    @property
+    def found(self) -> Found:
+        assert self.state.found is not None
+        return self.state.found
+
+    # --------------------------------------------------------------------------------- which files
+
+    def list_files(self) -> None:
+        """List the files, unless that is done."""
+        job, state = self.job, self.state
+        if state.found is None:
+            datasets = [each for each in job.inputs if each.startswith(hub.PREFIX)]
+            if len(datasets) > 1:
+                raise UserError(f"{datasets[1]}: a corpus is made of one dataset at most; prepare each on its own")
+            state.revision = hub.resolved(datasets[0], job.how.dataset) if datasets else None
+            state.found = write_list(job.inputs, job.globs, job.out, job.out / LIST)
+            self._refuse_an_empty_split()
+            state.save(job.out)
+            if state.found.left_out:
+                self._show.note(f"left out {state.found.left_out}: only files in a folder are read")
+        if state.revision:
+            part = hub.Part(job.how.dataset.subset, job.how.dataset.split, state.revision)
+            self.how = How(job.how.name, job.how.replace, part)
+
+    def _refuse_an_empty_split(self) -> None:
+        """Raise UserError if all of a few texts are in one split. Many documents are in both."""
+        if self.found.is_one_text or self.found.texts != self.found.files or self.found.files > FEW:
+            return
+        every = [source for _, source in read_list(self.job.out / LIST)]
+        shares = sorted((share_of(next(documents(source, self.how))[1]), source.path) for source in every)
+        share = self.job.validation
+        if shares[0][0] >= share or shares[-1][0] < share:
+            if shares[0][0] == shares[-1][0]:
+                raise UserError(f"these {len(every)} texts are the same: name one of them, which is cut in two")
+            which = "none" if shares[0][0] >= share else "each"
+            between = math.ceil((shares[0][0] + shares[1][0]) / 2 * 1000) / 1000
+            raise UserError(
+                f"{which} of these {len(every)} texts is for validation with --validation {share}: the checksum of a text "
+                f"decides; --validation {between} takes {shares[0][1]}, and one text alone is cut in two"
+            )
+
+    def _stage(self, name: str, state: State) -> Iterator[tuple[int, int, Source, Advance]]:
+        """Yield the files from the place of `state` on: where the next is in the list, bytes before it, the file, and
+        what counts its bytes."""
+        size = state.size
+        advance = self._show.stage(name, self.found.size, size)
+        for after, source in read_list(self.job.out / LIST, state.offset):
+            counted = Counted(advance, source, self.stop_if_asked)
+            yield after, size, source, counted.read
+            counted.rest()
+            size += source.size
+
+    # ----------------------------------------------------------------------------- the first look
+
+    def look(self) -> Tokenizer:
+        """Return the tokenizer. Reads all of the text where it has to: for its characters, a sample of it, or its length."""
+        job, state = self.job, self.state
+        if state.tokenizer is not None:
+            return tokenizers.from_json(state.tokenizer)
+        kind, _, which = job.tokenizer.partition(":")
+        learns = kind == "bpe" and job.given is None
+        counts = kind == "chars" and job.given is None
+        made = job.given if job.given is not None or learns or counts else tokenizers.make(job.tokenizer, "")
+        seen, sample, length = np.zeros(sys.maxunicode + 1, np.bool_), Sample(job.sample), 0
+        if learns or counts or self.found.is_one_text:
+            for _, _, source, read in self._stage("reading", State({})):
+                for _, document in documents(source, self.how, read):
+                    self.stop_if_asked()
+                    takes = learns and (self.found.is_one_text or share_of(document) >= job.validation)
+                    for unit in pieces(document.texts(), UNIT) if learns else document.texts():
+                        if counts:
+                            seen[code_points(unit)] = True
+                        if takes:
+                            sample.add(length, unit if self.found.is_one_text else f"{unit}\n")
+                        length += len(unit)
+        if not length and self.found.is_one_text:
+            raise UserError(f"{job.inputs[0]} has no text; give a file that has some")
+        if self.found.is_one_text:
+            state.characters = length
+        if counts:
+            seen[ord("\n")] |= not self.found.is_one_text  # after each document
+            made = CharTokenizer("".join(map(chr, np.flatnonzero(seen)))) if seen.any() else None
+        if learns:
+            made = self._learnt(sample.text(self._cut() if self.found.is_one_text else None), int(which))
+        if made is None:
+            raise UserError(f"{', '.join(job.inputs)}: every document is empty")
+        state.tokenizer = made.to_json()
+        self.stop_if_asked()
+        state.save(job.out)
+        return made
+
+    def _learnt(self, text: str, size: int) -> Tokenizer:
+        """Return byte pairs that the text teaches; where there are documents, the last token is the one that ends them."""
+        special = {} if self.found.is_one_text else {END: size - 1}
+        self._show.stage(f"learning {size:,} tokens from {len(text):,} characters", 0)
+        merges = learn(text, size - len(special))
+        pieces_made = len({first + second for first, second in merges})
+        if 256 + pieces_made + len(special) < size:
+            most = 256 + pieces_made + len(special)
+            raise UserError(
+                f"--tokenizer bpe:{size}: only {pieces_made:,} pairs of the text occur twice; take bpe:{most} at most, or a "
+                f"longer text"
+                if pieces_made
+                else f"--tokenizer bpe:{size}: no pair of the text occurs twice; take bytes"
+            )
+        return BPETokenizer(merges, special)
+
+    def _cut(self) -> int:
+        """Return how many characters of a single text are for training."""
+        assert self.state.characters is not None
+        return int((1 - self.job.validation) * self.state.characters)
+
+    # ------------------------------------------------------------------------------------- tokens
+
+    def write(self, tokenizer: Tokenizer) -> None:
+        """Write the tokens of both splits, from where the state is."""
+        state = self.state
+        if state.is_written:
+            return
+        texts = Texts(self.job.out, tokenizer, state)
+        saved = time.monotonic()
+
+        def save() -> None:
+            texts.save()
+            state.save(self.job.out)
+
+        def at(offset: int, document: int, piece: int, size: int) -> None:
+            """All before this place is with `texts`. Save the state now and then."""
+            nonlocal saved
+            state.offset, state.document, state.piece, state.size = offset, document, piece, size
+            if time.monotonic() - saved > SAVED_EVERY:
+                save()
+                saved = time.monotonic()
+            self.stop_if_asked()
+
+        try:
+            here = state.offset
+            for after, size, source, read in self._stage("writing", state):
+                for number, split, document in self._documents(source, read, state.document):
+                    done = state.piece
+                    for i, piece in enumerate(pieces(document.texts())):
+                        if i >= done:
+                            texts.add(split, document.name, piece)
+                            at(here, number, i + 1, size)
+                    if state.piece:  # else the document is empty
+                        texts.end(split, mark=not self.found.is_one_text)
+                    at(here, number + 1, 0, size)
+                here = after
+                at(after, 0, 0, size + source.size)
+            texts.save()
+        except Stopped:
+            save()
+            raise
+        finally:
+            texts.close()
+        for split in SPLITS:
+            if state.counts[split]["tokens"] < 2:
+                raise UserError(
+                    f"the {split} split has {state.counts[split]['tokens']} tokens: the checksum of a document decides where "
+                    f"it is, and --validation {self.job.validation} leaves too few there; take another share, or more text"
+                )
+        state.is_written = True
+        state.save(self.job.out)
+
+    def _documents(self, source: Source, read: Advance, first: int) -> Iterator[tuple[int, str, Document]]:
+        """Yield the documents of a file from number `first` on, each with its split; a single text is one in each."""
+        if self.found.is_one_text:
+            [(_, text)] = documents(source, self.how, read)
+            both = Section(text, 0, self._cut()), Section(text, self._cut(), None)
+            yield from list(zip(range(2), SPLITS, both))[first:]
+            return
+        for number, document in documents(source, self.how, read, first):
+            yield number, SPLITS[share_of(document) < self.job.validation], document
+
+
+def share_of(document: Document) -> float:
+    """Return a number from 0 to 1 that the document's text alone decides."""
+    return int.from_bytes(document.digest()[:6], "big") / (1 << 48)
+
+
+class Texts:
+    """The texts of both splits on their way to the files: many are encoded together."""
+
+    def __init__(self, folder: Path, tokenizer: Tokenizer, state: State) -> None:
+        self._tokenizer, self._counts = tokenizer, state.counts
+        dtype = type_of(tokenizer.vocab_size)
+        self._writers = {split: Writer(folder, split, dtype, state.counts[split]["tokens"]) for split in SPLITS}
+        self._waiting: dict[str, list[tuple[str, str]]] = {split: [] for split in SPLITS}  # names and texts; "": an end
+        self._sizes = dict.fromkeys(SPLITS, 0)
+        special = tokenizer.special if isinstance(tokenizer, BPETokenizer) else {}
+        self._end = END if END in special else TEXT_END
+
+    def add(self, split: str, name: str, text: str) -> None:
+        """Take a piece of a document."""
+        counts = self._counts[split]
+        counts["characters"] += len(text)
+        counts["bytes"] += len(text) if text.isascii() else len(text.encode())
+        self._wait(split, name, text)
+
+    def end(self, split: str, mark: bool) -> None:
+        """Take the end of a document."""
+        self._counts[split]["documents"] += 1
+        if mark:
+            self._wait(split, "", self._end)
+
+    def _wait(self, split: str, name: str, text: str) -> None:
+        self._waiting[split].append((name, text))
+        self._sizes[split] += len(text)
+        if self._sizes[split] >= ENOUGH * (4 if isinstance(self._tokenizer, BPETokenizer) else 1):
+            self._encode(split)
+
+    def _encode(self, split: str) -> None:
+        waiting = self._waiting[split]
+        try:
+            ids = self._ids(waiting)
+        except UserError:
+            for name, text in waiting:
+                if name or self._end == TEXT_END:
+                    self._tokenizer.encode(text, f"{name or 'the end of a document'}, in one of its pieces,")
+            raise
+        self._writers[split].write(ids)
+        self._counts[split]["tokens"] += len(ids)
+        self._waiting[split], self._sizes[split] = [], 0
+
+    def _ids(self, waiting: list[tuple[str, str]]) -> NDArray[np.integer]:
+        if not isinstance(self._tokenizer, BPETokenizer):
+            return self._tokenizer.encode("".join(text for _, text in waiting), small=True)
+        ids = self._tokenizer.encode_all([text for name, text in waiting if name])
+        end = self._tokenizer.encode(self._end, small=True, allowed={END})
+        return np.concatenate([next(ids) if name else end for name, _ in waiting])
+
+    def save(self) -> None:
+        """Encode what waits, and wait until it is on the disk."""
+        for split in SPLITS:
+            if self._waiting[split]:
+                self._encode(split)
+            self._writers[split].sync()
+
+    def close(self) -> None:
+        for writer in self._writers.values():
+            writer.close()

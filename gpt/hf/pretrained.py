@@ -1,0 +1,47 @@
+"""A pretrained model: a folder whose config.json and headers fit together, before any number of it is read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from gpt.build import Model
+from gpt.config import TrainConfig
+from gpt.hf import config, weights
+from gpt.hf.hub import CONFIG, PREFIX, ModelFolder, locate, opened
+from gpt.hf.tokenizer import read as read_tokenizer
+from gpt.tokenizers import Tokenizer
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """What a folder has, and how it was named."""
+
+    name: str
+    path: Path
+    described: config.Described
+    tokenizer: Tokenizer | None  # None: there are no files of one
+
+    @property
+    def config(self) -> TrainConfig:
+        return self.described.config
+
+    def model(self, wanted: TrainConfig) -> Model:
+        """Return the model, in the precision, with the dropout and the context of `wanted`."""
+        with opened(self.path) as folder:
+            return weights.read(folder, self.described.kind, self.config, wanted).to(device=wanted.device)
+
+
+def find(name: str) -> Pretrained:
+    """Return what `hf:NAME` names. Raises UserError, which names file and tensor, for what is missing or does not fit."""
+    path = locate(name)
+    with opened(path) as folder:
+        described = config.read(folder.json(CONFIG), path / CONFIG)
+        precise = replace(described.config, dtype=weights.precision(folder, described.kind, described.config))
+        tokenizer = read_tokenizer(folder, precise.vocab_size)
+    if tokenizer is not None:
+        precise = replace(precise, tokenizer=tokenizer.name)
+    return Pretrained(name, path, replace(described, config=precise), tokenizer)
+
+
+__all__ = ["PREFIX", "ModelFolder", "Pretrained", "find"]
