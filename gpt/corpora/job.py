@@ -486,9 +486,10 @@ class Texts:
         self._waiting[split], self._sizes[split] = [], 0
 
     def _ids(self, waiting: list[tuple[str, str]]) -> NDArray[np.integer]:
+        if isinstance(self._tokenizer, CharTokenizer):
+            return self._tokenizer.encode_each([text for _, text in waiting])  # whatever waits with a text
         if not isinstance(self._tokenizer, BPETokenizer):
-            # One by one: how an unknown character is spelt depends on its neighbours, and what waits on when it was saved.
-            return np.concatenate([self._tokenizer.encode(text, small=True) for _, text in waiting])
+            return self._tokenizer.encode("".join(text for _, text in waiting), small=True)
         ids = self._tokenizer.encode_all([text for name, text in waiting if name])
         end = self._tokenizer.encode(self._end, small=True, allowed={END})
         return np.concatenate([next(ids) if name else end for name, _ in waiting])

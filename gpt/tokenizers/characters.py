@@ -91,6 +91,11 @@ class CharTokenizer(Tokenizer):
             raise UserError(self._refusal(what, sorted(set(text) - set(self.characters)), as_given))
         return ids if small else ids.astype(np.int64)
 
+    def encode_each(self, texts: list[str]) -> NDArray[np.integer]:
+        """Return the ids of the texts, one after the other, in the smallest type. Each is spelt on its own."""
+        ids = self._find("".join(texts))  # no spelling is in question: many short texts take one look-up
+        return np.concatenate([self.encode(text, small=True) for text in texts]) if ids is None else ids
+
     @cached_property
     def _table(self) -> NDArray[np.int32]:
         """The id of each code point; -1 for those that have none, and for all that come after the last."""

@@ -335,10 +335,10 @@ def test_a_killed_job_ends_in_the_same_bits(tokenizer, every, inputs, small, mon
 
 @pytest.mark.parametrize("every", [0, 1e9])
 def test_characters_are_spelt_alike_whenever_it_was_saved(every, small, monkeypatch):
-    """The tokenizer of a run lacks the accent alone and the ñ in one: each text is spelt on its own."""
+    """The tokenizer of a run has é in one and in two, and ñ in two alone: a ñ leaves the é of others as they are."""
     monkeypatch.setattr(job, "SAVED_EVERY", every)
     monkeypatch.setattr(job, "ENOUGH", 10**6)
-    tokenizer = CharTokenizer.from_text("cafe caf\u00e9 man\u0303ana\n")
+    tokenizer = CharTokenizer.from_text("cafe\u0301 caf\u00e9 man\u0303ana\n")
     texts = ["cafe\u0301", "ma\u00f1ana", "caf\u00e9", "man\u0303ana", "e", "\u00e9 n\u0303"] * 9
     write_lines("a.jsonl", texts)
     job.prepare(job.Job(("a.jsonl",), Path("out"), "run:x", validation=0.4, given=tokenizer), job.Shown())
@@ -349,14 +349,17 @@ def test_characters_are_spelt_alike_whenever_it_was_saved(every, small, monkeypa
 
 
 def test_pieces_of_a_text_are_spelt_on_their_own(small, monkeypatch):
-    """A piece may end between a letter and its accent: then they stay two, whether or not they wait together."""
+    """A piece may end between two accents of a letter: then they stay two, whether or not they wait together."""
     monkeypatch.setattr(job, "ENOUGH", 10**6)
-    Path("text").write_text("a\u0301" * 200)  # pieces of 40 characters, which end after an accent
-    tokenizer = CharTokenizer("a\u00e1")
+    monkeypatch.setattr(pieces, "LONGEST_WORD", 17)
+    Path("text").write_text("a\u030a\u0301" * 27)  # the first piece has 41 characters
+    tokenizer = CharTokenizer("a\u00e5\u01fb\u0301")
     for out, every in (("often", 0), ("never", 1e9)):
         monkeypatch.setattr(job, "SAVED_EVERY", every)
         job.prepare(job.Job(("text",), Path(out), "run:x", given=tokenizer), job.Shown())
     assert content("often") == content("never")
+    ids = open_corpus(Path("often"), 1).train[:]
+    assert tokenizer.decode(ids) == "\u01fb" * 13 + "\u00e5\u0301" + "\u01fb" * 10
 
 
 def test_one_text_goes_on_as_well(small, monkeypatch):
