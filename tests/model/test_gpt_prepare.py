@@ -440,6 +440,35 @@ def test_another_command_does_not_go_on(inputs, small, monkeypatch, capsys):
     assert "was altered" in refused(capsys, *inputs)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"format": None}, {"format": 2}, {"more": 1}, {"settings": None}, {"settings": ["inputs"]}, {"settings": {}},
+        {"offset": "x"}, {"piece": -1}, {"document": True}, {"size": None}, {"counts": {}}, {"counts": []},
+        {"counts": {"train": {}, "validation": {}}}, {"found": None}, {"found": {"files": 1}}, {"found": 3},
+        {"found": {"files": 1, "size": 2, "texts": "3", "left_out": ""}}, {"tokenizer": {"type": "other"}},
+        {"tokenizer": None}, {"characters": "1"},
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("leaves_out", [False, True])
+def test_a_state_of_another_version_is_refused(change, leaves_out, inputs, small, monkeypatch, capsys):
+    monkeypatch.setattr(job, "SAVED_EVERY", 0)
+    with monkeypatch.context() as patch:
+        patch.setattr(job.Texts, "end", lambda *_, **__: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            prepare.main([*inputs, "--out=out", "--quiet"])
+    path = Path("out", manifest.STATE)
+    state = json.loads(path.read_text())
+    for name in change:
+        state.pop(name, None)
+    if leaves_out and "more" in change:
+        del state["found"]
+    path.write_text(json.dumps(seal(state if leaves_out else {**state, **change})))
+    before = content("out")
+    assert "was begun by another version of gpt.prepare; begin again in an empty --out" in refused(capsys, *inputs)
+    assert content("out") == before
+
+
 # ------------------------------------------------------------------------------------ what is refused
 
 
