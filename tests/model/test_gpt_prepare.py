@@ -916,6 +916,12 @@ def test_a_model_reads_its_own_tokens_alone(small, capsys):
     assert "--tokenizer chars:" in capsys.readouterr().err
     assert train.main([*TINY, "--data=bytes", "--context=100000", "--out=other"]) == 2
     assert "prepare more text, or lower --context" in capsys.readouterr().err
+    Path("short").write_text("It was")
+    made("short", "--tokenizer=run:run", "--validation=0.5", out="few")
+    for data in ("short", "few"):  # the model's context is what it is
+        assert evaluate.main(["run", f"--data={data}"]) == 2
+        error = capsys.readouterr().err
+        assert "window of context 16" in error and re.search(r"(longer|more) text$", error) and "--" not in error
 
 
 def test_what_is_no_corpus_yet(capsys, small):
