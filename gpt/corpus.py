@@ -179,20 +179,24 @@ def cut(text: str) -> int:
     return int(0.9 * len(text))  # a cut, not a random choice: validation text is text that training never saw
 
 
-def split(text: Corpus | Stored, tokenizer: Tokenizer, context: int) -> tuple[Ids, Ids]:
+def split(text: Corpus | Stored, tokenizer: Tokenizer, context: int, fixed: bool = False) -> tuple[Ids, Ids]:
     """Return the tokens of the part for training, and those of the part for validation.
 
-    Raises UserError if one window does not fit into the first, or no prediction into the second.
+    Raises UserError if one window does not fit into the first, or no prediction into the second. If the context is
+    `fixed`, as that of a trained model, the error does not advise another one.
     """
     if isinstance(text, Stored):
-        return cast("tuple[Ids, Ids]", text.split(tokenizer, context))  # batches and windows index both in the same way
+        return cast(
+            "tuple[Ids, Ids]", text.split(tokenizer, context, fixed)
+        )  # batches and windows index both in the same way
     end = cut(text.text)
     train = tokenizer.encode(text.text[:end], text.name, small=True)
     validation = tokenizer.encode(text.text[end:], f"the last 10 % of {text.name}", small=True)
     if len(train) <= context or len(validation) < 2:  # a target is one token further
         raise UserError(
-            f"{text.name}, a text of {len(train) + len(validation):,} tokens, is shorter than a window of --context "
-            f"{context}: its first 90 % must hold {context + 1:,} tokens and the rest 2; take a longer text"
-            + (f" or --context {len(train) - 1} at most" if len(train) >= 2 and len(validation) >= 2 else "")
+            f"{text.name}, a text of {len(train) + len(validation):,} tokens, is shorter than a window of "
+            f"{'' if fixed else '--'}context {context}: its first 90 % must hold {context + 1:,} tokens and the rest 2; "
+            f"take a longer text"
+            + (f" or --context {len(train) - 1} at most" if not fixed and min(len(train), len(validation)) >= 2 else "")
         )
     return train, validation

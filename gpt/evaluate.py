@@ -106,7 +106,7 @@ def main(argv: list[str]) -> int:
     else:
         raise UserError(f"{found.name} does not say on which text it was trained; give --data PATH")
     model = found.model(options.device)
-    train_ids, validation_ids = corpus.split(text, tokenizer, found.config.context)
+    train_ids, validation_ids = corpus.split(text, tokenizer, found.config.context, fixed=True)
     loss, tokens = mean_loss(model, validation_ids, show=not options.json)
     if not math.isfinite(loss):
         raise UserError(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import gzip
 import hashlib
+import io
 import json
 import os
 import re
@@ -17,7 +18,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import IO, Any
+from typing import Any, cast
 
 from gpt.corpora import hub
 from gpt.corpora.sources import Source
@@ -106,7 +107,7 @@ def documents(
 
 
 @contextmanager
-def opened(source: Source) -> Iterator[IO[bytes]]:
+def opened(source: Source) -> Iterator[Input]:
     """Open a file that is as it was listed. Raises UserError if it is not, also when it has been read."""
     try:
         descriptor = os.open(source.path, os.O_RDONLY | files.flags("O_NONBLOCK", "O_CLOEXEC", "O_BINARY"))
@@ -116,18 +117,40 @@ def opened(source: Source) -> Iterator[IO[bytes]]:
         ) from None
     except OSError as error:
         raise UserError(f"cannot read {source.path}: {error.strerror}") from None
-    with os.fdopen(descriptor, "rb", buffering=0) as file:
+    with Input(descriptor, source.path) as file:
         unchanged(file, source)
+        yield file
+        unchanged(file, source)
+
+
+class Input(io.FileIO):
+    """A file of text. Only a read of it says that it cannot be read: where its bytes are counted, a log may fail."""
+
+    def __init__(self, descriptor: int, path: str) -> None:
+        super().__init__(descriptor, "rb")
+        self._path = path
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        with self._named():
+            return super().read(-1 if size is None else size)
+
+    def readinto(self, buffer: Any, /) -> int:
+        with self._named():
+            return cast("int", super().readinto(buffer))
+
+    def readall(self) -> bytes:
+        with self._named():
+            return super().readall()
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
         try:
-            yield file
+            yield
         except OSError as error:
-            if error.filename is None and error.errno is not None:
-                raise UserError(f"cannot read {source.path}: {error.strerror}") from None
-            raise
-        unchanged(file, source)
+            raise UserError(f"cannot read {self._path}: {error.strerror}") from None
 
 
-def unchanged(file: IO[bytes], source: Source) -> None:
+def unchanged(file: io.FileIO, source: Source) -> None:
     found = os.fstat(file.fileno())
     if (found.st_size, found.st_mtime_ns) != (source.size, source.changed):
         raise UserError(
@@ -136,7 +159,7 @@ def unchanged(file: IO[bytes], source: Source) -> None:
         )
 
 
-def chunks(file: IO[bytes], source: Source, read: Callable[[int], object]) -> Iterator[bytes]:
+def chunks(file: Input, source: Source, read: Callable[[int], object]) -> Iterator[bytes]:
     """Yield the bytes of the file, unpacked. Calls read(n) for each n bytes of the file itself."""
     name = source.path.lower()
     if name.endswith(".gz"):
@@ -149,7 +172,7 @@ def chunks(file: IO[bytes], source: Source, read: Callable[[int], object]) -> It
             yield chunk
 
 
-def ungzipped(file: IO[bytes], path: str, read: Callable[[int], object]) -> Iterator[bytes]:
+def ungzipped(file: Input, path: str, read: Callable[[int], object]) -> Iterator[bytes]:
     at = 0
     try:
         with gzip.GzipFile(fileobj=file) as content:
@@ -161,7 +184,7 @@ def ungzipped(file: IO[bytes], path: str, read: Callable[[int], object]) -> Iter
         raise UserError(f"{path} is cut off or no gzip: {error}") from None
 
 
-def unzstd(file: IO[bytes], path: str, read: Callable[[int], object]) -> Iterator[bytes]:
+def unzstd(file: Input, path: str, read: Callable[[int], object]) -> Iterator[bytes]:
     try:
         import zstandard
     except ImportError:

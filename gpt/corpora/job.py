@@ -42,6 +42,7 @@ from gpt.tokenizers.characters import code_points
 from gpt.tokenizers.foreign import END
 
 LIST = "sources.jsonl"
+FORMAT = 1  # of preparing.json
 BEGINNING = {LOCK, LIST, LIST + files.NEW, STATE, STATE + files.NEW}  # what a job leaves that was killed early
 LONGEST = 64 << 20  # bytes of preparing.json, which may have a tokenizer
 TEXT_END = "\n\n"  # after a document, where the tokenizer has no token for it
@@ -104,8 +105,13 @@ class State:
     )
     is_written: bool = False
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether there are tokens to go on with."""
+        return self.is_written or any((self.offset, self.document, self.piece))
+
     def save(self, folder: Path) -> None:
-        files.write(folder / STATE, json.dumps(seal(asdict(self))))
+        files.write(folder / STATE, json.dumps(seal({"format": FORMAT, **asdict(self)})))
 
 
 class Shown:
@@ -186,8 +192,10 @@ def begun(out: Path) -> bool:
     """Return whether there are tokens in the folder that a job can go on with, or a state that cannot be read."""
     if not files.exists(out / STATE):
         return False
-    state = files.parse(files.read(out / STATE, LONGEST), out / STATE)
-    return not is_sealed(state) or state["is_written"] or any(state[name] for name in ("offset", "document", "piece"))
+    try:
+        return read_state(out / STATE).has_begun
+    except UserError:
+        return True
 
 
 def make_folder(out: Path) -> bool:
@@ -214,22 +222,47 @@ def open_state(job: Job) -> State:
     path, settings = job.out / STATE, job.settings()
     if not files.exists(path):
         return State(settings)
-    read = files.parse(files.read(path, LONGEST), path)
-    if not begun(job.out) and read["settings"] != settings:  # it was killed before it had a token: nothing is lost
+    state = read_state(path)
+    if not state.has_begun and state.settings != settings:  # it was killed before it had a token: nothing is lost
         files.remove(path)
         return State(settings)
-    if not is_sealed(read):
-        raise UserError(f"{path} was altered: its checksum is another; begin again in an empty --out")
-    del read["checksum"]
-    state = State(**read)
+    if state.settings.keys() != settings.keys():
+        raise of_another_version(path)
     for name, value in state.settings.items():
         if value != settings[name]:
             raise UserError(
                 f"--out {job.out} has an unfinished corpus with another {name}: {shown(value)}, not {shown(settings[name])}; "
                 f"give the same command again, or take another folder"
             )
-    state.found = Found(**read["found"]) if read["found"] else None
     return state
+
+
+def read_state(path: Path) -> State:
+    """Return the state in a file. Raises UserError if it was altered, or is not what this version writes."""
+    read = files.parse(files.read(path, LONGEST), path)
+    if not is_sealed(read):
+        raise UserError(f"{path} was altered: its checksum is another; begin again in an empty --out")
+    try:
+        if read.keys() - {"checksum"} != {"format", *asdict(State({}))} or read["format"] != FORMAT:
+            raise of_another_version(path)
+        said = {name: read[name] for name in asdict(State({}))}
+        state = State(**{**said, "found": said["found"] and Found(**said["found"])})
+        numbers = [state.offset, state.document, state.piece, state.size, state.characters or 0]
+        numbers += [state.found.files, state.found.size, state.found.texts] if state.found else []
+        numbers += [state.counts[split][name] for split, new in State({}).counts.items() for name in new]
+        if not isinstance(state.settings, dict) or not all(type(each) is int and each >= 0 for each in numbers):
+            raise of_another_version(path)
+        if state.has_begun or state.tokenizer:  # it has a list of files then, and of a single text its length
+            tokenizers.from_json(state.tokenizer)
+            if not state.found or (state.found.is_one_text and state.characters is None):
+                raise of_another_version(path)
+    except (KeyError, TypeError, ValueError):  # UserError is a ValueError
+        raise of_another_version(path) from None
+    return state
+
+
+def of_another_version(path: Path) -> UserError:
+    return UserError(f"{path} was begun by another version of gpt.prepare; begin again in an empty --out")
 
 
 class Counted:
@@ -486,6 +519,8 @@ class Texts:
         self._waiting[split], self._sizes[split] = [], 0
 
     def _ids(self, waiting: list[tuple[str, str]]) -> NDArray[np.integer]:
+        if isinstance(self._tokenizer, CharTokenizer):
+            return self._tokenizer.encode_each([text for _, text in waiting])  # whatever waits with a text
         if not isinstance(self._tokenizer, BPETokenizer):
             return self._tokenizer.encode("".join(text for _, text in waiting), small=True)
         ids = self._tokenizer.encode_all([text for name, text in waiting if name])

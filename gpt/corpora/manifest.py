@@ -146,6 +146,8 @@ def read_manifest(folder: Path) -> Manifest:
     content = files.read(folder / BLOCKS, 4 * sum(counts.values()))
     if checksum(content) != expected:
         raise damaged(folder / BLOCKS, "its checksum is another")
+    if len(content) != 4 * sum(counts.values()):
+        raise damaged(folder / BLOCKS, f"it has {len(content):,} bytes, not {4 * sum(counts.values()):,}")
     every = np.frombuffer(content, "<u4")
     blocks = {"train": every[: counts["train"]], "validation": every[counts["train"] :]}
     return Manifest(folder, said["checksum"], tokenizer, shards, blocks, said)

@@ -67,7 +67,7 @@ def write_list(inputs: Sequence[str], globs: Sequence[str], out: Path, path: Pat
     count = size = texts = 0
     left_out: Counter[str] = Counter()
     draft = path.with_name(path.name + files.NEW)
-    with open(draft, "w", encoding="ascii") as lines:
+    with open(draft, "w", encoding="ascii", newline="\n") as lines:  # places in it are counted with LF, on Windows too
         for given in inputs:
             before = count
             for source in listed(given, globs, out, left_out):
@@ -98,7 +98,7 @@ def counted(left_out: Counter[str]) -> str:
 
 def read_list(path: Path, offset: int = 0) -> Iterator[tuple[int, Source]]:
     """Yield each file of the list from a place in it on, and where the next one is."""
-    with open(path, encoding="ascii") as lines:
+    with open(path, encoding="ascii", newline="\n") as lines:
         lines.seek(offset)
         while line := lines.readline():
             offset += len(line)
@@ -111,14 +111,11 @@ def listed(given: str, globs: Sequence[str], out: Path, left_out: Counter[str]) 
         yield Source(given)
         return
     path = os.path.abspath(os.path.expanduser(given))
-    try:
+    with reading(given):
         found = os.stat(path)  # a link that the user names is followed
-        if stat.S_ISDIR(found.st_mode):
-            yield from in_order(walk(path, globs, out, left_out), out)
-            return
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise UserError(f"cannot read {given}: {reason}") from None
+    if stat.S_ISDIR(found.st_mode):
+        yield from in_order(walk(given, path, globs, out, left_out), out)
+        return
     if not stat.S_ISREG(found.st_mode):
         raise UserError(
             f"{given} is {files.kind(found.st_mode)}: a corpus is read more than once, so write it to a file first"
@@ -127,11 +124,21 @@ def listed(given: str, globs: Sequence[str], out: Path, left_out: Counter[str]) 
         yield Source(path, found.st_size, found.st_mtime_ns)
 
 
-def walk(folder: str, globs: Sequence[str], out: Path, left_out: Counter[str]) -> Iterator[Source]:
+@contextlib.contextmanager
+def reading(given: str) -> Iterator[None]:
+    """Say which argument it is that cannot be read."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UserError(f"cannot read {given}: {reason}") from None
+
+
+def walk(given: str, folder: str, globs: Sequence[str], out: Path, left_out: Counter[str]) -> Iterator[Source]:
     """Yield the files in a folder and below, in any order. No link is followed, nothing hidden is read."""
     folders = [folder]
     while folders:
-        with os.scandir(folders.pop()) as entries:
+        with reading(given), os.scandir(folders.pop()) as entries:
             for entry in entries:
                 if entry.name.startswith("."):
                     continue
@@ -157,7 +164,7 @@ def in_order(found: Iterable[Source], folder: Path) -> Iterator[Source]:
             parts.append(part)
             if len(parts) == 1 and len(part) < PART:
                 break
-            file = stack.enter_context(tempfile.TemporaryFile("w+", encoding="ascii", dir=folder))
+            file = stack.enter_context(tempfile.TemporaryFile("w+", encoding="ascii", newline="\n", dir=folder))
             stored.append(on_disk(parts.pop(), file))
         yield from heapq.merge(*parts, *stored, key=key)
 

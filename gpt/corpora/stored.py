@@ -183,10 +183,10 @@ class Stored:
     def validation(self) -> StoredIds:
         return self._ids("validation")
 
-    def split(self, tokenizer: Tokenizer, context: int) -> tuple[StoredIds, StoredIds]:
+    def split(self, tokenizer: Tokenizer, context: int, fixed: bool = False) -> tuple[StoredIds, StoredIds]:
         """Return the tokens to train on and those to validate on. Raises UserError if there are too few, or others.
 
-        `tokenizer` is that of the model which reads them.
+        `tokenizer` is that of the model which reads them. If the context is `fixed`, the error does not advise another one.
         """
         if tokenizer.to_json() != self.tokenizer.to_json():
             raise UserError(
@@ -196,7 +196,8 @@ class Stored:
         if len(self.train) <= context or len(self.validation) < 2:
             raise UserError(
                 f"{self.name} has {len(self.train):,} tokens to train on and {len(self.validation):,} to validate on, and a "
-                f"window of --context {context} takes {context + 1:,} and 2; prepare more text, or lower --context"
+                f"window of {'' if fixed else '--'}context {context} takes {context + 1:,} and 2; prepare more text"
+                + ("" if fixed else ", or lower --context")
             )
         return self.train, self.validation
 

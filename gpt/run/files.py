@@ -19,6 +19,7 @@ import json
 import os
 import shutil
 import stat
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -280,8 +281,8 @@ def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Make a dict of the pairs. Raises ValueError for a key that is there twice: readers would differ in which one counts."""
     made = dict(pairs)
     if len(made) != len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"the key {next(name for name in names if names.count(name) > 1)!r} is there twice")
+        counts = Counter(name for name, _ in pairs)
+        raise ValueError(f"the key {next(name for name, count in counts.items() if count > 1)!r} is there twice")
     return made
 
 

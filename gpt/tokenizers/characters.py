@@ -18,6 +18,7 @@ from gpt.tokenizers.base import Tokenizer, pieces
 
 SHOWN = 8  # characters that an error names
 PLAIN = str.maketrans("“”„«»‘’‚—–−…", '"' * 5 + "'" * 3 + "---.")  # quotes, dashes and dots
+KIRAT_RAI = "\U00016d67\U00016d68"  # letters that others end in, though they are no marks
 
 
 def code_points(text: str) -> NDArray[np.uint32]:
@@ -29,6 +30,14 @@ def relatives(character: str) -> str:
     """Return the characters that a reader may take in its place: plainer, without accents, in the other case."""
     plain = unicodedata.normalize("NFKD", character.translate(PLAIN))
     return plain + plain.swapcase() + character.swapcase()
+
+
+def continues(character: str) -> bool:
+    """Return whether the character may be one with those before it: an accent, the rest of a syllable of Hangul, …
+
+    Unicode normalizes no text across any other character, so the parts between may be normalized one by one.
+    """
+    return unicodedata.category(character)[0] == "M" or "\u1160" <= character <= "\u11ff" or character in KIRAT_RAI
 
 
 def first_of(characters: list[str], text: str) -> int:
@@ -82,6 +91,11 @@ class CharTokenizer(Tokenizer):
             raise UserError(self._refusal(what, sorted(set(text) - set(self.characters)), as_given))
         return ids if small else ids.astype(np.int64)
 
+    def encode_each(self, texts: list[str]) -> NDArray[np.integer]:
+        """Return the ids of the texts, one after the other, in the smallest type. Each is spelt on its own."""
+        ids = self._find("".join(texts))  # no spelling is in question: many short texts take one look-up
+        return np.concatenate([self.encode(text, small=True) for text in texts]) if ids is None else ids
+
     @cached_property
     def _table(self) -> NDArray[np.int32]:
         """The id of each code point; -1 for those that have none, and for all that come after the last."""
@@ -101,10 +115,27 @@ class CharTokenizer(Tokenizer):
         return ids
 
     def _respelt(self, text: str) -> str:
-        """Return the text with letter and accent in one character, or in two where the vocabulary has only these."""
-        known, composed = set(self.characters), unicodedata.normalize("NFC", text)
-        parts = {c: unicodedata.normalize("NFD", c) for c in set(composed) - known}
-        return composed.translate({ord(c): two for c, two in parts.items() if known.issuperset(two)})
+        """Return the text with letter and accent in one character, or in two where the vocabulary has only these.
+
+        Only an unknown character changes, with the letter and the accents beside it: the ids of what is known do not
+        depend on what else is in the text.
+        """
+        known, at = set(self.characters), 0
+        parts: list[str] = []
+        for found in re.finditer(f"[{re.escape(''.join(set(text) - known))}]", text):
+            start, end = found.span()
+            if start < at:
+                continue  # it was beside the one before
+            while start > at and continues(text[start]):
+                start -= 1
+            while end < len(text) and continues(text[end]):
+                end += 1
+            composed = unicodedata.normalize("NFC", text[start:end])
+            apart = {c: unicodedata.normalize("NFD", c) for c in set(composed) - known}
+            respelt = composed.translate({ord(c): two for c, two in apart.items() if known.issuperset(two)})
+            parts += text[at:start], respelt
+            at = end
+        return "".join([*parts, text[at:]])
 
     def _refusal(self, what: str, unknown: list[str], text: str) -> str:
         names = ", ".join(map(repr, unknown[:SHOWN])) + (f" and {len(unknown) - SHOWN} more" if unknown[SHOWN:] else "")

@@ -159,6 +159,8 @@ def test_split_is_90_10_and_needs_a_window():
     assert validation.tolist() == list(range(90, 100))
     with pytest.raises(UserError, match=r"shorter than a window of --context 90.*--context 89 at"):
         corpus.split(text, tokenizer, context=90)
+    with pytest.raises(UserError, match=r"shorter than a window of context 90.*; take a longer text$"):
+        corpus.split(text, tokenizer, context=90, fixed=True)
     with pytest.raises(UserError, match="shorter than a window"):
         corpus.split(corpus.Corpus("text", chr(1000)), tokenizer, context=1)
 

@@ -451,6 +451,25 @@ def test_json_that_readers_would_take_differently(text, message):
         files.parse(text.encode("utf-8", "surrogatepass"), Path("file"))
 
 
+def test_a_key_that_is_there_twice_is_found_at_once(monkeypatch):
+    """However many keys there are: a list of 100,000 was searched once for each."""
+    compared = 0
+
+    class Name(str):
+        def __hash__(self):
+            return super().__hash__()
+
+        def __eq__(self, other):
+            nonlocal compared
+            compared += 1
+            return super().__eq__(other)
+
+    names = [Name(i) for i in range(300)] + ["299"]
+    with pytest.raises(ValueError, match="the key '299' is there twice"):
+        files.once([(name, 0) for name in names])
+    assert compared < 10 * len(names)
+
+
 @pytest.mark.parametrize(("name", "value"), [("learning_rate", 0.5), ("seed", 7), ("width", 16), ("dropout", 0.5)])
 def test_config_json_edited_by_hand_is_refused(run, name, value, capsys):
     edit(run / "config.json", lambda values: values.update({name: value}))

@@ -28,7 +28,7 @@ from gpt.errors import UserError
 from gpt.run import checkpoint, files
 from gpt.run.lock import locked
 from gpt.run.sealed import seal
-from gpt.tokenizers import BPETokenizer, make
+from gpt.tokenizers import BPETokenizer, CharTokenizer, make
 
 TEXT = "It was the best of times, it was the worst of times; é ü 😀\r\n" * 60 + "the end\r"
 LEARNT = make("bpe:262", "aé b ab ab é é\n\n" * 9)
@@ -333,6 +333,35 @@ def test_a_killed_job_ends_in_the_same_bits(tokenizer, every, inputs, small, mon
     assert content("out") == content("whole")
 
 
+@pytest.mark.parametrize("every", [0, 1e9])
+def test_characters_are_spelt_alike_whenever_it_was_saved(every, small, monkeypatch):
+    """The tokenizer of a run has é in one and in two, and ñ in two alone: a ñ leaves the é of others as they are."""
+    monkeypatch.setattr(job, "SAVED_EVERY", every)
+    monkeypatch.setattr(job, "ENOUGH", 10**6)
+    tokenizer = CharTokenizer.from_text("cafe\u0301 caf\u00e9 man\u0303ana\n")
+    texts = ["cafe\u0301", "ma\u00f1ana", "caf\u00e9", "man\u0303ana", "e", "\u00e9 n\u0303"] * 9
+    write_lines("a.jsonl", texts)
+    job.prepare(job.Job(("a.jsonl",), Path("out"), "run:x", validation=0.4, given=tokenizer), job.Shown())
+    found = open_corpus(Path("out"), 1)
+    for split in manifest.SPLITS:
+        alone = [tokenizer.encode(t + "\n\n") for t in texts if share_below(t, 0.4) == (split == "validation")]
+        assert np.array_equal(getattr(found, split)[:], np.concatenate(alone))
+
+
+def test_pieces_of_a_text_are_spelt_on_their_own(small, monkeypatch):
+    """A piece may end between two accents of a letter: then they stay two, whether or not they wait together."""
+    monkeypatch.setattr(job, "ENOUGH", 10**6)
+    monkeypatch.setattr(pieces, "LONGEST_WORD", 17)
+    Path("text").write_text("a\u030a\u0301" * 27)  # the first piece has 41 characters
+    tokenizer = CharTokenizer("a\u00e5\u01fb\u0301")
+    for out, every in (("often", 0), ("never", 1e9)):
+        monkeypatch.setattr(job, "SAVED_EVERY", every)
+        job.prepare(job.Job(("text",), Path(out), "run:x", given=tokenizer), job.Shown())
+    assert content("often") == content("never")
+    ids = open_corpus(Path("often"), 1).train[:]
+    assert tokenizer.decode(ids) == "\u01fb" * 13 + "\u00e5\u0301" + "\u01fb" * 10
+
+
 def test_one_text_goes_on_as_well(small, monkeypatch):
     Path("text").write_text(TEXT)
     made("text", out="whole")
@@ -411,6 +440,35 @@ def test_another_command_does_not_go_on(inputs, small, monkeypatch, capsys):
     assert "was altered" in refused(capsys, *inputs)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"format": None}, {"format": 2}, {"more": 1}, {"settings": None}, {"settings": ["inputs"]}, {"settings": {}},
+        {"offset": "x"}, {"piece": -1}, {"document": True}, {"size": None}, {"counts": {}}, {"counts": []},
+        {"counts": {"train": {}, "validation": {}}}, {"found": None}, {"found": {"files": 1}}, {"found": 3},
+        {"found": {"files": 1, "size": 2, "texts": "3", "left_out": ""}}, {"tokenizer": {"type": "other"}},
+        {"tokenizer": None}, {"characters": "1"},
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("leaves_out", [False, True])
+def test_a_state_of_another_version_is_refused(change, leaves_out, inputs, small, monkeypatch, capsys):
+    monkeypatch.setattr(job, "SAVED_EVERY", 0)
+    with monkeypatch.context() as patch:
+        patch.setattr(job.Texts, "end", lambda *_, **__: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            prepare.main([*inputs, "--out=out", "--quiet"])
+    path = Path("out", manifest.STATE)
+    state = json.loads(path.read_text())
+    for name in change:
+        state.pop(name, None)
+    if leaves_out and "more" in change:
+        del state["found"]
+    path.write_text(json.dumps(seal(state if leaves_out else {**state, **change})))
+    before = content("out")
+    assert "was begun by another version of gpt.prepare; begin again in an empty --out" in refused(capsys, *inputs)
+    assert content("out") == before
+
+
 # ------------------------------------------------------------------------------------ what is refused
 
 
@@ -462,6 +520,69 @@ def test_files_that_are_none(capsys, monkeypatch):
     Path("blank").write_bytes(b"\xef\xbb\xbf")
     assert "blank has no text" in refused(capsys, "blank", out="3")
     assert "these 2 texts are the same" in refused(capsys, "folder", "folder/a.py", "--glob=*.py", out="4")
+
+
+@pytest.mark.parametrize("name", ["text", "a.jsonl", "text.gz"])
+def test_an_error_is_of_the_file_that_has_it(name, monkeypatch, capsys):
+    """A read that fails names the text. A log that fails while its bytes are counted does not."""
+    write_lines("a.jsonl", [TEXT] * 3)
+    Path("text").write_text(TEXT)
+    Path("text.gz").write_bytes(gzip.compress(TEXT.encode()))
+
+    class Log(job.Shown):
+        def stage(self, *_):
+            def count(_):
+                raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+            return count
+
+    with pytest.raises(BrokenPipeError):
+        job.prepare(job.Job((name,), Path("out"), "bytes"), Log())
+
+    open_, path = os.open, os.path.abspath(name)
+
+    def for_writing(file, flags, *arguments, **others):
+        return open_(file, flags | os.O_WRONLY if file == path else flags, *arguments, **others)
+
+    monkeypatch.setattr(os, "open", for_writing)  # a read of it is an error then
+    assert f"cannot read {path}: Bad file descriptor" in refused(capsys, name, out="other")
+
+
+def test_a_full_disk_while_files_are_listed_is_not_the_fault_of_their_folder(monkeypatch, capsys):
+    os.mkdir("texts")
+    Path("texts/a.txt").write_text(TEXT)
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(sources.tempfile, "TemporaryFile", full)
+    monkeypatch.setattr(sources, "PART", 1)
+    assert "gpt.prepare: out: No space left on device; make room" in refused(capsys, "texts")
+
+
+@pytest.mark.parametrize("part", [2, 100])
+def test_the_list_has_the_same_places_on_windows(part, monkeypatch):
+    """Where a text file gets CR LF unless it is told otherwise."""
+
+    def as_windows(make):
+        def made(*arguments, newline=None, **others):
+            mode = next((each for each in arguments if each in ("w", "w+")), "r")
+            return make(*arguments, newline="\r\n" if newline is None and mode != "r" else newline, **others)
+
+        return made
+
+    monkeypatch.setattr(sources, "open", as_windows(open), raising=False)
+    monkeypatch.setattr(sources.tempfile, "TemporaryFile", as_windows(sources.tempfile.TemporaryFile))
+    monkeypatch.setattr(sources, "PART", part)
+    os.mkdir("texts")
+    os.mkdir("out")
+    for i in range(5):
+        Path(f"texts/{i}.txt").write_text("x")
+    sources.write_list(["texts"], sources.GLOBS, Path("out"), Path("list"))
+    every = list(sources.read_list(Path("list")))
+    assert [Path(source.path).name for _, source in every] == [f"{i}.txt" for i in range(5)]
+    for i, (offset, _) in enumerate(every):
+        assert list(sources.read_list(Path("list"), offset)) == every[i + 1 :]
 
 
 def test_a_folder_that_is_not_free(capsys):
@@ -523,10 +644,12 @@ def test_a_job_that_another_process_does_is_left_alone(inputs, capsys):
 def test_the_corpus_may_be_made_in_a_folder_of_the_text(capsys):
     Path("a.txt").write_text(TEXT)
     os.mkdir("out")
-    found = list(sources.walk(".", ["*"], Path("out"), sources.Counter()))
+    found = list(sources.walk(".", ".", ["*"], Path("out"), sources.Counter()))
     Path("out/b.txt").write_text("no text of this corpus")
     assert (
-        [source.path for source in found] == ["./a.txt"] == [s.path for s in sources.walk(".", ["*"], Path("out"), {})]
+        [source.path for source in found]
+        == ["./a.txt"]
+        == [s.path for s in sources.walk(".", ".", ["*"], Path("out"), {})]
     )
 
 
@@ -687,6 +810,17 @@ def test_a_manifest_that_says_nonsense(change, prepared):
         open_corpus(prepared, 2)
 
 
+@pytest.mark.parametrize("blocks", [b"", b"abc", b"abcd"])
+def test_sums_of_too_few_blocks_are_refused(blocks, prepared):
+    path = prepared / manifest.MANIFEST
+    said = json.loads(path.read_text())
+    said["blocks"]["sha256"] = hashlib.sha256(blocks).hexdigest()
+    path.write_text(json.dumps(seal(said)))
+    (prepared / manifest.BLOCKS).write_bytes(blocks)
+    with pytest.raises(UserError, match=rf"blocks\.bin is cut off or altered: it has {len(blocks)} bytes, not"):
+        open_corpus(prepared, 2)
+
+
 def test_a_block_that_goes_bad_unseen_is_noticed_when_a_window_needs_it(prepared):
     """A disk that forgets leaves the times as they were."""
     opened = open_corpus(prepared, 2)
@@ -782,6 +916,12 @@ def test_a_model_reads_its_own_tokens_alone(small, capsys):
     assert "--tokenizer chars:" in capsys.readouterr().err
     assert train.main([*TINY, "--data=bytes", "--context=100000", "--out=other"]) == 2
     assert "prepare more text, or lower --context" in capsys.readouterr().err
+    Path("short").write_text("It was")
+    made("short", "--tokenizer=run:run", "--validation=0.5", out="few")
+    for data in ("short", "few"):  # the model's context is what it is
+        assert evaluate.main(["run", f"--data={data}"]) == 2
+        error = capsys.readouterr().err
+        assert "window of context 16" in error and re.search(r"(longer|more) text$", error) and "--" not in error
 
 
 def test_what_is_no_corpus_yet(capsys, small):

@@ -25,6 +25,7 @@ from gpt.errors import UserError
 from gpt.run import baselines, checkpoint, metrics
 from gpt.tokenizers import BPETokenizer, ByteTokenizer, CharTokenizer, foreign, from_json, from_library, library
 from gpt.tokenizers.bpe import BYTES, learn
+from gpt.tokenizers.characters import continues
 from gpt.tokenizers.library import cut
 from gpt.tokenizers.words import BYTE, SHOWN, bytes_shown, pattern, shown
 
@@ -704,3 +705,43 @@ def test_a_long_text_has_the_same_ids_with_the_library(gpt2, text):
 def test_half_a_character_in_a_long_text_is_refused_too(gpt2):
     with pytest.raises(UserError, match=r"udcff.*offset 70,000"):
         gpt2[0].encode("a " * 35_000 + "\udcff")
+
+
+# ------------------------------------------------------------------------- letters and accents of characters
+
+SPELT = "ae\u00e9\u00e8\u0301\u0300\u0323\u1eb9\ud55c\u1112\u1161\u11ab\ud558\u0958\u0915\u093c\u212b\u00e5\u030a\n"
+
+
+def spelt_as_a_whole(text, known):
+    """The text in the other spelling, all of it."""
+    composed = unicodedata.normalize("NFC", text)
+    return "".join(c if c in known else unicodedata.normalize("NFD", c) for c in composed)
+
+
+@given(st.sets(st.sampled_from(SPELT), min_size=1), st.text(st.sampled_from(SPELT), max_size=12))
+@example({"\u00e9", "e", "\n"}, "e\u0301\ne")
+@example({"e", "\u0301", "\u00e9", "\u0300"}, "e\u0301\u00e8")
+def test_only_what_is_unknown_is_spelt_in_another_way(known, text):
+    """The text is the same in Unicode's eyes, and each part has the ids that it has alone."""
+    tokenizer = CharTokenizer("".join(sorted(known)))
+    parts = re.findall(r".[^a]*|^[^a]+".replace("[^a]", "[" + "".join(filter(continues, SPELT)) + "]"), text, re.DOTALL)
+    assert "".join(parts) == text
+    try:
+        ids = tokenizer.encode(text)
+    except UserError:
+        assert not known.issuperset(spelt_as_a_whole(text, known))
+        return
+    assert unicodedata.normalize("NFC", tokenizer.decode(ids)) == unicodedata.normalize("NFC", text)
+    assert ids.tolist() == [i for part in parts for i in tokenizer.encode(part).tolist()]
+    for part in parts:
+        if known.issuperset(part):
+            assert tokenizer.decode(tokenizer.encode(part)) == part
+
+
+def test_every_character_that_completes_another_is_known_as_such():
+    """Else a letter and its accent would be normalized apart."""
+    for character in map(chr, range(sys.maxunicode + 1)):
+        parts = unicodedata.normalize("NFD", character)
+        assert continues(character) or not unicodedata.combining(parts[0])
+        if len(parts) > 1 and unicodedata.normalize("NFC", character) == character:
+            assert all(map(continues, parts[1:])), ascii(character)
