@@ -704,3 +704,17 @@ def test_a_long_text_has_the_same_ids_with_the_library(gpt2, text):
 def test_half_a_character_in_a_long_text_is_refused_too(gpt2):
     with pytest.raises(UserError, match=r"udcff.*offset 70,000"):
         gpt2[0].encode("a " * 35_000 + "\udcff")
+
+
+TEMPLATE = {"type": "TemplateProcessing", "single": [{"Sequence": {"id": "A", "type_id": 0}}], "special_tokens": {}}
+
+
+@pytest.mark.parametrize("tokenizer", [ByteTokenizer(), CharTokenizer("ab"), BPETokenizer([(b"l", b"o")])])
+def test_what_transformers_adds_to_a_file_changes_no_token(tokenizer):
+    value = tokenizer.to_library()
+    again = {**value, "post_processor": TEMPLATE, "truncation": {"max_length": 2}, "padding": {"pad_id": 0}}
+    assert from_library(again).to_json() == tokenizer.to_json()
+    with_start = {**TEMPLATE, "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}}, *TEMPLATE["single"]]}
+    for wrong in (with_start, {**TEMPLATE, "special_tokens": {"<s>": {"ids": [0]}}}, {**TEMPLATE, "single": []}):
+        with pytest.raises(UserError):
+            from_library({**value, "post_processor": wrong})
