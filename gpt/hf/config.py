@@ -24,17 +24,19 @@ ACTIVATIONS = {
 OURS = {theirs: ours for ours, names in ACTIVATIONS.items() for theirs in names}
 # Entries that change no prediction of a language model: how text is drawn, heads of other tasks, training, versions.
 WITHOUT_EFFECT = """
-    _attn_implementation_autoset _name_or_path _num_labels architectures attention_dropout attn_pdrop bad_words_ids
+    _attn_implementation _attn_implementation_autoset _commit_hash _name_or_path _num_labels architectures
+    attention_dropout attn_implementation attn_pdrop bad_words_ids
     begin_suppress_tokens bos_token_id classifier_dropout decoder_start_token_id diversity_penalty do_sample dtype
     early_stopping embd_pdrop encoder_no_repeat_ngram_size eos_token_id exponential_decay_length_penalty finetuning_task
     forced_bos_token_id forced_eos_token_id gradient_checkpointing hidden_dropout id2label initializer_range is_decoder
-    label2id length_penalty max_length max_window_layers min_length n_ctx name_or_path no_repeat_ngram_size
+    label2id length_penalty loss_type max_length max_window_layers min_length model_parallel n_ctx n_special name_or_path
+    no_repeat_ngram_size
     num_beam_groups num_beams num_labels num_return_sequences output_attentions output_hidden_states output_past
     output_scores pad_token_id predict_special_tokens prefix problem_type remove_invalid_values reorder_and_upcast_attn
     repetition_penalty resid_pdrop return_dict return_dict_in_generate sep_token_id summary_activation
     summary_first_dropout summary_proj_to_labels summary_type summary_use_proj suppress_tokens task_specific_params
     temperature tf_legacy_loss tokenizer_class top_k top_p torch_dtype torchscript transformers_version typical_p
-    use_bfloat16 use_cache
+    unk_token_id use_bfloat16 use_cache use_return_dict
 """
 # Entries that would change the model, with the values at which they do not.
 NEUTRAL: dict[str, tuple[object, ...]] = {

@@ -34,10 +34,9 @@ def from_library(value: object) -> Tokenizer:
     if not isinstance(value, dict) or not isinstance(value.get("model"), dict):
         raise UserError(f"a tokenizer.json is an object with a model; {KNOWN}")
     model, added = value["model"], value.get("added_tokens") or []
-    for name in ("normalizer", "truncation", "padding"):
-        refuse(value.get(name) is not None, name, value.get(name))
+    refuse(value.get("normalizer") is not None, "normalizer", value.get("normalizer"))
     after = value.get("post_processor")
-    refuse(after is not None and kind(after) != "ByteLevel", "post_processor", after)
+    refuse(after is not None and kind(after) != "ByteLevel" and not adds_nothing(after), "post_processor", after)
     if model.get("type") == "WordLevel":
         return characters(value, model)
     refuse(model.get("type", "BPE") != "BPE", "model", model.get("type"))
@@ -53,6 +52,18 @@ def from_library(value: object) -> Tokenizer:
     if vocabulary == {SHOWN[byte]: byte for byte in range(256)} and merges == [] and not special:
         return ByteTokenizer()
     raise UserError(f"use_regex false, with merges: its words are cut in another way; {KNOWN}")
+
+
+# What a call of transformers left behind, and the next call sets anew: no property of the tokenizer.
+PASSING = {"truncation": None, "padding": None}
+
+
+def adds_nothing(after: object) -> bool:
+    """Return whether a post-processor gives back the text's own tokens: transformers 5 writes such a template."""
+    if not isinstance(after, dict) or kind(after) != "TemplateProcessing" or after.get("special_tokens"):
+        return False
+    single = after.get("single")
+    return isinstance(single, list) and [list(part) for part in single if isinstance(part, dict)] == [["Sequence"]]
 
 
 def kind(part: object) -> object:
@@ -71,7 +82,8 @@ def characters(value: dict[str, Any], model: dict[str, Any]) -> CharTokenizer:
     vocabulary = model.get("vocab")
     if isinstance(vocabulary, dict) and is_text(text := "".join(map(str, vocabulary))) and len(text) == len(vocabulary):
         tokenizer = CharTokenizer("".join(sorted(vocabulary)))
-        if tokenizer.to_library() == value:
+        bare = {**value, **PASSING, **({"post_processor": None} if adds_nothing(value.get("post_processor")) else {})}
+        if {**tokenizer.to_library(), **PASSING} == bare:
             return tokenizer
     raise UserError(f"its model WordLevel is not one of characters; {KNOWN}")
 

@@ -282,6 +282,11 @@ def test_a_tokenizer_comes_back(tmp_path):
         export.write(tmp_path / name, model, config, tokenizer)
         _, found = gpt.load(f"hf:{tmp_path / name}")
         assert found.to_json() == tokenizer.to_json()
+        words = transformers.AutoTokenizer.from_pretrained(tmp_path / name)
+        words("It was", truncation=True, max_length=2)  # which the file then remembers
+        words.save_pretrained(tmp_path / name)
+        _, found = gpt.load(f"hf:{tmp_path / name}")
+        assert found.to_json() == tokenizer.to_json()
 
 
 # ------------------------------------------------------------------------------------------------------- commands

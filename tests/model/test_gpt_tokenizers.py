@@ -745,3 +745,17 @@ def test_every_character_that_completes_another_is_known_as_such():
         assert continues(character) or not unicodedata.combining(parts[0])
         if len(parts) > 1 and unicodedata.normalize("NFC", character) == character:
             assert all(map(continues, parts[1:])), ascii(character)
+
+
+TEMPLATE = {"type": "TemplateProcessing", "single": [{"Sequence": {"id": "A", "type_id": 0}}], "special_tokens": {}}
+
+
+@pytest.mark.parametrize("tokenizer", [ByteTokenizer(), CharTokenizer("ab"), BPETokenizer([(b"l", b"o")])])
+def test_what_transformers_adds_to_a_file_changes_no_token(tokenizer):
+    value = tokenizer.to_library()
+    again = {**value, "post_processor": TEMPLATE, "truncation": {"max_length": 2}, "padding": {"pad_id": 0}}
+    assert from_library(again).to_json() == tokenizer.to_json()
+    with_start = {**TEMPLATE, "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}}, *TEMPLATE["single"]]}
+    for wrong in (with_start, {**TEMPLATE, "special_tokens": {"<s>": {"ids": [0]}}}, {**TEMPLATE, "single": []}):
+        with pytest.raises(UserError):
+            from_library({**value, "post_processor": wrong})
