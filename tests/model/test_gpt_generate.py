@@ -6,6 +6,7 @@ import io
 import json
 import math
 import os
+import signal
 import subprocess
 import sys
 from collections import deque
@@ -715,6 +716,7 @@ def test_a_dialogue_on_a_terminal(run):
 
     pid, terminal = pty.fork()
     if pid == 0:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's background job ignores it, and children inherit that
         os.environ.update(environment(), TERM="dumb")
         os.execv(
             sys.executable, [sys.executable, "-m", "gpt.generate", str(run), "--interactive", "--tokens", "100000000"]
