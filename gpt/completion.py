@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeAlias
 from gpt.build import Model
 from gpt.config import COUNT, FRACTION, NOT_NEGATIVE, POSITIVE, SEED, SIZE, Rule
 from gpt.errors import UserError, shown
-from gpt.fast.threads import one_blas_thread_each
+from gpt.fast.threads import one_blas_thread, one_blas_thread_each
 from gpt.sampling import sample_each
 from gpt.tokenizers import Tokenizer
 from tinytensor import Generator
@@ -70,13 +70,14 @@ def complete(
     True
     """
     several = listed(prompts)
-    pieces = stream(
-        model, tokenizer, several, tokens, samples, temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p,
-        repetition_penalty=repetition_penalty, stop=stop, seed=seed, use_cache=use_cache,
-    )  # fmt: skip
-    texts = [[""] * samples for _ in several]
-    for piece in pieces:
-        texts[piece.prompt][piece.sample] += piece.text
+    with one_blas_thread():
+        pieces = stream(
+            model, tokenizer, several, tokens, samples, temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p,
+            repetition_penalty=repetition_penalty, stop=stop, seed=seed, use_cache=use_cache,
+        )  # fmt: skip
+        texts = [[""] * samples for _ in several]
+        for piece in pieces:
+            texts[piece.prompt][piece.sample] += piece.text
     return texts
 
 
