@@ -57,9 +57,11 @@ class Cache:
         return keys[:, :, :S], values[:, :, :S], mask
 
     def copy(self, other: Cache) -> None:
-        """Take the tokens of another cache."""
-        self.length = other.length
-        self.layers = {layer: (keys.clone(), values.clone()) for layer, (keys, values) in other.layers.items()}
+        """Take the tokens of another cache: of its memory the part that they fill."""
+        self.length = n = other.length
+        for layer, (keys, values) in other.layers.items():
+            own = self.layers[layer] = keys.new_zeros(*keys.shape), values.new_zeros(*values.shape)
+            own[0][:, :, :n], own[1][:, :, :n] = keys[:, :, :n], values[:, :, :n]
 
     def clear(self) -> None:
         """Forget the tokens. The memory stays, for the next ones."""

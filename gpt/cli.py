@@ -179,11 +179,12 @@ def shown(loss: float, digits: int = 3) -> str:
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what names a trained model: the run folder, --last for the last weights in place of the best, --device."""
     parser.add_argument("run", metavar="RUN", type=trained,
-                        help="a folder that gpt.train made; or hf:FOLDER, hf:NAME: a GPT-2 of Hugging Face")  # fmt: skip
+                        help="a folder that gpt.train made; or hf:FOLDER, hf:NAME: a GPT-2, Llama, Qwen3 or GPT-NeoX of "
+                        "Hugging Face")  # fmt: skip
     parser.add_argument("--last", action="store_true",
                         help="take the last weights (default: the best, with the lowest validation loss)")  # fmt: skip
-    parser.add_argument("--tokenizer", metavar="FOLDER", help="where the tokenizer is, if a folder of Hugging Face has none: "
-                        "another folder, hf:NAME, gpt2 or bytes")  # fmt: skip
+    parser.add_argument("--tokenizer", metavar="FOLDER", help="where to take the tokenizer of a model of Hugging Face "
+                        "from (default: its folder): another folder, hf:NAME, gpt2 or bytes")  # fmt: skip
     parser.add_argument("--device", choices=DEVICES, help="where the arrays are (default: where the run was trained)")
 
 

@@ -5,20 +5,22 @@
 
 from __future__ import annotations
 
+import operator
 import random
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from numbers import Integral, Real
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from gpt.build import Model
 from gpt.config import COUNT, FRACTION, NOT_NEGATIVE, POSITIVE, SEED, SIZE, Rule
 from gpt.errors import UserError, shown
-from gpt.fast.threads import one_blas_thread
+from gpt.fast.threads import one_blas_thread, one_blas_thread_each
 from gpt.sampling import sample_each
 from gpt.tokenizers import Tokenizer
 from tinytensor import Generator
 
+Prompts: TypeAlias = str | Sequence[int] | Iterable[str | Sequence[int]]
 OPTIONS: dict[str, tuple[type[int] | type[float], Rule]] = {
     "tokens": (int, COUNT), "samples": (int, SIZE), "temperature": (float, NOT_NEGATIVE), "top_k": (int, SIZE),
     "top_p": (float, FRACTION), "min_p": (float, FRACTION), "repetition_penalty": (float, POSITIVE), "seed": (int, SEED),
@@ -37,7 +39,7 @@ class Piece(NamedTuple):
 def complete(
     model: Model,
     tokenizer: Tokenizer,
-    prompts: str | Sequence[str | Sequence[int]],
+    prompts: Prompts,
     tokens: int = 200,
     samples: int = 1,
     *,
@@ -52,7 +54,8 @@ def complete(
 ) -> list[list[str]]:
     """Return texts[prompt][sample]: what the model writes after each prompt, up to `tokens` tokens or a stop text.
 
-    A prompt is a text or its ids; an empty one begins a new line. Prompts may differ in length, and grow together. A text
+    A prompt is a text or its ids; an empty text begins a new line. `prompts` is one of them, or several: a flat list of ids
+    is one. Prompts may differ in length, and grow together. A text
     ends before the stop text that is complete first; of two that are complete with the same character, before the longer.
     `sample` (gpt/sampling.py) explains the other options. Sample s of a prompt draws with a generator of seed + s, so it is
     the text of that prompt alone with that seed, bit for bit. Raises UserError for a value that is none.
@@ -66,12 +69,13 @@ def complete(
     >>> texts[1][1] == complete(model, tokenizer, "abcab", tokens=4, seed=2)[0][0]
     True
     """
+    several = listed(prompts)
     with one_blas_thread():
         pieces = stream(
-            model, tokenizer, prompts, tokens, samples, temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p,
+            model, tokenizer, several, tokens, samples, temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p,
             repetition_penalty=repetition_penalty, stop=stop, seed=seed, use_cache=use_cache,
         )  # fmt: skip
-        texts = [[""] * samples for _ in ([prompts] if isinstance(prompts, str) else prompts)]
+        texts = [[""] * samples for _ in several]
         for piece in pieces:
             texts[piece.prompt][piece.sample] += piece.text
     return texts
@@ -80,7 +84,7 @@ def complete(
 def stream(
     model: Model,
     tokenizer: Tokenizer,
-    prompts: str | Sequence[str | Sequence[int]],
+    prompts: Prompts,
     tokens: int = 200,
     samples: int = 1,
     *,
@@ -100,7 +104,8 @@ def stream(
     )  # fmt: skip
     for name, value in given.items():
         check(name, value)
-    several = [prompts] if isinstance(prompts, str) else list(prompts)
+    check_vocabulary(model, tokenizer)
+    several = listed(prompts)
     ids = [ids_of(tokenizer, prompt, f"prompt {i}") for i, prompt in enumerate(several, 1)]
     stops = stop_texts(tokenizer, [stop] if isinstance(stop, str) else stop)
     first = random.randrange(2**31) if seed is None else seed
@@ -126,7 +131,31 @@ def stream(
                 ended.add(i)
             yield Piece(*divmod(i, samples), text, end)
 
-    return pieces()
+    return one_blas_thread_each(pieces())
+
+
+def listed(prompts: Prompts) -> list[str | Sequence[int]]:
+    """Return the prompts of a text, ids, or several of them. Raises UserError for what is none of these."""
+    if isinstance(prompts, str):
+        return [prompts]
+    try:
+        found: list[Any] = list(prompts)
+    except TypeError:
+        raise UserError(f"prompts {shown(prompts)} must be a text, ids, or a list of them") from None
+    if found and all(isinstance(each, Integral) for each in found):
+        return [[int(each) for each in found]]
+    return found
+
+
+def check_vocabulary(model: Model, tokenizer: Tokenizer | None) -> None:
+    """Raise UserError unless there is a tokenizer, with a token for each row of the model."""
+    if tokenizer is None:
+        raise UserError("the tokenizer is None; load the model with tokenizer=, or give another one")
+    rows = model.config.vocab_size
+    if tokenizer.vocab_size != rows:
+        raise UserError(
+            f"the model has {rows:,} rows for the tokenizer's {tokenizer.vocab_size:,} tokens; give the tokenizer of its training"
+        )
 
 
 def check(name: str, value: object) -> None:
@@ -155,7 +184,10 @@ def ids_of(tokenizer: Tokenizer, prompt: str | Sequence[int], what: str) -> list
     """Return the ids of a prompt, which may be given as them."""
     if isinstance(prompt, str):
         return encode_prompt(tokenizer, prompt, what)
-    ids = [int(token) for token in prompt]
+    try:
+        ids = [operator.index(token) for token in prompt]
+    except TypeError:  # no numbers, or not several
+        ids = []
     if not ids or not all(0 <= token < tokenizer.vocab_size for token in ids):
         raise UserError(f"{what} must be a text, or numbers of tokens from 0 to {tokenizer.vocab_size - 1:,}")
     return ids

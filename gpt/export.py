@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from gpt import cli
-from gpt.cli import Parser, command, say
+from gpt.cli import Parser, command, note, say
 from gpt.hf import config, export
 from gpt.trained import find
 
@@ -21,7 +21,9 @@ from gpt.trained import find
 @command("gpt.export")
 def main(argv: list[str]) -> int:
     parser = Parser("gpt.export", "Write a trained model as a folder that Hugging Face's transformers loads.")
-    parser.add_argument("run", metavar="RUN", type=cli.trained, help="a folder that gpt.train made")
+    parser.add_argument(
+        "run", metavar="RUN", type=cli.trained, help="a folder that gpt.train made, or hf:FOLDER, hf:NAME"
+    )
     parser.add_argument(
         "folder", metavar="DIR", type=cli.path, help="the folder to write; it must not be there, or be empty"
     )
@@ -35,6 +37,8 @@ def main(argv: list[str]) -> int:
     export.check_target(folder)
     export.write(folder, found.model("cpu"), replace(found.config, device="cpu"), found.tokenizer)
     say(f"{folder}: {found.said}, as {kind}")
+    if found.refusal is not None:
+        note("gpt.export", f"without the tokenizer: {found.refusal}")
     words = "" if found.tokenizer is None else f', AutoTokenizer.from_pretrained("{folder}")'
     say(f'load it with    AutoModelForCausalLM.from_pretrained("{folder}"){words}')
     say(f"or here         python -m gpt.generate {cli.word(f'hf:{folder}')}")

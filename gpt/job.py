@@ -26,8 +26,8 @@ from tinytensor.buffers import keep_freed_memory
 INITS = next(each.metadata["rule"].choices for each in fields(TrainConfig) if each.name == "init")
 INIT_HELP = (
     "the first weights: random and as large as the number of inputs asks, or as in GPT-2; or a run folder, or hf: and a "
-    "folder or name of a GPT-2 of Hugging Face, whose model, weights (the best that it keeps) and vocabulary a new run begins "
-    "with, for example on another text (default: fan-in)"
+    "folder or name of a GPT-2, Llama, Qwen3 or GPT-NeoX of Hugging Face, whose model, weights (the best that it keeps) and "
+    "vocabulary a new run begins with, for example on another text (default: fan-in)"
 )
 SAMPLE_TOKENS, SAMPLE_TEMPERATURE = 500, 0.8
 MOST = 1 << 20  # predictions of the loss in the summary; python -m gpt.evaluate makes all

@@ -23,11 +23,12 @@ class Trained:
 
     name: str
     config: TrainConfig
-    tokenizer: Tokenizer | None  # None: the folder has no files of one
+    tokenizer: Tokenizer | None  # None: the folder has no files of one, or they cannot be used
     said: str  # which weights these are
     read: Callable[[TrainConfig], Model]
     checkpoint: Checkpoint | None = None  # of a run
     dropouts: tuple[float, ...] = ()  # the shares of dropout that the model was trained with, if they are several
+    refusal: UserError | None = None  # why the files of the tokenizer cannot be used
 
     def model(self, device: str | None = None) -> Model:
         """Return the model in evaluation mode. Without `device`, on the device of its configuration."""
@@ -36,15 +37,20 @@ class Trained:
         return self.read(replace(self.config, device=device)).eval()
 
     def vocabulary(
-        self, given: str | None = None, advice: str = "give --tokenizer, a folder that has them"
+        self, given: str | None = None, advice: str = "give --tokenizer, a folder that has one"
     ) -> Tokenizer:
-        """Return the tokenizer; `given` names one for a model without. Raises UserError, with the advice, if there is none."""
-        if given is not None and self.tokenizer is not None:
+        """Return the tokenizer, or the one that `given` names in its place: a run has its own, the text was read with it.
+
+        Raises UserError, with the advice, if there is none or it cannot be used.
+        """
+        if given is not None and self.checkpoint is not None:
             raise UserError(f"--tokenizer {given}: {self.name} has its own; leave the flag out")
         if given is not None:
             from gpt.hf.tokenizer import named
 
             return named(given, self.config.vocab_size)
+        if self.refusal is not None:
+            raise UserError(f"{self.refusal}; {advice}")
         if self.tokenizer is None:
             raise UserError(f"{self.name} has no tokenizer.json, and no vocab.json with merges.txt; {advice}")
         return self.tokenizer
@@ -74,14 +80,20 @@ def pretrained(name: str, last: bool) -> Trained:
     found = pretrained.find(name)
     several = tuple(sorted(set(found.described.dropouts.values()))) if not found.described.is_ours else ()
     said = f"the weights of {found.path}"
-    return Trained(name, found.config, found.tokenizer, said, found.model, dropouts=several if len(several) > 1 else ())
+    several = several if len(several) > 1 else ()
+    return Trained(name, found.config, found.tokenizer, said, found.model, dropouts=several, refusal=found.refusal)
 
 
-def load(run: str | Path, device: str | None = None, last: bool = False) -> tuple[Model, Tokenizer | None]:
+def load(
+    run: str | Path, device: str | None = None, last: bool = False, tokenizer: str | None = None
+) -> tuple[Model, Tokenizer | None]:
     """Return a trained model in evaluation mode, and its tokenizer. Without `device`, on the device of the run.
 
     `run` is a run folder, of which it takes the best weights, with `last` the last ones; or "hf:PATH_OR_NAME", a model that
-    transformers saved. The tokenizer is None if the folder of such a model has no files of one.
+    transformers saved. `tokenizer` names one in place of that model's, as --tokenizer does. Without it the tokenizer is None if
+    the folder has no files of one. Raises UserError for files of another kind than this reads.
     """
     found = find(run, last)
-    return found.model(device), found.tokenizer
+    none = tokenizer is None and found.tokenizer is None and found.refusal is None
+    vocabulary = None if none else found.vocabulary(tokenizer, 'give tokenizer="FOLDER", a folder that has one')
+    return found.model(device), vocabulary

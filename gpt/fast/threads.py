@@ -12,12 +12,12 @@ import functools
 import operator
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController, threadpool_limits
 
 from gpt.build import Model
 from gpt.config import TrainConfig
@@ -51,6 +51,21 @@ def one_blas_thread() -> threadpool_limits:
     times slower.
     """
     return threadpool_limits(1, user_api="blas")
+
+
+def one_blas_thread_each(items: Iterator[Item]) -> Iterator[Item]:
+    """Yield the items. BLAS has one thread while one is computed; between them it has as many as the caller set."""
+    blas: Any = ThreadpoolController()
+    end: Any = object()
+    if all(each["num_threads"] == 1 for each in blas.select(user_api="blas").info()):  # setting it takes 20 us
+        yield from items
+        return
+    while True:
+        with blas.limit(limits=1, user_api="blas"):
+            item = next(items, end)
+        if item is end:
+            return
+        yield item
 
 
 def ordered_map(

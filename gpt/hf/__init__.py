@@ -1,4 +1,4 @@
-"""Models of the Hugging Face libraries: checkpoints of GPT-2 in, trained models out.
+"""Models of the Hugging Face libraries: checkpoints in, trained models out.
 
 hub         a folder, or the name of a model that is fetched
 config      config.json, and what it means here

@@ -40,6 +40,8 @@ def check_target(folder: Path) -> None:
         filled = any(folder.iterdir())
     except OSError as error:
         raise UserError(f"cannot read {folder}: {error.strerror}; give another name") from None
+    if os.path.samefile(folder, os.curdir):
+        raise UserError(f"{folder} is the folder that you are in, and would be replaced; give a name in it")
     if filled:
         raise UserError(f"{folder} is not empty; give another name, or empty it")
 
@@ -49,7 +51,8 @@ def write(folder: Path, model: Model, config: TrainConfig, tokenizer: Tokenizer 
     kind = entries.kind_of(config)
     described = json.dumps(entries.written(config, kind, end_of(tokenizer)), indent=2) + "\n"
     texts = {} if tokenizer is None else written(tokenizer, config.context)
-    draft = folder.with_name(f"{folder.name}.{os.getpid()}.new")
+    target = Path(os.path.realpath(folder))  # "." has no name
+    draft = target.with_name(f"{target.name}.{os.getpid()}.new")
     try:
         draft.parent.mkdir(parents=True, exist_ok=True)
         os.mkdir(draft)
@@ -58,10 +61,10 @@ def write(folder: Path, model: Model, config: TrainConfig, tokenizer: Tokenizer 
                 files.create(draft / name, text.encode())
             write_weights(draft / SINGLE, model, config, kind)
             files.sync_folder(draft)
-            if files.exists(folder):
-                os.rmdir(folder)  # it is empty: see check_target
-            os.rename(draft, folder)
-            files.sync_folder(folder.parent)
+            if os.name != "posix" and files.exists(target):  # POSIX replaces an empty folder in one step
+                os.rmdir(target)
+            os.rename(draft, target)
+            files.sync_folder(target.parent)
         finally:
             with contextlib.suppress(OSError):
                 files.remove(draft)

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from gpt.build import Model
 from gpt.config import TrainConfig
+from gpt.errors import UserError
 from gpt.hf import config, weights
-from gpt.hf.hub import CONFIG, PREFIX, ModelFolder, locate, opened
+from gpt.hf.hub import CONFIG, locate, opened
 from gpt.hf.tokenizer import read as read_tokenizer
 from gpt.tokenizers import Tokenizer
 
@@ -20,7 +21,8 @@ class Pretrained:
     name: str
     path: Path
     described: config.Described
-    tokenizer: Tokenizer | None  # None: there are no files of one
+    tokenizer: Tokenizer | None  # None: there are no files of one, or they cannot be used
+    refusal: UserError | None = None  # why they cannot be used
 
     @property
     def config(self) -> TrainConfig:
@@ -33,15 +35,19 @@ class Pretrained:
 
 
 def find(name: str) -> Pretrained:
-    """Return what `hf:NAME` names. Raises UserError, which names file and tensor, for what is missing or does not fit."""
+    """Return what `hf:NAME` names. Raises UserError, which names file and tensor, for what is missing or does not fit.
+
+    Weights need no tokenizer: the error of one that cannot be used is kept for who asks for it.
+    """
     path = locate(name)
     with opened(path) as folder:
         described = config.read(folder.json(CONFIG), path / CONFIG)
         precise = replace(described.config, dtype=weights.precision(folder, described.kind, described.config))
-        tokenizer = read_tokenizer(folder, precise.vocab_size)
+        tokenizer = refusal = None
+        try:
+            tokenizer = read_tokenizer(folder, precise.vocab_size)
+        except UserError as error:
+            refusal = error
     if tokenizer is not None:
         precise = replace(precise, tokenizer=tokenizer.name)
-    return Pretrained(name, path, replace(described, config=precise), tokenizer)
-
-
-__all__ = ["PREFIX", "ModelFolder", "Pretrained", "find"]
+    return Pretrained(name, path, replace(described, config=precise), tokenizer, refusal)

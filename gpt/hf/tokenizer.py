@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from functools import partial
 from typing import Any
 
 from gpt.errors import UserError, shown
@@ -26,16 +27,15 @@ def read(folder: ModelFolder, vocab_size: int) -> Tokenizer | None:
     Raises UserError, which names the file, if it is another one than this computes, or has another number of tokens.
     """
     if folder.has(LIBRARY):
-        name = LIBRARY
+        name, made = LIBRARY, partial(from_library, folder.json(LIBRARY))
     elif folder.has(VOCABULARY) and folder.has(MERGES):
-        name = VOCABULARY
+        name, made = VOCABULARY, partial(from_lines, *two_files(folder))
     else:
         return None
     try:
-        tokenizer = from_library(folder.json(LIBRARY)) if name == LIBRARY else from_two_files(folder)
-    except UserError as error:
-        named = str(folder.path) in str(error)
-        raise error if named else UserError(f"{folder.path / name}: {error}") from None
+        tokenizer = made()
+    except UserError as error:  # it knows no file; those that read one name it
+        raise UserError(f"{folder.path / name}: {error}") from None
     return fitting(tokenizer, str(folder.path / name), vocab_size)
 
 
@@ -43,12 +43,13 @@ def fitting(tokenizer: Tokenizer, name: str, vocab_size: int) -> Tokenizer:
     """Return the tokenizer. Raises UserError if its number of tokens is not that of the model."""
     if tokenizer.vocab_size != vocab_size:
         raise UserError(
-            f"{name} has {tokenizer.vocab_size:,} tokens, and the model's vocab_size is {vocab_size:,}; take the model's own"
+            f"{name} has {tokenizer.vocab_size:,} tokens: the model has {vocab_size:,} rows for {tokenizer.vocab_size:,} tokens"
         )
     return tokenizer
 
 
-def from_two_files(folder: ModelFolder) -> Tokenizer:
+def two_files(folder: ModelFolder) -> tuple[dict[str, Any], list[str]]:
+    """Return the vocabulary and the lines of the merges."""
     vocabulary = folder.json(VOCABULARY)
     try:
         text = folder.text(MERGES, 32 * MIB).decode()
@@ -57,6 +58,10 @@ def from_two_files(folder: ModelFolder) -> Tokenizer:
     lines = [line for line in text.split("\n") if line and not line.startswith("#version")]
     if not isinstance(vocabulary, dict):
         raise UserError(f"{folder.path / VOCABULARY} is no JSON object")
+    return vocabulary, lines
+
+
+def from_lines(vocabulary: dict[str, Any], lines: list[str]) -> Tokenizer:
     made = {shown_bytes(token) for token in BPETokenizer(parse_merges(lines)).numbers}
     special = {token: number for token, number in vocabulary.items() if token not in made and SPECIAL.fullmatch(token)}
     return from_vocabulary(vocabulary, lines, special)

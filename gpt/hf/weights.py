@@ -187,7 +187,7 @@ def span(file: File, name: str, entry: Any) -> tuple[int, int]:
 
 def checked(folder: ModelFolder, stack: ExitStack, kind: str, config: TrainConfig) -> dict[str, Place]:
     """Return where each tensor is. Raises UserError for the first that is missing, unknown, or of another shape."""
-    check_memory(replace(config, device="cpu"), training=False)
+    check_memory(replace(config, device="cpu"), loaded=folder.path)
     wanted = parts(kind, config)
     places = located(folder, stack, kind, 3 * len(wanted) + 1)  # names of three times as many: old versions' buffers
     for name, part in wanted.items():
@@ -247,7 +247,8 @@ def fill(ours: NDArray[Any], place: Place, part: Part) -> None:
 
 
 def same(place: Place, wanted: NDArray[Any], otherwise: str) -> None:
-    """Raise UserError unless the tensor has these numbers."""
-    for rows, numbers in pieces(place):
-        if not np.array_equal(numbers, wanted[rows]):
-            raise UserError(f"{place.file.path}: {place.name} {otherwise}")
+    """Raise UserError unless the tensor has these numbers, in their precision."""
+    with np.errstate(over="ignore"):  # float16 may be asked for
+        for rows, numbers in pieces(place):
+            if not np.array_equal(numbers.astype(wanted.dtype, copy=False), wanted[rows]):
+                raise UserError(f"{place.file.path}: {place.name} {otherwise}")

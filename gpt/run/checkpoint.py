@@ -243,7 +243,7 @@ def read_folder(run: Path, folder: Folder, stack: ExitStack, names: Sequence[str
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise UserError(f"{metadata.path} is damaged: {shown(repr(error))}") from None
     checkpoint.written = read_config(run, checkpoint)
-    check_memory(replace(checkpoint.config, device="cpu", cuda_graph=False, tf32=False), training=False)
+    check_memory(replace(checkpoint.config, device="cpu", cuda_graph=False, tf32=False), loaded=run)
     specs = dict(zip(FILES, specs_of(checkpoint.config), strict=True))
     for name, file, expected in zip(names, arrays_in, sums, strict=True):
         found = arrays.read(file, specs[name], expected, may_be_empty=name == OPTIMIZER and no_update(checkpoint))

@@ -43,22 +43,24 @@ def parameter_count(config: GPTConfig) -> int:
     return sum(math.prod(shape) for shape in parameter_shapes(config).values())
 
 
-def check_memory(config: TrainConfig, training: bool = True) -> None:
+def check_memory(config: TrainConfig, loaded: Path | None = None) -> None:
     """Raise UserError if the model needs more memory than this process may use.
 
-    In training that is weights, gradients and AdamW's two averages; else the weights, and the file that they come from.
+    In training that is weights, gradients and AdamW's two averages; for a model that is loaded from a folder the weights, and
+    the file that they come from.
     """
     memory = usable_memory()
     if config.device != "cpu" or memory is None:
         return
     count = parameter_count(config)
     width = 8 if config.dtype == "float64" else 4  # float16 trains with two arrays in it, and three in float32
-    needed = count * width * (4 if training else 2)
+    needed = count * width * (2 if loaded else 4)
     if needed > memory:
         sizes = "--width" if config.model == "bigram" else "--width, --layers or --context"
         raise UserError(
-            f"a model of {count:,} parameters takes {needed / 2**30:,.0f} GiB to {'train' if training else 'load'}, "
-            f"and this process may use {memory / 2**30:,.0f}" + (f"; lower {sizes}" if training else "")
+            (f"{loaded}: " if loaded else "")
+            + f"a model of {count:,} parameters takes {needed / 2**30:,.0f} GiB to {'load' if loaded else 'train'}, "
+            f"and this process may use {memory / 2**30:,.0f}" + ("" if loaded else f"; lower {sizes}")
         )
 
 

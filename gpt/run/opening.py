@@ -40,8 +40,12 @@ def prepare(recipe: str, given: dict[str, object], quiet: bool, init: Path | str
     config = cli.new_config(recipe, given)
     found = None if init is None else find(init)
     if found is not None:
-        named = str(given.pop("tokenizer")) if found.tokenizer is None and "tokenizer" in given else None
-        tokenizer = found.vocabulary(named, "give --tokenizer gpt2, or gpt2:FOLDER with a folder that has them")
+        own = None if found.tokenizer is None else found.tokenizer.name
+        other = found.checkpoint is None and given.get("tokenizer", own) != own
+        tokenizer = found.vocabulary(
+            str(given.pop("tokenizer")) if other else None,
+            "give --tokenizer gpt2, or gpt2:FOLDER with a folder that has them",
+        )
         config = inherited(config, found, given)
     cli.check_device(config.device, config.tf32)
     if "data" in given:
@@ -122,7 +126,6 @@ def begin(config: TrainConfig, text: Corpus | Stored) -> Run:
         tokenizer = text.tokenizer
     else:
         tokenizer = tokenizers.make(config.tokenizer, text.text, corpus.cut(text.text))
-    checkpoint.check_size(tokenizer)
     return assemble(config, text, tokenizer, checkpoint.fresh_model)
 
 
@@ -151,6 +154,7 @@ def assemble(
 ) -> Run:
     """Return a run before its first step, with the model that make_model(config) returns."""
     config = dataclasses.replace(config, vocab_size=tokenizer.vocab_size, tokenizer=tokenizer.name)
+    checkpoint.check_size(tokenizer)
     check_memory(config)
     train_ids, validation_ids = corpus.split(text, tokenizer, config.context)
     base = baselines.measure(train_ids, validation_ids, tokenizer.vocab_size)

@@ -57,6 +57,27 @@ def in_parts(model, ids, parts, cache):
     return np.concatenate([cache.read(model, part)[0].numpy() for part in ids.split(parts, 1)], 1)
 
 
+@pytest.mark.parametrize("engine", ["tinytensor", "torch"])
+def test_a_copy_takes_the_tokens_alone(engine):
+    """The rest of the memory has no numbers yet: of a long context it is the most."""
+    torch, module = (
+        pytest.importorskip(engine),
+        pytest.importorskip("gpt.cache" if engine == "tinytensor" else "reference_torch.cache"),
+    )
+    one, other, layer = module.Cache(8), module.Cache(8), torch.nn.Linear(1, 1)
+    k, v = torch.ones(1, 2, 3, 4), 2 * torch.ones(1, 2, 3, 4)
+    one.extend(layer, k, v)
+    one.length = 3
+    for memory in one.layers[layer]:
+        memory[:, :, 3:] = float("nan")
+    other.copy(one)
+    assert other.length == 3
+    for number, mine, theirs in zip((1, 2), other.layers[layer], one.layers[layer], strict=True):
+        assert (mine[:, :, :3] == number).all() and (mine[:, :, 3:] == 0).all() and mine.shape == theirs.shape
+        theirs[:, :, :3] = 7
+        assert (mine[:, :, :3] == number).all()
+
+
 @pytest.mark.parametrize("parts", [(1,) * 8, (8,), (5, 1, 1, 1), (1, 7), (3, 2, 3)], ids=str)
 @pytest.mark.parametrize("batch", [1, 3])
 @each_variant

@@ -6,6 +6,8 @@ import io
 import json
 import math
 import os
+import select
+import signal
 import subprocess
 import sys
 from collections import deque
@@ -394,6 +396,32 @@ def test_complete_is_public_and_each_text_is_the_one_alone():
     assert texts[0][0] != texts[0][1]
 
 
+def test_one_prompt_as_ids_and_prompts_that_come_once():
+    model, how = awake(), dict(tokens=9, seed=1)
+    expected = complete(model, LETTERS, ["abc", "j"], **how)
+    ids = LETTERS.encode("abc")
+    for one in (ids, ids.tolist(), tuple(ids.tolist()), iter(ids.tolist()), [ids], iter(["abc"])):
+        assert complete(model, LETTERS, one, **how) == expected[:1]
+    assert complete(model, LETTERS, (each for each in ["abc", "j"]), **how) == expected
+    assert complete(model, LETTERS, [], **how) == []
+
+
+def test_blas_has_one_thread_while_a_piece_is_computed_and_the_callers_between(monkeypatch):
+    from threadpoolctl import threadpool_info, threadpool_limits
+
+    def threads():
+        return {each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"}
+
+    inside = []
+    monkeypatch.setattr("gpt.sampling.draw", lambda *_, **__: inside.append(threads()) or 1)
+    with threadpool_limits(2, user_api="blas"):
+        before = threads()
+        assert [threads() for _ in stream(awake(), LETTERS, "b", tokens=3)] == [before] * 3
+        complete(awake(), LETTERS, "b", tokens=2)
+        assert threads() == before
+    assert inside == [{1}] * 5
+
+
 def test_a_stop_text_ends_each_text_on_its_own():
     model, how = awake(), dict(tokens=9, samples=12, seed=0, temperature=1.5)
     whole = complete(model, LETTERS, ["a", "b"], **how)
@@ -451,12 +479,19 @@ def test_seeds_go_round():
         ({"prompts": ["a", "b€"]}, "prompt 2 has the character '€' at offset 1"),
         ({"prompts": [[]]}, "prompt 1 must be a text, or numbers of tokens from 0 to 10"),
         ({"prompts": [[1], [11]]}, "prompt 2 must be a text, or numbers"),
+        ({"prompts": [1, 11]}, "prompt 1 must be a text, or numbers"),
+        ({"prompts": [[1], 2]}, "prompt 2 must be a text, or numbers"),
+        ({"prompts": [[1.5]]}, "prompt 1 must be a text, or numbers"),
+        ({"prompts": None}, "prompts None must be a text, ids, or a list of them"),
+        ({"tokenizer": None}, "the tokenizer is None"),
+        ({"tokenizer": CharTokenizer("abc")}, "the model has 11 rows for the tokenizer's 3 tokens"),
+        ({"tokenizer": ByteTokenizer()}, "the model has 11 rows for the tokenizer's 256 tokens"),
     ],
     ids=str,
 )
 def test_bad_values_are_refused_before_the_first_piece(bad, says):
     with pytest.raises(UserError) as error:
-        stream(awake(), LETTERS, **{"prompts": "a", **bad})
+        stream(awake(), **{"tokenizer": LETTERS, "prompts": "a", **bad})
     assert str(error.value).startswith(says)
 
 
@@ -715,15 +750,19 @@ def test_a_dialogue_on_a_terminal(run):
 
     pid, terminal = pty.fork()
     if pid == 0:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's background job ignores it, and children inherit that
         os.environ.update(environment(), TERM="dumb")
         os.execv(
             sys.executable, [sys.executable, "-m", "gpt.generate", str(run), "--interactive", "--tokens", "100000000"]
         )
     said = b""
 
-    def until(text, more=0):
+    def until(text, more=0, again=b""):
+        """Read up to the text; type `again` when nothing comes for a second."""
         nonlocal said
         while said.find(text) < 0 or len(said) < said.find(text) + len(text) + more:
+            if again and not select.select([terminal], [], [], 1)[0]:
+                os.write(terminal, again)
             said += os.read(terminal, 1000)
         said = said[said.find(text) + len(text) :]
 
@@ -732,8 +771,10 @@ def test_a_dialogue_on_a_terminal(run):
     until(b"\n", 200)
     os.write(terminal, b"\x03")
     until(b"\n> ")
-    os.write(terminal, b"xyz\x03")
-    until(b"\n> ")
+    os.write(terminal, b"xyz")
+    until(b"xyz")
+    os.write(terminal, b"\x03")
+    until(b"\n> ", again=b"\x03")  # Python's input() may look for Ctrl-C just before it comes, and wait for a key
     os.write(terminal, b"\x04")
     _, status = os.waitpid(pid, 0)
     os.close(terminal)
