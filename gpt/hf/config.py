@@ -235,7 +235,10 @@ def own(config: TrainConfig, remembered: object) -> TrainConfig:
     for name in SAID:
         ours, theirs = (getattr(each, MEANS.get(name, name)) for each in (mine, config))
         if ours != theirs:
-            raise UserError(f'"{OWN}" says {flag(name)} {ours} and the other entries {theirs}; one of them was altered')
+            raise UserError(
+                f'"{OWN}" says {flag(name)} {ours} and the other entries {theirs}: one of them was altered; '
+                f'remove "{OWN}" if the others are right'
+            )
     return mine
 
 
@@ -272,7 +275,9 @@ def kind_of(config: TrainConfig) -> str:
             *wrong,
         ]
         named = ", ".join(said(each, getattr(config, each)) for each in dict.fromkeys(both))
-        raise UserError(f"no model of transformers computes {named} together, so it cannot be exported")
+        fitting = ", ".join(said(each, wanted[each]) for each in wrong) if set(wrong) <= set(wanted) else ""
+        advice = f"; train with {fitting}" if fitting else ""
+        raise UserError(f"no model of transformers computes {named} together, so it cannot be exported{advice}")
     return kind
 
 

@@ -218,7 +218,9 @@ def read(run: Path, names: Sequence[str] = FILES) -> Checkpoint:
 
 
 def not_a_run(run: Path, lacks: str) -> UserError:
-    return UserError(f"{run} is not a run folder: it has no {lacks}; give a folder that python -m gpt.train made")
+    other = files.exists(run / "config.json") and not is_there(run)
+    hint = f"; a folder of transformers is hf:{run}" if other else ""
+    return UserError(f"{run} is not a run folder: it has no {lacks}; give a folder that python -m gpt.train made{hint}")
 
 
 def current(run: Path, stack: ExitStack) -> Folder | None:

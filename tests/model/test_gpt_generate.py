@@ -487,7 +487,9 @@ def test_seeds_go_round():
         ({"tokenizer": CharTokenizer("abc")}, "the model has 11 rows for the tokenizer's 3 tokens"),
         ({"tokenizer": ByteTokenizer()}, "the model has 11 rows for the tokenizer's 256 tokens"),
     ],
-    ids=str,
+    ids=lambda value: (
+        value if isinstance(value, str) else ", ".join(f"{k} {type(v).__name__}" for k, v in value.items())
+    ),
 )
 def test_bad_values_are_refused_before_the_first_piece(bad, says):
     with pytest.raises(UserError) as error:
