@@ -88,7 +88,7 @@ def read(folder: ModelFolder, kind: str, config: TrainConfig, wanted: TrainConfi
                 same(
                     places[name],
                     np.zeros(part.shape, np.float32),
-                    'is not zero, and config.json says that there are no biases; remove "tinytensor" there if it was trained since',
+                    'is not zero, and config.json says that there are no biases; if it was trained since, remove "tinytensor"',
                 )
         head = f"{HEADS[kind]}.weight"
         if config.tied and head in places:
