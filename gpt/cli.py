@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
-from gpt.config import DEVICES, RECIPES, TYPES, TrainConfig, check, flag
+from gpt.config import DEVICES, HUB, RECIPES, TYPES, TrainConfig, check, flag
 from gpt.errors import UserError
 from tinytensor import devices
 from tinytensor.cuda import OutOfMemoryError
@@ -168,7 +168,7 @@ def path(text: str) -> Path:
 
 def trained(text: str) -> Path | str:
     """Convert a flag to a run folder, or leave the name of a pretrained model, hf:NAME, as it is."""
-    return text if text.startswith("hf:") else path(text)
+    return text if text.startswith(HUB) else path(text)
 
 
 def shown(loss: float, digits: int = 3) -> str:

@@ -55,8 +55,8 @@ def complete(
     """Return texts[prompt][sample]: what the model writes after each prompt, up to `tokens` tokens or a stop text.
 
     A prompt is a text or its ids; an empty text begins a new line. `prompts` is one of them, or several: a flat list of ids
-    is one. Prompts may differ in length, and grow together. A text
-    ends before the stop text that is complete first; of two that are complete with the same character, before the longer.
+    is one. Prompts may differ in length, and grow together. A text ends before the stop text that is complete first; of two
+    that are complete with the same character, before the longer.
     `sample` (gpt/sampling.py) explains the other options. Sample s of a prompt draws with a generator of seed + s, so it is
     the text of that prompt alone with that seed, bit for bit. Raises UserError for a value that is none.
 

@@ -46,6 +46,7 @@ TOKENIZER = Rule(
     ("chars", "bytes", "bpe:SIZE", "gpt2"),
 )
 DEVICES = ("cpu", "cuda")
+HUB = "hf:"  # begins what names a model or a dataset of the Hugging Face Hub, or a folder like one
 
 
 def one_of(*choices: str) -> Rule:

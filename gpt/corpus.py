@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import cast
 
 from gpt import cli
-from gpt.corpora.sources import HUB
+from gpt.config import HUB
 from gpt.corpora.stored import Stored, is_corpus, is_unfinished, open_corpus
 from gpt.data import Ids
 from gpt.errors import UserError

@@ -8,13 +8,11 @@ from pathlib import Path
 
 from gpt.build import Model
 from gpt.cli import check_device
-from gpt.config import TrainConfig
+from gpt.config import HUB, TrainConfig
 from gpt.errors import UserError
 from gpt.run import checkpoint
 from gpt.run.checkpoint import Checkpoint
 from gpt.tokenizers import Tokenizer
-
-HUB = "hf:"
 
 
 @dataclass(frozen=True)

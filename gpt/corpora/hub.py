@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from gpt.config import HUB
 from gpt.errors import UserError, shown
-
-PREFIX = "hf:"
 
 
 @dataclass(frozen=True)
@@ -24,7 +23,7 @@ def resolved(given: str, part: Part) -> str | None:
     """Return the revision, a commit, that the dataset has now; None for a folder. A resumed job reads the same one."""
     import os
 
-    name = given.removeprefix(PREFIX)
+    name = given.removeprefix(HUB)
     if os.path.isdir(name):
         return part.revision
     library()  # who lacks it hears that first
@@ -40,7 +39,7 @@ def resolved(given: str, part: Part) -> str | None:
 def rows(given: str, field: str, part: Part, first: int = 0) -> Iterator[tuple[int, object]]:
     """Yield the field of each row from number `first` on, with the number."""
     datasets = library()
-    name = given.removeprefix(PREFIX)
+    name = given.removeprefix(HUB)
     try:
         found: Any = datasets.load_dataset(name, part.subset, split=part.split, revision=part.revision, streaming=True)
         for number, row in enumerate(found.skip(first) if first else found, first):

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from gpt import tokenizers
 from gpt.cli import word
+from gpt.config import HUB
 from gpt.corpora import hub, manifest, sources, writing
 from gpt.corpora.documents import Document, How, documents
 from gpt.corpora.manifest import MANIFEST, SPLITS, STATE
@@ -75,9 +76,7 @@ class Job:
 
     def settings(self) -> dict[str, Any]:
         """Return what decides the result; a job that goes on must have the same."""
-        inputs = [
-            each if each.startswith(hub.PREFIX) else os.path.abspath(os.path.expanduser(each)) for each in self.inputs
-        ]
+        inputs = [each if each.startswith(HUB) else os.path.abspath(os.path.expanduser(each)) for each in self.inputs]
         return {
             "inputs": inputs, "tokenizer": self.tokenizer, "field": self.how.name, "errors": self.how.replace,
             "dataset": asdict(self.how.dataset), "glob": list(self.globs),
@@ -305,7 +304,7 @@ class Work:
         """List the files, unless that is done."""
         job, state = self.job, self.state
         if state.found is None:
-            datasets = [each for each in job.inputs if each.startswith(hub.PREFIX)]
+            datasets = [each for each in job.inputs if each.startswith(HUB)]
             if len(datasets) > 1:
                 raise UserError(f"{datasets[1]}: a corpus is made of one dataset at most; prepare each on its own")
             state.revision = hub.resolved(datasets[0], job.how.dataset) if datasets else None

@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from gpt import tokenizers
 from gpt.corpora.writing import SHARD, name_of, sizes_of, type_of
 from gpt.errors import UserError, shown
-from gpt.run import files
+from gpt.run import arrays, files
 from gpt.run.arrays import checksum
 from gpt.run.files import File, Folder
 from gpt.run.sealed import is_sealed, seal
@@ -230,4 +230,4 @@ def noted(manifest: Manifest) -> dict[str, Stamp]:
 
 
 def damaged(path: Path, how: str) -> UserError:
-    return UserError(f"{path} is cut off or altered: {how}; restore it from a copy, or prepare the text again")
+    return arrays.damaged(path, how, "restore it from a copy, or prepare the text again")

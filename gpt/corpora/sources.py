@@ -19,13 +19,13 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, NamedTuple
 
+from gpt.config import HUB
 from gpt.errors import UserError
 from gpt.run import files
 
 PART = 100_000  # files that are sorted together
 PLAIN = ("*.txt", "*.text", "*.md", "*.jsonl", "*.ndjson", "*.parquet")
 GLOBS = (*PLAIN, *(f"{pattern}{packed}" for pattern in PLAIN[:-1] for packed in (".gz", ".zst")))
-HUB = "hf:"
 
 
 class Source(NamedTuple):

@@ -11,11 +11,11 @@ import re
 from pathlib import Path
 from typing import Any
 
+from gpt.config import HUB
 from gpt.errors import UserError, shown
 from gpt.run import files
 from gpt.run.files import MIB, File, Folder
 
-PREFIX = "hf:"
 NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9][\w.-]{0,95})?", re.ASCII)
 CONFIG, SINGLE, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
 TOKENIZER = ("tokenizer.json", "vocab.json", "merges.txt")
@@ -26,7 +26,7 @@ PICKLE = "pytorch_model.bin"
 
 def locate(name: str) -> Path:
     """Return the folder of `hf:NAME`: NAME is a path, or what huggingface_hub fetches. Raises UserError if there is none."""
-    text = name.removeprefix(PREFIX)
+    text = name.removeprefix(HUB)
     path = Path(os.path.expanduser(text))
     if text and os.path.isdir(path):
         return path

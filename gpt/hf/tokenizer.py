@@ -8,16 +8,16 @@ import re
 from functools import partial
 from typing import Any
 
+from gpt.config import HUB
 from gpt.errors import UserError, shown
 from gpt.hf.hub import ModelFolder, locate, opened
 from gpt.run.files import MIB
 from gpt.tokenizers import BPETokenizer, Tokenizer, from_library, make
 from gpt.tokenizers.bpe import parse_merges
-from gpt.tokenizers.foreign import from_vocabulary
+from gpt.tokenizers.foreign import END, from_vocabulary
 from gpt.tokenizers.words import shown as shown_bytes
 
 LIBRARY, VOCABULARY, MERGES, CONFIG = "tokenizer.json", "vocab.json", "merges.txt", "tokenizer_config.json"
-END = "<|endoftext|>"  # GPT-2's token between documents
 SPECIAL = re.compile(r"<.+>|\[.+\]", re.DOTALL)  # vocab.json does not say which tokens no merge makes: they look so
 
 
@@ -71,7 +71,7 @@ def named(name: str, vocab_size: int) -> Tokenizer:
     """Return the tokenizer that --tokenizer names: bytes, gpt2, gpt2:FOLDER, or a folder with its files (also hf:NAME)."""
     if name in ("bytes", "gpt2") or name.startswith("gpt2:"):
         return fitting(make(name, ""), f"--tokenizer {name}", vocab_size)
-    if not name.startswith("hf:") and not os.path.isdir(os.path.expanduser(name)):
+    if not name.startswith(HUB) and not os.path.isdir(os.path.expanduser(name)):
         raise UserError(
             f"--tokenizer {shown(name)}: there is no such folder; give a folder with {LIBRARY}, hf:NAME, gpt2 or bytes"
         )
