@@ -25,11 +25,12 @@ Class = TypeVar("Class", bound=type)
 class TensorBase:
     """An array that remembers how it was computed."""
 
-    __slots__ = ("__weakref__", "_grad", "_node", "_requires_grad", "array")  # no __dict__: smaller, sooner made
+    __slots__ = ("__weakref__", "_grad", "_hooks", "_node", "_requires_grad", "array")  # no __dict__: sooner made
 
     array: Array  # NumPy's or CuPy's; everything else here has PyTorch's names
     _grad: Tensor | None  # what backward left
     _node: Node | None  # the recorded call that computed the array; None for a leaf
+    _hooks: Any  # set only where a leaf has functions to call with its gradient (grad_hooks.py)
     _requires_grad: bool  # whether backward leaves a gradient here, or passes one through
     _grad_buffer: Array | None = None  # a Parameter in a Flat has one: where backward leaves its gradient (nn/flat.py)
 

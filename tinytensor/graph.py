@@ -13,9 +13,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from tinytensor.base import TensorBase
+from tinytensor.grad_hooks import hooks_of, of_leaf
+from tinytensor.handles import RemovableHandle, register
 from tinytensor.primitive import OUTPUT, Primitive
 
 if TYPE_CHECKING:
@@ -30,12 +34,23 @@ class AccumulateGrad:
     def __init__(self, variable: TensorBase) -> None:
         self.variable = variable
 
+    def register_prehook(self, fn: Callable[[Any], Any]) -> RemovableHandle:
+        """Call fn(grads), a tuple of one, before the gradient is added; a tuple that it returns replaces it."""
+        return of_leaf(self.variable, "before", fn)
+
+    def register_hook(self, fn: Callable[[Any, Any], Any]) -> RemovableHandle:
+        """Call fn((), grads) when all leaves have their .grad."""
+        return of_leaf(self.variable, "after", fn)
+
     def name(self) -> str:
         """PyTorch's name for it."""
         return "struct torch::autograd::AccumulateGrad"
 
     def __repr__(self) -> str:
         return f"<AccumulateGrad: adds to the .grad of a leaf, shape {self.variable.array.shape}>"
+
+
+_metadata: WeakKeyDictionary[Any, dict[Any, Any]] = WeakKeyDictionary()  # of the nodes that were asked for it
 
 
 class Described:
@@ -65,6 +80,22 @@ class Described:
         (AccumulateGrad, 0) for a leaf, (None, 0) if no gradient is wanted. Empty after backward: the node is released.
         """
         return tuple(_next(edge) for edge in self._call().inputs)
+
+    def register_prehook(self: Any, fn: Callable[[Any], Any]) -> RemovableHandle:
+        """Call fn(grad_outputs) before the backward of this call. A tuple that it returns replaces them."""
+        return register(hooks_of(self).before, fn)
+
+    def register_hook(self: Any, fn: Callable[[Any, Any], Any]) -> RemovableHandle:
+        """Call fn(grad_inputs, grad_outputs) after the backward of this call. A tuple replaces grad_inputs.
+
+        There is one for each input of the primitive, and each output; None where no gradient is wanted, or came.
+        """
+        return hooks_of(self).watch(self._call(), fn)
+
+    @property
+    def metadata(self: Any) -> dict[Any, Any]:
+        """A dictionary for notes of one's own about this call."""
+        return _metadata.setdefault(self._call(), {})
 
     def _call(self) -> Described:
         """The node of the call itself: each of several outputs has its own node on top of it."""
