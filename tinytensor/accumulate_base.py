@@ -7,8 +7,8 @@
 A backward takes a buffer that nobody holds: no other backward, and no caller who keeps the gradient that lay there before.
 Else the leaf's gradient becomes an array of its own, as every new gradient of PyTorch's is.
 
-These are offers: a backward without these keywords returns the same gradients. Copies of gradients go to Tensors that
-retain theirs (`retain_grad`) and to the targets of `autograd.grad`.
+These are offers: a backward without these keywords returns the same gradients. Copies of gradients go to the targets of
+`autograd.grad`, and to hooks and Tensors that retain theirs (grad_hooks.py).
 """
 
 from __future__ import annotations

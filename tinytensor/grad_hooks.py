@@ -58,10 +58,11 @@ _here = _Here()
 class NodeHooks:
     """The hooks of one recorded call. Those of its outputs are here too, so that they run in the order of their first."""
 
-    __slots__ = ("after", "before", "count", "primitive", "retained", "tensors")
+    __slots__ = ("after", "before", "count", "primitive", "retained", "tensors", "watched")
 
     def __init__(self, primitive: Primitive, count: int | None) -> None:
-        self.primitive = primitive
+        self.primitive = primitive  # the row that the call was recorded with
+        self.watched = False  # whether the node has another one, whose backward calls `after`
         self.count = count  # of outputs; None: one, and its gradient is no list
         self.tensors: dict[int, Hooks] = {}  # by the number of the output
         self.retained: dict[int, weakref.ref[Any]] = {}  # outputs that keep their gradient: retain_grad()
@@ -100,8 +101,8 @@ class NodeHooks:
     def watch(self, call: Any, hook: Hook) -> RemovableHandle:
         """Add a hook that runs after the backward of the call. The first changes the row of the node, once for all."""
         with _lock:
-            if call.primitive is self.primitive and call.saved is not None:
-                own = self.primitive
+            if not self.watched and call.saved is not None:
+                own, self.watched = call.primitive, True
 
                 def backward(dy: Any, *saved: Any) -> tuple[Any, ...]:
                     dxs = own.backward(dy, *saved)  # without out, needs, add_to: these are offers (accumulate_base.py)
