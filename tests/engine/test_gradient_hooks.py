@@ -223,6 +223,16 @@ def in_place_after_the_hook(t: Any, note: Note) -> Any:
     return y.grad, x.grad, y.retains_grad, x.retains_grad
 
 
+def a_view_that_retains(t: Any, note: Note) -> Any:
+    x = leaf(t, 1, 2)
+    y = x * 2
+    v = y[0]
+    v.retain_grad()
+    y.mul_(3)
+    (v * 5).backward()
+    return v.grad, x.grad, v.retains_grad
+
+
 def a_hook_that_writes(t: Any, note: Note) -> Any:
     x = leaf(t, 1, 2)
     y = x * 2
@@ -320,7 +330,7 @@ def a_function_of_ones_own(t: Any, note: Note) -> Any:
 PROGRAMS = [
     results_and_leaves, used_twice, retain_graph_twice, outputs_of_one_call, prehooks_and_hooks_of_nodes,
     constants_take_no_part, ends_of_the_graph, optimizer_in_backward, without_recording, nothing_comes, order_of_leaves, roots,
-    half_precision, tied_parameters, in_place_after_the_hook, a_hook_that_writes, removal, changes_while_hooks_run,
+    half_precision, tied_parameters, in_place_after_the_hook, a_view_that_retains, a_hook_that_writes, removal, changes_while_hooks_run,
     with_targets, backward_inside_a_hook, a_function_of_ones_own,
 ]  # fmt: skip
 
