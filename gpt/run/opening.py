@@ -42,10 +42,7 @@ def prepare(recipe: str, given: dict[str, object], quiet: bool, init: Path | str
     if found is not None:
         own = None if found.tokenizer is None else found.tokenizer.name
         other = found.checkpoint is None and given.get("tokenizer", own) != own
-        tokenizer = found.vocabulary(
-            str(given.pop("tokenizer")) if other else None,
-            "give --tokenizer gpt2, or gpt2:FOLDER with a folder that has them",
-        )
+        tokenizer = found.vocabulary(str(given.pop("tokenizer")) if other else None)
         config = inherited(config, found, given)
     cli.check_device(config.device, config.tf32)
     if "data" in given:
