@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from gpt.cli import Parser, add_run_arguments, command, note, path
-from gpt.completion import OPTIONS, Piece, encode_prompt, seed_of, stop_texts, stream
+from gpt.completion import OPTIONS, Piece, check_seeds, encode_prompt, stop_texts, stream
 from gpt.config import Rule
 from gpt.corpus import decoded
 from gpt.errors import UserError
@@ -140,7 +140,7 @@ def print_json(pieces: Iterator[Piece], prompts: Sequence[str], seed: int, token
         text, count = text + piece.text, min(count + 1, tokens)
         if piece.end:
             row = {
-                "prompt": prompts[piece.prompt], "sample": piece.sample + 1, "seed": seed_of(seed, piece.sample),
+                "prompt": prompts[piece.prompt], "sample": piece.sample + 1, "seed": seed + piece.sample,
                 "text": text, "tokens": count, "finish_reason": piece.end,
             }  # fmt: skip
             print(json.dumps(row), flush=True)
@@ -152,6 +152,8 @@ def main(argv: list[str]) -> int:
     options = make_parser().parse_args(argv)
     given = options.prompts or [("--prompt", "")]
     refuse(options, given)
+    seed = random.randrange(2**31) if options.seed is None else options.seed
+    check_seeds(seed, options.samples, "--seed")
     names, prompts = zip(*(read_prompt(*each) for each in given))
     keep_freed_memory()
 
@@ -162,10 +164,14 @@ def main(argv: list[str]) -> int:
         names = tuple(f"prompt {i} ({name})" for i, name in enumerate(names, 1))
     ids = [encode_prompt(tokenizer, prompt, name) for prompt, name in zip(prompts, names)]
     stops = stop_texts(tokenizer, options.stop, "--stop")
-    seed = random.randrange(2**31) if options.seed is None else options.seed
     same = "texts" if len(prompts) * options.samples > 1 else "text"
     again = f"; --seed {seed} writes the same {same} again" if options.seed is None and options.temperature else ""
     note("gpt.generate", f"{found.said}{again}")
+    if (rows := found.config.vocab_size) > tokenizer.vocab_size:
+        note(
+            "gpt.generate",
+            f"the model has {rows:,} rows for {tokenizer.vocab_size:,} tokens; the others are never drawn",
+        )
     context = model.config.context
     for name, each in zip(names, ids):
         if len(each) > context:
@@ -194,7 +200,7 @@ def heads_of(prompts: Sequence[str], samples: int, seed: int) -> list[str]:
     if len(prompts) * samples == 1:
         return [prompts[0]]
     return [
-        f"=== prompt {i}, sample {s + 1} (--seed {seed_of(seed, s)}) ===\n{prompt}"
+        f"=== prompt {i}, sample {s + 1} (--seed {seed + s}) ===\n{prompt}"
         for i, prompt in enumerate(prompts, 1) for s in range(samples)
     ]  # fmt: skip
 

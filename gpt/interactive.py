@@ -40,11 +40,12 @@ class Dialogue:
 
     def answer(self, tokens: int, stops: Sequence[str], *how: Any) -> None:
         """Print what the model writes, as it comes; `how` is that of `draw`. Ctrl-C ends it."""
-        shown = Shown(self.tokenizer, stops)
+        shown, count = Shown(self.tokenizer, stops), self.tokenizer.vocab_size
         with contextlib.suppress(KeyboardInterrupt):
             for _ in range(tokens):
                 with inference_mode():
-                    token = draw(self.read(self.text.unread()), self.generator, *how, seen=self.text.seen)
+                    logits = self.read(self.text.unread())
+                    token = draw(logits, self.generator, *how, seen=self.text.seen, vocabulary=count)
                 self.text.extend([token])
                 print(shown.take(token), end="", flush=True)
                 if shown.stopped:

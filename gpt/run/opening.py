@@ -123,6 +123,7 @@ def begin(config: TrainConfig, text: Corpus | Stored) -> Run:
         tokenizer = text.tokenizer
     else:
         tokenizer = tokenizers.make(config.tokenizer, text.text, corpus.cut(text.text))
+    config = dataclasses.replace(config, vocab_size=tokenizer.vocab_size)
     return assemble(config, text, tokenizer, checkpoint.fresh_model)
 
 
@@ -149,8 +150,8 @@ def resume(config: TrainConfig, text: Corpus | Stored, saved: Checkpoint, folder
 def assemble(
     config: TrainConfig, text: Corpus | Stored, tokenizer: Tokenizer, make_model: Callable[[TrainConfig], Model]
 ) -> Run:
-    """Return a run before its first step, with the model that make_model(config) returns."""
-    config = dataclasses.replace(config, vocab_size=tokenizer.vocab_size, tokenizer=tokenizer.name)
+    """Return a run before its first step, with the model that make_model(config) returns; it may have rows without a token."""
+    config = dataclasses.replace(config, tokenizer=tokenizer.name)
     checkpoint.check_size(tokenizer)
     check_memory(config)
     train_ids, validation_ids = corpus.split(text, tokenizer, config.context)

@@ -144,7 +144,7 @@ def test_a_penalty_of_any_size_leaves_probabilities(penalty, logits):
 def test_the_penalty_is_for_all_tokens_so_far(use_cache, monkeypatch):
     """Of the prompt and of what was drawn, those that the model sees no more as well."""
     seen = []
-    monkeypatch.setattr("gpt.sampling.candidates", lambda *_, seen: witness(seen))
+    monkeypatch.setattr("gpt.sampling.candidates", lambda *_, seen, vocabulary: witness(seen))
 
     def witness(tokens):
         seen.append(set(tokens))
@@ -453,10 +453,14 @@ def test_no_tokens():
     ]
 
 
-def test_seeds_go_round():
+def test_seeds_do_not_go_round():
     last = 2**63 - 1
-    texts = complete(awake(), LETTERS, "a", tokens=9, samples=2, seed=last)[0]
-    assert texts[1:] == complete(awake(), LETTERS, "a", tokens=9, seed=0)[0]
+    texts = complete(awake(), LETTERS, "a", tokens=9, samples=2, seed=last - 1)[0]
+    assert texts[1:] == complete(awake(), LETTERS, "a", tokens=9, seed=last)[0]
+    with pytest.raises(
+        UserError, match=f"seed {last}: 2 samples have the seeds from it on, and the largest is 2\\^63 - 1"
+    ):
+        complete(awake(), LETTERS, "a", tokens=9, samples=2, seed=last)
 
 
 @pytest.mark.parametrize(
@@ -484,8 +488,7 @@ def test_seeds_go_round():
         ({"prompts": [[1.5]]}, "prompt 1 must be a text, or numbers"),
         ({"prompts": None}, "prompts None must be a text, ids, or a list of them"),
         ({"tokenizer": None}, "the tokenizer is None"),
-        ({"tokenizer": CharTokenizer("abc")}, "the model has 11 rows for the tokenizer's 3 tokens"),
-        ({"tokenizer": ByteTokenizer()}, "the model has 11 rows for the tokenizer's 256 tokens"),
+        ({"tokenizer": ByteTokenizer()}, "the tokenizer's 256 tokens do not fit the model's 11 rows"),
     ],
     ids=lambda value: (
         value if isinstance(value, str) else ", ".join(f"{k} {type(v).__name__}" for k, v in value.items())
