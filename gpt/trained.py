@@ -74,7 +74,7 @@ def pretrained(name: str, last: bool) -> Trained:
     if last:
         raise UserError(f"--last: {name} is no run and has one model; leave it out")
     found = pretrained.find(name)
-    several = tuple(sorted(set(found.described.dropouts.values()))) if not found.described.is_ours else ()
+    several = tuple(sorted(set(found.described.dropouts.values())))
     said = f"the weights of {found.path}"
     several = several if len(several) > 1 else ()
     return Trained(name, found.config, found.tokenizer, said, found.model, dropouts=several, refusal=found.refusal)

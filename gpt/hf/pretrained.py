@@ -1,4 +1,4 @@
-"""A pretrained model: a folder whose config.json and headers fit together, before any number of it is read."""
+"""A pretrained model: a folder whose config.json and tensors fit together, before its weights are read."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def find(name: str) -> Pretrained:
     path = locate(name)
     with opened(path) as folder:
         described = config.read(folder.json(CONFIG), path / CONFIG)
-        precise = replace(described.config, dtype=weights.precision(folder, described.kind, described.config))
+        precise = weights.settled(folder, described.kind, described.config)
         tokenizer = refusal = None
         try:
             tokenizer = folders.read(folder, precise.vocab_size)

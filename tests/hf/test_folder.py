@@ -318,7 +318,7 @@ BAD = [
     (set_to(resid_pdrop=1.0), "config.json says resid_pdrop 1.0"),
     (set_to(tinytensor=3), 'config.json: "tinytensor" is no configuration'),
     (set_to(tinytensor={"heads": 4, "width": 12}), 'config.json: "tinytensor" says --heads 4 and the other entries 3'),
-    (set_to(tinytensor={"bias": False}), "model.safetensors: transformer.h.0.ln_1.bias is not zero, and config.json says"),
+    (set_to(tinytensor={"norm_eps": 0.5}), 'config.json: "tinytensor" says --norm-eps 0.5 and the other entries 1e-05'),
     (write("config.json", "["), "config.json is damaged, not JSON"),
     (write("config.json", "[]"), "config.json has no model_type"),
     (write("config.json", "[" * 100_000), "config.json is damaged, not JSON"),
