@@ -79,7 +79,8 @@ def make_parser() -> Parser:
     add("--interactive", action="store_true",
         help="write in turns: the model continues what you type, line by line, and sees the text so far. A line continues "
         "the text as it stands; one that ends in \\ goes on in the next; an empty one adds nothing. Ctrl-C stops the model, "
-        "Ctrl-D ends")  # fmt: skip
+        "Ctrl-D ends. Through a pipe each line has its answer, with --json in a line of its own; a line that cannot be read "
+        "ends the program")  # fmt: skip
     add("--no-cache", action="store_true",
         help="compute all of the context again for each token. Many times slower. Once the text is longer than the "
         "context, each token then depends on all of it; with the cache on half of it at least")  # fmt: skip
@@ -104,8 +105,8 @@ def read_prompt(flag: str, text: str) -> tuple[str, str]:
 
 def refuse(options: argparse.Namespace, prompts: Sequence[object]) -> None:
     """Raise UserError for flags that do not go together."""
-    if options.interactive and (options.json or options.samples > 1 or len(prompts) > 1):
-        raise UserError("--interactive writes one text: leave out --json, --samples and all prompts but one")
+    if options.interactive and (options.samples > 1 or len(prompts) > 1):
+        raise UserError("--interactive writes one text: leave out --samples and all prompts but one")
     if options.interactive and ("--prompt-file", "-") in prompts:
         raise UserError("--interactive reads standard input; give --prompt-file a file")
 
@@ -180,9 +181,10 @@ def main(argv: list[str]) -> int:
     with one_blas_thread():
         if options.interactive:
             dialogue = Dialogue(model, tokenizer, ids[0] if prompts[0] else [], seed, not options.no_cache)
-            print(prompts[0], end="\n" if prompts[0] else "", flush=True)
+            if prompts[0] and not options.json:
+                print(prompts[0], flush=True)
             how = (getattr(options, name) for name in ("temperature", "top_k", "top_p", "min_p", "repetition_penalty"))
-            converse(dialogue, options.tokens, stops, *how)
+            converse(dialogue, options.tokens, stops, *how, as_json=options.json)
             return 0
         pieces = stream(
             model, tokenizer, ids, stop=stops, seed=seed, use_cache=not options.no_cache,

@@ -44,6 +44,8 @@ def prepare(recipe: str, given: dict[str, object], quiet: bool, init: Path | str
         other = found.checkpoint is None and given.get("tokenizer", own) != own
         tokenizer = found.vocabulary(str(given.pop("tokenizer")) if other else None)
         config = inherited(config, found, given)
+        if config.dtype != TrainConfig.dtype and "dtype" not in given and not quiet:
+            cli.say(f"note: {found.name} is in {config.dtype}, so the run is as well; --dtype float32 trains in that")
     cli.check_device(config.device, config.tf32)
     if "data" in given:
         text = corpus.read(config.data)

@@ -846,3 +846,16 @@ def test_write_tensors_is_the_format(folder):
 
     one, other = load(content), load_file(folder / MODEL)
     assert set(one) == set(other) and all((one[name] == other[name]).all() for name in one)
+
+
+def test_a_run_says_a_precision_that_it_takes_from_its_weights(place, capsys):
+    """A double takes twice the memory, and nobody asked for it."""
+    with_tokenizer(place / "model", BPE, dtype="float64")
+    line = ["--init=hf:model", "--data=text", "--steps=1", "--batch-size=2", "--threads=1", "--no-plot"]
+    said = "note: hf:model is in float64, so the run is as well; --dtype float32 trains in that"
+    assert train.main([*line, "--out=one"]) == 0
+    assert said in capsys.readouterr().out and gpt.load("one")[0].config.dtype == "float64"
+    assert train.main([*line, "--out=two", "--dtype=float32"]) == 0
+    assert "note" not in capsys.readouterr().out and gpt.load("two")[0].config.dtype == "float32"
+    assert train.main([*line, "--out=three", "--quiet"]) == 0
+    assert capsys.readouterr().out == ""
