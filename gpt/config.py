@@ -88,7 +88,7 @@ class GPTConfig:
     heads: int = transformer(4, "attention heads in a block, a divisor of the width", SIZE)
     kv_heads: int = transformer(
         0, "heads of keys and values, a divisor of the heads: groups of query heads share one (GQA)", COUNT,
-        shown="as many as --heads",
+        shown="0, as many as --heads",
     )  # fmt: skip
     qk_norm: bool = transformer(False, "RMSNorm of each query and key, which bounds the scores", ANY)
     attention_scale: str = transformer(
@@ -97,7 +97,7 @@ class GPTConfig:
     )  # fmt: skip
     positions: str = transformer("rotary", "how the model knows the order of tokens", one_of("rotary", "learned"))
     hidden: int = transformer(
-        0, "width of the feed-forward layer", COUNT, "numbers", shown="4 times the width; 8/3 for swiglu, as many weights",
+        0, "width of the feed-forward layer", COUNT, "numbers", shown="0, 4 times the width; 8/3 for swiglu, as many weights",
     )  # fmt: skip
     activation: str = transformer(
         "gelu-tanh", "the nonlinearity of the feed-forward layer; gelu is exact, swiglu adds a gate, a third matrix",
@@ -205,7 +205,7 @@ class TrainConfig(GPTConfig):
     )
     threads: int = machine(
         0, "threads that share a batch; their number decides the order of sums, and so the last bits", COUNT,
-        shown="the number of usable cores",
+        shown="0, the number of usable cores",
     )  # fmt: skip
 
     def __post_init__(self) -> None:
