@@ -153,7 +153,10 @@ def check_vocabulary(model: Model, tokenizer: Tokenizer | None) -> None:
     """Raise UserError unless there is a tokenizer, and the model has rows for its tokens."""
     if tokenizer is None:
         raise UserError("the tokenizer is None; load the model with tokenizer=, or give another one")
-    check_rows(tokenizer, model.config.vocab_size)
+    try:
+        check_rows(tokenizer, model.config.vocab_size)
+    except UserError as error:
+        raise UserError(f"{error}; give the tokenizer of its training") from None
 
 
 def check(name: str, value: object) -> None:

@@ -104,6 +104,6 @@ def check_rows(tokenizer: Tokenizer, rows: int | None) -> None:
     tokens = tokenizer.vocab_size
     if rows is not None and not tokens <= rows <= tokens + PADDING:
         raise UserError(
-            f"the tokenizer's {tokens:,} tokens do not fit the model's {rows:,} rows: it has one for each token, and at most "
-            f"{PADDING:,} more; give the tokenizer of its training"
+            f"the tokenizer's {tokens:,} tokens do not fit the model's {rows:,} rows: a model has a row for each token, and at "
+            f"most {PADDING:,} more"
         )

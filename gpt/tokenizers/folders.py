@@ -87,7 +87,7 @@ def named(name: str, rows: int | None = None) -> Tokenizer:
         try:
             check_rows(tokenizer, rows)
         except UserError as error:
-            raise UserError(f"--tokenizer {name}: {error}") from None
+            raise UserError(f"--tokenizer {name}: {error}; give a folder that has its tokenizer") from None
         return tokenizer
     where = name.removeprefix(f"{GPT2}:")
     if not where.startswith(HUB) and not os.path.isdir(os.path.expanduser(where)):

@@ -192,6 +192,24 @@ def test_transformers_reads_what_is_exported(place):
 
 
 @pytest.mark.hf
+def test_tokens_that_transformers_added(place):
+    """With rows for them, and for some more."""
+    transformers = pytest.importorskip("transformers")
+    there, words = (
+        each.from_pretrained("model") for each in (transformers.AutoModelForCausalLM, transformers.AutoTokenizer)
+    )
+    words.add_special_tokens({"additional_special_tokens": ["<extra>"]})
+    there.resize_token_embeddings(len(words), pad_to_multiple_of=64)
+    there.save_pretrained("grown")
+    words.save_pretrained("grown")
+    model, tokenizer = gpt.load("hf:grown")
+    assert (model.config.vocab_size, tokenizer.special) == (ROWS, {"<|endoftext|>": 270, "<extra>": 271})
+    text = "It was<extra> the best"
+    assert tokenizer.encode(text, allowed=["<extra>"]).tolist() == words(text).input_ids
+    assert gpt.complete(model, tokenizer, [[271]], tokens=3)
+
+
+@pytest.mark.hf
 def test_embeddings_that_transformers_resized(place):
     """`resize_token_embeddings(pad_to_multiple_of=…)`, as before a training there."""
     transformers = pytest.importorskip("transformers")
