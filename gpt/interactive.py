@@ -6,7 +6,7 @@ import contextlib
 import json
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 from gpt.build import Model
 from gpt.cache import Cache
@@ -18,10 +18,8 @@ from gpt.sampling import Text, draw
 from gpt.tokenizers import Tokenizer
 from tinytensor import Generator, inference_mode
 
-Show: TypeAlias = Callable[[str], None]
 
-
-def show(text: str) -> None:
+def print_piece(text: str) -> None:
     """Print a piece of a text at once."""
     print(text, end="", flush=True)
 
@@ -47,7 +45,12 @@ class Dialogue:
             self.text.extend(encode_prompt(self.tokenizer, line, what))
 
     def answer(
-        self, tokens: int, stops: Sequence[str], *how: Any, show: Show = show, stoppable: bool = True
+        self,
+        tokens: int,
+        stops: Sequence[str],
+        *how: Any,
+        show: Callable[[str], None] = print_piece,
+        stoppable: bool = True,
     ) -> tuple[int, str]:
         """Show what the model writes, as it comes; `how` is that of `draw`.
 

@@ -238,9 +238,8 @@ def own(kind: str, config: TrainConfig, remembered: object) -> TrainConfig:
         raise UserError(f'"{OWN}" is no configuration of this version; remove it to read the model as it is')
     for name, value in remembered.items():
         check(known[name], value)
-    proven = (
-        {*PROVEN, "bias"} if kind in ("llama", "qwen3") else PROVEN
-    )  # of others the tensors say it (gpt/hf/weights.py)
+    # Only there an entry says whether there are biases. Of the other kinds the tensors do: gpt/hf/weights.py.
+    proven = {*PROVEN, "bias"} if kind in ("llama", "qwen3") else PROVEN
     mine = dataclasses.replace(config, **{"kv_heads": 0, "hidden": 0, **remembered})
     for name in SAID:
         ours, theirs = (getattr(each, MEANS.get(name, name)) for each in (mine, config))
@@ -257,7 +256,8 @@ REMEMBERED = {each.name for each in dataclasses.fields(GPTConfig)} | {"dtype"}  
 # Of these, what other entries of config.json say as well.
 SAID = [each.name for each in dataclasses.fields(GPTConfig) if each.name not in ("bias", "init", "dropout")]
 MEANS = {"kv_heads": "groups", "hidden": "hidden_width"}  # 0 stands for a number there
-PROVEN = {"vocab_size", "context", "width", "layers", "hidden", "tied"}  # tensors have these sizes, or are not there
+# Tensors have these sizes, or are not there; with rotary positions no number depends on the context.
+PROVEN = {"vocab_size", "context", "width", "layers", "hidden", "tied"}
 
 
 def kind_of(config: TrainConfig) -> str:

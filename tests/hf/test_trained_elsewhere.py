@@ -11,6 +11,7 @@ import pytest
 from folders import change_config, change_tensors, exported, read_tensors, same_weights
 from hypothesis import given
 from hypothesis import strategies as st
+from profiles import cases
 
 import gpt
 from gpt.errors import UserError
@@ -52,6 +53,7 @@ def bare(request, tmp_path_factory):
     return folder, *exported(folder, **WITH_BIASES[request.param], bias=False)
 
 
+@cases(40)
 @given(st.data())
 def test_a_bias_that_is_not_zero_is_a_bias_of_the_model(bare, data):
     folder, model, config = bare
