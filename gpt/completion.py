@@ -18,6 +18,7 @@ from gpt.errors import UserError, shown
 from gpt.fast.threads import one_blas_thread, one_blas_thread_each
 from gpt.sampling import sample_each
 from gpt.tokenizers import Tokenizer
+from gpt.tokenizers.base import check_rows
 from tinytensor import Generator
 
 Prompts: TypeAlias = str | Sequence[int] | Iterable[str | Sequence[int]]
@@ -108,9 +109,10 @@ def stream(
     several = listed(prompts)
     ids = [ids_of(tokenizer, prompt, f"prompt {i}") for i, prompt in enumerate(several, 1)]
     stops = stop_texts(tokenizer, [stop] if isinstance(stop, str) else stop)
-    first = random.randrange(2**31) if seed is None else seed
+    first = random.randrange(2**31) if seed is None else int(seed)
+    check_seeds(first, samples)
     rows = [each for each in ids for _ in range(samples)]
-    generators = [Generator().manual_seed(seed_of(first, s)) for _ in ids for s in range(samples)]
+    generators = [Generator().manual_seed(first + s) for _ in ids for s in range(samples)]
     how = temperature, top_k, top_p
 
     def pieces() -> Iterator[Piece]:
@@ -120,7 +122,7 @@ def stream(
         for i in range(0 if tokens else len(rows)):
             yield Piece(*divmod(i, samples), "", "length")
         for i, token in sample_each(
-            model, rows, tokens, *how, generators, use_cache, min_p, repetition_penalty, ended=ended
+            model, rows, tokens, *how, generators, use_cache, min_p, repetition_penalty, ended, tokenizer.vocab_size
         ):
             text = growing[i].take(token)
             left[i] -= 1
@@ -148,14 +150,13 @@ def listed(prompts: Prompts) -> list[str | Sequence[int]]:
 
 
 def check_vocabulary(model: Model, tokenizer: Tokenizer | None) -> None:
-    """Raise UserError unless there is a tokenizer, with a token for each row of the model."""
+    """Raise UserError unless there is a tokenizer, and the model has rows for its tokens."""
     if tokenizer is None:
         raise UserError("the tokenizer is None; load the model with tokenizer=, or give another one")
-    rows = model.config.vocab_size
-    if tokenizer.vocab_size != rows:
-        raise UserError(
-            f"the model has {rows:,} rows for the tokenizer's {tokenizer.vocab_size:,} tokens; give the tokenizer of its training"
-        )
+    try:
+        check_rows(tokenizer, model.config.vocab_size)
+    except UserError as error:
+        raise UserError(f"{error}; give the tokenizer of its training") from None
 
 
 def check(name: str, value: object) -> None:
@@ -168,9 +169,10 @@ def check(name: str, value: object) -> None:
         raise UserError(f"{name} {shown(value)} is not {rule.text}")
 
 
-def seed_of(first: int, sample: int) -> int:
-    """Return the seed of a sample: the first's and those after it."""
-    return int(first + sample) % 2**63
+def check_seeds(first: int, samples: int, what: str = "seed") -> None:
+    """Raise UserError unless each sample has a seed: the first's and those after it."""
+    if not SEED.holds(first + samples - 1):
+        raise UserError(f"{what} {first}: {samples:,} samples have the seeds from it on, and the largest is 2^63 - 1")
 
 
 def encode_prompt(tokenizer: Tokenizer, prompt: str, what: str = "--prompt") -> list[int]:

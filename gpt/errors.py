@@ -8,6 +8,7 @@ class UserError(ValueError):
 
 
 def shown(value: object) -> str:
-    """Return the value as an error shows it: a long one, as a file may hold, without its middle."""
+    """Return the value as an error shows it, in one line: a long one, as a file may hold, without its end."""
     text = str(value)
-    return text if len(text) <= 80 else f"{text[:50]}… ({len(text):,} characters)"
+    short = text if len(text) <= 80 else f"{text[:50]}… ({len(text):,} characters)"
+    return short if short.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in short)

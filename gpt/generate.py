@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from gpt.cli import Parser, add_run_arguments, command, note, path
-from gpt.completion import OPTIONS, Piece, encode_prompt, seed_of, stop_texts, stream
+from gpt.completion import OPTIONS, Piece, check_seeds, encode_prompt, stop_texts, stream
 from gpt.config import Rule
 from gpt.corpus import decoded
 from gpt.errors import UserError
@@ -79,7 +79,8 @@ def make_parser() -> Parser:
     add("--interactive", action="store_true",
         help="write in turns: the model continues what you type, line by line, and sees the text so far. A line continues "
         "the text as it stands; one that ends in \\ goes on in the next; an empty one adds nothing. Ctrl-C stops the model, "
-        "Ctrl-D ends")  # fmt: skip
+        "Ctrl-D ends. Through a pipe each line has its answer, with --json in a line of its own; a line that cannot be read "
+        "ends the program")  # fmt: skip
     add("--no-cache", action="store_true",
         help="compute all of the context again for each token. Many times slower. Once the text is longer than the "
         "context, each token then depends on all of it; with the cache on half of it at least")  # fmt: skip
@@ -104,8 +105,8 @@ def read_prompt(flag: str, text: str) -> tuple[str, str]:
 
 def refuse(options: argparse.Namespace, prompts: Sequence[object]) -> None:
     """Raise UserError for flags that do not go together."""
-    if options.interactive and (options.json or options.samples > 1 or len(prompts) > 1):
-        raise UserError("--interactive writes one text: leave out --json, --samples and all prompts but one")
+    if options.interactive and (options.samples > 1 or len(prompts) > 1):
+        raise UserError("--interactive writes one text: leave out --samples and all prompts but one")
     if options.interactive and ("--prompt-file", "-") in prompts:
         raise UserError("--interactive reads standard input; give --prompt-file a file")
 
@@ -140,7 +141,7 @@ def print_json(pieces: Iterator[Piece], prompts: Sequence[str], seed: int, token
         text, count = text + piece.text, min(count + 1, tokens)
         if piece.end:
             row = {
-                "prompt": prompts[piece.prompt], "sample": piece.sample + 1, "seed": seed_of(seed, piece.sample),
+                "prompt": prompts[piece.prompt], "sample": piece.sample + 1, "seed": seed + piece.sample,
                 "text": text, "tokens": count, "finish_reason": piece.end,
             }  # fmt: skip
             print(json.dumps(row), flush=True)
@@ -152,6 +153,8 @@ def main(argv: list[str]) -> int:
     options = make_parser().parse_args(argv)
     given = options.prompts or [("--prompt", "")]
     refuse(options, given)
+    seed = random.randrange(2**31) if options.seed is None else options.seed
+    check_seeds(seed, options.samples, "--seed")
     names, prompts = zip(*(read_prompt(*each) for each in given))
     keep_freed_memory()
 
@@ -162,10 +165,14 @@ def main(argv: list[str]) -> int:
         names = tuple(f"prompt {i} ({name})" for i, name in enumerate(names, 1))
     ids = [encode_prompt(tokenizer, prompt, name) for prompt, name in zip(prompts, names)]
     stops = stop_texts(tokenizer, options.stop, "--stop")
-    seed = random.randrange(2**31) if options.seed is None else options.seed
     same = "texts" if len(prompts) * options.samples > 1 else "text"
     again = f"; --seed {seed} writes the same {same} again" if options.seed is None and options.temperature else ""
     note("gpt.generate", f"{found.said}{again}")
+    if (rows := found.config.vocab_size) > tokenizer.vocab_size:
+        note(
+            "gpt.generate",
+            f"the model has {rows:,} rows for {tokenizer.vocab_size:,} tokens; the others are never drawn",
+        )
     context = model.config.context
     for name, each in zip(names, ids):
         if len(each) > context:
@@ -174,9 +181,10 @@ def main(argv: list[str]) -> int:
     with one_blas_thread():
         if options.interactive:
             dialogue = Dialogue(model, tokenizer, ids[0] if prompts[0] else [], seed, not options.no_cache)
-            print(prompts[0], end="\n" if prompts[0] else "", flush=True)
+            if prompts[0] and not options.json:
+                print(prompts[0], flush=True)
             how = (getattr(options, name) for name in ("temperature", "top_k", "top_p", "min_p", "repetition_penalty"))
-            converse(dialogue, options.tokens, stops, *how)
+            converse(dialogue, options.tokens, stops, *how, as_json=options.json)
             return 0
         pieces = stream(
             model, tokenizer, ids, stop=stops, seed=seed, use_cache=not options.no_cache,
@@ -194,7 +202,7 @@ def heads_of(prompts: Sequence[str], samples: int, seed: int) -> list[str]:
     if len(prompts) * samples == 1:
         return [prompts[0]]
     return [
-        f"=== prompt {i}, sample {s + 1} (--seed {seed_of(seed, s)}) ===\n{prompt}"
+        f"=== prompt {i}, sample {s + 1} (--seed {seed + s}) ===\n{prompt}"
         for i, prompt in enumerate(prompts, 1) for s in range(samples)
     ]  # fmt: skip
 

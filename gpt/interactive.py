@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from gpt.build import Model
@@ -16,6 +17,11 @@ from gpt.fast.decode import Reader
 from gpt.sampling import Text, draw
 from gpt.tokenizers import Tokenizer
 from tinytensor import Generator, inference_mode
+
+
+def print_piece(text: str) -> None:
+    """Print a piece of a text at once."""
+    print(text, end="", flush=True)
 
 
 class Dialogue:
@@ -33,42 +39,68 @@ class Dialogue:
         self.tokenizer, self.generator = tokenizer, Generator().manual_seed(seed)
         self.text, self.read = Text(ids, context, cache), Reader(model.eval(), cache)
 
-    def add(self, line: str) -> None:
+    def add(self, line: str, what: str = "the line") -> None:
         """Continue the text. An empty line adds nothing, but the start of a text that has nothing yet."""
         if line or not self.text.tokens:
-            self.text.extend(encode_prompt(self.tokenizer, line, "the line"))
+            self.text.extend(encode_prompt(self.tokenizer, line, what))
 
-    def answer(self, tokens: int, stops: Sequence[str], *how: Any) -> None:
-        """Print what the model writes, as it comes; `how` is that of `draw`. Ctrl-C ends it."""
-        shown = Shown(self.tokenizer, stops)
-        with contextlib.suppress(KeyboardInterrupt):
-            for _ in range(tokens):
+    def answer(
+        self,
+        tokens: int,
+        stops: Sequence[str],
+        *how: Any,
+        show: Callable[[str], None] = print_piece,
+        stoppable: bool = True,
+    ) -> tuple[int, str]:
+        """Show what the model writes, as it comes; `how` is that of `draw`.
+
+        Return the number of tokens, and why it ended: "length", "stop", or "interrupt" after Ctrl-C, if that is to end the
+        answer alone.
+        """
+        shown, count, end = Shown(self.tokenizer, stops), 0, "length"
+        try:
+            while count < tokens and not shown.stopped:
                 with inference_mode():
-                    token = draw(self.read(self.text.unread()), self.generator, *how, seen=self.text.seen)
+                    logits = self.read(self.text.unread())
+                    seen, known = self.text.seen, self.tokenizer.vocab_size
+                    token = draw(logits, self.generator, *how, seen=seen, vocabulary=known)
                 self.text.extend([token])
-                print(shown.take(token), end="", flush=True)
-                if shown.stopped:
-                    break
-        print(shown.rest(), flush=True)
+                count += 1
+                show(shown.take(token))
+        except KeyboardInterrupt:
+            if not stoppable:
+                raise
+            end = "interrupt"
+        show(shown.rest())
+        return count, "stop" if shown.stopped else end
 
 
-def ask(terminal: bool) -> str:
-    """Return the next line; lines that end in a backslash go on in the next, with a line end between. EOFError: no more."""
-    line = input("> " if terminal else "")
-    while line.endswith("\\"):
-        line = line[:-1] + "\n" + input(". " if terminal else "")
-    return line
+def ask(terminal: bool) -> list[str]:
+    """Return the next line; with those after it while they end in a backslash, which is taken away. EOFError: no more."""
+    lines = [input("> " if terminal else "")]
+    while lines[-1].endswith("\\"):
+        lines[-1] = lines[-1][:-1]
+        try:
+            lines.append(input(". " if terminal else ""))
+        except EOFError:  # what is there is the line; the next question finds the end again
+            break
+    return lines
 
 
-def converse(dialogue: Dialogue, tokens: int, stops: Sequence[str], *how: Any) -> None:
-    """Ask for a line and answer it until there are no more: Ctrl-D, or the end of a pipe."""
-    terminal = sys.stdin.isatty()
+def converse(dialogue: Dialogue, tokens: int, stops: Sequence[str], *how: Any, as_json: bool = False) -> None:
+    """Ask for a line and answer it until there are no more: Ctrl-D, or the end of a pipe.
+
+    On a terminal a line that cannot be is asked for again, and Ctrl-C ends an answer. Of a pipe nobody can give another line,
+    so there both end the program.
+    """
+    terminal, number = sys.stdin.isatty(), 1
     if terminal:
         with contextlib.suppress(ImportError):
             import readline  # noqa: F401  # input() edits lines with it
     while True:
         try:
-            dialogue.add(ask(terminal))
+            lines = ask(terminal)
+            dialogue.add("\n".join(lines), "the line" if terminal else f"line {number} of standard input")
         except EOFError:
             if terminal:
                 print()
@@ -81,6 +113,20 @@ def converse(dialogue: Dialogue, tokens: int, stops: Sequence[str], *how: Any) -
         except UnicodeDecodeError as error:
             raise UserError(f"a line of standard input is not UTF-8: byte 0x{error.object[error.start]:02x}") from None
         except UserError as error:
+            if not terminal:
+                raise
             note("gpt.generate", str(error))
             continue
-        dialogue.answer(tokens, stops, *how)
+        number += len(lines)
+        if as_json:
+            print_row(dialogue, "\n".join(lines), tokens, stops, *how, stoppable=terminal)
+        else:
+            dialogue.answer(tokens, stops, *how, stoppable=terminal)
+            print(flush=True)
+
+
+def print_row(dialogue: Dialogue, line: str, tokens: int, stops: Sequence[str], *how: Any, stoppable: bool) -> None:
+    """Print a line with a JSON object when the answer is complete: an answer may have line ends, and this has none."""
+    parts: list[str] = []
+    count, end = dialogue.answer(tokens, stops, *how, show=parts.append, stoppable=stoppable)
+    print(json.dumps({"prompt": line, "text": "".join(parts), "tokens": count, "finish_reason": end}), flush=True)

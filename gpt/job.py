@@ -171,7 +171,8 @@ def write_sample(run: Run, model: Model, folder: Path) -> None:
     """Write a text of the model into sample.txt."""
     generator = Generator().manual_seed(run.config.seed)
     start = encode_prompt(run.tokenizer, "")
-    tokens = sample(model, start, SAMPLE_TOKENS, SAMPLE_TEMPERATURE, generator=generator)
+    count = run.tokenizer.vocab_size
+    tokens = sample(model, start, SAMPLE_TOKENS, SAMPLE_TEMPERATURE, generator=generator, vocabulary=count)
     with one_blas_thread():
         text = run.tokenizer.decode(tokens)
     files.write(folder / "sample.txt", text + "\n")

@@ -32,6 +32,7 @@ def candidates(
     repetition_penalty: float = 1.0,
     *,
     seen: Collection[int] = (),
+    vocabulary: int | None = None,
 ) -> tuple[Array, Array]:
     """Return the tokens that may follow, the most probable first, and their probabilities: arrays (k,) of logits (V,).
 
@@ -39,9 +40,10 @@ def candidates(
     et al., 2019). Then p = softmax(z / temperature). top_k keeps the k most probable tokens (Fan et al., 2018). Of those,
     top_p keeps the fewest whose probabilities add up to top_p (Holtzman et al., 2020), and min_p those with at least
     min_p times the probability of the first (Nguyen et al., 2024). Of equal ones the smaller number comes first.
+    Before all of them, tokens from `vocabulary` on are left out: rows of a model that is padded, which have no text.
     Raises UserError if logits are not finite.
     """
-    x = logits.numpy()
+    x = logits.numpy()[:vocabulary]
     top = x.max()
     if not math.isfinite(top):  # nan is the largest number, if there is one
         raise UserError("the model's predictions are not finite: train it again, with a lower --learning-rate")
@@ -69,18 +71,21 @@ def candidates(
 def penalised(x: Array, penalty: float, seen: Collection[int]) -> Array:
     """Return a copy of the logits x (V,) in float64, in which the tokens that were seen are less probable."""
     x, at = x.astype(np.float64), np.fromiter(seen, np.int64)
+    at = at[at < len(x)]  # others are not drawn, but may be in a prompt
     with np.errstate(over="ignore", invalid="ignore"):
         changed = np.where(x[at] < 0, x[at] * penalty, x[at] / penalty)
     x[at] = changed.clip(-1e300, 1e300)  # also where the penalty is huge, or tiny
     return x
 
 
-def draw(logits: Tensor, generator: Generator | None, *how: Any, seen: Collection[int] = ()) -> int:
+def draw(
+    logits: Tensor, generator: Generator | None, *how: Any, seen: Collection[int] = (), vocabulary: int | None = None
+) -> int:
     """Draw a candidate by its probability: the first at which the sum of probabilities passes a random number.
 
     `how` are the arguments of `candidates` from the temperature to the repetition penalty.
     """
-    tokens, probabilities = candidates(logits, *how, seen=seen)
+    tokens, probabilities = candidates(logits, *how, seen=seen, vocabulary=vocabulary)
     number = rand(1, generator=generator, dtype=float64).item()
     total = probabilities.cumsum()
     return int(tokens[total.searchsorted(number * total[-1], side="right")])
@@ -130,10 +135,11 @@ def sample(
     use_cache: bool = True,
     min_p: float | None = None,
     repetition_penalty: float = 1.0,
+    vocabulary: int | None = None,
 ) -> Iterator[int]:
     """Yield n tokens after the prompt `ids` (at least one), each drawn from the model's prediction.
 
-    `candidates` says what temperature, top_k, top_p, min_p and repetition_penalty do; temperature 0 takes the most
+    `candidates` says what temperature, top_k, top_p, min_p, repetition_penalty and vocabulary do; temperature 0 takes the most
     probable token. With a cache the model computes each token once, until the cache is full. It then starts again from the
     last half of the context, and the model computes that half a second time. So a prediction sees between half of the
     context and all of it. Without a cache each prediction sees the last `context` tokens, and the model computes all of
@@ -146,7 +152,7 @@ def sample(
     model.eval()
     for _ in range(n):
         with inference_mode():
-            token = draw(read(text.unread()), generator, *how, seen=text.seen)
+            token = draw(read(text.unread()), generator, *how, seen=text.seen, vocabulary=vocabulary)
         text.extend([token])
         yield token
 
@@ -163,6 +169,7 @@ def sample_each(
     min_p: float | None = None,
     repetition_penalty: float = 1.0,
     ended: Collection[int] = (),
+    vocabulary: int | None = None,
 ) -> Iterator[tuple[int, int]]:
     """Yield (i, token): the tokens of `sample` for each prompt i with generator i, bit for bit, in any order of i.
 
@@ -183,7 +190,10 @@ def sample_each(
             read = read_together if turn else read_prompts
             with inference_mode():
                 logits = read([readers[i] for i in rows], [texts[i].unread() for i in rows])
-                drawn = [draw(z, generators[i], *how, seen=texts[i].seen) for i, z in zip(rows, logits)]
+                drawn = [
+                    draw(z, generators[i], *how, seen=texts[i].seen, vocabulary=vocabulary)
+                    for i, z in zip(rows, logits)
+                ]
             for i, token in zip(rows, drawn):
                 texts[i].extend([token])
                 yield i, token

@@ -12,7 +12,7 @@ from gpt.config import HUB, TrainConfig
 from gpt.errors import UserError
 from gpt.run import checkpoint
 from gpt.run.checkpoint import Checkpoint
-from gpt.tokenizers import Tokenizer
+from gpt.tokenizers import Tokenizer, folders
 
 
 @dataclass(frozen=True)
@@ -44,13 +44,11 @@ class Trained:
         if given is not None and self.checkpoint is not None:
             raise UserError(f"--tokenizer {given}: {self.name} has its own; leave the flag out")
         if given is not None:
-            from gpt.hf.tokenizer import named
-
-            return named(given, self.config.vocab_size)
+            return folders.named(given, self.config.vocab_size)
         if self.refusal is not None:
             raise UserError(f"{self.refusal}; {advice}")
         if self.tokenizer is None:
-            raise UserError(f"{self.name} has no tokenizer.json, and no vocab.json with merges.txt; {advice}")
+            raise UserError(f"{folders.missing(self.name)}; {advice}")
         return self.tokenizer
 
 
@@ -76,7 +74,7 @@ def pretrained(name: str, last: bool) -> Trained:
     if last:
         raise UserError(f"--last: {name} is no run and has one model; leave it out")
     found = pretrained.find(name)
-    several = tuple(sorted(set(found.described.dropouts.values()))) if not found.described.is_ours else ()
+    several = tuple(sorted(set(found.described.dropouts.values())))
     said = f"the weights of {found.path}"
     several = several if len(several) > 1 else ()
     return Trained(name, found.config, found.tokenizer, said, found.model, dropouts=several, refusal=found.refusal)

@@ -109,7 +109,7 @@ class Methods(Attributes):
 
     # functions/linalg.py
     matmul, mm, bmm, mv, dot, outer, ger = fn.matmul, fn.mm, fn.bmm, fn.mv, fn.dot, fn.outer, fn.ger
-    addmm, baddbmm, addmm_, baddbmm_ = fn.addmm, fn.baddbmm, names.addmm_, names.baddbmm_
+    trace, addmm, baddbmm, addmm_, baddbmm_ = fn.trace, fn.addmm, fn.baddbmm, names.addmm_, names.baddbmm_
 
     # functions/powers.py
     pow, square, sqrt, rsqrt, reciprocal = fn.pow, fn.square, fn.sqrt, fn.rsqrt, fn.reciprocal

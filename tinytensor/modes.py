@@ -25,14 +25,19 @@ _in_kernel: contextvars.ContextVar[bool] = contextvars.ContextVar("in_kernel", d
 class Mode:
     """How a thread calls kernels: `enabled` says whether it records them, `run(kernel, *arguments)` calls one.
 
+    `watch` is None unless somebody looks at the calls of the thread, as `tinytensor.trace` does (inside/watch.py).
+
     Kernels run in their own context, where NumPy's floating point warnings are off: infinity and nan are valid results,
     as in PyTorch. (`np.errstate` around every call would take longer than a small kernel.)
     """
 
-    __slots__ = ("enabled", "run")
+    __slots__ = ("enabled", "run", "watch")
+
+    watch: Any
 
     def __init__(self) -> None:
         self.enabled = True
+        self.watch = None
         quiet = contextvars.Context()
         quiet.run(np.seterr, all="ignore")
         quiet.run(_in_kernel.set, True)

@@ -76,6 +76,11 @@ def arrays_in(saved: Iterable[Any]) -> Iterable[Array]:
                 yield x
 
 
+def written_after(x: Array, date: int) -> bool:
+    """Whether x was written in place after this date."""
+    return _written.get(id(owner(x)), (None, 0))[1] > date
+
+
 def check_saved(nodes: Iterable[Node]) -> None:
     """RuntimeError if an array that a node saved was overwritten later. nodes: oldest first."""
     last = max((date for _, date in list(_written.values())), default=0)
@@ -83,8 +88,7 @@ def check_saved(nodes: Iterable[Node]) -> None:
         if node.order > last:  # this node and all after it are younger than every write
             return
         for x in arrays_in(node.saved or ()):
-            _, date = _written.get(id(owner(x)), (None, 0))
-            if date > node.order:
+            if written_after(x, node.order):
                 raise RuntimeError(
                     "one of the variables needed for gradient computation has been modified by an inplace operation"
                     f": a {tuple(x.shape)} array that {node.primitive.name} saved; use the out-of-place form"

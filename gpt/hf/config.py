@@ -57,7 +57,6 @@ class Described:
     kind: str
     config: TrainConfig
     dropouts: dict[str, float]
-    is_ours: bool
 
 
 class Entries:
@@ -219,33 +218,46 @@ def read(values: object, path: Path) -> Described:
     shares = set(dropouts.values())
     try:
         config = TrainConfig(**fields, init="gpt2", dropout=shares.pop() if len(shares) == 1 else 0.0)
-        return Described(kind, config if OWN not in values else own(config, values[OWN]), dropouts, OWN in values)
+        if OWN in values:
+            share = config.dropout if dropouts else None  # what the other entries say is newer
+            config = own(kind, config, values[OWN])
+            config = config if share is None else dataclasses.replace(config, dropout=share)
+        return Described(kind, config, dropouts)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
 
 
-def own(config: TrainConfig, remembered: object) -> TrainConfig:
-    """Return the configuration that an export remembered. Raises UserError if the other entries say otherwise."""
+def own(kind: str, config: TrainConfig, remembered: object) -> TrainConfig:
+    """Return the configuration that an export remembered, as the model is now: transformers may have changed it since.
+
+    The other entries are true for what the tensors show (PROVEN): more rows, fewer layers, a head of its own. For what no
+    tensor shows, such as the number of heads, one of the two was altered: raises UserError.
+    """
     known = {each.name: each for each in dataclasses.fields(TrainConfig) if each.name in REMEMBERED}
     if not isinstance(remembered, dict) or not set(remembered) <= set(known):
         raise UserError(f'"{OWN}" is no configuration of this version; remove it to read the model as it is')
     for name, value in remembered.items():
         check(known[name], value)
+    # Only there an entry says whether there are biases. Of the other kinds the tensors do: gpt/hf/weights.py.
+    proven = {*PROVEN, "bias"} if kind in ("llama", "qwen3") else PROVEN
     mine = dataclasses.replace(config, **{"kv_heads": 0, "hidden": 0, **remembered})
     for name in SAID:
         ours, theirs = (getattr(each, MEANS.get(name, name)) for each in (mine, config))
-        if ours != theirs:
+        if ours != theirs and name not in proven:
             raise UserError(
                 f'"{OWN}" says {flag(name)} {ours} and the other entries {theirs}: one of them was altered; '
                 f'remove "{OWN}" if the others are right'
             )
-    return mine
+    stale = [name for name in proven if getattr(mine, MEANS.get(name, name)) != getattr(config, MEANS.get(name, name))]
+    return dataclasses.replace(mine, **{name: getattr(config, name) for name in stale})
 
 
 REMEMBERED = {each.name for each in dataclasses.fields(GPTConfig)} | {"dtype"}  # by an export
 # Of these, what other entries of config.json say as well.
 SAID = [each.name for each in dataclasses.fields(GPTConfig) if each.name not in ("bias", "init", "dropout")]
 MEANS = {"kv_heads": "groups", "hidden": "hidden_width"}  # 0 stands for a number there
+# Tensors have these sizes, or are not there; with rotary positions no number depends on the context.
+PROVEN = {"vocab_size", "context", "width", "layers", "hidden", "tied"}
 
 
 def kind_of(config: TrainConfig) -> str:

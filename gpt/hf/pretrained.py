@@ -1,4 +1,4 @@
-"""A pretrained model: a folder whose config.json and headers fit together, before any number of it is read."""
+"""A pretrained model: a folder whose config.json and tensors fit together, before its weights are read."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from gpt.build import Model
 from gpt.config import TrainConfig
 from gpt.errors import UserError
 from gpt.hf import config, weights
-from gpt.hf.hub import CONFIG, locate, opened
-from gpt.hf.tokenizer import read as read_tokenizer
-from gpt.tokenizers import Tokenizer
+from gpt.run.hub import CONFIG, locate, opened
+from gpt.tokenizers import Tokenizer, folders
 
 
 @dataclass(frozen=True)
@@ -42,10 +41,10 @@ def find(name: str) -> Pretrained:
     path = locate(name)
     with opened(path) as folder:
         described = config.read(folder.json(CONFIG), path / CONFIG)
-        precise = replace(described.config, dtype=weights.precision(folder, described.kind, described.config))
+        precise = weights.settled(folder, described.kind, described.config)
         tokenizer = refusal = None
         try:
-            tokenizer = read_tokenizer(folder, precise.vocab_size)
+            tokenizer = folders.read(folder, precise.vocab_size)
         except UserError as error:
             refusal = error
     if tokenizer is not None:

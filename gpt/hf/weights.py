@@ -22,11 +22,11 @@ import tinytensor
 from gpt.build import Model, build
 from gpt.config import TrainConfig
 from gpt.errors import UserError, shown
-from gpt.hf.hub import INDEX, PICKLE, SINGLE, ModelFolder
 from gpt.hf.parts import BUFFERS, HEADS, PREFIXES, Part, parts
 from gpt.run import arrays
 from gpt.run.checks import check_memory
 from gpt.run.files import MIB, File
+from gpt.run.hub import INDEX, PICKLE, SINGLE, ModelFolder
 from tinytensor.nn.undrawn import undrawn
 
 SIZES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}  # bytes of a number
@@ -60,21 +60,29 @@ class Place(NamedTuple):
     start: int
 
 
-def precision(folder: ModelFolder, kind: str, config: TrainConfig) -> str:
-    """Return the dtype that holds all weights of the folder. Raises UserError, which names file and tensor, if one does not fit.
+def settled(folder: ModelFolder, kind: str, config: TrainConfig) -> TrainConfig:
+    """Return the configuration with what the tensors decide: the precision that holds all of them, and whether there are biases.
 
-    float16 stays float16 only where an export says that the model was trained so.
+    float16 stays float16 only where an export says that the model was trained so. A model without biases is exported with zeros
+    in their place; transformers trains them as others, so one that is not zero is a bias of the model. Raises UserError, which
+    names file and tensor, if one does not fit.
     """
     with ExitStack() as stack:
-        found = checked(folder, stack, kind, config)
-    dtypes = {place.dtype for name, place in found.items() if name in parts(kind, config)}
-    return "float64" if "F64" in dtypes else "float16" if dtypes == {"F16"} and config.dtype == "float16" else "float32"
+        found, wanted = checked(folder, stack, kind, config), parts(kind, config)
+        dtypes = {place.dtype for name, place in found.items() if name in wanted}
+        half = dtypes == {"F16"} and config.dtype == "float16"
+        trained = any(
+            numbers.any() for name, part in wanted.items() if part.ours is None for _, numbers in pieces(found[name])
+        )
+    return replace(
+        config, dtype="float64" if "F64" in dtypes else "float16" if half else "float32", bias=config.bias or trained
+    )
 
 
 def read(folder: ModelFolder, kind: str, config: TrainConfig, wanted: TrainConfig) -> Model:
     """Return the model of the folder, which has this configuration, in the precision and with the dropout of `wanted`.
 
-    Its context may be shorter as well: positions that are not needed are left out. Raises UserError as `precision` does.
+    Its context may be shorter as well: positions that are not needed are left out. Raises UserError as `settled` does.
     """
     with ExitStack() as stack:
         places = checked(folder, stack, kind, config)
@@ -82,18 +90,14 @@ def read(folder: ModelFolder, kind: str, config: TrainConfig, wanted: TrainConfi
             model = build(wanted).to(dtype=getattr(tinytensor, wanted.dtype))
         values = {name: value.array for name, value in model.state_dict().items()}
         for name, part in parts(kind, config).items():
-            if part.ours is not None:
+            if part.ours is not None:  # else it is a bias of zeros
                 fill(values[part.ours], places[name], part)
-            else:
-                same(
-                    places[name],
-                    np.zeros(part.shape, np.float32),
-                    'is not zero, and config.json says that there are no biases; if it was trained since, remove "tinytensor"',
-                )
         head = f"{HEADS[kind]}.weight"
         if config.tied and head in places:
             same(
-                places[head], values["embedding.weight"], "differs from the embedding, and tie_word_embeddings is true"
+                places[head],
+                values["embedding.weight"],
+                "differs from the embedding, and tie_word_embeddings is true; say false to keep both, or remove the tensor",
             )
     return model
 

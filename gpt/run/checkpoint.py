@@ -45,6 +45,7 @@ from gpt.run.checks import check_memory, parameter_shapes
 from gpt.run.files import MIB, Folder
 from gpt.run.sealed import is_sealed, seal
 from gpt.tokenizers import Tokenizer
+from gpt.tokenizers.base import PADDING
 from tinytensor import Tensor, from_numpy
 from tinytensor.nn.undrawn import undrawn
 from tinytensor.optim import AdamW
@@ -278,9 +279,7 @@ def described(values: dict[str, Any], path: Path) -> Checkpoint:
         tokenizer = tokenizers.from_json(values["tokenizer"])
     except UserError as error:
         raise UserError(f"{path} is damaged: {error}") from None
-    if tokenizer.vocab_size != config.vocab_size:
-        raise UserError(f"{path} is damaged: the tokenizer has {tokenizer.vocab_size} tokens, vocab_size is "
-                        f"{config.vocab_size}")  # fmt: skip
+    check_tokenizer(tokenizer, config, values.get("format", 1), path)
     step, seconds, text = (values[key] for key in ("step", "seconds", "corpus_sha256"))
     if not (
         type(step) is int and 0 <= step <= config.steps and type(seconds) in (int, float) and 0 <= seconds < math.inf
@@ -297,6 +296,14 @@ def described(values: dict[str, Any], path: Path) -> Checkpoint:
     return Checkpoint(
         step, float(seconds), config, tokenizer, str(text), loss_scale=scale, best=best, pending=pending, format=number
     )
+
+
+def check_tokenizer(tokenizer: Tokenizer, config: TrainConfig, number: int, path: Path) -> None:
+    """Raise UserError unless the model has rows for the tokens. More rows than tokens are right in a newer format alone."""
+    count, rows = tokenizer.vocab_size, config.vocab_size
+    padded = number > 1 and count < rows <= count + PADDING and tokenizer.name == config.tokenizer
+    if count != rows and not padded:
+        raise UserError(f"{path} is damaged: the tokenizer has {count} tokens, vocab_size is {rows}")
 
 
 def has_numbers(value: Any, names: set[str]) -> bool:

@@ -42,11 +42,10 @@ def prepare(recipe: str, given: dict[str, object], quiet: bool, init: Path | str
     if found is not None:
         own = None if found.tokenizer is None else found.tokenizer.name
         other = found.checkpoint is None and given.get("tokenizer", own) != own
-        tokenizer = found.vocabulary(
-            str(given.pop("tokenizer")) if other else None,
-            "give --tokenizer gpt2, or gpt2:FOLDER with a folder that has them",
-        )
+        tokenizer = found.vocabulary(str(given.pop("tokenizer")) if other else None)
         config = inherited(config, found, given)
+        if config.dtype != TrainConfig.dtype and "dtype" not in given and not quiet:
+            cli.say(f"note: {found.name} is in {config.dtype}, so the run is as well; --dtype float32 trains in that")
     cli.check_device(config.device, config.tf32)
     if "data" in given:
         text = corpus.read(config.data)
@@ -126,6 +125,7 @@ def begin(config: TrainConfig, text: Corpus | Stored) -> Run:
         tokenizer = text.tokenizer
     else:
         tokenizer = tokenizers.make(config.tokenizer, text.text, corpus.cut(text.text))
+    config = dataclasses.replace(config, vocab_size=tokenizer.vocab_size)
     return assemble(config, text, tokenizer, checkpoint.fresh_model)
 
 
@@ -152,8 +152,8 @@ def resume(config: TrainConfig, text: Corpus | Stored, saved: Checkpoint, folder
 def assemble(
     config: TrainConfig, text: Corpus | Stored, tokenizer: Tokenizer, make_model: Callable[[TrainConfig], Model]
 ) -> Run:
-    """Return a run before its first step, with the model that make_model(config) returns."""
-    config = dataclasses.replace(config, vocab_size=tokenizer.vocab_size, tokenizer=tokenizer.name)
+    """Return a run before its first step, with the model that make_model(config) returns; it may have rows without a token."""
+    config = dataclasses.replace(config, tokenizer=tokenizer.name)
     checkpoint.check_size(tokenizer)
     check_memory(config)
     train_ids, validation_ids = corpus.split(text, tokenizer, config.context)

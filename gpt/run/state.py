@@ -13,7 +13,7 @@ import numpy as np
 from gpt.build import Model
 from gpt.config import TrainConfig
 from gpt.data import Ids
-from gpt.errors import UserError
+from gpt.errors import UserError, shown
 from gpt.optimizer import Outcome
 from gpt.run import checkpoint
 from gpt.run.baselines import Baselines
@@ -106,9 +106,13 @@ class Run:
     def __str__(self) -> str:
         """The text and the model in three lines."""
         length, different = len(self.train_ids) + len(self.validation_ids), self.tokenizer.vocab_size
+        special = ", ".join(map(shown, getattr(self.tokenizer, "special", ())))
+        tokens = f"{different:,} different" + (f" with {special}" if special else "")
+        if (rows := self.config.vocab_size) > different:
+            tokens += f", of {rows:,} rows"
         size = sum(parameter.numel() for parameter in self.model.parameters())
         return (
-            f"text      {self.corpus}: {length:,} {self.tokenizer.unit}, {different:,} different\n"
+            f"text      {self.corpus}: {length:,} {self.tokenizer.unit}, {tokens}\n"
             f"model     {self.config.model}: {size:,} parameters; threads: {self.config.threads}\n"
             f"baselines {self.baselines} (nats per token)"
         )

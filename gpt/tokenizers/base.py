@@ -16,6 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gpt.errors import UserError
+
+PADDING = 1024  # rows without a token that a model may have: many are padded to a multiple of 8, 128 or 1,024
 AT_ONCE = 1 << 20  # characters of a long text that are looked at together: a few bytes for each would be gigabytes
 
 
@@ -94,3 +97,13 @@ class Tokenizer(ABC):
 
         `gpt.tokenizers.from_library` inverts it.
         """
+
+
+def check_rows(tokenizer: Tokenizer, rows: int | None) -> None:
+    """Raise UserError unless the model has a row for each token, and at most PADDING rows more. None: there is no model."""
+    tokens = tokenizer.vocab_size
+    if rows is not None and not tokens <= rows <= tokens + PADDING:
+        raise UserError(
+            f"the tokenizer's {tokens:,} tokens do not fit the model's {rows:,} rows: a model has a row for each token, and at "
+            f"most {PADDING:,} more"
+        )

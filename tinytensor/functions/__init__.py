@@ -77,6 +77,7 @@ from tinytensor.functions.linalg import (
     mm,
     mv,
     outer,
+    trace,
 )  # fmt: skip
 from tinytensor.functions.more_arithmetic import (
     addcdiv,

@@ -9,6 +9,7 @@ import numpy as np
 
 from tinytensor import tape
 from tinytensor.base import TensorBase, wrap
+from tinytensor.modes import thread
 
 if TYPE_CHECKING:
     from tinytensor.tensor import Tensor
@@ -89,5 +90,7 @@ def run_backward(
                 f"gradient has shape {tuple(seed.shape)}, the output {tuple(y.shape)}: they must be equal"
             )
         roots.append((y.grad_fn or y, seed.array.astype(y.array.dtype, copy=False)))
+    if thread.mode.watch is not None:
+        thread.mode.watch.look_at([edge for edge, _ in roots])
     with np.errstate(all="ignore"):  # an infinite gradient is a result, not a warning
         return tape.backward(roots, retain_graph=bool(retain_graph), targets=targets)

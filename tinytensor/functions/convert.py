@@ -83,8 +83,13 @@ def formatted(self: Tensor, spec: str) -> str:
 # ------------------------------------------------------------------------------- to other libraries
 
 
-def numpy(self: Tensor) -> np.ndarray[Any, Any]:
-    """The array itself. RuntimeError if it requires grad (call .detach()); TypeError on a GPU (call .cpu())."""
+def numpy(self: Tensor, *, force: bool = False) -> np.ndarray[Any, Any]:
+    """The array itself. RuntimeError if it requires grad (call .detach()); TypeError on a GPU (call .cpu()).
+
+    force: no error; from a GPU a copy on the host.
+    """
+    if force:
+        return cpu(self).array  # type: ignore[no-any-return]
     if self._requires_grad:
         raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
     if not isinstance(self.array, np.ndarray):

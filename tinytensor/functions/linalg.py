@@ -73,7 +73,7 @@ def _of_dims(name: str, n: int, a: Tensor, m: int, b: Tensor) -> Tensor:
 
 def _weighted(input: Tensor, beta: float, product: Tensor, alpha: float) -> Tensor:
     if product.array.dtype.kind != "f":  # weights of whole numbers are whole: PyTorch drops what follows the point
-        beta, alpha = int(beta), int(alpha)
+        beta, alpha = _whole(beta), _whole(alpha)
     product = product if alpha == 1 else product * alpha
     if input.array.dtype != product.array.dtype:
         raise RuntimeError(f"expected all to have the same dtype, but got {input.dtype} and {product.dtype}")
@@ -81,6 +81,20 @@ def _weighted(input: Tensor, beta: float, product: Tensor, alpha: float) -> Tens
     if beta == 0:  # 0·nan counts as 0 here
         return product + x.masked_fill(x.new_ones(()).bool(), 0)
     return product + (x if beta == 1 else x * beta)  # in the memory order of the product
+
+
+def _whole(weight: float) -> int:
+    if not abs(weight) < 2**63:  # nan as well
+        raise RuntimeError("value cannot be converted to type int64_t without overflow")
+    return int(weight)
+
+
+def trace(input: Tensor) -> Tensor:
+    """Σ x[i, i], of a matrix."""
+    if input.ndim != 2:
+        raise RuntimeError(f"trace: expected a matrix, but got tensor with dim {input.ndim}")
+    diagonal = np.arange(min(input.shape))
+    return input[diagonal, diagonal].sum()
 
 
 def outer(input: Tensor, vec2: Tensor) -> Tensor:

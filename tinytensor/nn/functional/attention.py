@@ -7,9 +7,10 @@ import numpy as np
 from tinytensor.backend import Array, array_module
 from tinytensor.base import wrap
 from tinytensor.functions.operands import cast
+from tinytensor.modes import thread
 from tinytensor.nn.functional.checks import same_dtype
 from tinytensor.nn.functional.dropout import draw_mask
-from tinytensor.ops.attention import ATTENTION
+from tinytensor.ops.attention import ATTENTION, attention_composed
 from tinytensor.ops.blockwise_attention import BLOCKWISE_ATTENTION
 from tinytensor.tape import apply
 from tinytensor.tensor import Tensor
@@ -57,6 +58,11 @@ def scaled_dot_product_attention(
     same_dtype("scaled_dot_product_attention (attn_mask is bool, float32 or of the query's dtype)", query, attn_mask)
     scale = query.array.shape[-1] ** -0.5 if scale is None else float(scale)
     dropout = _weights_mask(query.array, key.array, dropout_p) if dropout_p > 0 else None
+    if thread.mode.watch is not None:  # traced: its scores and weights are values like any other
+        point, given = thread.mode.watch.point, None if dropout is None else wrap(dropout)
+        return attention_composed(  # type: ignore[no-any-return]
+            query, key, value, attn_mask, scale=scale, causal=is_causal, dropout=given, point=point
+        )
     if attn_mask is None and dropout is None and _in_blocks(query.array, key.array, value.array, is_causal):
         return apply(BLOCKWISE_ATTENTION, query, key, value, scale=scale, causal=is_causal)
     return apply(ATTENTION, query, key, value, attn_mask, scale=scale, causal=is_causal, dropout=dropout)

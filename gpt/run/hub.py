@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,20 @@ from gpt.run.files import MIB, File, Folder
 
 NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9][\w.-]{0,95})?", re.ASCII)
 CONFIG, SINGLE, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
-TOKENIZER = ("tokenizer.json", "vocab.json", "merges.txt")
+TOKENIZER = {
+    "tokenizer.json": 64 * MIB,
+    **dict.fromkeys(("vocab.json", "merges.txt", "encoder.json", "vocab.bpe"), 32 * MIB),
+}
 WANTED = [CONFIG, INDEX, "*.safetensors", *TOKENIZER, "tokenizer_config.json"]
-MOST_JSON = {CONFIG: MIB, INDEX: 8 * MIB, "tokenizer.json": 64 * MIB, "vocab.json": 32 * MIB}  # bytes that can be right
+MOST = {CONFIG: MIB, INDEX: 8 * MIB, **TOKENIZER}  # bytes that can be right
 PICKLE = "pytorch_model.bin"
 
 
-def locate(name: str) -> Path:
-    """Return the folder of `hf:NAME`: NAME is a path, or what huggingface_hub fetches. Raises UserError if there is none."""
+def locate(name: str, wanted: Sequence[str] = WANTED) -> Path:
+    """Return the folder of `hf:NAME`: NAME is a path, or what huggingface_hub fetches, the files `wanted` alone.
+
+    Raises UserError if there is none.
+    """
     text = name.removeprefix(HUB)
     path = Path(os.path.expanduser(text))
     if text and os.path.isdir(path):
@@ -37,11 +44,11 @@ def locate(name: str) -> Path:
             f"{shown(name)}: there is no such folder; give hf:FOLDER, or hf:NAME of a model on the Hub "
             f"(hf:openai-community/gpt2)"
         )
-    return fetched(name, text)
+    return fetched(name, text, wanted)
 
 
-def fetched(name: str, repository: str) -> Path:
-    """Return the folder in the hub's cache with the files of the model, fetched if they are not there yet."""
+def fetched(name: str, repository: str, wanted: Sequence[str]) -> Path:
+    """Return the folder in the hub's cache with the files that are wanted, fetched if they are not there yet."""
     try:
         from huggingface_hub import snapshot_download
     except ImportError:
@@ -50,7 +57,7 @@ def fetched(name: str, repository: str) -> Path:
             f"pip install 'tinytensor[hf]', or give the path of a folder"
         ) from None
     try:
-        return Path(snapshot_download(repository, allow_patterns=WANTED))
+        return Path(snapshot_download(repository, allow_patterns=list(wanted)))
     except Exception as error:  # it raises what its HTTP library raises, and that has changed
         reason = shown(" ".join(str(error).split()) or type(error).__name__)
         raise UserError(
@@ -94,13 +101,13 @@ class ModelFolder:
         except OSError as error:
             raise UserError(f"cannot read {path}: {error.strerror}") from None
 
-    def text(self, name: str, limit: int) -> bytes:
-        """Return the content of a file of at most so many bytes."""
+    def content(self, name: str) -> bytes:
+        """Return the content of a file of MOST. Raises UserError if it has more bytes than can be right."""
         with self.open(name) as file:
-            return files.limited(file, limit)
+            return files.limited(file, MOST[name])
 
     def json(self, name: str) -> Any:
-        return files.parse(self.text(name, MOST_JSON[name]), self.path / name)
+        return files.parse(self.content(name), self.path / name)
 
     def __enter__(self) -> ModelFolder:
         return self
