@@ -96,9 +96,7 @@ class Accumulator(AccumulatorBase):
                 self.found[leaf] = g if leaf in self.owned else g.copy()
             else:
                 accumulate_grad(leaf, g, leaf in self.owned, self.take_buffer(leaf))  # type: ignore[arg-type]
-        for call in self.after:  # hooks of leaves (grad_hooks.py)
-            call()
-        return self.found
+        return self.finished()  # hooks may wait for this moment
 
 
 def accumulate_grad(leaf: Tensor, g: Array, owned: bool, buffer: Array | None) -> None:

@@ -76,6 +76,12 @@ class AccumulatorBase:
                 self.taken[leaf] = buffer
         return buffer
 
+    def finished(self) -> dict[Edge, Array]:
+        """All leaves have their .grad: call the hooks that wait for that. Return the gradients of the targets."""
+        for call in self.after:
+            call()
+        return self.found
+
     def keep(self, node: Node, dy: Any) -> Any:
         """Copy dy for the caller, if node is a target; call the hooks of node, and return the gradient to go on with."""
         if self.targets is not None and dy is not None and node in self.targets:

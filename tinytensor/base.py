@@ -30,7 +30,6 @@ class TensorBase:
     array: Array  # NumPy's or CuPy's; everything else here has PyTorch's names
     _grad: Tensor | None  # what backward left
     _node: Node | None  # the recorded call that computed the array; None for a leaf
-    _hooks: Any  # set only where a leaf has functions to call with its gradient (grad_hooks.py)
     _requires_grad: bool  # whether backward leaves a gradient here, or passes one through
     _grad_buffer: Array | None = None  # a Parameter in a Flat has one: where backward leaves its gradient (nn/flat.py)
 

@@ -131,7 +131,10 @@ class OutputHooks:
 
 
 class LeafHooks:
-    """The hooks of one leaf, in its slot `_hooks`: a hook that knows its leaf is freed with it, as a cycle is."""
+    """The hooks of one leaf, in its slot `_hooks`, which is empty before the first.
+
+    So a hook that knows its leaf is freed with it, as every cycle is; a dictionary of all hooks would keep both alive.
+    """
 
     __slots__ = ("accumulated", "after", "before", "leaf", "tensor")
 
@@ -336,7 +339,8 @@ def hooks_of(node: Node) -> NodeHooks:
 
 def row_of(node: Node) -> Primitive:
     """The row of the table that node was recorded with."""
-    return node.primitive if node.hooks is None else node.hooks.primitive
+    row = node.primitive if node.hooks is None else node.hooks.primitive
+    return getattr(row, "row", row)  # a copy of a row knows it (inside/watch.py)
 
 
 def position(node: Node) -> int:
@@ -346,7 +350,7 @@ def position(node: Node) -> int:
     return node.saved[0] if node.is_output() and node.saved else 0
 
 
-def of_leaf(leaf: TensorBase, kind: str, hook: Hook) -> RemovableHandle:
+def of_leaf(leaf: Any, kind: str, hook: Hook) -> RemovableHandle:
     """Add a hook to those of a leaf; kind: the attribute of LeafHooks."""
     with _lock:
         if id(leaf) not in hooked:

@@ -65,8 +65,7 @@ class Described:
 
     def name(self) -> str:
         """PyTorch's kind of name: MulBackward0 for a call of `mul` or `mul_scalar`."""
-        words = self._call().primitive.name.removesuffix("_scalar").split("_")
-        return "".join(word[:1].upper() + word[1:] for word in words) + "Backward0"
+        return backward_name(self._call().primitive.name)
 
     @property
     def formula(self) -> str:
@@ -109,6 +108,11 @@ class Described:
     def __repr__(self) -> str:
         which = f", output {self.saved[0]} of {self.saved[1]}" if self.is_output() and self.saved else ""
         return f"<{self.name()}: {self.formula}, shape {tuple(self.shape)}{which}>"
+
+
+def backward_name(primitive: str) -> str:
+    """PyTorch's kind of name for the backward of a primitive."""
+    return "".join(word[:1].upper() + word[1:] for word in primitive.removesuffix("_scalar").split("_")) + "Backward0"
 
 
 def _next(edge: Any) -> tuple[Any, int]:

@@ -329,9 +329,10 @@ def a_function_of_ones_own(t: Any, note: Note) -> Any:
 
 PROGRAMS = [
     results_and_leaves, used_twice, retain_graph_twice, outputs_of_one_call, prehooks_and_hooks_of_nodes,
-    constants_take_no_part, ends_of_the_graph, optimizer_in_backward, without_recording, nothing_comes, order_of_leaves, roots,
-    half_precision, tied_parameters, in_place_after_the_hook, a_view_that_retains, a_hook_that_writes, removal, changes_while_hooks_run,
-    with_targets, backward_inside_a_hook, a_function_of_ones_own,
+    constants_take_no_part, ends_of_the_graph, optimizer_in_backward, without_recording, nothing_comes,
+    order_of_leaves, roots, half_precision, tied_parameters, in_place_after_the_hook, a_view_that_retains,
+    a_hook_that_writes, removal, changes_while_hooks_run, with_targets, backward_inside_a_hook,
+    a_function_of_ones_own,
 ]  # fmt: skip
 
 
