@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from tinytensor import amp, autograd, cuda, nn, optim, profiler, serialization, utils
     from tinytensor.compat import accelerator, as_torch, backends, distributed, settings
     from tinytensor.amp import autocast
+    from tinytensor.autograd.anomaly_mode import is_anomaly_check_nan_enabled, is_anomaly_enabled, set_anomaly_enabled
     from tinytensor.cuda import OutOfMemoryError
     from tinytensor.inside.trace import trace
     from tinytensor.serialization import load, save
@@ -98,6 +99,8 @@ _rooms = (
 _later = {room: f"tinytensor.{room}" for room in _rooms}
 _later |= {"OutOfMemoryError": "tinytensor.cuda", "from_dlpack": "tinytensor.utils.dlpack"}
 _later["trace"] = "tinytensor.inside.trace"
+_later |= dict.fromkeys(["is_anomaly_check_nan_enabled", "is_anomaly_enabled"], "tinytensor.autograd.anomaly_mode")
+_later["set_anomaly_enabled"] = "tinytensor.autograd.anomaly_mode"
 _later |= {"autocast": "tinytensor.amp", "load": "tinytensor.serialization", "save": "tinytensor.serialization"}
 __getattr__ = _outside("tinytensor", _later)
 

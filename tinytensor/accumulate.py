@@ -49,8 +49,8 @@ class Accumulator(AccumulatorBase):
         # Complete, because everything computed from its output is newer, and the tape plays the newest nodes first.
         self.offered, self.add_to = (), None  # with_options (accumulate_base.py) sets them for one backward
         dy = self.gradients.pop(node, None)
-        if dy is not None and (node.retained is not None or self.targets is not None):
-            self.keep(node, dy)  # somebody wants a copy
+        if node.hooks is not None or self.targets is not None:  # somebody wants to see it, and may replace it
+            dy = self.keep(node, dy)
         return dy
 
     def hand_on(self, node: Node, inputs: tuple[Edge | None, ...], dxs: Any) -> None:
@@ -96,7 +96,7 @@ class Accumulator(AccumulatorBase):
                 self.found[leaf] = g if leaf in self.owned else g.copy()
             else:
                 accumulate_grad(leaf, g, leaf in self.owned, self.take_buffer(leaf))  # type: ignore[arg-type]
-        return self.found
+        return self.finished()  # hooks may wait for this moment
 
 
 def accumulate_grad(leaf: Tensor, g: Array, owned: bool, buffer: Array | None) -> None:

@@ -7,8 +7,8 @@
 A backward takes a buffer that nobody holds: no other backward, and no caller who keeps the gradient that lay there before.
 Else the leaf's gradient becomes an array of its own, as every new gradient of PyTorch's is.
 
-These are offers: a backward without these keywords returns the same gradients. Copies of gradients go to Tensors that
-retain theirs (`retain_grad`) and to the targets of `autograd.grad`.
+These are offers: a backward without these keywords returns the same gradients. Copies of gradients go to the targets of
+`autograd.grad`, and to hooks and Tensors that retain theirs (grad_hooks.py).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinytensor.backend import Array
-from tinytensor.base import TensorBase, wrap
+from tinytensor.base import TensorBase
 from tinytensor.layout import copy, in_order, laid_out_as
 
 if TYPE_CHECKING:
@@ -36,12 +36,13 @@ _OWN_REFERENCES = 3
 class AccumulatorBase:
     """The part of an Accumulator that makes offers and copies."""
 
-    __slots__ = ("add_to", "found", "gradients", "offered", "taken", "targets")
+    __slots__ = ("add_to", "after", "found", "gradients", "offered", "taken", "targets")
 
     def __init__(self, targets: frozenset[Edge] | None) -> None:
         self.targets = targets
         self.gradients: dict[Edge, Any] = {}  # what has come together so far
         self.found: dict[Edge, Array] = {}  # the gradients of the targets
+        self.after: list[Any] = []  # to be called when all leaves have their .grad
         self.taken: dict[TensorBase, Array] = {}  # the buffers of leaves that this backward has for itself
         self.offered: tuple[Array | None, ...] = ()  # to the backward that runs now: buffers of leaves …
         self.add_to: Array | None = None  # … and a gradient to which it may add its own
@@ -75,14 +76,17 @@ class AccumulatorBase:
                 self.taken[leaf] = buffer
         return buffer
 
-    def keep(self, node: Node, dy: Array) -> None:
-        """Copy dy for the Tensor that retains its gradient, and for the caller, if node is a target."""
-        t: Any = None if node.retained is None else node.retained()
-        if t is not None:  # the Tensor still exists
-            with lock:
-                t.grad = wrap(dy.copy() if t.grad is None else t.grad.array + dy)
-        if self.targets is not None and node in self.targets:
+    def finished(self) -> dict[Edge, Array]:
+        """All leaves have their .grad: call the hooks that wait for that. Return the gradients of the targets."""
+        for call in self.after:
+            call()
+        return self.found
+
+    def keep(self, node: Node, dy: Any) -> Any:
+        """Copy dy for the caller, if node is a target; call the hooks of node, and return the gradient to go on with."""
+        if self.targets is not None and dy is not None and node in self.targets:
             self.found[node] = np.copy(dy)  # dy is borrowed
+        return dy if node.hooks is None else node.hooks.run(node, dy, self)
 
 
 def buffer_of(leaf: TensorBase) -> Array | None:

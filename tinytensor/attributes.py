@@ -8,8 +8,7 @@ from __future__ import annotations
 import builtins
 import math
 import operator
-import weakref
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, SupportsIndex, overload
 
 import numpy as np
@@ -22,6 +21,8 @@ from tinytensor.devices import device_of
 from tinytensor.dtypes import dtype as DType
 from tinytensor.dtypes import from_numpy_dtype
 from tinytensor.functions.dims import nonnegative, one_dim, sizes
+from tinytensor.grad_hooks import after_accumulation, of_tensor, retain, retained_by
+from tinytensor.handles import RemovableHandle
 from tinytensor.histories import becomes_leaf, refresh, rewritten
 from tinytensor.subset import refusal
 from tinytensor.tape import Node
@@ -116,7 +117,25 @@ class Attributes(TensorBase):
         if not self.requires_grad:
             raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
         if self._node is not None:
-            self._node.retained = weakref.ref(self)  # the node must not keep its own result alive
+            retain(self, self._node)
+
+    @property
+    def retains_grad(self: Any) -> builtins.bool:
+        """Whether it is a result that keeps its gradient."""
+        node = self.grad_fn
+        return node is not None and (reference := retained_by(node)) is not None and reference() is self
+
+    def register_hook(self: Any, hook: Callable[[Any], Any]) -> RemovableHandle:
+        """Call hook(grad) in backward, as soon as the gradient is complete. A Tensor that it returns replaces it.
+
+        RuntimeError if no gradient is wanted. After an in-place write to a result the hook sees the gradient of the
+        values before the write.
+        """
+        return of_tensor(self, hook)
+
+    def register_post_accumulate_grad_hook(self: Any, hook: Callable[[Any], None]) -> RemovableHandle:
+        """Call hook(leaf) when backward has left the gradients of all leaves in their .grad; RuntimeError for a result."""
+        return after_accumulation(self, hook)
 
     @property
     def data(self) -> Tensor:

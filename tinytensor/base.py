@@ -25,7 +25,7 @@ Class = TypeVar("Class", bound=type)
 class TensorBase:
     """An array that remembers how it was computed."""
 
-    __slots__ = ("__weakref__", "_grad", "_node", "_requires_grad", "array")  # no __dict__: smaller, sooner made
+    __slots__ = ("__weakref__", "_grad", "_hooks", "_node", "_requires_grad", "array")  # no __dict__: sooner made
 
     array: Array  # NumPy's or CuPy's; everything else here has PyTorch's names
     _grad: Tensor | None  # what backward left

@@ -13,9 +13,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from tinytensor.base import TensorBase
+from tinytensor.grad_hooks import hooks_of, of_leaf
+from tinytensor.handles import RemovableHandle, register
 from tinytensor.primitive import OUTPUT, Primitive
 
 if TYPE_CHECKING:
@@ -30,12 +34,23 @@ class AccumulateGrad:
     def __init__(self, variable: TensorBase) -> None:
         self.variable = variable
 
+    def register_prehook(self, fn: Callable[[Any], Any]) -> RemovableHandle:
+        """Call fn(grads), a tuple of one, before the gradient is added; a tuple that it returns replaces it."""
+        return of_leaf(self.variable, "before", fn)
+
+    def register_hook(self, fn: Callable[[Any, Any], Any]) -> RemovableHandle:
+        """Call fn((), grads) when all leaves have their .grad."""
+        return of_leaf(self.variable, "after", fn)
+
     def name(self) -> str:
         """PyTorch's name for it."""
         return "struct torch::autograd::AccumulateGrad"
 
     def __repr__(self) -> str:
         return f"<AccumulateGrad: adds to the .grad of a leaf, shape {self.variable.array.shape}>"
+
+
+_metadata: WeakKeyDictionary[Any, dict[Any, Any]] = WeakKeyDictionary()  # of the nodes that were asked for it
 
 
 class Described:
@@ -50,8 +65,7 @@ class Described:
 
     def name(self) -> str:
         """PyTorch's kind of name: MulBackward0 for a call of `mul` or `mul_scalar`."""
-        words = self._call().primitive.name.removesuffix("_scalar").split("_")
-        return "".join(word[:1].upper() + word[1:] for word in words) + "Backward0"
+        return backward_name(self._call().primitive.name)
 
     @property
     def formula(self) -> str:
@@ -66,6 +80,22 @@ class Described:
         """
         return tuple(_next(edge) for edge in self._call().inputs)
 
+    def register_prehook(self: Any, fn: Callable[[Any], Any]) -> RemovableHandle:
+        """Call fn(grad_outputs) before the backward of this call. A tuple that it returns replaces them."""
+        return register(hooks_of(self).before, fn)
+
+    def register_hook(self: Any, fn: Callable[[Any, Any], Any]) -> RemovableHandle:
+        """Call fn(grad_inputs, grad_outputs) after the backward of this call. A tuple replaces grad_inputs.
+
+        There is one for each input of the primitive, and each output; None where no gradient is wanted, or came.
+        """
+        return hooks_of(self).watch(self._call(), fn)
+
+    @property
+    def metadata(self: Any) -> dict[Any, Any]:
+        """A dictionary for notes of one's own about this call."""
+        return _metadata.setdefault(self._call(), {})
+
     def _call(self) -> Described:
         """The node of the call itself: each of several outputs has its own node on top of it."""
         call: Described = self.inputs[0] if self.is_output() and self.inputs else self
@@ -78,6 +108,11 @@ class Described:
     def __repr__(self) -> str:
         which = f", output {self.saved[0]} of {self.saved[1]}" if self.is_output() and self.saved else ""
         return f"<{self.name()}: {self.formula}, shape {tuple(self.shape)}{which}>"
+
+
+def backward_name(primitive: str) -> str:
+    """PyTorch's kind of name for the backward of a primitive."""
+    return "".join(word[:1].upper() + word[1:] for word in primitive.removesuffix("_scalar").split("_")) + "Backward0"
 
 
 def _next(edge: Any) -> tuple[Any, int]:

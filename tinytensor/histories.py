@@ -24,6 +24,7 @@ import numpy as np
 
 from tinytensor.backend import Array, array_module
 from tinytensor.base import TensorBase
+from tinytensor.grad_hooks import PASS, move_retained, row_of
 from tinytensor.ops.indexing import GETITEM, is_basic
 from tinytensor.ops.matmul import EINSUM
 from tinytensor.ops.moves import EXPAND
@@ -186,7 +187,7 @@ def chain(t: TensorBase, memory: Array) -> Iterator[tuple[Node, Place]]:
 
 def _viewed(node: Node, place: Place) -> Place | None:
     """The place of the input of a call whose output is a view of it; None if it is no view, and after backward."""
-    primitive, saved = node.primitive, node.saved
+    primitive, saved = row_of(node), node.saved
     if saved is None or primitive not in VIEWS:
         return None
     if primitive is PERMUTE:
@@ -215,7 +216,7 @@ def _empty(shape: tuple[int, ...], strides: tuple[int, ...]) -> Any:
 
 def is_view(t: TensorBase) -> bool:
     """Whether t was computed as a view of another Tensor."""
-    made_by = None if t._node is None else t._node.primitive
+    made_by = None if t._node is None else row_of(t._node)
     return made_by in (*VIEWS, LEAF_VIEW, EINSUM, OUTPUT) and same_memory(t.array) is not t.array
 
 
@@ -227,12 +228,12 @@ def check_view(t: TensorBase, name: str) -> None:
         raise RuntimeError(
             f"a view of a leaf Variable that requires grad is being used in an in-place operation ({name})"
         )
-    if bottom.saved is None and bottom.primitive in (*VIEWS, EINSUM, OUTPUT):
+    if bottom.saved is None and row_of(bottom) in (*VIEWS, EINSUM, OUTPUT):
         raise RuntimeError(
             f"{name} on what may be a view, after backward, is outside tinytensor's subset: it must not be modified inplace;"
             " use the out-of-place form, or write to its .clone()"
         )
-    if bottom.is_output() and bottom.inputs[0].primitive is SPLIT:
+    if bottom.is_output() and row_of(bottom.inputs[0]) in (SPLIT, PASS):
         raise RuntimeError(
             f"{name}: a view that is one of several outputs of a function must not be modified inplace;"
             " use the out-of-place form, or write to its .clone()"
@@ -266,8 +267,7 @@ def record(t: TensorBase, result: Node) -> None:
 def adopt(t: TensorBase, node: Node) -> None:
     """Give t the node that computed the values which its memory gets, or got just now."""
     record(t, node)
-    if t._node is not None:
-        node.retained, t._node.retained = t._node.retained, None
+    move_retained(t._node, node)
     t._node, t._requires_grad = node, True
 
 
@@ -320,8 +320,7 @@ def _renew(t: TensorBase, memory: Array, history: History) -> None:
         raise _outdated(t.array)
     t._node, t._requires_grad = _derived(history, t.array, memory), True
     history.nodes.add(t._node)
-    if old is not None:
-        t._node.retained, old.retained = old.retained, None
+    move_retained(old, t._node)
 
 
 def apart(arrays: list[Any]) -> Any:

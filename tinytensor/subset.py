@@ -16,6 +16,8 @@ OPTIMIZERS = "use Adam, AdamW, SGD or RMSprop"
 ONE_PROCESS = "one process does the work: gpt.train --threads N shares a batch among threads"
 FULL_COMPLEX = "Tensors are real: keep the real and the imaginary part apart, or use numpy on x.numpy()"
 
+STATE_DICT_HOOKS = ("state_dict_pre", "state_dict_post", "load_state_dict_pre", "load_state_dict_post")
+
 # the most used names outside of the subset → what to use instead
 INSTEAD = {
     **dict.fromkeys(["Conv1d", "Conv2d", "Conv3d", "ConvTranspose2d", "conv1d", "conv2d", "conv3d"], CONVOLUTION),
@@ -46,7 +48,16 @@ INSTEAD = {
     "special": "use the functions of tinytensor itself, such as erf and log1p",
     "sparse": "Tensors are dense: use index_add, gather and scatter_add",
     "checkpoint": "take smaller batches and add up their gradients, as gpt.train --grad-accumulation does",
-    "register_hook": "use retain_grad(), or a hook of the module",
+    **dict.fromkeys(
+        ["register_backward_hook", "register_module_backward_hook"],
+        "use register_full_backward_hook, or that of all modules",
+    ),
+    **dict.fromkeys(
+        [f"register_{name}_hook" for name in STATE_DICT_HOOKS],
+        "change what state_dict returns, or load_state_dict takes",
+    ),
+    "register_multi_grad_hook": "use register_hook of each Tensor",
+    "saved_tensors_hooks": "use a Function, which saves what it wants to",
     "as_strided": "use view, expand and x[...]",
     "fmod": "use x - y * (x / y).trunc()",
     "meshgrid": "use expand on x.view(-1, 1) and y",

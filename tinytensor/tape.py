@@ -24,7 +24,6 @@ Its contract. Each rule answers a failure that was reproduced in well-known engi
 from __future__ import annotations
 
 import sys
-import weakref
 from collections.abc import Sequence
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -34,6 +33,7 @@ from tinytensor.backend import Array, is_array
 from tinytensor.base import TensorBase, wrap
 from tinytensor.devices import on_one_gpu
 from tinytensor.dispatch import gpu
+from tinytensor.grad_hooks import NodeHooks, OutputHooks, hooked, with_ends
 from tinytensor.graph import Described, between
 from tinytensor.histories import apart, refresh, rewritten
 from tinytensor.modes import in_kernel, thread
@@ -55,7 +55,7 @@ class Node(Described):
     So an activation that no backward saved is freed as soon as the model lets go of it.
     """
 
-    __slots__ = ("__weakref__", "inputs", "order", "primitive", "retained", "saved", "shape")
+    __slots__ = ("__weakref__", "hooks", "inputs", "order", "primitive", "saved", "shape")
 
     def __init__(self, primitive: Primitive, inputs: Edges, saved: Saved, shape: tuple[int, ...]) -> None:
         self.primitive = primitive
@@ -63,7 +63,7 @@ class Node(Described):
         self.saved = saved  # None once it was played
         self.shape = shape  # of the output, and so of its gradient
         self.order = tick()  # its age: inputs are older than what is computed from them
-        self.retained: weakref.ref[TensorBase] | None = None  # the output, if it keeps its gradient: retain_grad()
+        self.hooks: NodeHooks | OutputHooks | None = None  # what to call with its gradients (grad_hooks.py)
 
 
 def apply(primitive: Primitive, *inputs: Tensor | None, **static: Any) -> Tensor:
@@ -129,6 +129,8 @@ def backward(
     gradients = Accumulator(targets, None if targets is None else targets.union(nodes))
     for root, dy in roots:
         gradients.start(root, dy)  # 1 for a loss
+    if hooked or targets:  # between the nodes, hooks of leaves and of targets are called
+        nodes = with_ends(nodes, gradients)
     for node in reversed(nodes):  # newest first: everything computed from its output was played before
         dy = gradients.take(node)  # complete; None if no gradient reached it
         primitive, inputs, saved = node.primitive, node.inputs, node.saved

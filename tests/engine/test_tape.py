@@ -910,11 +910,6 @@ def test_retain_grad_keeps_that_of_a_result() -> None:
         tt.ones(1).retain_grad()
 
 
-def test_hooks_on_tensors_are_outside_of_the_subset() -> None:
-    with pytest.raises(AttributeError, match=r"register_hook.*subset"):
-        leaf(1.0).register_hook(print)
-
-
 def test_a_result_without_retain_grad_has_none() -> None:
     x = leaf(2.0)
     y = x * 3

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from profiles import cases
 
 import tinytensor as tt
-from tinytensor import accumulate, accumulate_base, tape, writes
+from tinytensor import accumulate, grad_hooks, tape, writes
 from tinytensor.nn.flat import Flat
 from tinytensor.primitive import Primitive
 
@@ -78,7 +78,7 @@ def waiting(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def test_two_first_gradients_are_added(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither of two threads that find no .grad puts its own over that of the other; of a leaf, and of a result."""
-    for module in (accumulate, accumulate_base):
+    for module in (accumulate, grad_hooks):
         monkeypatch.setattr(module, "wrap", waiting(module.wrap))
     w = tt.ones(2, requires_grad=True)
     y = w * 2

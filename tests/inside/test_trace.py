@@ -178,7 +178,7 @@ def test_what_is_said_of_wrong_names_and_values():
         ValueError,
         r"^the edit of norm.output must return a Tensor of \(2, 8, 16\)",
     )
-    assert thread.mode.watch is None and not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
+    assert thread.mode.watch is None and not any(m._hooks for m in model.modules())
 
 
 FILES = ["operands.py", "arithmetic.py", "test_trace.py"]

@@ -1252,7 +1252,11 @@ TENSOR = {
     "Tensor.type": older_type,
     **dict.fromkeys(["numel", "nelement", "dim", "element_size", "is_floating_point", "is_contiguous"], unary),
     **dict.fromkeys(
-        [f"Tensor.{n}" for n in ("shape", "dtype", "device", "ndim", "is_cuda", "is_leaf", "requires_grad")], leaf
+        [
+            f"Tensor.{n}"
+            for n in ("shape", "dtype", "device", "ndim", "is_cuda", "is_leaf", "requires_grad", "retains_grad")
+        ],
+        leaf,
     ),
     **dict.fromkeys(["float", "double", "half", "int", "long", "bool"], Row(unary)),
     **dict.fromkeys(["clone", "detach", "cpu", "tolist", "numpy"], leaf),

@@ -40,12 +40,19 @@ EXEMPT = {
     **dict.fromkeys(["nn.Module", "nn.ModuleDict", "nn.ModuleList", "nn.Parameter"], "test_module"),
     **dict.fromkeys(["torch.seed", "torch.get_rng_state", "torch.set_rng_state"], "test_random, test_settings"),
     **dict.fromkeys([f"torch.{n}" for n in SETTINGS], "change no result: test_settings"),
+    **dict.fromkeys(
+        [f"torch.{n}" for n in ("is_anomaly_enabled", "is_anomaly_check_nan_enabled", "set_anomaly_enabled")],
+        "test_anomaly",
+    ),
     "torch.autocast": "switches itself off without a GPU: test_settings",
     "torch.OutOfMemoryError": "a type: test_backend",
     "nn.ParameterList": "test_layers",
     **dict.fromkeys(["nn.MultiheadAttention", "F.multi_head_attention_forward"], "test_transformer"),
     **dict.fromkeys([f"nn.Transformer{n}" for n in ("", "Encoder", "Decoder")], "test_transformer"),
     **dict.fromkeys([f"nn.Transformer{n}Layer" for n in ("Encoder", "Decoder")], "test_transformer"),
+    **dict.fromkeys(
+        ["Tensor.register_hook", "Tensor.register_post_accumulate_grad_hook"], "take a function: test_gradient_hooks"
+    ),
     "Tensor.pin_memory": "the Tensor itself, where PyTorch needs a GPU: test_tensor",
     "Tensor.array": "tinytensor's own: the array behind a Tensor",
     "Tensor.grad_fn": "a node of the tape: test_tape",

@@ -28,10 +28,11 @@ MODULES = (
     "tinytensor.backends", "tinytensor.cuda", "tinytensor.cuda.amp", "tinytensor.cuda.graphs",
     "tinytensor.cuda.memory", "tinytensor.cuda.random", "tinytensor.distributed",
     "tinytensor.functions", "tinytensor.gradcheck", "tinytensor.gradcheck.table", "tinytensor.nn", "tinytensor.nn.functional",
-    "tinytensor.nn.init", "tinytensor.nn.parallel", "tinytensor.nn.parameter", "tinytensor.nn.utils", "tinytensor.optim",
+    "tinytensor.nn.init", "tinytensor.nn.modules.module", "tinytensor.nn.parallel",
+    "tinytensor.nn.parameter", "tinytensor.nn.utils", "tinytensor.optim",
     "tinytensor.optim.lr_scheduler", "tinytensor.profiler", "tinytensor.random", "tinytensor.serialization",
     "tinytensor.settings", "tinytensor.utils", "tinytensor.utils.data", "tinytensor.utils.data.dataloader",
-    "tinytensor.utils.data.dataset", "tinytensor.utils.data.sampler", "tinytensor.utils.dlpack",
+    "tinytensor.utils.data.dataset", "tinytensor.utils.data.sampler", "tinytensor.utils.dlpack", "tinytensor.utils.hooks",
     "tinytensor.utils.tensorboard", "gpt", "gpt.generate", "gpt.evaluate", "gpt.export", "gpt.train",
 )  # fmt: skip
 # Of these modules only the path is public, or these names: the rest serves the engine itself.

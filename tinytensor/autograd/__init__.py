@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tinytensor.autograd import function
 from tinytensor.autograd.function import Function
@@ -11,6 +11,9 @@ from tinytensor.gradcheck import GradcheckError, gradcheck
 from tinytensor.modes import enable_grad, inference_mode, no_grad, set_grad_enabled
 from tinytensor.subset import outside
 from tinytensor.tensor import Tensor
+
+if TYPE_CHECKING:  # imported on their first use
+    from tinytensor.autograd.anomaly_mode import detect_anomaly, set_detect_anomaly
 
 
 class _AnyTensor(type):
@@ -26,8 +29,12 @@ class Variable(metaclass=_AnyTensor):
 
 
 __all__ = [
-    "Function", "GradcheckError", "Variable", "backward", "enable_grad", "function", "grad", "gradcheck",
-    "inference_mode", "no_grad", "set_grad_enabled",
+    "Function", "GradcheckError", "Variable", "backward", "detect_anomaly", "enable_grad", "function", "grad", "gradcheck",
+    "inference_mode", "no_grad", "set_detect_anomaly", "set_grad_enabled",
 ]  # fmt: skip
 
-__getattr__ = outside("tinytensor.autograd")
+_ANOMALIES = "tinytensor.autograd.anomaly_mode"
+__getattr__ = outside(
+    "tinytensor.autograd",
+    {"anomaly_mode": _ANOMALIES, "detect_anomaly": _ANOMALIES, "set_detect_anomaly": _ANOMALIES},
+)

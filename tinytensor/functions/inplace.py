@@ -19,6 +19,7 @@ from tinytensor.functions.arithmetic import add, div, mul, no_bools, scaled, sub
 from tinytensor.functions.operands import NUMBERS, Number, cast, filling, only_tensors, plain, wrapped
 from tinytensor.functions.powers import log1p
 from tinytensor.functions.shape import contiguous, expand_as
+from tinytensor.grad_hooks import move_retained
 from tinytensor.histories import adopt, check_view, is_view, refresh, rewritten
 from tinytensor.modes import is_grad_enabled, no_grad
 from tinytensor.ops.choice import COMPARE
@@ -202,7 +203,7 @@ def view_in_place(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
             raise RuntimeError(f"{name} on a result, without recording, is outside tinytensor's subset: .detach() it")
         view = function(input, *args, **kwargs)
         if old is not None and view._node is not None:
-            view._node.retained, old.retained = old.retained, None
+            move_retained(old, view._node)
         input.array, input._node = view.array, view._node
         return input
 

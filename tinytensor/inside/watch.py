@@ -98,13 +98,21 @@ class Call:
 
 
 class Observer:
-    """What is told of each call. Override what you need."""
+    """What is told of each call. Override what you need.
+
+    every_node: tell it also of backwards whose forward was not watched; their calls have no line and no arrays but gradients.
+    """
+
+    every_node = False
 
     def forward(self, call: Call) -> None:
         """A forward has run."""
 
     def backward(self, call: Call) -> None:
         """The backward of call has run: call.dy and call.gradients are those of this backward."""
+
+    def failed(self, call: Call) -> None:
+        """The backward of call has raised an Exception."""
 
     def point(self, name: str, x: Any) -> Any:
         """A Tensor that a function names on its way, such as attention's "weights". What is returned goes on in its place."""
@@ -124,15 +132,23 @@ class Told(Primitive):
     alone, and nobody changes it later.
     """
 
-    __slots__ = ()
+    __slots__ = ("row",)
 
     def __init__(self, row: Primitive, call: Call, watch: Watch) -> None:
         def backward(dy: Any, *saved: Any, **options: Any) -> Any:
-            gradients = row.backward(dy, *saved, **options)
+            observers = [o for o in watch.observers if o.every_node or call.lines]
+            try:
+                gradients = row.backward(dy, *saved, **options)
+            except Exception:
+                for observer in observers:
+                    observer.failed(call)
+                raise
             call.dy, call.gradients = dy, tuple(gradients)
-            for observer in tuple(watch.observers):
+            for observer in observers:
                 observer.backward(call)
             return gradients
+
+        self.row = row  # what the node was recorded with
 
         super().__init__(row.name, row.forward, backward, row.formula, row.fits, row.composed)
         self.options = row.options & {"needs"}
@@ -184,12 +200,17 @@ class Watch:
 
     def look_at(self, roots: Sequence[Edge]) -> None:
         """Before a backward: nodes that were watched tell the observers when theirs runs."""
+        every = any(observer.every_node for observer in self.observers)
         stack = [edge for edge in roots if isinstance(edge, Node)]
         seen = set(stack)
         while stack:
             node = stack.pop()
-            if isinstance(node.saved, Kept) and not isinstance(node.primitive, Told):
-                node.primitive = Told(node.primitive, node.saved.call, self)
+            if not isinstance(node.primitive, Told):
+                if isinstance(node.saved, Kept):
+                    node.primitive = Told(node.primitive, node.saved.call, self)
+                elif every and not node.is_output():
+                    call = Call(node.primitive, (), {}, (), (), (), node.order)
+                    node.primitive = Told(node.primitive, call, self)
             new = {edge for edge in node.inputs if isinstance(edge, Node)} - seen
             seen |= new
             stack.extend(new)

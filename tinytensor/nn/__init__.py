@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tinytensor.nn import functional, init, parallel, utils
+from tinytensor.nn import functional, init, modules, parallel, utils
 from tinytensor.nn.constructors import placed
 from tinytensor.nn.containers import ModuleDict, ModuleList, ParameterList, Sequential
 from tinytensor.nn.layers import GELU, Embedding, LayerNorm, Linear
@@ -47,7 +47,7 @@ __all__ = [
     "LeakyReLU", "Linear", "LogSoftmax", "MSELoss", "Module", "ModuleDict", "ModuleList", "MultiheadAttention",
     "NLLLoss", "Parameter", "ParameterList", "RMSNorm", "RNN", "RNNCell", "ReLU", "Sequential", "SiLU", "Sigmoid",
     "SmoothL1Loss", "Softmax", "Softplus", "Tanh", "Transformer", "TransformerDecoder", "TransformerDecoderLayer",
-    "TransformerEncoder", "TransformerEncoderLayer", "functional", "init", "parallel", "utils",
+    "TransformerEncoder", "TransformerEncoderLayer", "functional", "init", "modules", "parallel", "utils",
 ]  # fmt: skip
 
 placed(Linear, Embedding, LayerNorm, RMSNorm, BatchNorm1d, RNN, LSTM, GRU, RNNCell, LSTMCell, GRUCell)

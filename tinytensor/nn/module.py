@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from tinytensor.nn.hooks import call_with_hooks
-from tinytensor.nn.module_base import HOMES, ModuleBase
+from tinytensor.nn.hooks import call_with_hooks, everywhere
+from tinytensor.nn.module_base import HOMES, ModuleBase, no_attribute
 from tinytensor.nn.parameter import Parameter
 
 
@@ -23,14 +23,14 @@ class Module(ModuleBase):
         self.training = True  # dropout and batch norm behave differently in evaluation
         self._parameters, self._buffers, self._modules = {}, {}, {}
         self._transient = set()  # names of buffers that are not saved
-        self._forward_pre_hooks, self._forward_hooks = {}, {}  # functions to call around forward
+        self._hooks = None  # functions to call around forward, if there are any
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Compute the output. Call the module itself, model(x), so that its hooks run."""
         raise NotImplementedError(f'Module [{type(self).__name__}] is missing the required "forward" function')
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if not self._forward_pre_hooks and not self._forward_hooks:  # almost always
+        if not self._hooks and not everywhere:  # almost always; everywhere: hooks of all modules
             return self.forward(*args, **kwargs)
         return call_with_hooks(self, args, kwargs)
 
@@ -57,7 +57,7 @@ class Module(ModuleBase):
             values = filed.get(home)  # the parameters first: a training step asks for them most
             if values and name in values:
                 return values[name]
-        raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
+        raise AttributeError(no_attribute(self, name))
 
     def named_modules(
         self, memo: set[ModuleBase] | None = None, prefix: str = "", remove_duplicate: bool = True

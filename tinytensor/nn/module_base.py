@@ -11,9 +11,11 @@ from typing import Any, TypeVar
 
 from tinytensor import dtypes
 from tinytensor.base import wrap
-from tinytensor.nn.hooks import Hook, RemovableHandle
+from tinytensor.handles import RemovableHandle, register
+from tinytensor.nn.hooks import Hook, hooks_of
 from tinytensor.nn.parameter import Parameter
 from tinytensor.nn.state_dict import IncompatibleKeys, load_state_dict
+from tinytensor.subset import refusal
 from tinytensor.tensor import Tensor
 
 M = TypeVar("M", bound="ModuleBase")
@@ -27,21 +29,41 @@ class ModuleBase:
     _buffers: dict[str, Tensor | None]
     _modules: dict[str, Any]  # of Modules
     _transient: set[str]  # names of buffers that state_dict leaves out
-    _forward_pre_hooks: dict[RemovableHandle, Hook]
-    _forward_hooks: dict[RemovableHandle, Hook]
+    _hooks: Any  # nn.hooks.Hooks, or None
 
     # `Module` defines these walks over the tree of modules:
     named_modules: Callable[..., Iterator[tuple[str, Any]]]
     _named_values: Callable[..., Iterator[tuple[str, Any]]]
     parameters: Callable[..., Iterator[Parameter]]
 
-    def register_forward_pre_hook(self, hook: Callable[[Any, Any], Any]) -> RemovableHandle:
-        """Call hook(module, args) before each forward. A value that it returns replaces args."""
-        return RemovableHandle(self._forward_pre_hooks, hook)
+    def register_forward_pre_hook(
+        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
+    ) -> RemovableHandle:
+        """Call hook(module, args) before each forward. A value that it returns replaces args.
 
-    def register_forward_hook(self, hook: Callable[[Any, Any, Any], Any]) -> RemovableHandle:
-        """Call hook(module, args, output) after each forward. A value that it returns replaces the output."""
-        return RemovableHandle(self._forward_hooks, hook)
+        with_kwargs: hook(module, args, kwargs), which returns None or both. prepend: before the hooks that are there.
+        """
+        return register(hooks_of(self), Hook("forward_pre", hook, with_kwargs), prepend=prepend)
+
+    def register_forward_hook(
+        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False, always_call: bool = False
+    ) -> RemovableHandle:
+        """Call hook(module, args, output) after each forward. A value that it returns replaces the output.
+
+        with_kwargs: hook(module, args, kwargs, output). always_call: also if forward, or a hook, raises an Exception.
+        """
+        return register(hooks_of(self), Hook("forward", hook, with_kwargs, always_call), prepend=prepend)
+
+    def register_full_backward_pre_hook(self, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
+        """Call hook(module, grad_outputs) before the backward of the module. A tuple replaces grad_outputs."""
+        return register(hooks_of(self), Hook("backward_pre", hook), prepend=prepend)
+
+    def register_full_backward_hook(self, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
+        """Call hook(module, grad_inputs, grad_outputs) after the backward of the module. A tuple replaces grad_inputs.
+
+        There is an entry for each positional argument and each output; None for what is no Tensor or has no gradient.
+        """
+        return register(hooks_of(self), Hook("backward", hook), prepend=prepend)
 
     def register_parameter(self, name: str, param: Parameter | None) -> None:
         """Add a parameter under this name. TypeError for another type, KeyError for a name that is taken or dotted."""
@@ -236,6 +258,12 @@ class ModuleBase:
             return f"{name}({extra})"
         body = "\n".join(([extra] if extra else []) + children).replace("\n", "\n  ")
         return f"{name}(\n  {body}\n)"
+
+
+def no_attribute(module: ModuleBase, name: str) -> str:
+    """What is said of an attribute that a module lacks; for a method of PyTorch's modules, what to use instead."""
+    what = f"'{type(module).__name__}' object has no attribute '{name}'"
+    return refusal(what, name) if name.startswith("register_") else what
 
 
 # Where a value of a module is filed: the dictionary, then the kind, the type and its public name for error messages.

@@ -5,4 +5,4 @@ from tinytensor.utils import data
 
 __all__ = ["data"]
 
-__getattr__ = outside("tinytensor.utils", {"dlpack": "tinytensor.utils.dlpack"})
+__getattr__ = outside("tinytensor.utils", {"dlpack": "tinytensor.utils.dlpack", "hooks": "tinytensor.utils.hooks"})
