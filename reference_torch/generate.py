@@ -20,11 +20,13 @@ def candidates(
     repetition_penalty: float = 1.0,
     *,
     seen: Collection[int] = (),
+    vocabulary: int | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Return the tokens that may follow, and their probabilities: (k,) of logits (V,). The filters sort them.
 
     The arguments are those of gpt/sampling.py.
     """
+    logits = logits[:vocabulary]
     if repetition_penalty != 1 and seen:
         logits = penalised(logits, repetition_penalty, seen)
     if temperature == 0:  # the limit: the best token has all the probability
@@ -51,14 +53,14 @@ def candidates(
 
 def penalised(logits: Tensor, penalty: float, seen: Collection[int]) -> Tensor:
     """Return a copy of the logits (V,) in float64, in which the tokens that were seen are less probable."""
-    logits, at = logits.double(), tensor(list(seen))
+    logits, at = logits.double(), tensor([token for token in seen if token < len(logits)])
     changed = where(logits[at] < 0, logits[at] * penalty, logits[at] / penalty)
     return logits.index_copy(0, at, changed.clamp(-1e300, 1e300))  # also where the penalty is huge, or tiny
 
 
-def draw(logits: Tensor, generator: Generator | None, *how: Any, seen: Collection[int] = ()) -> int:
+def draw(logits: Tensor, generator: Generator | None, *how: Any, **more: Any) -> int:
     """Draw a candidate by its probability."""
-    tokens, probabilities = candidates(logits, *how, seen=seen)
+    tokens, probabilities = candidates(logits, *how, **more)
     rank = multinomial(probabilities, 1, generator=generator)  # (1,)
     return int(tokens[rank].item())
 
@@ -88,10 +90,11 @@ def sample(
     use_cache: bool = True,
     min_p: float | None = None,
     repetition_penalty: float = 1.0,
+    vocabulary: int | None = None,
 ) -> Iterator[int]:
     """Yield n tokens after the prompt `ids` (at least one), each drawn from the model's prediction.
 
-    `candidates` says what temperature, top_k, top_p, min_p and repetition_penalty do; temperature 0 takes the most
+    `candidates` says what temperature, top_k, top_p, min_p, repetition_penalty and vocabulary do; temperature 0 takes the most
     probable token. With a cache the model computes each token once, until the cache is full. It then starts again from the
     last half of the context, and the model computes that half a second time. So a prediction sees between half of the
     context and all of it. Without a cache each prediction sees the last `context` tokens, and the model computes all of
@@ -104,6 +107,6 @@ def sample(
     model.eval()
     for _ in range(n):
         with inference_mode():
-            token = draw(read(text.unread()), generator, *how, seen=text.seen)
+            token = draw(read(text.unread()), generator, *how, seen=text.seen, vocabulary=vocabulary)
         text.extend([token])
         yield token
