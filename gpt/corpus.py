@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import hashlib
 import os
 import re
@@ -16,15 +15,15 @@ from gpt import cli
 from gpt.config import HUB
 from gpt.corpora.stored import Stored, is_corpus, is_unfinished, open_corpus
 from gpt.data import Ids
-from gpt.errors import UserError
+from gpt.errors import UserError, reading
 from gpt.fast.threads import usable_cores
 from gpt.run.checks import usable_memory
 from gpt.tokenizers.base import Tokenizer, pieces
+from gpt.utf8 import decoded
 
 SHAKESPEARE_URL = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
 SHAKESPEARE_SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
 CACHE_VARIABLE = "TINYTENSOR_CACHE"  # a folder to use in place of the user's cache folder
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 WHILE_READ = 3  # bytes of memory for each byte of a file: the file, its text, and one more copy or the numbers
 WANTED = "--data takes shakespeare, python-docs, a path to a text, or a folder that gpt.prepare made"
 
@@ -91,13 +90,10 @@ def read_default() -> tuple[Corpus | Stored, str]:
 
 def read_text(path: Path) -> str:
     """Read a UTF-8 file. Drops a byte-order mark and turns line ends into LF."""
-    try:
+    with reading(path, WANTED):
         memory, size = usable_memory(), path.stat().st_size
         fits = memory is None or WHILE_READ * size <= memory
         raw = path.read_bytes() if fits else b""
-    except (OSError, ValueError) as error:  # ValueError: a character that no path can have
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise UserError(f"cannot read {path}: {reason}; {WANTED}") from None
     if memory is not None and not fits:
         raise UserError(
             f"{path} has {size / 2**30:,.1f} GiB: to read it takes {WHILE_READ} times as much memory, and this process may "
@@ -108,21 +104,6 @@ def read_text(path: Path) -> str:
     if not text:
         raise UserError(f"{path} is empty; {WANTED}")
     return text
-
-
-def decoded(raw: bytes, name: str) -> str:
-    """Return the UTF-8 text, without a byte-order mark and with LF as line ends."""
-    mark = len(BYTE_ORDER_MARK) if raw.startswith(BYTE_ORDER_MARK) else 0
-    try:
-        text = raw[mark:].decode()
-    except UnicodeDecodeError as error:
-        offset = mark + error.start
-        encoding = "UTF-16" if raw[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "WINDOWS-1252"
-        raise UserError(
-            f"{name} is not UTF-8: byte 0x{raw[offset]:02x} at offset {offset} ({error.reason}); "
-            f"convert it first, for example with iconv -f {encoding} -t UTF-8"
-        ) from None
-    return text.replace("\r\n", "\n")
 
 
 def fetch_shakespeare() -> Path:

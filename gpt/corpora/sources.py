@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from gpt.config import HUB
-from gpt.errors import UserError
+from gpt.errors import UserError, reading
 from gpt.run import files
 
 PART = 100_000  # files that are sorted together
@@ -122,16 +122,6 @@ def listed(given: str, globs: Sequence[str], out: Path, left_out: Counter[str]) 
         )
     if found.st_size:
         yield Source(path, found.st_size, found.st_mtime_ns)
-
-
-@contextlib.contextmanager
-def reading(given: str) -> Iterator[None]:
-    """Say which argument it is that cannot be read."""
-    try:
-        yield
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise UserError(f"cannot read {given}: {reason}") from None
 
 
 def walk(given: str, folder: str, globs: Sequence[str], out: Path, left_out: Counter[str]) -> Iterator[Source]:

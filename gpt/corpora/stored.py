@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from gpt.corpora import manifest
 from gpt.corpora.manifest import BLOCK, MANIFEST, STATE, Manifest, Shard, Stamp, blocks_of, damaged, stamp
-from gpt.errors import UserError
+from gpt.errors import UserError, reading
 from gpt.run import files
 from gpt.tokenizers import Tokenizer
 
@@ -125,10 +125,8 @@ class StoredIds:
             if len(self._open) >= OPEN:
                 os.close(self._open.pop(next(iter(self._open))))
             path = self._shards[number].path
-            try:
+            with reading(path):
                 descriptor = os.open(path, os.O_RDONLY | files.SAFELY)
-            except OSError as error:
-                raise UserError(f"cannot read {path}: {error.strerror}") from None
             self._open[number] = descriptor
             if stamp(os.fstat(descriptor)) != self._stamps[path.name]:
                 raise damaged(path, "it has changed since it was verified")

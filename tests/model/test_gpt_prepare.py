@@ -122,21 +122,6 @@ def test_pieces_are_the_text_however_it_comes(text, lengths, size):
     assert [i for piece in found for i in LEARNT.encode(piece).tolist()] == whole
 
 
-@cases(60)
-@given(st.binary(max_size=40), st.integers(1, 9), st.booleans())
-def test_text_is_decoded_as_in_one_go(data, size, replace):
-    chunks = [data[i : i + size] for i in range(0, len(data), size)]
-    try:
-        whole = data.decode("utf-8", "replace" if replace else "strict").removeprefix("\ufeff").replace("\r\n", "\n")
-    except UnicodeDecodeError as error:
-        with pytest.raises(
-            UserError, match=rf"^name is not UTF-8: byte 0x{data[error.start]:02x} at offset {error.start} "
-        ):
-            list(documents.decoded(iter(chunks), "name", replace))
-    else:
-        assert "".join(documents.decoded(iter(chunks), "name", replace)) == whole
-
-
 @cases(40)
 @given(st.lists(st.integers(1, 30), max_size=40), st.integers(1, 200))
 def test_a_sample_is_bounded_and_evenly_spaced(sizes, limit):
