@@ -99,7 +99,9 @@ def documents(
         yield from table_rows(source, how, read, first)
     else:
         for number, value in hub.rows(source.path, how.name, how.dataset, first):
-            yield number, Short(f"{source.path}, row {number + 1:,}", in_unicode(value, how, source.path, number))
+            text = in_unicode(value, how, source.path, number)
+            read(len(text) if text.isascii() else len(text.encode()))  # no file whose bytes could be counted
+            yield number, Short(f"{source.path}, row {number + 1:,}", text)
 
 
 # ---------------------------------------------------------------------------------------- bytes

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from gpt.config import HUB
+from gpt.corpora import hub
 from gpt.errors import UserError, reading
 from gpt.run import files
 
@@ -105,12 +106,22 @@ def read_list(path: Path, offset: int = 0) -> Iterator[tuple[int, Source]]:
             yield offset, Source(*json.loads(line))
 
 
+def absolute(path: str) -> str:
+    """Return the path that names the same from any working folder."""
+    return os.path.abspath(os.path.expanduser(path))
+
+
+def named(given: str) -> str:
+    """Return what names an input from any working folder."""
+    return hub.named(given) if given.startswith(HUB) else absolute(given)
+
+
 def listed(given: str, globs: Sequence[str], out: Path, left_out: Counter[str]) -> Iterator[Source]:
     """Yield the files that an argument names, in order: those of a folder whose name is like one of `globs`."""
     if given.startswith(HUB):
-        yield Source(given)
+        yield Source(named(given))
         return
-    path = os.path.abspath(os.path.expanduser(given))
+    path = absolute(given)
     with reading(given):
         found = os.stat(path)  # a link that the user names is followed
     if stat.S_ISDIR(found.st_mode):

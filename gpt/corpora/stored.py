@@ -165,8 +165,8 @@ def read_at(descriptor: int, count: int, offset: int) -> bytes:
 class Stored:
     """A corpus that gpt.prepare made, open for reading. Its name finds it again; its checksum is that of corpus.json."""
 
-    def __init__(self, found: Manifest, stamps: dict[str, Stamp]) -> None:
-        self.name, self.sha256, self.tokenizer = str(found.folder), found.checksum, found.tokenizer
+    def __init__(self, found: Manifest, stamps: dict[str, Stamp], name: str | None = None) -> None:
+        self.name, self.sha256, self.tokenizer = name or str(found.folder), found.checksum, found.tokenizer
         self._found, self._stamps = found, stamps
 
     def _ids(self, split: str) -> StoredIds:
@@ -210,7 +210,8 @@ def is_unfinished(folder: Path) -> bool:
     return files.exists(folder / STATE)
 
 
-def open_corpus(folder: Path, threads: int) -> Stored:
-    """Open the corpus in a folder. Raises UserError if it is not whole: see gpt/corpora/manifest.py."""
+def open_corpus(folder: Path, threads: int, name: str | None = None) -> Stored:
+    """Open the corpus in a folder, whose path is its name if it has no other. Raises UserError if it is not whole: see
+    gpt/corpora/manifest.py."""
     found = manifest.read_manifest(folder)
-    return Stored(found, manifest.verify(found, threads))
+    return Stored(found, manifest.verify(found, threads), name)
