@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from types import TracebackType
 
 
 class UserError(ValueError):
@@ -24,18 +23,21 @@ def shown(value: object) -> str:
     return text if len(text) <= 80 else f"{text[:50]}… ({len(text):,} characters)"
 
 
-@contextmanager
-def reading(name: object, advice: str = "", missing: str = "") -> Iterator[None]:
-    """Raise UserError where the system cannot read `name`: why, and the advice; `missing` if there is no such file.
+class reading:
+    """A context that raises UserError where the system cannot read `name`: why, and the advice; `missing` if it is not there.
 
-    So it is for a path that no file can have, as one with a zero character.
+    So it does for a path that no file can have, as one with a zero character.
     """
-    try:
-        yield
-    except UserError:
-        raise
-    except (OSError, ValueError) as error:
-        if missing and isinstance(error, FileNotFoundError):
-            raise UserError(missing) from None
+
+    def __init__(self, name: object, advice: str = "", missing: str = "") -> None:
+        self._name, self._advice, self._missing = name, advice, missing
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        if not isinstance(error, (OSError, ValueError)) or isinstance(error, UserError):
+            return
+        if self._missing and isinstance(error, FileNotFoundError):
+            raise UserError(self._missing) from None
         reason = (error.strerror or error) if isinstance(error, OSError) else error
-        raise UserError(f"cannot read {name}: {reason}" + (f"; {advice}" if advice else "")) from None
+        raise UserError(f"cannot read {self._name}: {reason}" + (f"; {self._advice}" if self._advice else "")) from None

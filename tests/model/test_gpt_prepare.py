@@ -10,6 +10,7 @@ import os
 import re
 import signal
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -258,6 +259,40 @@ def test_files_are_in_the_order_of_their_paths_whatever_the_memory(monkeypatch, 
     assert prepare.main(["in", "--validation=0.2", "--out=parts"]) == 0
     assert "left out 1 FIFOs, 1 links" in capsys.readouterr().err
     assert content("parts") == content("whole")
+
+
+@cases(30)
+@given(
+    st.lists(st.lists(st.sampled_from("abc"), max_size=6).map("/".join), max_size=12, unique=True), st.integers(1, 4)
+)
+def test_folders_are_walked_whole_however_few_may_be_open(folders, deep):
+    root = tempfile.mkdtemp(dir=".")
+    for i, folder in enumerate(folders):
+        os.makedirs(f"{root}/{folder}", exist_ok=True)
+        Path(root, folder, f"{i}.txt").write_text("x")
+    before = sources.DEEP
+    sources.DEEP = deep
+    try:
+        found = [s.path for s in sources.walk(root, root, ["*.TXT"], Path("out"), sources.Counter())]
+    finally:
+        sources.DEEP = before
+    assert sorted(found) == sorted(os.path.join(root, folder, f"{i}.txt") for i, folder in enumerate(folders))
+
+
+def test_few_folders_are_open_at_once(monkeypatch):
+    """Of a folder in a folder in a folder … and of many in one; none stays open when nobody asks for the next file."""
+    descriptors, most = Path("/proc/self/fd"), 0
+    for path in ("/".join("d" * 90), *(f"e{i}" for i in range(200))):
+        os.makedirs(f"in/{path}")
+        Path("in", path, "a.txt").write_text("x")
+    before = len(list(descriptors.iterdir()))
+    for _ in sources.walk("in", "in", ["*"], Path("out"), sources.Counter()):
+        most = max(most, len(list(descriptors.iterdir())) - before)
+    assert 0 < most <= sources.DEEP + 1
+    walk = sources.walk("in", "in", ["*"], Path("out"), sources.Counter())
+    next(walk)
+    walk.close()
+    assert len(list(descriptors.iterdir())) == before
 
 
 # ------------------------------------------------------------------------------ going on, bit for bit
