@@ -93,7 +93,8 @@ def main(argv: list[str]) -> int:
     parser.add_argument(
         "--data",
         metavar="PATH",
-        help="another text; its last 10 %% are the validation split (default: the text that the run was trained on)",
+        help="another text, as for gpt.train; of one text the last 10 %% are the validation split (default: the text that the "
+        "run was trained on)",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args(argv)

@@ -3,7 +3,7 @@
     python -m gpt.prepare FILES_OR_FOLDERS… --tokenizer bpe:8192 --out DIR
     python -m gpt.train --data DIR
 
-The same command goes on after Ctrl-C, a kill or a full disk, to the same bits.
+The same command goes on after Ctrl-C, a kill or a full disk, to the same bits; another one is refused there.
 """
 
 from __future__ import annotations
@@ -32,12 +32,16 @@ EXAMPLES = """what the inputs are:
   docs.jsonl (.gz, .zst)         a document in the field "text" of each line; --field NAME takes another
   docs.parquet                   a document in that column of each row; takes the package pyarrow
   FOLDER                         the files in it and below whose names --glob has, by path; no links, nothing hidden
-  hf:NAME                        a dataset of the Hugging Face Hub, row by row; takes the package datasets
+  hf:NAME, hf:NAME@COMMIT        a dataset of the Hugging Face Hub, row by row; takes the package datasets. The name may be
+                                 the path of a folder like one
 A name that ends in none of these is a text. Several files are documents, in the order in which they are named.
 
 what is for validation:
   of documents about --validation of them (0.1): the checksum of a document's text decides, so it is the same in every corpus,
   and a copy of a document is where the first one is; of a single text its end
+
+what a stopped job needs:
+  the same command; one that differs in a text or flag that decides the tokens is refused, and removes nothing
 
 how often the text is read:
   once for bytes and gpt2; before that once for chars (which ones occur), for bpe:N (a sample to learn from), and for a single
@@ -46,6 +50,7 @@ how often the text is read:
 examples:
   python -m gpt.prepare books/ --tokenizer bpe:8192 --out books-8k
   python -m gpt.prepare dump.jsonl.zst --field content --errors replace --tokenizer gpt2 --out dump
+  python -m gpt.prepare hf:roneneldan/TinyStories --limit 500 --tokenizer bpe:4096 --out stories
   python -m gpt.prepare src/ --glob '*.py' --glob '*.pyi' --tokenizer bytes --out code
   python -m gpt.train --data books-8k
 """

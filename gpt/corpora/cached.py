@@ -25,6 +25,7 @@ from gpt.corpora.stored import Stored, is_corpus, is_unfinished, open_corpus
 from gpt.errors import UserError
 from gpt.run import files
 from gpt.run.arrays import checksum
+from gpt.run.files import MIB
 from gpt.tokenizers import Tokenizer
 
 CACHE_VARIABLE = "TINYTENSOR_CACHE"  # a folder to use in place of the user's cache folder
@@ -132,13 +133,11 @@ def newest(folders: list[Path], name: str) -> list[Path]:
 
 
 def make(name: str, folder: Path, reader: Reader) -> None:
-    """Stream the dataset into a corpus."""
+    """Stream the dataset into a corpus. The first line says how much that is, and how to take less."""
     begun = is_unfinished(folder)
-    size = None if begun else hub.size(name, hub.Part())
-    much = f"{size / 2**20:,.0f} MiB with all its columns" if size else "nobody knows how much"
     reader.show.note(
-        f"{'going on to stream' if begun else 'streaming'} {name}{'' if begun else f' ({much})'} into {folder}; Ctrl-C keeps "
-        f"what is there; for a part of it: python -m gpt.prepare {name} --limit 1000 --out DIR"
+        f"{'going on to stream' if begun else 'streaming'} {name}{'' if begun else f' ({amount(name, reader)})'} into {folder}; "
+        f"Ctrl-C keeps the tokens that are there; for a part of it: python -m gpt.prepare {name} --limit 1000 --out DIR"
     )
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -151,3 +150,11 @@ def make(name: str, folder: Path, reader: Reader) -> None:
     except UserError:
         if not is_corpus(folder):  # else another process has finished it meanwhile
             raise
+
+
+def amount(name: str, reader: Reader) -> str:
+    """Say how large a dataset is, and how often it is read."""
+    size = hub.size(name, hub.Part())
+    much = f"{size / MIB:,.0f} MiB with all its columns" if size else "it does not say how large it is"
+    learns = reader.given is None and reader.tokenizer.startswith(("chars", "bpe:"))
+    return much + (f", read twice, the first time to learn {reader.tokenizer}" if learns else "")

@@ -109,7 +109,10 @@ def test_rows_are_those_of_the_files_from_any_number_on(folder):
 def test_a_run_on_a_dataset_is_that_on_its_files(folder, monkeypatch, capsys):
     line = [*TINY[:-1], "--data=hf:some/name", "--tokenizer=bpe:280"]
     assert train.main([*line, "--out=a"]) == 0
-    assert f"streaming hf:some/name@{COMMIT} (5 MiB with all its columns) into " in capsys.readouterr().err
+    assert (
+        f"streaming hf:some/name@{COMMIT} (5 MiB with all its columns, read twice, the first time to learn bpe:280) into "
+        in capsys.readouterr().err
+    )
     Path("all.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in TEXTS))
     assert prepare.main(["all.jsonl", "--tokenizer=bpe:280", "--out=corpus", "--quiet"]) == 0
     assert train.main([*TINY, "--data=corpus", "--out=b"]) == 0

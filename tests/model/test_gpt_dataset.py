@@ -111,9 +111,14 @@ def test_a_dataset_trains_as_the_corpus_that_is_prepared_of_it(tokenizer, hub, c
     flag = f"--tokenizer={tokenizer}"
     trained("--data=hf:some/name", flag, "--out=a")
     out, err = capsys.readouterr()
-    assert err.startswith(f"gpt.train: streaming hf:some/name@{FIRST} (3 MiB with all its columns) into ")
+    assert err.startswith(f"gpt.train: streaming hf:some/name@{FIRST} (3 MiB with all its columns")
     line = err.splitlines()[0]
-    assert "Ctrl-C keeps what is there" in line and "python -m gpt.prepare hf:some/name" in line and "--limit" in line
+    assert (
+        "Ctrl-C keeps the tokens that are there" in line
+        and "python -m gpt.prepare hf:some/name" in line
+        and "--limit" in line
+    )
+    assert (f", read twice, the first time to learn {tokenizer}) into " in line) == (tokenizer != "bytes")
     assert f"text      hf:some/name@{FIRST}: " in out and "writing" in out
     assert prepare.main(["hf:some/name", flag, "--out=corpus", "--quiet"]) == 0
     trained("--data=corpus", "--out=b", "--quiet")
@@ -330,6 +335,22 @@ def test_what_cannot_be_streamed_is_one_line(hub, capsys, monkeypatch):
     monkeypatch.setenv(cached.CACHE_VARIABLE, os.path.abspath("other"))
     assert "pip install 'tinytensor[hf]'" in refused(capsys, train, *line)
     assert not Path("run").exists()
+
+
+def test_a_commit_is_named_to_gpt_prepare_as_well(hub, capsys):
+    hub.versions[SECOND] = TEXTS[::-1]
+    for name, out in ((f"hf:some/name@{SECOND}", "a"), ("hf:some/name", "b")):
+        flags = [] if "@" in name else [f"--revision={SECOND}"]
+        assert prepare.main([name, *flags, "--tokenizer=bytes", f"--out={out}", "--quiet"]) == 0
+    assert open_corpus(Path("a"), 1).sha256 == open_corpus(Path("b"), 1).sha256
+    error = refused(capsys, prepare, f"hf:some/name@{SECOND}", "--revision=main", "--out=c")
+    assert f"--revision main: hf:some/name@{SECOND} says which commit it is; leave one of them out" in error
+
+
+def test_a_dataset_that_does_not_say_how_large_it_is(hub, monkeypatch, capsys):
+    monkeypatch.setattr(hub, "load_dataset_builder", lambda *_, **__: 1 / 0)
+    trained("--data=hf:some/name", "--tokenizer=bytes", "--out=run")
+    assert f"streaming hf:some/name@{FIRST} (it does not say how large it is) into" in capsys.readouterr().err
 
 
 def test_two_processes_do_not_stream_at_once(hub, capsys, monkeypatch):

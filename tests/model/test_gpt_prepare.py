@@ -663,6 +663,32 @@ def test_a_killed_job_with_a_limit_ends_in_the_same_bits(which, every, inputs, s
     assert content("out") == content("whole")
 
 
+@pytest.mark.parametrize("limit", [None, 300, 5000])
+@pytest.mark.parametrize("given", ["documents", "b.txt"])
+def test_progress_counts_all_of_a_stage_once(given, limit, inputs, small, monkeypatch):
+    """A text is read in two goes, its second split after the first one, and a document twice."""
+    stages = []
+
+    class Counts(job.Shown):
+        def stage(self, name, total, done=0):
+            stages.append([total, done])
+
+            def count(more):
+                assert more >= 0
+                stages[-1][1] += more
+
+            return count
+
+    texts = tuple(inputs[:3]) if given == "documents" else (given,)
+    job.prepare(job.Job(texts, Path("out"), "chars", validation=0.2, limit=limit), Counts())
+    reading, writing_, checking = stages
+    size = sum(os.path.getsize(text) for text in texts)
+    assert reading[0] == writing_[0] == min(size, limit or size) and checking[0] > 0
+    assert checking[0] == checking[1]
+    for total, counted in (reading, writing_):
+        assert counted == total or (limit and size / 9 < counted < total)  # packed text is shorter than its limit
+
+
 def test_a_limit_is_told(inputs, small, capsys):
     assert prepare.main([*inputs, "--limit=7", "--out=out"]) == 0
     assert "text       the first 7 MiB at most (--limit)" in capsys.readouterr().out
