@@ -30,7 +30,6 @@ from gpt.tokenizers import Tokenizer
 
 CACHE_VARIABLE = "TINYTENSOR_CACHE"  # a folder to use in place of the user's cache folder
 KEPT = 48  # characters of a name that a folder shows
-TOKENS = job.TOKENS
 
 
 @dataclass(frozen=True)
@@ -83,8 +82,8 @@ def work(name: str, folder: Path, reader: Reader) -> Job:
 def folder_of(dataset: str, reader: Reader) -> Path:
     """Return the folder of all corpora of a dataset, whatever the version and the tokens."""
     settings = work(HUB + dataset, Path(), reader).settings()
-    others = {name: value for name, value in settings.items() if name not in ("--tokenizer", TOKENS)}
-    key = checksum(json.dumps([others, job.FORMAT, manifest.FORMAT], sort_keys=True).encode())
+    others = {name: value for name, value in settings.items() if name not in ("TEXT", "--tokenizer", job.TOKENS)}
+    key = checksum(json.dumps([dataset, others, job.FORMAT, manifest.FORMAT], sort_keys=True).encode())
     shown = re.sub(r"[^\w.-]+", "-", dataset, flags=re.ASCII).strip("-")[-KEPT:]
     return cache_folder() / "corpora" / f"{shown}-{key[:16]}"
 

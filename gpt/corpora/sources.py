@@ -14,7 +14,7 @@ import re
 import stat
 import tempfile
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -144,29 +144,24 @@ def walk(given: str, folder: str, globs: Sequence[str], out: Path, left_out: Cou
     """
     wanted = re.compile("|".join(fnmatch.translate(pattern.lower()) for pattern in globs))
     levels: list[Iterator[os.DirEntry[str]]] = [entries(folder, given)]  # from the folder to the one that is read
-    try:
-        while levels:
-            entry = next(levels[-1], None)
-            if entry is None:
-                levels.pop()
-            elif entry.name.startswith("."):
-                continue
-            elif entry.is_dir(follow_symlinks=False):
-                if not (entry.name == out.name and out.exists() and os.path.samefile(entry.path, out)):
-                    levels.append(entries(entry.path, entry.path))
-                if len(levels) > DEEP:  # no process may have as many folders open as a path may have
-                    levels[-1 - DEEP] = iter(list(levels[-1 - DEEP]))
-            elif wanted.match(entry.name.lower()):
-                with contextlib.suppress(FileNotFoundError):  # it vanished: then it is not there
-                    found = entry.stat(follow_symlinks=False)
-                    if not stat.S_ISREG(found.st_mode):
-                        left_out[files.kind(found.st_mode).partition(" ")[2] + "s"] += 1
-                    elif found.st_size:
-                        yield Source(entry.path, found.st_size, found.st_mtime_ns)
-    finally:
-        for level in levels:
-            if isinstance(level, Generator):
-                level.close()
+    while levels:
+        entry = next(levels[-1], None)
+        if entry is None:
+            levels.pop()
+        elif entry.name.startswith("."):
+            continue
+        elif entry.is_dir(follow_symlinks=False):
+            if not (entry.name == out.name and out.exists() and os.path.samefile(entry.path, out)):
+                levels.append(entries(entry.path, entry.path))
+            if len(levels) > DEEP:  # no process may have as many folders open as a path may have
+                levels[-1 - DEEP] = iter(list(levels[-1 - DEEP]))
+        elif wanted.match(entry.name.lower()):
+            with reading(entry.path), contextlib.suppress(FileNotFoundError):  # it vanished: then it is not there
+                found = entry.stat(follow_symlinks=False)
+                if not stat.S_ISREG(found.st_mode):
+                    left_out[files.kind(found.st_mode).partition(" ")[2] + "s"] += 1
+                elif found.st_size:
+                    yield Source(entry.path, found.st_size, found.st_mtime_ns)
 
 
 def entries(folder: str, name: str) -> Iterator[os.DirEntry[str]]:

@@ -162,14 +162,17 @@ def test_what_decides_the_bits_decides_where_a_corpus_is(hub):
 @pytest.mark.parametrize("name", ["FORMAT", "validation", "sample"])
 def test_another_format_or_default_is_another_corpus(name, hub, monkeypatch):
     before = cached.folder_of("some/name", Reader())
-    if name == "FORMAT":
-        monkeypatch.setattr(manifest, "FORMAT", manifest.FORMAT + 1)
-    else:
-        work = cached.Job
-        monkeypatch.setattr(cached, "Job", lambda *given, **others: work(*given, **others, **{name: 1}))
-    assert cached.folder_of("some/name", Reader()) != before
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        if name == "FORMAT":
+            patch.setattr(manifest, "FORMAT", manifest.FORMAT + 1)
+        else:
+            work = cached.Job
+            patch.setattr(cached, "Job", lambda *given, **others: work(*given, **others, **{name: 1}))
+        assert cached.folder_of("some/name", Reader()) != before
     assert cached.folder_of("other/name", Reader()).name[:10] == "other-name"
+    assert cached.folder_of("other-name", Reader()) != cached.folder_of("other/name", Reader())
+    os.makedirs("some/name")  # a folder that is called so changes nothing for the corpus of a commit
+    assert cached.folder_of("some/name", Reader()) == before
 
 
 def interrupt_at(monkeypatch, n):
@@ -256,13 +259,17 @@ def test_evaluating_prints_nothing_but_the_result(hub, capsys):
     capsys.readouterr()
     assert evaluate.main(["run", "--json"]) == 0
     first = json.loads(capsys.readouterr().out)
+    rows = len(hub.asked)
+    assert evaluate.main(["run", "--data=hf:some/name", "--json"]) == 0  # its tokens are there, under the name chars
+    assert json.loads(capsys.readouterr().out) == first and len(hub.asked) == rows
     shutil.rmtree("cache")
     assert evaluate.main(["run", "--json"]) == 0
     out, err = capsys.readouterr()
     assert json.loads(out) == first and "gpt.evaluate: streaming" in err and "gpt.evaluate: writing" in err
-    rows = len(hub.asked)
-    assert evaluate.main(["run", "--data=hf:some/name", "--json"]) == 0  # its tokens are there, under another name
-    assert json.loads(capsys.readouterr().out) == first and len(hub.asked) == rows
+    hub.versions[SECOND] = TEXTS[:150]
+    assert evaluate.main(["run", f"--data=hf:some/name@{SECOND}", "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["tokens"] < first["tokens"] and "gpt.evaluate: writing" in err
 
 
 def test_a_dataset_is_read_with_the_tokens_of_the_weights(hub, capsys):
@@ -276,6 +283,8 @@ def test_a_dataset_is_read_with_the_tokens_of_the_weights(hub, capsys):
     assert weights("next") == weights("again") and len(hub.asked) == rows
     assert evaluate.main(["run", "--data=hf:some/name"]) == 0
     assert f"over the whole validation split of hf:some/name@{FIRST}" in capsys.readouterr().out
+    shutil.rmtree("cache")
+    assert evaluate.main(["next"]) == 0  # streamed again with the tokens of another text, which it would not learn
 
 
 def test_a_folder_is_known_by_what_its_files_are(hub, monkeypatch):

@@ -689,6 +689,21 @@ def test_progress_counts_all_of_a_stage_once(given, limit, inputs, small, monkey
         assert counted == total or (limit and size / 9 < counted < total)  # packed text is shorter than its limit
 
 
+def test_bytes_that_are_read_again_are_not_counted_again():
+    counts = []
+    counted = job.Counted(counts.append, Source("a", 10), lambda: None)
+    first, second = counted.reader(), counted.reader()
+    for read, more in ((first, 6), (second, 4), (second, 4), (second, 9)):
+        read(more)
+    assert counts == [6, 2, 2]
+    counted.rest()
+    assert sum(counts) == 10
+    short = job.Counted(counts.append, Source("a", 10), lambda: None)
+    short.reader()(3)
+    short.rest()
+    assert counts[3:] == [3, 7]
+
+
 def test_a_limit_is_told(inputs, small, capsys):
     assert prepare.main([*inputs, "--limit=7", "--out=out"]) == 0
     assert "text       the first 7 MiB at most (--limit)" in capsys.readouterr().out
