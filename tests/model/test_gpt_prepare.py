@@ -484,8 +484,11 @@ OTHERS = {
 }
 
 
-@pytest.mark.parametrize("moment", ["Work.list_files", "sources.listed", "Work.look", "Texts.end"])
-@pytest.mark.parametrize("name", OTHERS)
+MOMENTS = ["Work.list_files", "sources.listed", "Work.look", "Texts.end"]
+CASES = [(name, "Work.look") for name in OTHERS] + [("--field", moment) for moment in MOMENTS if moment != "Work.look"]
+
+
+@pytest.mark.parametrize(("name", "moment"), CASES)
 def test_another_command_does_not_go_on_and_removes_nothing(name, moment, inputs, small, monkeypatch, capsys):
     """Whenever the first one was killed: before it listed the files, meanwhile, in its first pass, or with tokens."""
     assert {each.partition(",")[0] for each in OTHERS} == job.Job((), Path(), "").settings().keys()
