@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from gpt.config import DEVICES, HUB, RECIPES, TYPES, TrainConfig, check, flag
-from gpt.errors import UserError
+from gpt.errors import Stopped, UserError
 from tinytensor import devices
 from tinytensor.cuda import OutOfMemoryError
 from tinytensor.terminal import fail, program, say, silence
@@ -37,6 +37,8 @@ def command(name: str) -> Callable[[Callable[[list[str]], int]], Callable[..., i
                 return body(argv)
             except UserError as error:
                 return fail(name, str(error), 2)
+            except Stopped as error:
+                return fail(name, str(error), 128 + error.number)
             except (MemoryError, OutOfMemoryError) as error:
                 sizes = "--batch-size, --context, --width or --layers"
                 return fail(name, f"out of memory; lower {sizes}. {error}", 2)

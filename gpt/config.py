@@ -152,7 +152,8 @@ class TrainConfig(GPTConfig):
     """A model, and everything that decides how it is trained."""
 
     data: str = text_(
-        "", "shakespeare, python-docs, a path to a UTF-8 text, or a folder that gpt.prepare made of larger ones", ANY,
+        "", "shakespeare, python-docs, a path to a UTF-8 text, a folder that gpt.prepare made of larger ones, or hf:NAME, a "
+        "dataset of the Hugging Face Hub (its split train, field text), which is streamed into the cache folder once", ANY,
         shown="shakespeare, or python-docs where that cannot be fetched",
     )  # fmt: skip
     tokenizer: str = text_(

@@ -1,8 +1,7 @@
-"""The texts to train on: tiny Shakespeare, the documentation that Python carries, or a file of one's own."""
+"""The texts to train on: tiny Shakespeare, the documentation that Python carries, a file of one's own, a prepared corpus."""
 
 from __future__ import annotations
 
-import codecs
 import hashlib
 import os
 import re
@@ -14,19 +13,20 @@ from typing import cast
 
 from gpt import cli
 from gpt.config import HUB
+from gpt.corpora.cached import Reader, cache_folder, open_dataset
+from gpt.corpora.sources import named
 from gpt.corpora.stored import Stored, is_corpus, is_unfinished, open_corpus
 from gpt.data import Ids
-from gpt.errors import UserError
+from gpt.errors import UserError, reading
 from gpt.fast.threads import usable_cores
 from gpt.run.checks import usable_memory
 from gpt.tokenizers.base import Tokenizer, pieces
+from gpt.utf8 import decoded
 
 SHAKESPEARE_URL = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
 SHAKESPEARE_SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
-CACHE_VARIABLE = "TINYTENSOR_CACHE"  # a folder to use in place of the user's cache folder
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 WHILE_READ = 3  # bytes of memory for each byte of a file: the file, its text, and one more copy or the numbers
-WANTED = "--data takes shakespeare, python-docs, a path to a text, or a folder that gpt.prepare made"
+WANTED = "--data takes shakespeare, python-docs, a path to a text, a folder that gpt.prepare made, or hf:NAME"
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,11 @@ class Corpus:
         return digest.hexdigest()
 
 
-def read(data: str, regular: bool = False) -> Corpus | Stored:
+def read(data: str, regular: bool = False, reader: Reader | None = None) -> Corpus | Stored:
     """Read the corpus `shakespeare` or `python-docs`, or the UTF-8 text at a path; open a folder that gpt.prepare made.
 
-    `regular` refuses a path to anything else, since a run folder from somebody else may name a device without end.
+    `regular` refuses a path to anything else, since a run folder from somebody else may name a device without end. Of hf:NAME,
+    a dataset of the Hugging Face Hub, it makes a corpus in the cache folder, as the `reader` needs it.
     """
     if not data:
         raise UserError(f"no text is named: {WANTED}")
@@ -56,9 +57,7 @@ def read(data: str, regular: bool = False) -> Corpus | Stored:
     if data == "python-docs":
         return Corpus(data, python_docs())
     if data.startswith(HUB):
-        raise UserError(
-            f"--data {data}: make a corpus of it first: python -m gpt.prepare {data} --out DIR; then --data DIR"
-        )
+        return open_dataset(data, reader or Reader(), usable_cores())
     path = Path(name_of(data))
     if os.path.isdir(path):
         if is_corpus(path):
@@ -76,8 +75,7 @@ def read(data: str, regular: bool = False) -> Corpus | Stored:
 
 def name_of(data: str) -> str:
     """Return the name that finds the corpus from any working folder: a path becomes absolute."""
-    named = data in ("shakespeare", "python-docs")
-    return data if named else os.path.abspath(os.path.expanduser(data))
+    return data if data in ("shakespeare", "python-docs") else named(data)
 
 
 def read_default() -> tuple[Corpus | Stored, str]:
@@ -91,13 +89,10 @@ def read_default() -> tuple[Corpus | Stored, str]:
 
 def read_text(path: Path) -> str:
     """Read a UTF-8 file. Drops a byte-order mark and turns line ends into LF."""
-    try:
+    with reading(path, WANTED):
         memory, size = usable_memory(), path.stat().st_size
         fits = memory is None or WHILE_READ * size <= memory
         raw = path.read_bytes() if fits else b""
-    except (OSError, ValueError) as error:  # ValueError: a character that no path can have
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise UserError(f"cannot read {path}: {reason}; {WANTED}") from None
     if memory is not None and not fits:
         raise UserError(
             f"{path} has {size / 2**30:,.1f} GiB: to read it takes {WHILE_READ} times as much memory, and this process may "
@@ -110,21 +105,6 @@ def read_text(path: Path) -> str:
     return text
 
 
-def decoded(raw: bytes, name: str) -> str:
-    """Return the UTF-8 text, without a byte-order mark and with LF as line ends."""
-    mark = len(BYTE_ORDER_MARK) if raw.startswith(BYTE_ORDER_MARK) else 0
-    try:
-        text = raw[mark:].decode()
-    except UnicodeDecodeError as error:
-        offset = mark + error.start
-        encoding = "UTF-16" if raw[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "WINDOWS-1252"
-        raise UserError(
-            f"{name} is not UTF-8: byte 0x{raw[offset]:02x} at offset {offset} ({error.reason}); "
-            f"convert it first, for example with iconv -f {encoding} -t UTF-8"
-        ) from None
-    return text.replace("\r\n", "\n")
-
-
 def fetch_shakespeare() -> Path:
     """Return the path of tiny Shakespeare in the cache folder. The first call downloads it and checks its sum."""
     import pooch
@@ -135,7 +115,7 @@ def fetch_shakespeare() -> Path:
             SHAKESPEARE_URL,
             known_hash=f"sha256:{SHAKESPEARE_SHA256}",
             fname="tinyshakespeare.txt",
-            path=os.environ.get(CACHE_VARIABLE) or pooch.os_cache("tinytensor"),
+            path=cache_folder(),
             downloader=pooch.HTTPDownloader(timeout=5),
         )
     except (OSError, ValueError, RuntimeError) as error:  # no network, no home, an unwritable cache, another checksum

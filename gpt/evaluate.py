@@ -18,6 +18,8 @@ import numpy as np
 from gpt import corpus
 from gpt.build import Model
 from gpt.cli import Parser, add_run_arguments, command, shown
+from gpt.corpora.cached import Reader
+from gpt.corpora.progress import on_stderr
 from gpt.data import Ids
 from gpt.errors import UserError
 from gpt.fast import threads
@@ -91,7 +93,8 @@ def main(argv: list[str]) -> int:
     parser.add_argument(
         "--data",
         metavar="PATH",
-        help="another text; its last 10 %% are the validation split (default: the text that the run was trained on)",
+        help="another text, as for gpt.train; of one text the last 10 %% are the validation split (default: the text that the "
+        "run was trained on)",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args(argv)
@@ -100,9 +103,9 @@ def main(argv: list[str]) -> int:
     found = find(options.run, options.last)
     tokenizer = found.vocabulary(options.tokenizer)
     if options.data is not None:
-        text = corpus.read(options.data)
+        text = corpus.read(options.data, reader=Reader(tokenizer.name, tokenizer, show=on_stderr("gpt.evaluate")))
     elif found.checkpoint is not None:
-        text = checkpoint.read_corpus(found.checkpoint, options.run)
+        text = checkpoint.read_corpus(found.checkpoint, options.run, on_stderr("gpt.evaluate"))
     else:
         raise UserError(f"{found.name} does not say on which text it was trained; give --data PATH")
     model = found.model(options.device)

@@ -18,11 +18,11 @@ from typing import Any
 from gpt.cli import Parser, add_run_arguments, command, note, path
 from gpt.completion import OPTIONS, Piece, check_seeds, encode_prompt, stop_texts, stream
 from gpt.config import Rule
-from gpt.corpus import decoded
 from gpt.errors import UserError
 from gpt.fast.threads import one_blas_thread
 from gpt.interactive import Dialogue, converse
 from gpt.trained import find
+from gpt.utf8 import decoded
 from tinytensor.buffers import keep_freed_memory
 
 

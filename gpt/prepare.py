@@ -3,17 +3,16 @@
     python -m gpt.prepare FILES_OR_FOLDERS… --tokenizer bpe:8192 --out DIR
     python -m gpt.train --data DIR
 
-The same command goes on after Ctrl-C, a kill or a full disk, to the same bits.
+The same command goes on after Ctrl-C, a kill or a full disk, to the same bits; another one is refused there.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import errno
 import sys
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +20,10 @@ from gpt import cli
 from gpt.config import TOKENIZER
 from gpt.corpora import hub, job, sources
 from gpt.corpora.documents import How
-from gpt.corpora.job import Advance, Job, Shown, Stopped
-from gpt.errors import UserError
+from gpt.corpora.job import Job
+from gpt.corpora.progress import Bar
 from gpt.tokenizers import Tokenizer
 
-FULL = (errno.ENOSPC, errno.EDQUOT) if hasattr(errno, "EDQUOT") else (errno.ENOSPC,)
-SECONDS_BETWEEN_LINES = 5.0
 RUN = "run:"
 DESCRIPTION = """Make a corpus of texts that may be larger than the memory: files of tokens, which gpt.train --data DIR reads
 window by window. The same command goes on after Ctrl-C, a kill or a full disk, to the same bits."""
@@ -35,12 +32,16 @@ EXAMPLES = """what the inputs are:
   docs.jsonl (.gz, .zst)         a document in the field "text" of each line; --field NAME takes another
   docs.parquet                   a document in that column of each row; takes the package pyarrow
   FOLDER                         the files in it and below whose names --glob has, by path; no links, nothing hidden
-  hf:NAME                        a dataset of the Hugging Face Hub, row by row; takes the package datasets
+  hf:NAME, hf:NAME@COMMIT        a dataset of the Hugging Face Hub, row by row; takes the package datasets. The name may be
+                                 the path of a folder like one
 A name that ends in none of these is a text. Several files are documents, in the order in which they are named.
 
 what is for validation:
   of documents about --validation of them (0.1): the checksum of a document's text decides, so it is the same in every corpus,
   and a copy of a document is where the first one is; of a single text its end
+
+what a stopped job needs:
+  the same command; one that differs in a text or flag that decides the tokens is refused, and removes nothing
 
 how often the text is read:
   once for bytes and gpt2; before that once for chars (which ones occur), for bpe:N (a sample to learn from), and for a single
@@ -49,6 +50,7 @@ how often the text is read:
 examples:
   python -m gpt.prepare books/ --tokenizer bpe:8192 --out books-8k
   python -m gpt.prepare dump.jsonl.zst --field content --errors replace --tokenizer gpt2 --out dump
+  python -m gpt.prepare hf:roneneldan/TinyStories --limit 500 --tokenizer bpe:4096 --out stories
   python -m gpt.prepare src/ --glob '*.py' --glob '*.pyi' --tokenizer bytes --out code
   python -m gpt.train --data books-8k
 """
@@ -78,9 +80,11 @@ def make_parser() -> cli.Parser:
     add("--errors", default="strict", choices=("strict", "replace"),
         help="bytes that are no UTF-8: stop and say where, or take U+FFFD for them (default: strict)")  # fmt: skip
     add("--validation", default=0.1, type=share, metavar="SHARE", help="share that is for validation (default: 0.1)")
-    add("--sample", default=8, type=mebi, metavar="N",
+    add("--sample", default=8, type=whole(1 << 10), metavar="N",
         help="bpe:N learns from at most so many million (2^20) characters, evenly spaced over the text to train on "
         "(default: 8)")  # fmt: skip
+    add("--limit", type=whole(1 << 24), metavar="N",
+        help="take the first N MiB (2^20 bytes of UTF-8) of the text: the last document is cut there (default: all)")  # fmt: skip
     add("--subset", metavar="NAME", help="of a dataset that has several (hf:NAME)")
     add("--split", default="train", metavar="NAME", help="of a dataset (default: train)")
     add("--revision", metavar="NAME", help="of a dataset: a branch, a tag or a commit (default: the newest commit)")
@@ -101,72 +105,16 @@ def share(text: str) -> float:
     raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0 and below 1")
 
 
-def mebi(text: str) -> int:
-    with contextlib.suppress(ValueError):
-        if 1 <= int(text) <= 1024:
-            return int(text)
-    raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to 1,024")
+def whole(most: int) -> Callable[[str], int]:
+    """Return what converts a flag to a whole number."""
 
+    def convert(text: str) -> int:
+        with contextlib.suppress(ValueError):
+            if 1 <= int(text) <= most:
+                return int(text)
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to {most:,}")
 
-@dataclass
-class Bar(Shown):
-    """A bar on stderr if that is a terminal, else a line on stdout now and then; nothing if quiet."""
-
-    quiet: bool
-    _bar: Any = None
-
-    def stage(self, name: str, total: int, done: int = 0) -> Advance:
-        self.close()
-        if self.quiet:
-            return id
-        if sys.stderr is not None and sys.stderr.isatty():
-            self._bar = cli.attempt("gpt.prepare", "progress bar", lambda: make_bar(name, total, done))
-            return self._count
-        return Lines(name, total, done).count
-
-    def _count(self, more: int) -> None:
-        with contextlib.suppress(Exception):  # the terminal was closed, say: the work needs no bar
-            self._bar.update(more)
-
-    def note(self, text: str) -> None:
-        if not self.quiet:
-            cli.note("gpt.prepare", text)
-
-    def close(self) -> None:
-        if self._bar is not None:
-            cli.attempt("gpt.prepare", "progress bar", self._bar.close)
-            self._bar = None
-
-
-def make_bar(name: str, total: int, done: int) -> Any:
-    from tqdm import tqdm
-
-    shape = (
-        "{desc} {percentage:3.0f} % {bar:20} {n_fmt}/{total_fmt}B, {rate_fmt}, {remaining} left" if total else "{desc}"
-    )
-    return tqdm(
-        None, name, total or None, leave=False, initial=done, unit="B", unit_scale=True, unit_divisor=1024,
-        dynamic_ncols=True, bar_format=shape,
-    )  # fmt: skip
-
-
-class Lines:
-    """A line each SECONDS_BETWEEN_LINES."""
-
-    def __init__(self, name: str, total: int, done: int) -> None:
-        self._name, self._total, self._done, self._first = name, total, done, done
-        self._began = self._last = time.monotonic()
-        if not total:
-            cli.say(name)
-
-    def count(self, more: int) -> None:
-        self._done += more
-        now = time.monotonic()
-        if now - self._last > SECONDS_BETWEEN_LINES:
-            self._last = now
-            speed = (self._done - self._first) / (now - self._began)
-            of = f" of {self._total / 2**20:,.0f}" if self._total else ""
-            cli.say(f"{self._name} {self._done / 2**20:,.0f}{of} MiB, {speed / 2**20:,.1f} MiB/s")
+    return convert
 
 
 def of_run(name: str) -> Tokenizer | None:
@@ -186,19 +134,11 @@ def main(argv: list[str]) -> int:
     given = of_run(options.tokenizer)
     work = Job(
         tuple(options.inputs), options.out, options.tokenizer, how, tuple(options.glob or sources.GLOBS), options.validation,
-        options.sample << 20, given,
+        options.sample << 20, options.limit and options.limit << 20, given,
     )  # fmt: skip
-    bar, began = Bar(options.quiet), time.monotonic()
-    again = "the same command goes on from there"
+    bar, began = Bar(options.quiet, "gpt.prepare"), time.monotonic()
     try:
         said = job.prepare(work, bar)
-    except Stopped as stopped:
-        bar.close()
-        return cli.fail("gpt.prepare", f"stopped; {again}", 128 + stopped.number)
-    except OSError as error:
-        if error.errno not in FULL:
-            raise
-        raise UserError(f"{error.filename or options.out}: {error.strerror}; make room, and {again}") from None
     finally:
         bar.close()
     if not options.quiet:
@@ -215,6 +155,8 @@ def summary(said: dict[str, Any], out: Path, seconds: float) -> str:
         by = "" if said["split_by"] == "position" else f", {each['documents']:,} documents"
         lines.append(f"{name:<11}{each['tokens']:,} tokens of {each['characters']:,} characters{by}")
     size = sum(each["bytes"] for each in counts.values())
+    if "limit" in said:
+        lines.append(f"text       the first {said['limit'] / 2**20:,g} MiB at most (--limit)")
     ratio = size / sum(each["tokens"] for each in counts.values())
     lines.append(f"tokens     {ratio:.2f} bytes of text each; {size / 2**20:,.1f} MiB in {seconds:,.1f} s")
     lines.append(f"now try    python -m gpt.train --data {cli.word(out)}")

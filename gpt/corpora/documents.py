@@ -6,7 +6,6 @@ was listed, since a run that was killed reads it again. A byte-order mark is dro
 
 from __future__ import annotations
 
-import codecs
 import gzip
 import hashlib
 import io
@@ -22,14 +21,14 @@ from typing import Any, cast
 
 from gpt.corpora import hub
 from gpt.corpora.sources import Source
-from gpt.errors import UserError, shown
+from gpt.errors import UserError, reading, shown
 from gpt.run import files
+from gpt.utf8 import MARK, decoded_parts, decoded_value, with_lf
 
 CHUNK = 1 << 17  # bytes that are read at once
 PACKED = 1 << 12  # of zstandard: they may become 30,000 times as many
 LONGEST = 64 << 20  # bytes of a JSON line or of a value: it is a document, and one is in memory
 ROWS = 64  # of a parquet table, at once
-MARK = "\ufeff"
 HALF = re.compile("[\ud800-\udfff]")
 
 
@@ -81,7 +80,7 @@ class Whole(Document):
             return
         kept: list[str] | None = []
         with opened(self._source) as file:
-            for text in decoded(chunks(file, self._source, self._read), self._source.path, self._how.replace):
+            for text in decoded_parts(chunks(file, self._source, self._read), self._source.path, self._how.replace):
                 kept = [*kept, text] if kept is not None and len(kept) < 2 else None
                 yield text
         self._kept = kept
@@ -100,7 +99,9 @@ def documents(
         yield from table_rows(source, how, read, first)
     else:
         for number, value in hub.rows(source.path, how.name, how.dataset, first):
-            yield number, Short(f"{source.path}, row {number + 1:,}", in_unicode(value, how, source.path, number))
+            text = in_unicode(value, how, source.path, number)
+            read(len(text) if text.isascii() else len(text.encode()))  # no file whose bytes could be counted
+            yield number, Short(f"{source.path}, row {number + 1:,}", text)
 
 
 # ---------------------------------------------------------------------------------------- bytes
@@ -109,14 +110,9 @@ def documents(
 @contextmanager
 def opened(source: Source) -> Iterator[Input]:
     """Open a file that is as it was listed. Raises UserError if it is not, also when it has been read."""
-    try:
+    vanished = f"{source.path} has vanished since it was listed; put it back and give the same command again"
+    with reading(source.path, missing=vanished):
         descriptor = os.open(source.path, os.O_RDONLY | files.flags("O_NONBLOCK", "O_CLOEXEC", "O_BINARY"))
-    except FileNotFoundError:
-        raise UserError(
-            f"{source.path} has vanished since it was listed; put it back and give the same command again"
-        ) from None
-    except OSError as error:
-        raise UserError(f"cannot read {source.path}: {error.strerror}") from None
     with Input(descriptor, source.path) as file:
         unchanged(file, source)
         yield file
@@ -131,23 +127,16 @@ class Input(io.FileIO):
         self._path = path
 
     def read(self, size: int | None = -1, /) -> bytes:
-        with self._named():
+        with reading(self._path):
             return super().read(-1 if size is None else size)
 
     def readinto(self, buffer: Any, /) -> int:
-        with self._named():
+        with reading(self._path):
             return cast("int", super().readinto(buffer))
 
     def readall(self) -> bytes:
-        with self._named():
+        with reading(self._path):
             return super().readall()
-
-    @contextmanager
-    def _named(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise UserError(f"cannot read {self._path}: {error.strerror}") from None
 
 
 def unchanged(file: io.FileIO, source: Source) -> None:
@@ -208,43 +197,7 @@ def unzstd(file: Input, path: str, read: Callable[[int], object]) -> Iterator[by
         raise UserError(f"{path} is cut off: its last zstandard frame has no end")
 
 
-# ----------------------------------------------------------------------------------------- text
-
-
-def decoded(content: Iterator[bytes], path: str, replace: bool) -> Iterator[str]:
-    """Yield the text of UTF-8. Raises UserError with the offset of the first byte that is none, unless they are replaced."""
-    decoder = codecs.getincrementaldecoder("utf-8")("replace" if replace else "strict")
-    at, held, begins = 0, "", True
-
-    def step(chunk: bytes, final: bool) -> str:
-        pending = len(decoder.getstate()[0])
-        try:
-            return decoder.decode(chunk, final)
-        except UnicodeDecodeError as error:
-            raise UserError(not_utf8(path, error, at - pending + error.start)) from None
-
-    for chunk in content:
-        text = held + step(chunk, False)
-        at += len(chunk)
-        if begins and text:
-            text, begins = text.removeprefix(MARK), False
-        held = "\r" if text.endswith("\r") else ""  # the LF may be in the next chunk
-        if text := with_lf(text[: len(text) - len(held)]):
-            yield text
-    if text := held + step(b"", True):
-        yield text
-
-
-def with_lf(text: str) -> str:
-    """Return the text with line ends of Windows turned into LF. To look for one is much faster than to replace none."""
-    return text.replace("\r\n", "\n") if "\r" in text else text
-
-
-def not_utf8(where: str, error: UnicodeDecodeError, offset: int) -> str:
-    return (
-        f"{where} is not UTF-8: byte 0x{error.object[error.start]:02x} at offset {offset:,} ({error.reason}); "
-        f"convert it first, for example with iconv, or take --errors replace"
-    )
+# ---------------------------------------------------------------------------------------- values
 
 
 def in_unicode(value: object, how: How, path: str, number: int, what: str = "row") -> str:
@@ -275,10 +228,9 @@ def json_lines(source: Source, how: How, read: Callable[[int], object], first: i
             if number < first or not line.strip():
                 continue
             name = f"{source.path}:{number + 1}"
+            text = decoded_value(line, name, offset, how.replace)
             try:
-                row = json.loads(line.decode("utf-8", "replace" if how.replace else "strict").removeprefix(MARK))
-            except UnicodeDecodeError as error:
-                raise UserError(not_utf8(name, error, offset + error.start)) from None
+                row = json.loads(text.removeprefix(MARK))
             except (ValueError, RecursionError) as error:
                 raise UserError(f"{name} is no JSON: {error}; each line must be an object") from None
             if not isinstance(row, dict) or how.name not in row:
@@ -341,8 +293,5 @@ def table_rows(source: Source, how: How, read: Callable[[int], object], first: i
 
 def cell(value: bytes | None, how: How, source: Source, number: int) -> str:
     """Return the text of a cell."""
-    try:
-        text = None if value is None else value.decode("utf-8", "replace" if how.replace else "strict")
-    except UnicodeDecodeError as error:
-        raise UserError(not_utf8(f"{source.path}, row {number + 1:,}", error, error.start)) from None
+    text = None if value is None else decoded_value(value, f"{source.path}, row {number + 1:,}", replace=how.replace)
     return in_unicode(text, how, source.path, number)

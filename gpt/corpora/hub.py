@@ -1,13 +1,20 @@
-"""A dataset of the Hugging Face Hub, or a folder like one, read row by row as it comes: hf:NAME."""
+"""A dataset of the Hugging Face Hub, or a folder like one, read row by row as it comes: hf:NAME, hf:NAME@COMMIT."""
 
 from __future__ import annotations
 
+import hashlib
+import os
+import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from gpt.config import HUB
-from gpt.errors import UserError, shown
+from gpt.errors import UserError, reading, shown
+
+COMMIT = re.compile("[0-9a-f]{40}")
+NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9][\w.-]{0,95})?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -19,14 +26,44 @@ class Part:
     revision: str | None = None
 
 
+def parsed(given: str) -> tuple[str, str | None]:
+    """Return the name, a path if it is a folder, and the commit after @. Raises UserError if neither can be right."""
+    text = os.path.expanduser(given.removeprefix(HUB))
+    if os.path.isdir(text):
+        return os.path.abspath(text), None
+    name, at, commit = text.partition("@")
+    if not NAME.fullmatch(name):
+        raise UserError(f"{shown(given)}: there is no such folder, and no dataset has such a name; give hf:OWNER/NAME")
+    if at and not COMMIT.fullmatch(commit):
+        raise UserError(
+            f"{shown(given)}: after @ stands a commit, 40 digits from 0 to f; gpt.prepare --revision takes branches and tags"
+        )
+    return name, commit or None
+
+
+def is_folder(name: str) -> bool:
+    """Return whether a name that `parsed` returned is that of a folder."""
+    return os.path.isabs(name)
+
+
+def named(given: str) -> str:
+    """Return what names the dataset from any working folder."""
+    with suppress(UserError):
+        name, _ = parsed(given)
+        return HUB + name if is_folder(name) else given
+    return given
+
+
 def resolved(given: str, part: Part) -> str | None:
     """Return the revision, a commit, that the dataset has now; None for a folder. A resumed job reads the same one."""
-    import os
-
-    name = given.removeprefix(HUB)
-    if os.path.isdir(name):
+    name, commit = parsed(given)
+    if is_folder(name):
         return part.revision
+    if commit and part.revision:
+        raise UserError(f"--revision {part.revision}: {given} says which commit it is; leave one of them out")
     library()  # who lacks it hears that first
+    if commit:
+        return commit
     try:
         from huggingface_hub import HfApi
 
@@ -36,12 +73,36 @@ def resolved(given: str, part: Part) -> str | None:
         raise unreachable(given, error) from None
 
 
+def fingerprint(folder: str) -> str:
+    """Return what changes when a file in the folder does: a checksum of all paths, sizes and times."""
+    found = hashlib.sha256()
+    with reading(folder):
+        for path, folders, names in os.walk(folder):
+            folders.sort()
+            for name in sorted(names):
+                state = os.stat(os.path.join(path, name), follow_symlinks=False)
+                found.update(
+                    f"{os.path.join(path, name)}\0{state.st_size} {state.st_mtime_ns}\0".encode(errors="replace")
+                )
+    return found.hexdigest()
+
+
+def size(given: str, part: Part) -> int | None:
+    """Return how many bytes the rows of the split have, with all their columns; None if the dataset does not say it."""
+    with suppress(Exception):  # who cannot be reached says so when the rows are read
+        name, commit = parsed(given)
+        found = library().load_dataset_builder(name, part.subset, revision=commit or part.revision).info.splits
+        return int(found[part.split].num_bytes) or None
+    return None
+
+
 def rows(given: str, field: str, part: Part, first: int = 0) -> Iterator[tuple[int, object]]:
     """Yield the field of each row from number `first` on, with the number."""
     datasets = library()
-    name = given.removeprefix(HUB)
+    name, commit = parsed(given)
+    revision = commit or part.revision
     try:
-        found: Any = datasets.load_dataset(name, part.subset, split=part.split, revision=part.revision, streaming=True)
+        found: Any = datasets.load_dataset(name, part.subset, split=part.split, revision=revision, streaming=True)
         for number, row in enumerate(found.skip(first) if first else found, first):
             if field not in row:
                 has = shown(", ".join(map(repr, row)))

@@ -5,18 +5,21 @@
 
 A kill may come at any instant. Who goes on cuts the files of tokens to the length that preparing.json says, and reads on
 from the place that it says. The result has the same bits, since nothing in it depends on when the state was saved.
+The settings are saved before all work: another command finds them there, and is refused.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import math
 import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +32,13 @@ from gpt.config import HUB
 from gpt.corpora import hub, manifest, sources, writing
 from gpt.corpora.documents import Document, How, documents
 from gpt.corpora.manifest import MANIFEST, SPLITS, STATE
-from gpt.corpora.pieces import UNIT, Sample, Section, pieces
-from gpt.corpora.sources import Found, Source, read_list, write_list
+from gpt.corpora.pieces import UNIT, Beginning, Limit, Sample, Section, bundled, pieces
+from gpt.corpora.progress import Advance, Shown
+from gpt.corpora.sources import Found, Source, absolute, read_list, write_list
 from gpt.corpora.writing import Writer, type_of
-from gpt.errors import UserError, shown
+from gpt.errors import Stopped, UserError, shown
 from gpt.run import files
+from gpt.run.arrays import checksum
 from gpt.run.interrupt import Interrupt
 from gpt.run.lock import LOCK, locked
 from gpt.run.sealed import is_sealed, seal
@@ -43,22 +48,16 @@ from gpt.tokenizers.characters import code_points
 from gpt.tokenizers.foreign import END
 
 LIST = "sources.jsonl"
-FORMAT = 1  # of preparing.json
+FORMAT = 2  # of preparing.json
 BEGINNING = {LOCK, LIST, LIST + files.NEW, STATE, STATE + files.NEW}  # what a job leaves that was killed early
+FULL = (errno.ENOSPC, errno.EDQUOT) if hasattr(errno, "EDQUOT") else (errno.ENOSPC,)
+AGAIN = "the same command goes on from there"
 LONGEST = 64 << 20  # bytes of preparing.json, which may have a tokenizer
 TEXT_END = "\n\n"  # after a document, where the tokenizer has no token for it
 ENOUGH = 1 << 18  # characters that are encoded together; four times as many of byte pairs, which threads may share
 SAVED_EVERY = 5.0  # seconds
+TOKENS = "tokens"  # the setting that holds the checksum of a tokenizer which is there already
 FEW = 100  # texts whose split is looked up before the work
-Advance = Callable[[int], object]
-
-
-class Stopped(Exception):
-    """A signal asked to stop; the state is saved."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.number = number
 
 
 @dataclass(frozen=True)
@@ -72,15 +71,20 @@ class Job:
     globs: tuple[str, ...] = sources.GLOBS
     validation: float = 0.1
     sample: int = 8 << 20
+    limit: int | None = None  # bytes of text
     given: Tokenizer | None = None
 
     def settings(self) -> dict[str, Any]:
-        """Return what decides the result; a job that goes on must have the same."""
-        inputs = [each if each.startswith(HUB) else os.path.abspath(os.path.expanduser(each)) for each in self.inputs]
+        """Return what decides the result, each under the name of its flag; a job that goes on must have the same."""
+        part, (kind, colon, which) = self.how.dataset, self.tokenizer.partition(":")
+        is_folder = kind == "gpt2" and which
         return {
-            "inputs": inputs, "tokenizer": self.tokenizer, "field": self.how.name, "errors": self.how.replace,
-            "dataset": asdict(self.how.dataset), "glob": list(self.globs),
-            "validation": self.validation, "sample": self.sample,
+            "TEXT": [sources.named(each) for each in self.inputs],
+            "--tokenizer": f"{kind}{colon}{absolute(which)}" if is_folder else self.tokenizer,
+            TOKENS: None if self.given is None else checksum(json.dumps(self.given.to_json()).encode()),
+            "--field": self.how.name, "--errors": "replace" if self.how.replace else "strict", "--glob": list(self.globs),
+            "--validation": self.validation, "--sample": self.sample, "--limit": self.limit,
+            "--subset": part.subset, "--split": part.split, "--revision": part.revision,
         }  # fmt: skip
 
 
@@ -97,6 +101,8 @@ class State:
     document: int = 0  # the next document in it
     piece: int = 0  # the next piece of that document
     size: int = 0  # bytes of the files before
+    text: int = 0  # bytes of the text of the documents before
+    is_read: bool = False  # whether all of the text was read once, for the tokenizer or its length
     counts: dict[str, dict[str, int]] = field(
         default_factory=lambda: {
             split: dict.fromkeys(("tokens", "characters", "bytes", "documents"), 0) for split in SPLITS
@@ -106,36 +112,34 @@ class State:
 
     @property
     def has_begun(self) -> bool:
-        """Whether there are tokens to go on with."""
-        return self.is_written or any((self.offset, self.document, self.piece))
+        """Whether there is work that would be lost: tokens, or a first pass over the text."""
+        return self.is_written or self.is_read or any((self.offset, self.document, self.piece))
 
     def save(self, folder: Path) -> None:
         files.write(folder / STATE, json.dumps(seal({"format": FORMAT, **asdict(self)})))
 
 
-class Shown:
-    """Shows what is done: see gpt/prepare.py."""
-
-    def stage(self, name: str, total: int, done: int = 0) -> Advance:
-        """Begin a stage of so many bytes. Return a function that counts them."""
-        return id
-
-    def note(self, text: str) -> None: ...
-
-
 def prepare(job: Job, show: Shown) -> dict[str, Any]:
     """Make the corpus, or go on with it. Return what its manifest says. Raises Stopped on Ctrl-C or SIGTERM.
 
-    An error leaves nothing behind, unless there is something to go on with.
+    An error of a command that found nothing in the folder leaves nothing there, unless it made something to go on with.
     """
     is_new = make_folder(job.out)
     try:
         with locked(job.out, "preparing a corpus"):
+            check_folder(job.out)  # another process may have finished it meanwhile
+            is_first = not files.exists(job.out / STATE)
+            state = open_state(job)
             try:
-                return carry_out(job, show)
+                return carry_out(job, state, show)
             except UserError:
-                clear(job.out)
+                if is_first:
+                    clear(job.out)
                 raise
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        raise UserError(f"{error.filename or job.out}: {error.strerror}; make room, and {AGAIN}") from None
     finally:
         if is_new:
             with contextlib.suppress(OSError):  # it is not empty
@@ -143,7 +147,7 @@ def prepare(job: Job, show: Shown) -> dict[str, Any]:
 
 
 def clear(out: Path) -> None:
-    """Remove what a job left in the folder, unless it has tokens to go on with. The lock, which this process holds, is last."""
+    """Remove what a job left in the folder, unless it can go on there. The lock, which this process holds, is last."""
     if begun(out) or files.exists(out / MANIFEST):
         return
     for name in sorted(os.listdir(out), key=lambda name: name == LOCK):
@@ -152,10 +156,10 @@ def clear(out: Path) -> None:
                 files.remove(out / name)
 
 
-def carry_out(job: Job, show: Shown) -> dict[str, Any]:
+def carry_out(job: Job, state: State, show: Shown) -> dict[str, Any]:
     """Make the corpus in its folder, which is locked."""
-    state, interrupt = open_state(job), Interrupt()
-    if state.offset or state.document or state.piece:
+    interrupt = Interrupt()
+    if state.has_begun:
         show.note(f"going on with {job.out}")
     work = Work(job, state, interrupt, show)
     work.list_files()
@@ -184,11 +188,12 @@ def said(job: Job, state: State) -> dict[str, Any]:
         "validation": job.validation,
         "files": state.found.files,
         "errors": "replace" if job.how.replace else "strict",
+        **({} if job.limit is None else {"limit": job.limit}),
     }
 
 
 def begun(out: Path) -> bool:
-    """Return whether there are tokens in the folder that a job can go on with, or a state that cannot be read."""
+    """Return whether there is work in the folder that a job can go on with, or a state that cannot be read."""
     if not files.exists(out / STATE):
         return False
     try:
@@ -202,38 +207,64 @@ def make_folder(out: Path) -> bool:
     try:
         is_new = not out.exists()
         out.mkdir(parents=True, exist_ok=True)
-        found = {path.name for path in out.iterdir()}
+        check_folder(out)
     except OSError as error:
         raise UserError(f"cannot make --out {error.filename}: {error.strerror}; give another one") from None
+    return is_new
+
+
+def check_folder(out: Path) -> None:
+    """Raise UserError if --out has a finished corpus, or what no job leaves that was stopped early."""
+    found = {path.name for path in out.iterdir()}
     if STATE in found:
-        return False
+        return
     if MANIFEST in found:
         raise UserError(
             f"--out {out} has a finished corpus: train with python -m gpt.train --data {word(out)}, or take another folder"
         )
     if found - BEGINNING:
         raise UserError(f"--out {out} is not empty: it has {shown(min(found - BEGINNING))}; take another folder")
-    return is_new
 
 
 def open_state(job: Job) -> State:
-    """Return the state of the job in its folder, a new one if it has none. Raises UserError if it is another job's."""
+    """Return the state of the job in its folder, a new one, which is saved, if it has none.
+
+    Raises UserError if it is that of another command.
+    """
     path, settings = job.out / STATE, job.settings()
     if not files.exists(path):
-        return State(settings)
+        state = State(settings)
+        state.save(job.out)
+        return state
     state = read_state(path)
-    if not state.has_begun and state.settings != settings:  # it was killed before it had a token: nothing is lost
-        files.remove(path)
-        return State(settings)
     if state.settings.keys() != settings.keys():
         raise of_another_version(path)
-    for name, value in state.settings.items():
-        if value != settings[name]:
-            raise UserError(
-                f"--out {job.out} has an unfinished corpus with another {name}: {shown(value)}, not {shown(settings[name])}; "
-                f"give the same command again, or take another folder"
-            )
+    others = [name for name in settings if state.settings[name] != settings[name]]
+    if others:
+        if "--tokenizer" in others and TOKENS in others:
+            others.remove(TOKENS)
+        which = " and ".join(difference(name, state.settings[name], settings[name]) for name in others)
+        raise UserError(
+            f"--out {job.out} has the unfinished corpus of another command, with {which}; "
+            f"give that command again to go on, or take another --out; to give that corpus up, remove {word(job.out)}"
+        )
     return state
+
+
+def difference(name: str, then: Any, now: Any) -> str:
+    """Say how a setting differs."""
+    if name == TOKENS:
+        return "other tokens of the same name"
+    if name in ("--sample", "--limit"):  # gpt.prepare has them in 2^20
+        then, now = (each and f"{each / 2**20:g}" for each in (then, now))
+    if isinstance(then, list):
+        first = next(pair for pair in zip_longest(then, now) if pair[0] != pair[1])
+        then, now = (
+            each and (each if len(each) <= 80 else f"…{each[-60:]}") for each in first
+        )  # paths differ at their ends
+    if then is None:
+        return f"no {name} {shown(now)}"
+    return f"{name} {shown(then)}" + ("" if now is None else f", not {shown(now)}")
 
 
 def read_state(path: Path) -> State:
@@ -246,7 +277,7 @@ def read_state(path: Path) -> State:
             raise of_another_version(path)
         said = {name: read[name] for name in asdict(State({}))}
         state = State(**{**said, "found": said["found"] and Found(**said["found"])})
-        numbers = [state.offset, state.document, state.piece, state.size, state.characters or 0]
+        numbers = [state.offset, state.document, state.piece, state.size, state.text, state.characters or 0]
         numbers += [state.found.files, state.found.size, state.found.texts] if state.found else []
         numbers += [state.counts[split][name] for split, new in State({}).counts.items() for name in new]
         if not isinstance(state.settings, dict) or not all(type(each) is int and each >= 0 for each in numbers):
@@ -269,17 +300,29 @@ class Counted:
 
     def __init__(self, advance: Advance, source: Source, look_up: Callable[[], object]) -> None:
         self._advance, self._look_up = advance, look_up
-        self._left = sys.maxsize if source.is_dataset else source.size
+        self._size, self._seen = sys.maxsize if source.is_dataset else source.size, 0
 
-    def read(self, count: int) -> None:
-        self._look_up()
-        self._advance(min(count, self._left))
-        self._left -= min(count, self._left)
+    def reader(self) -> Advance:
+        """Return what counts the bytes of one reading, from the beginning of the file on."""
+        place = 0
+
+        def read(count: int) -> None:
+            nonlocal place
+            self._look_up()
+            place = min(place + count, self._size)
+            self._count_to(place)
+
+        return read
+
+    def _count_to(self, place: int) -> None:
+        if place > self._seen:
+            self._advance(place - self._seen)
+            self._seen = place
 
     def rest(self) -> None:
         """Count what is left of the file."""
-        if self._left < sys.maxsize // 2:
-            self._advance(self._left)
+        if self._size < sys.maxsize:
+            self._count_to(self._size)
 
 
 class Work:
@@ -291,7 +334,7 @@ class Work:
 
     def stop_if_asked(self) -> None:
         if self._interrupt.signal is not None:
-            raise Stopped(self._interrupt.signal)
+            raise Stopped(self._interrupt.signal, f"stopped; {AGAIN}")
 
     @property
     def found(self) -> Found:
@@ -314,15 +357,15 @@ class Work:
             if state.found.left_out:
                 self._show.note(f"left out {state.found.left_out}: only files in a folder are read")
         if state.revision:
-            part = hub.Part(job.how.dataset.subset, job.how.dataset.split, state.revision)
-            self.how = How(job.how.name, job.how.replace, part)
+            self.how = replace(job.how, dataset=replace(job.how.dataset, revision=state.revision))
 
     def _refuse_an_empty_split(self) -> None:
         """Raise UserError if all of a few texts are in one split. Many documents are in both."""
         if self.found.is_one_text or self.found.texts != self.found.files or self.found.files > FEW:
             return
-        every = [source for _, source in read_list(self.job.out / LIST)]
-        shares = sorted((share_of(next(documents(source, self.how))[1]), source.path) for source in every)
+        limit = Limit(self.job.limit)
+        every = [each for _, source in read_list(self.job.out / LIST) for each in self._documents_of(source, limit)]
+        shares = sorted((share_of(document), document.name) for document in every)
         share = self.job.validation
         if shares[0][0] >= share or shares[-1][0] < share:
             if shares[0][0] == shares[-1][0]:
@@ -334,14 +377,25 @@ class Work:
                 f"decides; --validation {between} takes {shares[0][1]}, and one text alone is cut in two"
             )
 
-    def _stage(self, name: str, state: State) -> Iterator[tuple[int, int, Source, Advance]]:
-        """Yield the files from the place of `state` on: where the next is in the list, bytes before it, the file, and
-        what counts its bytes."""
-        size = state.size
-        advance = self._show.stage(name, self.found.size, size)
+    def _stage(self, name: str, state: State, limit: Limit) -> Iterator[tuple[int, int, Source, Counted]]:
+        """Yield the files from the place of `state` on, until the limit: where the next is in the list, bytes before it, the
+        file, and what counts its bytes."""
+        size, most = state.size, self.job.limit
+        total = self.found.size if most is None else min(self.found.size or most, most)
+        done = size if self.found.size else state.text  # a dataset has no size, so what it yields is counted
+        left = total - min(done, total) if total else sys.maxsize
+        advance = self._show.stage(name, total, min(done, total) if total else done)
+
+        def within(count: int) -> None:  # packed text is shorter than its limit, and JSON longer
+            nonlocal left
+            advance(min(count, left))
+            left -= min(count, left)
+
         for after, source in read_list(self.job.out / LIST, state.offset):
-            counted = Counted(advance, source, self.stop_if_asked)
-            yield after, size, source, counted.read
+            if limit.is_reached:
+                break
+            counted = Counted(within, source, self.stop_if_asked)
+            yield after, size, source, counted
             counted.rest()
             size += source.size
 
@@ -356,22 +410,16 @@ class Work:
         learns = kind == "bpe" and job.given is None
         counts = kind == "chars" and job.given is None
         made = job.given if job.given is not None or learns or counts else tokenizers.make(job.tokenizer, "")
-        seen, sample, length = np.zeros(sys.maxunicode + 1, np.bool_), Sample(job.sample), 0
+        seen, sample = np.zeros(sys.maxunicode + 1, np.bool_), Sample(job.sample)
         if learns or counts or self.found.is_one_text:
-            for _, _, source, read in self._stage("reading", State({})):
-                for _, document in documents(source, self.how, read):
-                    self.stop_if_asked()
-                    takes = learns and (self.found.is_one_text or share_of(document) >= job.validation)
-                    for unit in pieces(document.texts(), UNIT) if learns else document.texts():
-                        if counts:
-                            seen[code_points(unit)] = True
-                        if takes:
-                            sample.add(length, unit if self.found.is_one_text else f"{unit}\n")
-                        length += len(unit)
-        if not length and self.found.is_one_text:
-            raise UserError(f"{job.inputs[0]} has no text; give a file that has some")
-        if self.found.is_one_text:
-            state.characters = length
+            length = 0
+            for unit in self._units(seen if counts else None, learns):
+                if learns:
+                    sample.add(length, unit)
+                length += len(unit)
+            state.characters, state.is_read = length if self.found.is_one_text else None, True
+            if self.found.is_one_text and not length:
+                raise UserError(f"{job.inputs[0]} has no text; give a file that has some")
         if counts:
             seen[ord("\n")] |= not self.found.is_one_text  # after each document
             made = CharTokenizer("".join(map(chr, np.flatnonzero(seen)))) if seen.any() else None
@@ -384,10 +432,40 @@ class Work:
         state.save(job.out)
         return made
 
+    def _units(self, seen: NDArray[np.bool_] | None, learns: bool) -> Iterator[str]:
+        """Yield the text in parts; if something `learns` from it those of documents for training, many short ones together.
+
+        Marks in `seen` which characters there are.
+        """
+        if not learns:
+            for document in self._every():
+                for part in document.texts():
+                    if seen is not None:
+                        seen[code_points(part)] = True
+                    yield part
+        elif self.found.is_one_text:
+            for document in self._every():
+                yield from pieces(document.texts(), UNIT)
+        else:
+            lines = (f"{unit}\n" for each in self._every() if share_of(each) >= self.job.validation
+                     for unit in pieces(each.texts(), UNIT))  # fmt: skip
+            yield from bundled(lines, UNIT)
+
+    def _every(self) -> Iterator[Document]:
+        """Yield all documents, each of which must be read before the next is asked for."""
+        limit = Limit(self.job.limit)
+        for _, _, source, counted in self._stage("reading", State({}), limit):
+            for document in self._documents_of(source, limit, counted.reader()):
+                self.stop_if_asked()
+                yield document
+
+    def _documents_of(self, source: Source, limit: Limit, read: Advance = id) -> Iterator[Document]:
+        return (document for _, document in limit.of(documents(source, self.how, read)))
+
     def _learnt(self, text: str, size: int) -> Tokenizer:
         """Return byte pairs that the text teaches; where there are documents, the last token is the one that ends them."""
         special = {} if self.found.is_one_text else {END: size - 1}
-        self._show.stage(f"learning {size:,} tokens from {len(text):,} characters", 0)
+        self._show.stage(f"learning {size:,} tokens from {len(text):,} characters", None)
         merges = learn(text, size - len(special))
         pieces_made = len({first + second for first, second in merges})
         if 256 + pieces_made + len(special) < size:
@@ -428,11 +506,17 @@ class Work:
                 saved = time.monotonic()
             self.stop_if_asked()
 
+        def text() -> int:
+            """Return the bytes of text that are with `texts`."""
+            return sum(counts["bytes"] for counts in state.counts.values())
+
+        limit = Limit(None if self.job.limit is None else self.job.limit - (state.text if state.piece else text()))
         try:
             here = state.offset
-            for after, size, source, read in self._stage("writing", state):
-                for number, split, document in self._documents(source, read, state.document):
+            for after, size, source, counted in self._stage("writing", state, limit):
+                for number, split, document in self._documents(source, limit, counted, state.document):
                     done = state.piece
+                    state.text = state.text if done else text()
                     for i, piece in enumerate(pieces(document.texts())):
                         if i >= done:
                             texts.add(split, document.name, piece)
@@ -457,14 +541,19 @@ class Work:
         state.is_written = True
         state.save(self.job.out)
 
-    def _documents(self, source: Source, read: Advance, first: int) -> Iterator[tuple[int, str, Document]]:
+    def _documents(
+        self, source: Source, limit: Limit, counted: Counted, first: int
+    ) -> Iterator[tuple[int, str, Document]]:
         """Yield the documents of a file from number `first` on, each with its split; a single text is one in each."""
         if self.found.is_one_text:
-            [(_, text)] = documents(source, self.how, read)
-            both = Section(text, 0, self._cut()), Section(text, self._cut(), None)
-            yield from list(zip(range(2), SPLITS, both))[first:]
+            for number, start, stop in ((0, 0, self._cut()), (1, self._cut(), None))[first:]:
+                [(_, text)] = documents(
+                    source, self.how, counted.reader()
+                )  # its beginning is read twice, and counted once
+                text = text if self.job.limit is None else Beginning(text, self.job.limit)
+                yield number, SPLITS[number], Section(text, start, stop)
             return
-        for number, document in documents(source, self.how, read, first):
+        for number, document in limit.of(documents(source, self.how, counted.reader(), first)):
             yield number, SPLITS[share_of(document) < self.job.validation], document
 
 

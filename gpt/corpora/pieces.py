@@ -56,6 +56,63 @@ class Section(Document):
                 break
 
 
+class Beginning(Document):
+    """The first `limit` bytes of a document in UTF-8, cut between characters. `size` is what it had when it was last read."""
+
+    def __init__(self, document: Document, limit: int) -> None:
+        self.name, self.size, self._document, self._limit = document.name, 0, document, limit
+
+    def texts(self) -> Iterator[str]:
+        size = 0
+        for text in self._document.texts():
+            length = len(text) if text.isascii() else len(text.encode())
+            if size + length >= self._limit:
+                self.size = self._limit
+                if part := text.encode()[: self._limit - size].decode(errors="ignore"):
+                    yield part
+                return
+            size += length
+            yield text
+        self.size = size
+
+
+class Limit:
+    """How many bytes of text are still taken; None: all."""
+
+    def __init__(self, left: int | None) -> None:
+        self.left = left
+
+    @property
+    def is_reached(self) -> bool:
+        return self.left is not None and self.left <= 0
+
+    def of(self, documents: Iterable[tuple[int, Document]]) -> Iterator[tuple[int, Document]]:
+        """Yield the numbered documents until the limit, the last one cut there. Each must be read before the next is asked
+        for."""
+        for number, document in documents:
+            if self.left is None:
+                yield number, document
+            elif self.is_reached:
+                return
+            else:
+                part = Beginning(document, self.left)
+                yield number, part
+                self.left -= part.size
+
+
+def bundled(texts: Iterable[str], size: int) -> Iterator[str]:
+    """Yield texts that have at least `size` characters, each made of the next ones: the last one may have fewer."""
+    waiting, length = [], 0
+    for text in texts:
+        waiting.append(text)
+        length += len(text)
+        if length >= size:
+            yield "".join(waiting)
+            waiting, length = [], 0
+    if waiting:
+        yield "".join(waiting)
+
+
 class Sample:
     """At most `limit` characters of a text of any length: units from evenly spaced places, all of it if it is short.
 

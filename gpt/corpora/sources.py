@@ -10,6 +10,7 @@ import fnmatch
 import heapq
 import json
 import os
+import re
 import stat
 import tempfile
 from collections import Counter
@@ -20,10 +21,12 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from gpt.config import HUB
-from gpt.errors import UserError
+from gpt.corpora import hub
+from gpt.errors import UserError, reading
 from gpt.run import files
 
 PART = 100_000  # files that are sorted together
+DEEP = 50  # folders that are open at once
 PLAIN = ("*.txt", "*.text", "*.md", "*.jsonl", "*.ndjson", "*.parquet")
 GLOBS = (*PLAIN, *(f"{pattern}{packed}" for pattern in PLAIN[:-1] for packed in (".gz", ".zst")))
 
@@ -105,12 +108,22 @@ def read_list(path: Path, offset: int = 0) -> Iterator[tuple[int, Source]]:
             yield offset, Source(*json.loads(line))
 
 
+def absolute(path: str) -> str:
+    """Return the path that names the same from any working folder."""
+    return os.path.abspath(os.path.expanduser(path))
+
+
+def named(given: str) -> str:
+    """Return what names an input from any working folder."""
+    return hub.named(given) if given.startswith(HUB) else absolute(given)
+
+
 def listed(given: str, globs: Sequence[str], out: Path, left_out: Counter[str]) -> Iterator[Source]:
     """Yield the files that an argument names, in order: those of a folder whose name is like one of `globs`."""
     if given.startswith(HUB):
-        yield Source(given)
+        yield Source(named(given))
         return
-    path = os.path.abspath(os.path.expanduser(given))
+    path = absolute(given)
     with reading(given):
         found = os.stat(path)  # a link that the user names is followed
     if stat.S_ISDIR(found.st_mode):
@@ -124,34 +137,37 @@ def listed(given: str, globs: Sequence[str], out: Path, left_out: Counter[str]) 
         yield Source(path, found.st_size, found.st_mtime_ns)
 
 
-@contextlib.contextmanager
-def reading(given: str) -> Iterator[None]:
-    """Say which argument it is that cannot be read."""
-    try:
-        yield
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise UserError(f"cannot read {given}: {reason}") from None
-
-
 def walk(given: str, folder: str, globs: Sequence[str], out: Path, left_out: Counter[str]) -> Iterator[Source]:
-    """Yield the files in a folder and below, in any order. No link is followed, nothing hidden is read."""
-    folders = [folder]
-    while folders:
-        with reading(given), os.scandir(folders.pop()) as entries:
-            for entry in entries:
-                if entry.name.startswith("."):
-                    continue
-                if entry.is_dir(follow_symlinks=False):
-                    if not (entry.name == out.name and out.exists() and os.path.samefile(entry.path, out)):
-                        folders.append(entry.path)
-                elif any(fnmatch.fnmatchcase(entry.name.lower(), pattern.lower()) for pattern in globs):
-                    with contextlib.suppress(FileNotFoundError):  # it vanished: then it is not there
-                        found = entry.stat(follow_symlinks=False)
-                        if not stat.S_ISREG(found.st_mode):
-                            left_out[files.kind(found.st_mode).partition(" ")[2] + "s"] += 1
-                        elif found.st_size:
-                            yield Source(entry.path, found.st_size, found.st_mtime_ns)
+    """Yield the files in a folder and below, in any order. No link is followed, nothing hidden is read.
+
+    In memory are the entries of few folders at a time, whatever their number: a folder is left for one in it, and gone on with.
+    """
+    wanted = re.compile("|".join(fnmatch.translate(pattern.lower()) for pattern in globs))
+    levels: list[Iterator[os.DirEntry[str]]] = [entries(folder, given)]  # from the folder to the one that is read
+    while levels:
+        entry = next(levels[-1], None)
+        if entry is None:
+            levels.pop()
+        elif entry.name.startswith("."):
+            continue
+        elif entry.is_dir(follow_symlinks=False):
+            if not (entry.name == out.name and out.exists() and os.path.samefile(entry.path, out)):
+                levels.append(entries(entry.path, entry.path))
+            if len(levels) > DEEP:  # no process may have as many folders open as a path may have
+                levels[-1 - DEEP] = iter(list(levels[-1 - DEEP]))
+        elif wanted.match(entry.name.lower()):
+            with reading(entry.path), contextlib.suppress(FileNotFoundError):  # it vanished: then it is not there
+                found = entry.stat(follow_symlinks=False)
+                if not stat.S_ISREG(found.st_mode):
+                    left_out[files.kind(found.st_mode).partition(" ")[2] + "s"] += 1
+                elif found.st_size:
+                    yield Source(entry.path, found.st_size, found.st_mtime_ns)
+
+
+def entries(folder: str, name: str) -> Iterator[os.DirEntry[str]]:
+    """Yield what is in a folder, which is open until the last one."""
+    with reading(name), os.scandir(folder) as found:
+        yield from found
 
 
 def in_order(found: Iterable[Source], folder: Path) -> Iterator[Source]:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from gpt.corpora import manifest
 from gpt.corpora.manifest import BLOCK, MANIFEST, STATE, Manifest, Shard, Stamp, blocks_of, damaged, stamp
-from gpt.errors import UserError
+from gpt.errors import UserError, reading
 from gpt.run import files
 from gpt.tokenizers import Tokenizer
 
@@ -125,10 +125,8 @@ class StoredIds:
             if len(self._open) >= OPEN:
                 os.close(self._open.pop(next(iter(self._open))))
             path = self._shards[number].path
-            try:
+            with reading(path):
                 descriptor = os.open(path, os.O_RDONLY | files.SAFELY)
-            except OSError as error:
-                raise UserError(f"cannot read {path}: {error.strerror}") from None
             self._open[number] = descriptor
             if stamp(os.fstat(descriptor)) != self._stamps[path.name]:
                 raise damaged(path, "it has changed since it was verified")
@@ -167,8 +165,8 @@ def read_at(descriptor: int, count: int, offset: int) -> bytes:
 class Stored:
     """A corpus that gpt.prepare made, open for reading. Its name finds it again; its checksum is that of corpus.json."""
 
-    def __init__(self, found: Manifest, stamps: dict[str, Stamp]) -> None:
-        self.name, self.sha256, self.tokenizer = str(found.folder), found.checksum, found.tokenizer
+    def __init__(self, found: Manifest, stamps: dict[str, Stamp], name: str | None = None) -> None:
+        self.name, self.sha256, self.tokenizer = name or str(found.folder), found.checksum, found.tokenizer
         self._found, self._stamps = found, stamps
 
     def _ids(self, split: str) -> StoredIds:
@@ -212,7 +210,8 @@ def is_unfinished(folder: Path) -> bool:
     return files.exists(folder / STATE)
 
 
-def open_corpus(folder: Path, threads: int) -> Stored:
-    """Open the corpus in a folder. Raises UserError if it is not whole: see gpt/corpora/manifest.py."""
+def open_corpus(folder: Path, threads: int, name: str | None = None) -> Stored:
+    """Open the corpus in a folder, whose path is its name if it has no other. Raises UserError if it is not whole: see
+    gpt/corpora/manifest.py."""
     found = manifest.read_manifest(folder)
-    return Stored(found, manifest.verify(found, threads))
+    return Stored(found, manifest.verify(found, threads), name)

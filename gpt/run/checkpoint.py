@@ -35,6 +35,8 @@ from gpt import corpus, tokenizers
 from gpt.build import Model, build
 from gpt.cli import RESUMABLE, check_device
 from gpt.config import TrainConfig, flag, from_dict
+from gpt.corpora.cached import Reader
+from gpt.corpora.progress import Shown
 from gpt.corpora.stored import Stored
 from gpt.corpus import Corpus
 from gpt.errors import UserError, shown
@@ -361,15 +363,16 @@ def read_config(run: Path, checkpoint: Checkpoint) -> TrainConfig:
     return written
 
 
-def read_corpus(saved: Checkpoint, run: Path, data: str | None = None) -> Corpus | Stored:
+def read_corpus(saved: Checkpoint, run: Path, show: Shown, data: str | None = None) -> Corpus | Stored:
     """Read the text that the run was trained on, from `data` if it has moved. Its content counts, not its name.
 
-    Raises UserError if it is another text.
+    Raises UserError if it is another text. `show` tells how far a dataset is that is streamed again.
     """
+    reader = Reader(saved.config.tokenizer, saved.tokenizer, saved.corpus_sha256, show)
     if data is None:
         name = (saved.written or saved.config).data
         try:
-            text = corpus.read(name, regular=True)
+            text = corpus.read(name, regular=True, reader=reader)
         except UserError as error:
             raise UserError(f"{error}; if the text has moved, give --data PATH") from None
         if text.sha256 == saved.corpus_sha256:
@@ -378,7 +381,7 @@ def read_corpus(saved: Checkpoint, run: Path, data: str | None = None) -> Corpus
         raise UserError(
             f"{text.name} has changed since {run} was trained on it{why}; give --data PATH with the text of then"
         )
-    text = corpus.read(data)
+    text = corpus.read(data, reader=reader)
     if text.sha256 != saved.corpus_sha256:
         raise UserError(
             f"--data {data}: {run} was trained on another text, and a resumed run keeps its text; "

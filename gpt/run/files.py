@@ -24,7 +24,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from gpt.errors import UserError
+from gpt.errors import UserError, reading
 
 MIB = 1 << 20
 NEW = ".new"  # what `write` adds to the name of the file that it fills
@@ -179,11 +179,8 @@ def limited(file: File, limit: int) -> bytes:
 
 def read(path: Path, limit: int) -> bytes:
     """Return the content of the file. Raises UserError if it is missing, no regular file or longer than `limit` bytes."""
-    try:
-        with Folder(path.parent, follow=True) as folder, folder.open(path.name) as file:
-            return limited(file, limit)
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from None
+    with reading(path), Folder(path.parent, follow=True) as folder, folder.open(path.name) as file:
+        return limited(file, limit)
 
 
 def write(path: Path, content: bytes | str) -> None:

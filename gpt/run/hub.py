@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gpt.config import HUB
-from gpt.errors import UserError, shown
+from gpt.errors import UserError, reading, shown
 from gpt.run import files
 from gpt.run.files import MIB, File, Folder
 
@@ -85,7 +85,8 @@ class ModelFolder:
     def open(self, name: str) -> File:
         """Open a file for reading. Raises UserError unless it is there and a regular file."""
         path = self.path / name
-        try:
+        absent = f"{self.path} has no {name}; it must be a model that transformers saved (save_pretrained)"
+        with reading(path, missing=absent):
             if self.blobs is not None and path.is_symlink():
                 target = Path(os.path.realpath(path))
                 if target.parent == self.blobs:
@@ -94,12 +95,6 @@ class ModelFolder:
                         file.path = path
                         return file
             return self._folder.open(name)
-        except FileNotFoundError:
-            raise UserError(
-                f"{self.path} has no {name}; it must be a model that transformers saved (save_pretrained)"
-            ) from None
-        except OSError as error:
-            raise UserError(f"cannot read {path}: {error.strerror}") from None
 
     def content(self, name: str) -> bytes:
         """Return the content of a file of MOST. Raises UserError if it has more bytes than can be right."""
@@ -118,7 +113,5 @@ class ModelFolder:
 
 def opened(path: Path) -> ModelFolder:
     """Open the folder. Raises UserError if it cannot be."""
-    try:
+    with reading(path):
         return ModelFolder(path)
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from None

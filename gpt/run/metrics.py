@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypedDict, cast
 
-from gpt.errors import UserError
+from gpt.errors import UserError, reading
 from gpt.optimizer import Outcome
 from gpt.run import files
 from gpt.run.files import Folder
@@ -97,18 +97,16 @@ def scan(path: Path) -> Iterator[tuple[Row, int]]:
 
 def lines(path: Path) -> Iterator[bytes]:
     """Yield the lines of the file, the last of which may have no end. Stops after one that is longer than LONGEST_ROW."""
-    try:
-        with (
-            Folder(path.parent, follow=True) as folder,
-            folder.open(path.name) as file,
-            os.fdopen(os.dup(file.descriptor), "rb") as stream,
-        ):
-            while (line := stream.readline(LONGEST_ROW + 1)).endswith(b"\n"):
-                yield line
-            if line:
-                yield line
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from None
+    with (
+        reading(path),
+        Folder(path.parent, follow=True) as folder,
+        folder.open(path.name) as file,
+        os.fdopen(os.dup(file.descriptor), "rb") as stream,
+    ):
+        while (line := stream.readline(LONGEST_ROW + 1)).endswith(b"\n"):
+            yield line
+        if line:
+            yield line
 
 
 def parse(row: Any) -> Row:

@@ -11,7 +11,9 @@ from pathlib import Path
 
 from gpt import cli, corpus, tokenizers
 from gpt.build import Model
-from gpt.config import GPTConfig, TrainConfig, flag
+from gpt.config import HUB, GPTConfig, TrainConfig, flag
+from gpt.corpora.cached import Reader
+from gpt.corpora.progress import Bar
 from gpt.corpora.stored import Stored
 from gpt.corpus import Corpus
 from gpt.errors import UserError
@@ -38,7 +40,7 @@ def prepare(recipe: str, given: dict[str, object], quiet: bool, init: Path | str
     keeps one; all else is new.
     """
     config = cli.new_config(recipe, given)
-    found = None if init is None else find(init)
+    found, tokenizer = None if init is None else find(init), None
     if found is not None:
         own = None if found.tokenizer is None else found.tokenizer.name
         other = found.checkpoint is None and given.get("tokenizer", own) != own
@@ -48,17 +50,20 @@ def prepare(recipe: str, given: dict[str, object], quiet: bool, init: Path | str
             cli.say(f"note: {found.name} is in {config.dtype}, so the run is as well; --dtype float32 trains in that")
     cli.check_device(config.device, config.tf32)
     if "data" in given:
-        text = corpus.read(config.data)
+        reader = Reader(config.tokenizer, tokenizer, show=Bar(quiet, "gpt.train"))
+        text = corpus.read(config.data, reader=reader)
     else:
         text, note = corpus.read_default()
         if note and not quiet:
             cli.say(f"note: {note}")
-    if isinstance(text, Stored) and given.get("tokenizer", text.tokenizer.name) != text.tokenizer.name:
-        raise UserError(
-            f"--tokenizer {given['tokenizer']}: {text.name} was prepared with {text.tokenizer.name}; leave the flag out"
-        )
+    named = given.get("tokenizer")
+    has_tokens = isinstance(text, Stored) and not text.name.startswith(
+        HUB
+    )  # a dataset is read with those that are asked for
+    if isinstance(text, Stored) and has_tokens and named not in (None, text.tokenizer.name):
+        raise UserError(f"--tokenizer {named}: {text.name} was prepared with {text.tokenizer.name}; leave the flag out")
     config = dataclasses.replace(config, data=text.name, threads=threads_of(config))
-    return begin(config, text) if found is None else assemble(config, text, tokenizer, found.read)
+    return begin(config, text) if found is None or tokenizer is None else assemble(config, text, tokenizer, found.read)
 
 
 def inherited(config: TrainConfig, found: Trained, given: dict[str, object]) -> TrainConfig:
@@ -92,7 +97,7 @@ def open_again(folder: Path, given: dict[str, object], quiet: bool) -> Run:
     }
     config = cli.resumed_config(saved.config, saved.step, {**edits, **given, "data": saved.config.data})
     cli.check_device(config.device, config.tf32)
-    text = checkpoint.read_corpus(saved, folder, data=None if data is None else str(data))
+    text = checkpoint.read_corpus(saved, folder, Bar(quiet, "gpt.train"), None if data is None else str(data))
     config = dataclasses.replace(config, data=text.name, threads=threads_of(config))
     lost = metrics.lost(folder, saved.step - (saved.pending is not None))  # a damaged file is refused, also if quiet
     if not quiet:

@@ -96,6 +96,6 @@ def test_what_is_refused(capsys):
     parquet.write_table(table, "bytes.parquet")
     assert "bytes.parquet, row 1 is not UTF-8: byte 0xff at offset 0" in refused(capsys, "bytes.parquet")
     name = dataset()
-    assert "hf:folder has no field 'x': it has 'text'" in refused(capsys, name, "--field=x")
-    assert "hf:folder cannot be read" in refused(capsys, name, "--split=none")
+    assert "folder has no field 'x': it has 'text'" in refused(capsys, name, "--field=x")
+    assert "folder cannot be read" in refused(capsys, name, "--split=none")
     assert "one dataset at most" in refused(capsys, name, name)

@@ -16,6 +16,7 @@ from profiles import cases
 
 from gpt import corpus, data
 from gpt.config import TrainConfig
+from gpt.corpora import cached
 from gpt.errors import UserError
 from gpt.run import baselines
 from gpt.tokenizers import CharTokenizer
@@ -115,7 +116,7 @@ def shakespeare(tmp_path, monkeypatch):
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
     monkeypatch.setenv("NO_PROXY", "*")
-    monkeypatch.setenv(corpus.CACHE_VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setenv(cached.CACHE_VARIABLE, str(tmp_path / "cache"))
     monkeypatch.setattr(corpus, "SHAKESPEARE_URL", f"http://127.0.0.1:{server.server_port}/input.txt")
     monkeypatch.setattr(corpus, "SHAKESPEARE_SHA256", hashlib.sha256(text).hexdigest())
 

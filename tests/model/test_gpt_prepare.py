@@ -10,6 +10,7 @@ import os
 import re
 import signal
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -120,21 +121,6 @@ def test_pieces_are_the_text_however_it_comes(text, lengths, size):
     assert found == list(pieces.pieces([text], size))
     whole = LEARNT.encode(text).tolist()  # no word is longer than LONGEST_WORD, so none is cut
     assert [i for piece in found for i in LEARNT.encode(piece).tolist()] == whole
-
-
-@cases(60)
-@given(st.binary(max_size=40), st.integers(1, 9), st.booleans())
-def test_text_is_decoded_as_in_one_go(data, size, replace):
-    chunks = [data[i : i + size] for i in range(0, len(data), size)]
-    try:
-        whole = data.decode("utf-8", "replace" if replace else "strict").removeprefix("\ufeff").replace("\r\n", "\n")
-    except UnicodeDecodeError as error:
-        with pytest.raises(
-            UserError, match=rf"^name is not UTF-8: byte 0x{data[error.start]:02x} at offset {error.start} "
-        ):
-            list(documents.decoded(iter(chunks), "name", replace))
-    else:
-        assert "".join(documents.decoded(iter(chunks), "name", replace)) == whole
 
 
 @cases(40)
@@ -273,6 +259,40 @@ def test_files_are_in_the_order_of_their_paths_whatever_the_memory(monkeypatch, 
     assert prepare.main(["in", "--validation=0.2", "--out=parts"]) == 0
     assert "left out 1 FIFOs, 1 links" in capsys.readouterr().err
     assert content("parts") == content("whole")
+
+
+@cases(30)
+@given(
+    st.lists(st.lists(st.sampled_from("abc"), max_size=6).map("/".join), max_size=12, unique=True), st.integers(1, 4)
+)
+def test_folders_are_walked_whole_however_few_may_be_open(folders, deep):
+    root = tempfile.mkdtemp(dir=".")
+    for i, folder in enumerate(folders):
+        os.makedirs(f"{root}/{folder}", exist_ok=True)
+        Path(root, folder, f"{i}.txt").write_text("x")
+    before = sources.DEEP
+    sources.DEEP = deep
+    try:
+        found = [s.path for s in sources.walk(root, root, ["*.TXT"], Path("out"), sources.Counter())]
+    finally:
+        sources.DEEP = before
+    assert sorted(found) == sorted(os.path.join(root, folder, f"{i}.txt") for i, folder in enumerate(folders))
+
+
+def test_few_folders_are_open_at_once(monkeypatch):
+    """Of a folder in a folder in a folder … and of many in one; none stays open when nobody asks for the next file."""
+    descriptors, most = Path("/proc/self/fd"), 0
+    for path in ("/".join("d" * 90), *(f"e{i}" for i in range(200))):
+        os.makedirs(f"in/{path}")
+        Path("in", path, "a.txt").write_text("x")
+    before = len(list(descriptors.iterdir()))
+    for _ in sources.walk("in", "in", ["*"], Path("out"), sources.Counter()):
+        most = max(most, len(list(descriptors.iterdir())) - before)
+    assert 0 < most <= sources.DEEP + 1
+    walk = sources.walk("in", "in", ["*"], Path("out"), sources.Counter())
+    next(walk)
+    walk.close()
+    assert len(list(descriptors.iterdir())) == before
 
 
 # ------------------------------------------------------------------------------ going on, bit for bit
@@ -424,26 +444,280 @@ def test_a_full_disk_is_told_and_costs_nothing(inputs, small, monkeypatch, capsy
     assert content("out") == content("whole")
 
 
-def test_another_command_does_not_go_on(inputs, small, monkeypatch, capsys):
-    monkeypatch.setattr(job, "SAVED_EVERY", 0)
-    with monkeypatch.context() as patch:
-        patch.setattr(job.Work, "list_files", lambda *_: 1 / 0)  # before there is a token: nothing to go on with
-        with pytest.raises(ZeroDivisionError):
-            prepare.main(["b.txt", "--out=out", "--quiet"])
-        patch.undo()
-        patch.setattr(job.Texts, "end", lambda *_, **__: 1 / 0)
-        with pytest.raises(ZeroDivisionError):
-            prepare.main([*inputs, "--out=out", "--quiet"])
-    assert "unfinished corpus with another tokenizer: chars, not bytes" in refused(capsys, *inputs, "--tokenizer=bytes")
+def test_a_state_that_was_altered_is_refused(inputs, small, monkeypatch, capsys):
+    stop_at(monkeypatch, inputs, job.Texts, "end")
     state = json.loads(Path("out", manifest.STATE).read_text())
     Path("out", manifest.STATE).write_text(json.dumps({**state, "document": 3}))
     assert "was altered" in refused(capsys, *inputs)
 
 
+def stop_at(monkeypatch, arguments, where, name):
+    """Begin a corpus, and die there."""
+    with monkeypatch.context() as patch:
+        patch.setattr(job, "SAVED_EVERY", 0)
+        patch.setattr(where, name, lambda *_, **__: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            prepare.main([*arguments, "--out=out", "--quiet"])
+
+
+def everything(folder):
+    """Each file below a folder, with its content and what says when it was written."""
+    return {str(path): (path.stat().st_mtime_ns, path.read_bytes()) for path in Path(folder).rglob("*")}
+
+
+# Another value of each setting, and how the refusal says it.
+OTHERS = {
+    "TEXT": (["b.txt", "a.jsonl", "c.jsonl.gz"], "TEXT {here}a.jsonl, not {here}b.txt"),
+    "TEXT, fewer": (["a.jsonl", "b.txt"], "TEXT {here}c.jsonl.gz"),
+    "TEXT, more": (["a.jsonl", "b.txt", "c.jsonl.gz", "nothing"], "no TEXT {here}nothing"),
+    "--tokenizer": (["--tokenizer=bpe:300"], "--tokenizer chars, not bpe:300"),
+    "tokens": (["--tokenizer=run:run"], "--tokenizer chars, not run:run"),
+    "--field": (["--field=body"], "--field text, not body"),
+    "--errors": (["--errors=replace"], "--errors strict, not replace"),
+    "--glob": (["--glob=*.txt", "--glob=*.py"], "--glob *.text, not *.py"),
+    "--validation": (["--validation=0.3"], "--validation 0.2, not 0.3"),
+    "--sample": (["--sample=1"], "--sample 8, not 1"),
+    "--limit": (["--limit=3"], "no --limit 3"),
+    "--subset": (["--subset=x"], "no --subset x"),
+    "--split": (["--split=test"], "--split train, not test"),
+    "--revision": (["--revision=v1"], "no --revision v1"),
+}
+
+
+MOMENTS = ["Work.list_files", "sources.listed", "Work.look", "Texts.end"]
+CASES = [(name, "Work.look") for name in OTHERS] + [("--field", moment) for moment in MOMENTS if moment != "Work.look"]
+
+
+@pytest.mark.parametrize(("name", "moment"), CASES)
+def test_another_command_does_not_go_on_and_removes_nothing(name, moment, inputs, small, monkeypatch, capsys):
+    """Whenever the first one was killed: before it listed the files, meanwhile, in its first pass, or with tokens."""
+    assert {each.partition(",")[0] for each in OTHERS} == job.Job((), Path(), "").settings().keys()
+    monkeypatch.setattr(prepare, "of_run", lambda given: LEARNT if given.startswith("run:") else None)
+    where, _, what = moment.partition(".")
+    stop_at(monkeypatch, inputs, getattr(job, where), what)
+    before = everything("out")
+    others, message = OTHERS[name]
+    line = [*others, "--validation=0.2"] if name.startswith("TEXT") else [*inputs, *others]
+    error = refused(capsys, *line)
+    wanted = re.escape(message).replace(r"\{here\}", "[^ ]*/")
+    assert re.search(f"has the unfinished corpus of another command, with {wanted};", error)
+    assert "give that command again to go on, or take another --out; to give that corpus up, remove out" in error
+    assert everything("out") == before
+    made(*inputs)
+    made(*inputs, out="whole")
+    assert content("out") == content("whole")
+
+
+def test_two_settings_that_differ_are_both_named(inputs, small, monkeypatch, capsys):
+    stop_at(monkeypatch, inputs, job.Work, "look")
+    error = refused(capsys, *inputs, "--field=body", "--limit=2")
+    assert "another command, with --field text, not body and no --limit 2;" in error
+
+
+def test_the_tokens_of_a_run_are_a_setting_not_its_name_alone(inputs, small, monkeypatch, capsys):
+    tokenizer = make("bytes", "")
+    monkeypatch.setattr(prepare, "of_run", lambda _: tokenizer)
+    inputs.append("--tokenizer=run:run")
+    stop_at(monkeypatch, inputs, job.Work, "look")
+    tokenizer = LEARNT
+    assert "another command, with other tokens of the same name;" in refused(capsys, *inputs)
+
+
+def test_the_same_command_from_another_folder_goes_on(inputs, small, monkeypatch):
+    stop_at(monkeypatch, [*inputs, "--tokenizer=bytes"], job.Texts, "end")
+    os.mkdir("elsewhere")
+    os.chdir("elsewhere")
+    made(*(f"../{each}" for each in inputs[:3]), *inputs[3:], "--tokenizer=bytes", out="../out")
+
+
+def test_an_error_does_not_cost_the_first_pass(inputs, small, monkeypatch, capsys):
+    """A first command that fails leaves nothing, but what it has read through once."""
+    Path("wrong.jsonl").write_text("{")
+    assert "is no JSON" in refused(capsys, "b.txt", "wrong.jsonl")
+    assert not Path("out").exists()
+
+    def offline(*_):
+        raise UserError("no network")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(job.Work, "write", offline)
+        assert "no network" in refused(capsys, *inputs)
+        assert job.read_state(Path("out", manifest.STATE)).is_read
+        patch.setattr(job.Work, "_every", lambda _: 1 / 0)  # it is not read again
+        assert "no network" in refused(capsys, *inputs)
+    made(*inputs)
+
+
+def test_a_second_command_that_fails_leaves_what_the_first_one_left(inputs, small, monkeypatch, capsys):
+    stop_at(monkeypatch, inputs, job.Work, "look")
+    os.rename("b.txt", "elsewhere")
+    assert "b.txt has vanished" in refused(capsys, *inputs)
+    assert Path("out", job.LIST).exists()
+    os.rename("elsewhere", "b.txt")
+    made(*inputs)
+
+
+def test_a_corpus_that_another_process_finishes_meanwhile_stays(inputs, small, monkeypatch, capsys):
+    made(*inputs)
+    before = content("out")
+    monkeypatch.setattr(job, "make_folder", lambda _: False)  # it was unfinished when this one looked
+    assert "has a finished corpus" in refused(capsys, *inputs, "--tokenizer=bytes")
+    assert content("out") == before
+
+
+# ---------------------------------------------------------------------------------- a limit of the text
+
+
+class Parts(documents.Document):
+    """A text that comes in parts of some characters."""
+
+    name = "parts"
+
+    def __init__(self, text, size):
+        self.text, self.size_of_parts = text, size
+
+    def texts(self):
+        yield from (self.text[i : i + self.size_of_parts] for i in range(0, len(self.text), self.size_of_parts))
+
+
+@cases(60)
+@given(st.lists(st.text("ab é\n\r😀", max_size=20), max_size=9), st.integers(1, 60), st.integers(1, 9))
+def test_a_limit_takes_the_first_bytes_of_the_text(texts, limit, size):
+    found, budget = [], pieces.Limit(limit)
+    for number, document in budget.of(enumerate(Parts(text, size) for text in texts)):
+        found.append("".join(document.texts()))
+        assert "".join(document.texts()) == found[-1] and number == len(found) - 1  # as often as asked
+    raw = "".join(texts).encode()
+    assert "".join(found) == raw[:limit].decode(errors="ignore") and len(found) <= len(texts)
+    assert all(text == whole for text, whole in zip(found[:-1], texts, strict=False))
+    assert budget.is_reached == (len(raw) >= limit)
+
+
+@cases(40)
+@given(st.lists(st.text("ab", max_size=9), max_size=20), st.integers(1, 9))
+def test_short_texts_are_bundled(texts, size):
+    found = list(pieces.bundled(texts, size))
+    assert "".join(found) == "".join(texts)
+    assert all(len(each) >= size for each in found[:-1])
+
+
+@pytest.fixture
+def by_the_byte(monkeypatch):
+    """--limit counts bytes."""
+    work = job.Job
+    monkeypatch.setattr(prepare, "Job", lambda *given: work(*given[:7], given[7] and given[7] >> 20, *given[8:]))
+
+
+@pytest.mark.parametrize("tokenizer", ["chars", "bytes", "bpe:270"])
+@pytest.mark.parametrize("limit", [700, 1500, 4000, 99_000])
+def test_a_corpus_with_a_limit_is_that_of_the_text_so_far(limit, tokenizer, inputs, small, by_the_byte):
+    """It stops within a document, whatever that is in."""
+    flags = ["--validation=0.2", f"--tokenizer={tokenizer}"]
+    found = made(*inputs[:3], *flags, "--limit", limit)
+    texts = [json.loads(line)["text"] for line in Path("a.jsonl").read_text().splitlines()]
+    texts.append(TEXT.replace("\r\n", "\n"))
+    packed = gzip.decompress(Path("c.jsonl.gz").read_bytes())
+    texts += [json.loads(line)["text"] for line in packed.splitlines() if line.strip()]
+    kept, left = [], limit
+    for text in texts:
+        kept.append(text.encode()[: max(0, left)].decode(errors="ignore"))
+        left -= len(text.encode())
+    write_lines("kept.jsonl", kept)
+    expected = made("kept.jsonl", *flags, out="kept")
+    assert found.tokenizer.to_json() == expected.tokenizer.to_json()
+    for split in manifest.SPLITS:
+        assert np.array_equal(getattr(found, split)[:], getattr(expected, split)[:])
+    assert (found._found.said.get("limit"), expected._found.said.get("limit")) == (limit, None)
+    for each in (found, expected):
+        size = sum(counts["bytes"] for counts in each._found.said["splits"].values())
+        assert size == sum(len(text.encode()) for text in kept) <= limit
+
+
+def test_a_text_with_a_limit_is_its_beginning(small, by_the_byte):
+    Path("text").write_text(TEXT.replace("\r", ""))
+    Path("short").write_bytes(Path("text").read_bytes()[:1000])
+    found, expected = made("text", "--limit=1000"), made("short", out="short-corpus")
+    assert found.train[:].tobytes() == expected.train[:].tobytes()
+    assert found.validation[:].tobytes() == expected.validation[:].tobytes()
+
+
+@pytest.mark.parametrize("every", [0, 1e9])
+@pytest.mark.parametrize("which", ["documents", "text"])
+def test_a_killed_job_with_a_limit_ends_in_the_same_bits(which, every, inputs, small, by_the_byte, monkeypatch):
+    line = [*inputs, "--limit=4500"] if which == "documents" else ["b.txt", "--limit=3000"]
+    made(*line, out="whole")
+    monkeypatch.setattr(job, "SAVED_EVERY", every)
+    write = writing.Writer.write
+    for n in (2, 9, 30, 3):
+        left = n
+
+        def dying(self, ids):
+            nonlocal left
+            left -= 1
+            if not left:
+                raise Killed
+            write(self, ids)
+
+        monkeypatch.setattr(writing.Writer, "write", dying)
+        with pytest.raises(Killed):
+            prepare.main([*line, "--out=out", "--quiet"])
+    monkeypatch.setattr(writing.Writer, "write", write)
+    made(*line)
+    assert content("out") == content("whole")
+
+
+@pytest.mark.parametrize("limit", [None, 300, 5000])
+@pytest.mark.parametrize("given", ["documents", "b.txt"])
+def test_progress_counts_all_of_a_stage_once(given, limit, inputs, small, monkeypatch):
+    """A text is read in two goes, its second split after the first one, and a document twice."""
+    stages = []
+
+    class Counts(job.Shown):
+        def stage(self, name, total, done=0):
+            stages.append([total, done])
+
+            def count(more):
+                assert more >= 0
+                stages[-1][1] += more
+
+            return count
+
+    texts = tuple(inputs[:3]) if given == "documents" else (given,)
+    job.prepare(job.Job(texts, Path("out"), "chars", validation=0.2, limit=limit), Counts())
+    reading, writing_, checking = stages
+    size = sum(os.path.getsize(text) for text in texts)
+    assert reading[0] == writing_[0] == min(size, limit or size) and checking[0] > 0
+    assert checking[0] == checking[1]
+    for total, counted in (reading, writing_):
+        assert counted == total or (limit and size / 9 < counted < total)  # packed text is shorter than its limit
+
+
+def test_bytes_that_are_read_again_are_not_counted_again():
+    counts = []
+    counted = job.Counted(counts.append, Source("a", 10), lambda: None)
+    first, second = counted.reader(), counted.reader()
+    for read, more in ((first, 6), (second, 4), (second, 4), (second, 9)):
+        read(more)
+    assert counts == [6, 2, 2]
+    counted.rest()
+    assert sum(counts) == 10
+    short = job.Counted(counts.append, Source("a", 10), lambda: None)
+    short.reader()(3)
+    short.rest()
+    assert counts[3:] == [3, 7]
+
+
+def test_a_limit_is_told(inputs, small, capsys):
+    assert prepare.main([*inputs, "--limit=7", "--out=out"]) == 0
+    assert "text       the first 7 MiB at most (--limit)" in capsys.readouterr().out
+    for wrong in ("0", "-1", "x", "1.5", str(2**24 + 1)):
+        assert "is not a whole number from 1 to 16,777,216" in refused(capsys, *inputs, f"--limit={wrong}")
+
+
 @pytest.mark.parametrize(
     "change",
     [
-        {"format": None}, {"format": 2}, {"more": 1}, {"settings": None}, {"settings": ["inputs"]}, {"settings": {}},
+        {"format": None}, {"format": job.FORMAT + 1}, {"more": 1}, {"settings": None}, {"settings": ["inputs"]}, {"settings": {}},
         {"offset": "x"}, {"piece": -1}, {"document": True}, {"size": None}, {"counts": {}}, {"counts": []},
         {"counts": {"train": {}, "validation": {}}}, {"found": None}, {"found": {"files": 1}}, {"found": 3},
         {"found": {"files": 1, "size": 2, "texts": "3", "left_out": ""}}, {"tokenizer": {"type": "other"}},
@@ -931,7 +1205,8 @@ def test_what_is_no_corpus_yet(capsys, small):
     for data, message in (
         ("begun", "is a corpus that is not finished: give its command again"),
         ("folder", "is a folder, and no finished corpus: python -m gpt.prepare"),
-        ("hf:some/name", "make a corpus of it first: python -m gpt.prepare hf:some/name --out DIR"),
+        ("hf:./nowhere", "hf:./nowhere: there is no such folder, and no dataset has such a name; give hf:OWNER/NAME"),
+        ("hf:some/name@main", "after @ stands a commit, 40 digits from 0 to f; gpt.prepare --revision takes"),
     ):
         assert train.main([*TINY, f"--data={data}", "--out=run"]) == 2
         assert message in capsys.readouterr().err
