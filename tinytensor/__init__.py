@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from tinytensor.cuda import OutOfMemoryError
     from tinytensor.inside.explain import explain
     from tinytensor.inside.trace import trace
+    from tinytensor.inside.why import why
     from tinytensor.serialization import load, save
     from tinytensor.utils.dlpack import from_dlpack
 # isort: on
@@ -98,7 +99,7 @@ _rooms = (
 )
 _later = {room: f"tinytensor.{room}" for room in _rooms}
 _later |= {"OutOfMemoryError": "tinytensor.cuda", "from_dlpack": "tinytensor.utils.dlpack"}
-_later |= {name: f"tinytensor.inside.{name}" for name in ("explain", "trace")}
+_later |= {name: f"tinytensor.inside.{name}" for name in ("explain", "trace", "why")}
 _later |= {"autocast": "tinytensor.amp", "load": "tinytensor.serialization", "save": "tinytensor.serialization"}
 __getattr__ = _outside("tinytensor", _later)
 

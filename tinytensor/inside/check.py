@@ -221,7 +221,9 @@ class _Checker:
         probe.ok = False
         if self.rounded and gap <= ROUNDINGS * (rounding := self._rounding(probe)):
             probe.ok, probe.error = True, min(probe.error, self.tolerance)
-            probe.note = f"rounding takes digits here: one rounding of the inputs changes {probe.where} by {rounding:.1e}"
+            probe.note = (
+                f"rounding takes digits here: one rounding of the inputs changes {probe.where} by {rounding:.1e}"
+            )
 
     def _rounding(self, probe: Probe) -> float:
         """How much the derivative changes if every input changes by one rounding, in the call's own precision."""
