@@ -273,7 +273,7 @@ def _input(call: Call, i: int, names: dict[int, str]) -> Input:
     elif isinstance(call.sources[i] if call.sources else None, TensorBase):
         kind, what = "leaf", ""
     else:
-        kind, what = ("result", "of a call before the trace") if wanted else ("constant", "")
+        kind, what = ("result", "of a call that was not watched") if wanted else ("constant", "")
     return Input(argument(call, i), kind, what, summary(array), wanted, source, gradient)
 
 
