@@ -138,7 +138,8 @@ def _first_order(call: Call, which: int, at: tuple[int, ...]) -> Parts:
     rate, value = np.concatenate(rates), np.concatenate(values)
     products = np.where(rate == 0, 0.0, rate * np.where(rate == 0, 0.0, value))
     y = float(outputs[which][at])
-    adds_up = bool(np.isclose(products.sum(), y, rtol=1e-9, atol=1e-9 * np.abs(products).sum()))
+    total, size = float(products.sum()), float(np.abs(products).sum())
+    adds_up = total == y or (bool(np.isfinite(size)) and abs(total - y) <= 1e-9 * size)
 
     def describe(k: int) -> tuple[str, str]:
         i = int(np.searchsorted(starts, k, side="right")) - 1

@@ -186,7 +186,7 @@ def _explained(x: TensorBase) -> Explanation:
     node = x._node
     call, notes = call_of_node(node), []
     if call is None and (made := call_of_array(x.array)) is not None:
-        if node is None or node._call().primitive.name == made.primitive.name:
+        if node is None or node.is_output() or node._call().primitive.name == made.primitive.name:
             call = made
         else:
             notes.append(f"its numbers are those of a {made!r} in its forward; explain that value for more")

@@ -20,7 +20,7 @@ SWEEPS = 12
 STRAIGHT = 1000.0  # how much more a straight trunk counts than another straight arrow
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Box:
     """A rectangle with text; `centre` is where arrows begin and end, from its left edge. Places are absolute."""
 
@@ -33,7 +33,7 @@ class Box:
     y: float = 0.0
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Arrow:
     """From the bottom of one box to the top of another. stations: x, and the two y between which it is vertical."""
 
@@ -44,7 +44,7 @@ class Arrow:
     stations: list[tuple[float, float, float]] = field(default_factory=list)
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Group:
     """A box around others."""
 
@@ -62,7 +62,7 @@ class Group:
         return [self, *(self.parent.chain() if self.parent else [])]
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Item:
     """What takes room in a layer: a box, a group, a port, or an arrow that passes."""
 
@@ -75,7 +75,7 @@ class Item:
     below: list[Link] = field(default_factory=list)
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Link:
     """Between items of neighbouring layers, for the arrows of one source."""
 
@@ -356,7 +356,7 @@ def _spread(box: Box, arrows: list[Arrow]) -> None:
     trunks = [i for i, arrow in enumerate(arrows) if arrow.trunk]
     middle = trunks[0] if trunks else (len(arrows) - 1) / 2
     furthest = max(middle, len(arrows) - 1 - middle)
-    step = min(18.0, (min(box.centre, box.width - box.centre) - 6) / furthest) if furthest else 0.0
+    step = min(18.0, 0.8 * min(box.centre, box.width - box.centre) / furthest) if furthest else 0.0
     for i, arrow in enumerate(arrows):
         x, top, bottom = arrow.stations[-1]
         arrow.stations[-1] = x + step * (i - middle), top, bottom
