@@ -185,6 +185,17 @@ def test_digits_that_rounding_takes_are_no_error() -> None:
     assert check_call(call).ok is False
 
 
+@pytest.mark.parametrize("dtypes", [("float64", "float32"), ("float32", "float16"), ("float16", "float32")])
+def test_a_cast_is_checked_in_float64_on_both_sides(dtypes: tuple[str, str]) -> None:
+    one, other = (getattr(tt, name) for name in dtypes)
+    with tt.trace() as t:
+        tt.randn(6).to(one).requires_grad_().to(other).sum().backward()
+    call = next(call for call in t.calls if call.primitive.name == "cast" and call.needs[0])
+    check = check_call(call)
+    assert check.ok, str(check)
+    assert check.error < 1e-9
+
+
 def test_what_cannot_be_checked() -> None:
     with tt.trace() as t:
         tt.tensor([1, 2]) + 1

@@ -33,6 +33,7 @@ from tinytensor.primitive import PRIMITIVES, Function, Primitive
 SHRINK = 64  # a second try takes a step that is so many times smaller: away from a kink nearby
 KINK = 1e-3  # share of the slope by which one-sided differences differ at a kink; elsewhere about h f″/f′
 ROUNDINGS = 4  # of the largest dy: what a gradient may lose within a call
+LARGE = 10**6  # numbers, from which on fewer differences are taken
 EXACT = float(np.finfo(np.float64).eps)
 
 
@@ -81,10 +82,11 @@ class Probe:
     note: str = ""
 
 
-def check_call(call: Call, *, elements: int = 12, directions: int = 3, seed: int = 0) -> Check:
+def check_call(call: Call, *, elements: int | None = None, directions: int | None = None, seed: int = 0) -> Check:
     """Compare the gradients of a call with central differences, in `elements` places of each input and some directions.
 
-    The elements are those with the largest gradients and random ones. Where no backward has run, the pair's own runs, on
+    None: 12 elements and 3 directions, or 4 and 1 where the inputs have more than a million numbers. The elements
+    are those with the largest gradients and random ones. Where no backward has run, the pair's own runs, on
     a fresh forward, with a random dy.
     """
     if not call.is_intact():
@@ -93,6 +95,9 @@ def check_call(call: Call, *, elements: int = 12, directions: int = 3, seed: int
         return Check(None, "its output is no floating point number, so there is no derivative")
     if not any(x is not None and _is_float(x) and x.size for x in call.inputs):
         return Check(None, "no input is a floating point number")
+    large = sum(x.size for x in call.inputs if x is not None) > LARGE
+    elements = (4 if large else 12) if elements is None else elements
+    directions = (1 if large else 3) if directions is None else directions
     recorded = call.gradients is not None
     rng = np.random.default_rng(seed)
     try:
@@ -107,11 +112,12 @@ class _Checker:
     """A call in float64, with the gradients to be checked."""
 
     def __init__(self, call: Call, dy: Any, gradients: tuple[Any, ...], recorded: bool, rng: Any) -> None:
-        self.call, self.recorded, self.rng, self.given = call, recorded, rng, dy
+        self.call, self.recorded, self.rng = call, recorded, rng
         self.gradients = gradients = tuple([None if g is None else as_array(g) for g in gradients])
         arrays = [None if d is None else as_array(d) for d in (dy if isinstance(dy, list) else [dy])]
         self.dy = [None if d is None else to_device(d, "cpu").astype(np.float64) for d in arrays]
         self.forward, self.backward, self.inputs, self.static = in_float64(call)
+        self.spreads = [_spread(x) for x in self.inputs]
         self.wide: tuple[Any, ...] | None = None  # the gradients by the pair in float64, if they were needed
         self.middle = self._outputs(self.inputs)
         sizes = [np.abs(d[np.isfinite(y)] * y[np.isfinite(y)]) for d, y in zip(self.dy, self.middle) if d is not None]
@@ -174,8 +180,9 @@ class _Checker:
         """Half of them where |g| is largest, the others anywhere."""
         places = np.flatnonzero(finite)
         if len(places) > elements:
-            order = np.argsort(-np.nan_to_num(size.reshape(-1)[places], nan=np.inf), kind="stable")
-            largest, others = places[order[: elements // 2]], places[order[elements // 2 :]]
+            half = elements // 2
+            order = np.argpartition(-np.nan_to_num(size.reshape(-1)[places], nan=np.inf), half)
+            largest, others = places[order[:half]], places[order[half:]]
             places = np.concatenate([largest, self.rng.choice(others, elements - elements // 2, replace=False)])
         return [tuple(map(int, np.unravel_index(place, size.shape))) for place in places]
 
@@ -183,7 +190,7 @@ class _Checker:
         """Set numeric, scale and bend of a probe, by the forward on both sides."""
         x = self.inputs[probe.position]
         one = isinstance(probe.direction, tuple)
-        spread = float(np.sqrt(np.mean(np.square(to_device(x[np.isfinite(x)], "cpu"))))) or 1.0
+        spread = self.spreads[probe.position]
         size = max(abs(float(x[probe.direction])), spread) if one else spread
         h, sides = STEP * size / shrink, []
         for sign in (h, -h):
@@ -194,18 +201,19 @@ class _Checker:
                 moved += sign * array_module(x).asarray(probe.direction)
             sides.append(self._outputs([moved if j == probe.position else y for j, y in enumerate(self.inputs)]))
         with np.errstate(all="ignore"):
-            first = [_minus(a, b) for a, b in zip(*sides)]
-            second = [_minus(a, m) + _minus(b, m) for a, b, m in zip(*sides, self.middle)]
-            probe.numeric = self._total(first, abs=False) / (2 * h)
-            probe.scale = max(probe.scale * (not one), self._total(first, abs=True) / (2 * h))
+            changes = self._times_dy([_minus(a, b) for a, b in zip(*sides)])
+            probe.numeric = float(changes.sum()) / (2 * h)
+            probe.scale = max(probe.scale * (not one), float(np.abs(changes).sum()) / (2 * h))
             probe.noise = self.last_digit / h
-            probe.bend = self._total(second, abs=True) / h
+            if shrink > 1:  # it did not fit at first: is there a kink?
+                bends = self._times_dy([_minus(a, m) + _minus(b, m) for a, b, m in zip(*sides, self.middle)])
+                probe.bend = float(np.abs(bends).sum()) / h
         return probe
 
-    def _total(self, changes: list[Array], abs: bool) -> float:
-        """Σ dy·change over all outputs, or Σ |dy·change|."""
-        terms = [(d * c)[c != 0] for d, c in zip(self.dy, changes) if d is not None]
-        return float(sum((np.abs(t) if abs else t).sum() for t in terms))
+    def _times_dy(self, changes: list[Array]) -> Array:
+        """dy·change for each element of the outputs that changes, flat."""
+        terms = [np.where(c == 0, 0.0, d * c).reshape(-1) for d, c in zip(self.dy, changes) if d is not None]
+        return np.concatenate([np.zeros(0), *terms])
 
     def _judge(self, probe: Probe, floor: float) -> None:
         """Set ok and error of a probe: True, False, or None at a kink. A second try takes a smaller step."""
@@ -254,6 +262,15 @@ def _backward(call: Call, dy: Any) -> tuple[Any, ...]:
 def _play(forward: Function, backward: Function, inputs: Any, static: dict[str, Any], dy: Any) -> tuple[Any, ...]:
     found = thread.mode.run(lambda: backward(dy, *forward(*inputs, **static)[1]))
     return tuple([None if g is None else as_array(g) for g in found])
+
+
+def _spread(x: Array | None) -> float:
+    """The root mean square of the finite elements; 1 if they are 0, or there are none."""
+    if x is None or not _is_float(x):
+        return 1.0
+    finite = to_device(x, "cpu")
+    finite = finite[np.isfinite(finite)]
+    return float(np.sqrt(np.mean(np.square(finite)))) or 1.0 if finite.size else 1.0
 
 
 def _along(gradient: Array, direction: Any) -> float:
