@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import inspect
 import linecache
+import weakref
 from typing import Any
 
 import numpy as np
@@ -205,6 +206,20 @@ def test_calls_live_as_long_as_the_trace() -> None:
     del t
     gc.collect()
     assert tt.explain(y).call is None
+
+
+def test_a_kept_loss_keeps_no_other_call() -> None:
+    model = gpt()
+    x, y = batch()
+    with tt.trace(model) as t:
+        loss = model(x, y)[1]
+        loss.backward()
+    calls = [weakref.ref(call) for call in t.calls]
+    assert t.calls[-1].sources[0] in t.calls
+    del t
+    gc.collect()
+    assert [c().primitive.name for c in calls if c() is not None] == ["cross_entropy"]
+    assert "result of a call that was not watched" in repr(tt.explain(loss))
 
 
 class Double(Function):

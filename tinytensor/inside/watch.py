@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any, NamedTuple
-from weakref import WeakValueDictionary
+from weakref import WeakValueDictionary, ref
 
 import numpy as np
 
@@ -65,7 +65,7 @@ class Call:
     lines: tuple[Line, ...]  # from the one that called the primitive to the caller's, outside of tinytensor
     within: tuple[Within, ...]  # the modules, the outermost first
     needs: tuple[bool, ...] = ()  # for each input: whether its gradient is wanted
-    sources: tuple[Any, ...] = ()  # for each of these: the leaf Tensor, or the Call that computed it; None if unknown
+    origins: tuple[Any, ...] = ()  # for each of these a leaf Tensor, or a weak reference to a Call: see sources
     several: bool = False  # whether the forward returns a tuple, and the backward takes a list
     date: int = field(default_factory=tick)  # of the clock of nodes and writes
     dy: Any = None  # the gradient of the output; a list with one for each of several outputs
@@ -80,6 +80,14 @@ class Call:
     def path(self) -> str:
         """The dotted path of the innermost module; "" outside of all, and in the outermost one."""
         return self.within[-1].path if self.within else ""
+
+    @property
+    def sources(self) -> tuple[Any, ...]:
+        """For each input whose gradient is wanted: the leaf Tensor, or the Call that computed it; None if it is not known.
+
+        A call keeps no other alive: a loss that is kept after its trace would keep all that it was computed from.
+        """
+        return tuple([x() if isinstance(x, ref) else x for x in self.origins])
 
     @property
     def output(self) -> Array:
@@ -222,8 +230,11 @@ class Watch:
 
 
 def _source(edge: Edge | None) -> Any:
-    """The leaf, or the call, that an edge leads to."""
-    return edge if edge is None or not isinstance(edge, Node) else call_of_node(edge)
+    """The leaf that an edge leads to, or a reference to the call."""
+    if not isinstance(edge, Node):
+        return edge
+    call = call_of_node(edge)
+    return None if call is None else ref(call)
 
 
 _made: WeakValueDictionary[int, Call] = (
