@@ -154,8 +154,22 @@ def test_what_no_number_moves() -> None:
     with tt.trace() as t:
         y = tt.tensor([1.5, 2.5]).floor()
         b = tt.tensor([1, 2]) + 1
-    assert "no number moves it" in repr(tt.explain(y)[0])
-    assert "no number moves it" in repr(tt.explain(b)[1])
+    assert "nothing moves it" in repr(tt.explain(y)[0])
+    assert "nothing moves it" in repr(tt.explain(b)[1])
+    assert t.calls
+
+
+def test_numbers_that_are_not_finite() -> None:
+    with tt.trace() as t:
+        y = tt.tensor([1.0, float("nan"), float("inf"), 0.5]).exp()
+        z = tt.tensor([0.0, 1.0]).log()
+    check = tt.explain(y).check
+    assert check.ok
+    assert check.elements == 2
+    assert [p.what for p in tt.explain(y)[3].parts] == ["x[3]"]
+    assert "derivatives are nan, as 0 · ∞ is" in repr(tt.explain(y)[3])
+    assert "log[0] = −∞" in repr(tt.explain(z)[0])
+    assert tt.explain(y).outputs[0].infinite == 2
     assert t.calls
 
 

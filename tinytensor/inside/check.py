@@ -144,7 +144,11 @@ class _Checker:
         compared = [p for p in probes if p.ok is not None]
         kinks = len(probes) - len(compared)
         if not compared:
-            why = "a kink or a jump at every place" if kinks else "the backward returned no gradient of a float"
+            why = (
+                "a kink or a jump at every place"
+                if kinks
+                else "no finite input, or none whose gradient the backward returned"
+            )
             return Check(None, why, kinks=kinks, recorded=self.recorded)
         worst = max(compared, key=lambda p: (not p.ok, np.inf if np.isnan(p.error) else p.error))
         single = sum(isinstance(p.direction, tuple) for p in compared)
@@ -201,12 +205,12 @@ class _Checker:
                 moved += sign * array_module(x).asarray(probe.direction)
             sides.append(self._outputs([moved if j == probe.position else y for j, y in enumerate(self.inputs)]))
         with np.errstate(all="ignore"):
-            changes = self._times_dy([_minus(a, b) for a, b in zip(*sides)])
+            changes = self._times_dy([_minus(a, b, m) for a, b, m in zip(*sides, self.middle)])
             probe.numeric = float(changes.sum()) / (2 * h)
             probe.scale = max(probe.scale * (not one), float(np.abs(changes).sum()) / (2 * h))
             probe.noise = self.last_digit / h
             if shrink > 1:  # it did not fit at first: is there a kink?
-                bends = self._times_dy([_minus(a, m) + _minus(b, m) for a, b, m in zip(*sides, self.middle)])
+                bends = self._times_dy([_minus(a, m, m) + _minus(b, m, m) for a, b, m in zip(*sides, self.middle)])
                 probe.bend = float(np.abs(bends).sum()) / h
         return probe
 
@@ -225,7 +229,8 @@ class _Checker:
             if probe.error <= self.tolerance or gap <= probe.noise:
                 probe.ok, probe.error = True, min(probe.error, self.tolerance)
                 return
-        if not np.isfinite(probe.numeric) or probe.bend > KINK * max(unit, abs(probe.exact)):
+        undefined = np.isnan(probe.exact) and any(np.isnan(y).any() for y in self.middle)
+        if undefined or not np.isfinite(probe.numeric) or probe.bend > KINK * max(unit, abs(probe.exact)):
             return
         probe.ok = False
         if self.eps > EXACT and self._is_rounding(probe, unit):
@@ -315,9 +320,10 @@ def _is_float(x: Any) -> bool:
     return getattr(getattr(x, "dtype", None), "kind", "") == "f"
 
 
-def _minus(a: Array, b: Array) -> Array:
-    """a − b; 0 where they are equal, also both infinite."""
-    return np.where(a == b, 0.0, np.subtract(a, b, dtype=np.float64))
+def _minus(a: Array, b: Array, middle: Array) -> Array:
+    """a − b; 0 where they are equal, also both infinite, and where all three are nan."""
+    same = (a == b) | (np.isnan(a) & np.isnan(b) & np.isnan(middle))
+    return np.where(same, 0.0, np.subtract(a, b, dtype=np.float64))
 
 
 def argument(call: Call, i: int) -> str:

@@ -62,12 +62,13 @@ class Element:
     def explained(self) -> str:
         """What the contributions are."""
         if not self.parts:
-            return "no number moves it: its derivative is 0 everywhere"
+            return "nothing moves it: no derivative is other than 0"
         return "these add up to it" if self.adds_up else "∂y/∂x · x, first-order: they need not add up"
 
     def __repr__(self) -> str:
         lines = [f"{self.name} = {number(self.value, 7)}    {self.formula}", *(f"  {note}" for note in self.notes)]
-        return "\n".join([*lines, f"  {self.explained()}:", text_table(self.rows(), "    ")])
+        lines.append(f"  {self.explained()}{':' if self.parts else ''}")
+        return "\n".join([*lines, text_table(self.rows(), "    ")]).rstrip()
 
     def _repr_html_(self) -> str:
         notes = [[note] for note in [*self.notes, self.explained()]]
@@ -136,7 +137,10 @@ def _first_order(call: Call, which: int, at: tuple[int, ...]) -> Parts:
         values.append(to_device(x, "cpu").astype(np.float64).reshape(-1) if known else np.zeros(0))
         starts.append(starts[-1] + rates[-1].size)
     rate, value = np.concatenate(rates), np.concatenate(values)
-    products = np.where(rate == 0, 0.0, rate * np.where(rate == 0, 0.0, value))
+    unknown = int(np.isnan(rate).sum())
+    rate = np.where(np.isnan(rate), 0.0, rate)
+    with np.errstate(invalid="ignore"):  # ∞ · 0
+        products = np.multiply(rate, value, out=np.zeros_like(rate), where=rate != 0)
     y = float(outputs[which][at])
     total, size = float(products.sum()), float(np.abs(products).sum())
     adds_up = total == y or (bool(np.isfinite(size)) and abs(total - y) <= 1e-9 * size)
@@ -146,9 +150,10 @@ def _first_order(call: Call, which: int, at: tuple[int, ...]) -> Parts:
         where = tuple(map(int, np.unravel_index(k - starts[i], inputs[i].shape)))
         return f"{argument(call, i)}{place(where)}", f"{number(value[k])}, ∂y/∂x = {number(rate[k])}"
 
+    notes = (f"{unknown} derivatives are nan, as 0 · ∞ is; they are left out",) if unknown else ()
     note = NOTES.get(call.primitive.name)
     host = [None if x is None else to_device(x, "cpu") for x in inputs]
-    return Parts(products, describe, adds_up, note(call, host, at) if note else ())
+    return Parts(products, describe, adds_up, (*notes, *note(call, host, at)) if note else notes)
 
 
 # ------------------------------------------------------------------------------------------------- by products
