@@ -85,11 +85,16 @@ class Why:
 
     def rows(self) -> list[tuple[str, ...]]:
         """The largest parts: contribution, push, position, token, factors, call."""
-        found = [(abs(use.parts[at]), n, at) for n, use in enumerate(self.uses) for at in np.ndindex(use.parts.shape)]
-        found = sorted((item for item in found if item[0]), key=lambda item: -item[0])
-        rows = [self._row(self.uses[n], tuple(map(int, at))) for _, n, at in found[:SHOWN]]
-        if others := found[SHOWN:]:
-            rest = sum(float(self.uses[n].parts[at]) for _, n, at in others)
+        flat = np.concatenate([use.parts.reshape(-1) for use in self.uses])
+        starts = np.cumsum([0, *(use.parts.size for use in self.uses)])
+        order = np.argsort(-np.abs(flat), kind="stable")[: np.count_nonzero(flat)]
+        rows = []
+        for k in order[:SHOWN]:
+            n = int(np.searchsorted(starts, k, side="right")) - 1
+            at = np.unravel_index(k - starts[n], self.uses[n].parts.shape)
+            rows.append(self._row(self.uses[n], tuple(map(int, at))))
+        if len(others := order[SHOWN:]):
+            rest = float(flat[others].sum())
             rows.append((signed(rest), "down" if rest > 0 else "up", f"{len(others)} others", "", "", ""))
         return rows
 
