@@ -101,6 +101,29 @@ def test_modules_are_around_their_calls() -> None:
         assert path == box.content.calls[0].path
 
 
+def test_a_module_is_one_box_around_its_calls() -> None:
+    """Around several calls a group, around a single one a frame, as wide as what it has inside."""
+    graph = tt.draw(traced()).graph
+    titles = [group.content.text for group in groups_of(graph.root) if group.content]
+    several = ["blocks.0 · Block", "attention · CausalSelfAttention", "feed_forward · FeedForward"]
+    assert titles == ["GPT", *several, "blocks.1 · Block", *several[1:]]
+    frames = [box.content.frame for box in graph.boxes if box.content.frame]
+    assert frames.count("qkv · Linear") == 2
+    assert not set(frames) & set(titles)
+    tree = ET.fromstring(tt.draw(traced()).svg)
+    rects = [
+        {k: float(r.attrib[k]) for k in ("x", "y", "width", "height")}
+        for r in tree.iter(f"{SVG}rect")
+        if "x" in r.attrib
+    ]
+    for box in (box for box in graph.boxes if box.content.frame):
+        assert 6.61 * len(box.content.frame) + 8 <= box.width
+        inside = [r for r in rects if box.y < r["y"] < box.y + box.height and box.x < r["x"] < box.x + box.width]
+        assert len(inside) == 1 + len(box.content.pills)
+        assert max(r["x"] + r["width"] for r in inside) < box.x + box.width
+        assert max(r["y"] + r["height"] for r in inside) < box.y + box.height
+
+
 def test_residuals_stand_out() -> None:
     """Two for each layer, and they are one straight line down the whole model."""
     graph = tt.draw(traced(layers=3)).graph
