@@ -275,6 +275,7 @@ def test_in_place_results_views_and_several_outputs() -> None:
     assert "output 1 (this one)" in repr(tt.explain(b))
     assert tt.explain(v).primitive == "reshape"
     assert tt.explain(v).inputs[0].what == "of split"
+    assert tt.explain(v).call.sources == (tt.explain(b).call,)
     detached = tt.explain(y.detach())
     assert t.calls
     assert detached.call is None or "detached" in repr(detached)
