@@ -63,7 +63,10 @@ if TYPE_CHECKING:
     from tinytensor.amp import autocast
     from tinytensor.autograd.anomaly_mode import is_anomaly_check_nan_enabled, is_anomaly_enabled, set_anomaly_enabled
     from tinytensor.cuda import OutOfMemoryError
+    from tinytensor.inside.draw import draw
+    from tinytensor.inside.explain import explain
     from tinytensor.inside.trace import trace
+    from tinytensor.inside.why import why
     from tinytensor.serialization import load, save
     from tinytensor.utils.dlpack import from_dlpack
 # isort: on
@@ -98,9 +101,9 @@ _rooms = (
 )
 _later = {room: f"tinytensor.{room}" for room in _rooms}
 _later |= {"OutOfMemoryError": "tinytensor.cuda", "from_dlpack": "tinytensor.utils.dlpack"}
-_later["trace"] = "tinytensor.inside.trace"
 _later |= dict.fromkeys(["is_anomaly_check_nan_enabled", "is_anomaly_enabled"], "tinytensor.autograd.anomaly_mode")
 _later["set_anomaly_enabled"] = "tinytensor.autograd.anomaly_mode"
+_later |= {name: f"tinytensor.inside.{name}" for name in ("draw", "explain", "trace", "why")}
 _later |= {"autocast": "tinytensor.amp", "load": "tinytensor.serialization", "save": "tinytensor.serialization"}
 __getattr__ = _outside("tinytensor", _later)
 

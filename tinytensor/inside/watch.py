@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any, NamedTuple
-from weakref import WeakValueDictionary
+from weakref import WeakValueDictionary, ref
 
 import numpy as np
 
@@ -67,6 +67,9 @@ class Call:
     date: int = field(default_factory=tick)  # of the clock of nodes and writes
     dy: Any = None  # the gradient of the output; a list with one for each of several outputs
     gradients: tuple[Array | None, ...] | None = None  # what the backward returned: one for each input
+    needs: tuple[bool, ...] = ()  # for each input: whether its gradient is wanted
+    origins: tuple[Any, ...] = ()  # for each of these a leaf Tensor, or a weak reference to a Call: see sources
+    several: bool = False  # whether the forward returns a tuple, and the backward takes a list
 
     @property
     def line(self) -> Line:
@@ -77,6 +80,14 @@ class Call:
     def path(self) -> str:
         """The dotted path of the innermost module; "" outside of all, and in the outermost one."""
         return self.within[-1].path if self.within else ""
+
+    @property
+    def sources(self) -> tuple[Any, ...]:
+        """For each input whose gradient is wanted: the leaf Tensor, or the Call that computed it; None if it is not known.
+
+        A call keeps no other alive: a loss that is kept after its trace would keep all that it was computed from.
+        """
+        return tuple([x() if isinstance(x, ref) else x for x in self.origins])
 
     @property
     def output(self) -> Array:
@@ -125,6 +136,17 @@ class Kept(tuple[Any, ...]):
     call: Call
 
 
+def call_of_node(node: Any) -> Call | None:
+    """The call that a node recorded, if it was watched; an output of several has the node of its call below it."""
+    while isinstance(node, Node) and node.is_output() and node.inputs:
+        node = node.inputs[0]
+    if not isinstance(node, Node):
+        return None
+    told, kept = isinstance(node.primitive, Told), isinstance(node.saved, Kept)
+    call: Call | None = node.primitive.call if told else node.saved.call if kept else None  # type: ignore[attr-defined]
+    return call if call is not None and call.lines else None
+
+
 class Told(Primitive):
     """A copy of a row for one call, whose backward tells the observers.
 
@@ -132,9 +154,11 @@ class Told(Primitive):
     alone, and nobody changes it later.
     """
 
-    __slots__ = ("row",)
+    __slots__ = ("call", "row")
 
     def __init__(self, row: Primitive, call: Call, watch: Watch) -> None:
+        self.call = call
+
         def backward(dy: Any, *saved: Any, **options: Any) -> Any:
             observers = [o for o in watch.observers if o.every_node or call.lines]
             try:
@@ -172,8 +196,11 @@ class Watch:
         several = type(output) is tuple
         outputs = output if several else (output if type(output) is np.ndarray else as_array(output),)
         static.pop("save", None)
-        frame = caller.f_back
-        call = Call(caller.f_locals["primitive"], arrays, static, outputs, tuple(_lines(frame)), self._within(frame))
+        frame, names = caller.f_back, caller.f_locals
+        edges = names["edges"] or (None,) * len(arrays)
+        call = Call(names["primitive"], arrays, static, outputs, tuple(_lines(frame)), self._within(frame))
+        call.needs, call.several = tuple([edge is not None for edge in edges]), several
+        call.origins = tuple([_origin(edge) for edge in edges])
         for observer in tuple(self.observers):
             observer.forward(call)
         for array in outputs:
@@ -222,6 +249,14 @@ class Watch:
         return x
 
 
+def _origin(edge: Edge | None) -> Any:
+    """The leaf that an edge leads to, or a reference to the call."""
+    if not isinstance(edge, Node):
+        return edge
+    call = call_of_node(edge)
+    return None if call is None else ref(call)
+
+
 _made: WeakValueDictionary[int, Call] = (
     WeakValueDictionary()
 )  # by the id of an output; an entry lives as long as its Call
@@ -229,8 +264,13 @@ _made: WeakValueDictionary[int, Call] = (
 
 def call_of(x: Any) -> Call | None:
     """The call that computed the Tensor, if it was watched and somebody keeps it; None else."""
-    call = _made.get(id(x.array))
-    return call if call is not None and any(x.array is y for y in call.outputs) else None
+    return call_of_array(x.array)
+
+
+def call_of_array(x: Array | None) -> Call | None:
+    """The same for an array."""
+    call = _made.get(id(x))
+    return call if call is not None and any(x is y for y in call.outputs) else None
 
 
 @contextlib.contextmanager
