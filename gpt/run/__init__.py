@@ -12,6 +12,7 @@ record       what a step leaves: its row, and after an evaluation the checkpoint
 metrics      metrics.jsonl, a line for each step
 progress     the bar or the lines on the terminal
 baselines    the losses of models that only count
+kneser_ney   the best of them, a smoothed 5-gram
 plots        loss.png
 profiling    --profile
 """

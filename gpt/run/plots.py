@@ -6,7 +6,6 @@ import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -58,7 +57,7 @@ def plot_loss(path: Path, rows: list[Row], baselines: Baselines, whole: float, s
         axes.plot(at, losses, "o-", color="tab:orange", label="validation (a part)")
     label = f"validation (whole) of the best weights, step {step}: {shown(whole)}"
     axes.plot([step], [whole], "*", markersize=14, color="tab:red", label=label)
-    for name, loss in asdict(baselines).items():
+    for name, loss in baselines.losses().items():
         axes.axhline(loss, color="grey", linestyle="--", linewidth=0.8)
         axes.annotate(
             f"{name} {shown(loss)}",

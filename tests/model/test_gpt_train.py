@@ -109,7 +109,7 @@ def test_a_run_leaves_its_folder(text, capsys):
     assert Path("run/loss.png").read_bytes().startswith(b"\x89PNG")
     assert len(Path("run/sample.txt").read_text()) == 501
     out = capsys.readouterr().out
-    loss = r"loss \d\.\d{3} val \d\.\d{3} \(\d\.\d{3} bits/byte\), [\d.]+k tokens/s, bigram .*, unigram .*, uniform .*"
+    loss = r"loss \d\.\d{3} val \d\.\d{3} \(\d\.\d{3} bits/byte\), [\d.]+k tokens/s, 5-gram .*, bigram [^,]*, unigram [\d.]*\n"
     assert re.search(rf"step 4/9 0:00 left, {loss}", out)
     assert "over the whole split, 211 predictions" in out
     assert "python -m gpt.generate run" in out
@@ -539,7 +539,7 @@ def test_few_tokens_a_second_are_not_shown_as_none(speed, shown, capsys):
 
 def test_the_loss_scale_is_shown(text, capsys):
     assert main([*TINY, *text, "--dtype", "float16", "--steps=1", "--out", "run"]) == 0
-    assert re.search(r" [\d.]+k tokens/s, loss scale 65536, bigram", capsys.readouterr().out)
+    assert re.search(r" [\d.]+k tokens/s, loss scale 65536, 5-gram", capsys.readouterr().out)
     assert "loss_scale" in metrics.read(Path("run"))[0]
     assert generate.main(["run", "--tokens", "5", "--prompt", "It"]) == 0
 
