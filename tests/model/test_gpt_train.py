@@ -642,7 +642,7 @@ def test_memory_of_a_gpu_is_in_metrics_and_progress(text, monkeypatch, capsys):
     with monkeypatch.context() as patch:
         patch.setattr("gpt.run.metrics.add_gpu_memory", add)
         assert main([*TINY, *text, "--out", "run"]) == 0
-    assert "k tokens/s, GPU memory 2 MiB (peak 3), bigram" in capsys.readouterr().out
+    assert "k tokens/s, GPU memory 2 MiB (peak 3), 5-gram" in capsys.readouterr().out
     assert {row["gpu_memory_peak"] for row in metrics.read(Path("run"))} == {3 * 2**20}
     assert main(["--resume", "run", "--steps", "11", "--quiet"]) == 0  # on a CPU; the plot is of both
     assert ["gpu_memory" in row for row in metrics.read(Path("run"))] == [True] * 9 + [False] * 2
@@ -662,7 +662,7 @@ def test_on_a_terminal_there_is_a_bar(text, monkeypatch, capsys):
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
     assert main([*TINY, *text, "--out", "run"]) == 0
     out = capsys.readouterr().out
-    assert re.search(r"9/9 .* left, loss .* val .* tokens/s, bigram ", out)
+    assert re.search(r"9/9 .* left, loss .* val .* tokens/s, 5-gram ", out)
     assert "step 1/9" not in out
 
 
@@ -774,5 +774,5 @@ def test_a_quiet_run_does_not_say_where_its_text_is_from(text, monkeypatch, caps
 
 def test_a_plot_without_an_evaluated_row(tmp_path):
     row = dict.fromkeys(metrics.Row.__annotations__, 1.0) | {"step": 1, "val_loss": None}
-    plot_loss(tmp_path / "loss.png", [row], Baselines(1.0, 2.0, 3.0), 1.5, 1)
+    plot_loss(tmp_path / "loss.png", [row], Baselines(1.0, 2.0, 3.0, 0.5), 1.5, 1)
     assert (tmp_path / "loss.png").read_bytes().startswith(b"\x89PNG")
