@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from gpt.data import Batch
+from gpt.data import Ids
 from gpt.diagnosis import measures
 from gpt.diagnosis.measures import Array
 from gpt.model import GPT, CausalSelfAttention, FeedForward
@@ -25,22 +25,24 @@ class Probe:
     loss: float = 0.0  # mean over the batches
     gradients: dict[str, float] = field(default_factory=dict)  # parameter: norm of the gradient of the mean loss
     weights: dict[str, float] = field(default_factory=dict)  # parameter: norm
-    dead: dict[str, Array] = field(default_factory=dict)  # feed-forward layer: which units were off for every token (F,)
+    dead: dict[str, Array] = field(
+        default_factory=dict
+    )  # feed-forward layer: which units were off for every token (F,)
     entropies: dict[str, Array] = field(default_factory=dict)  # attention layer: share of the most, (heads, queries)
 
 
-def probe(model: Any, batches: list[Batch]) -> Probe:
+def probe(model: Any, batches: list[tuple[Ids, Ids]]) -> Probe:
     """Run forward and backward of every batch, in evaluation mode. Leaves no gradient behind."""
-    found = Probe()
+    found = Probe(tokens=sum(ids.size for ids, _ in batches))
     model.eval()
     model.zero_grad()
     with watched(model, found):
         for ids, targets in batches:
             x, y = (from_numpy(part).to(next(model.parameters()).device) for part in (ids, targets))
             _, loss = model(x, y)
-            (loss / len(batches)).backward()
-            found.tokens += ids.size
-            found.loss += loss.item() / len(batches)
+            share = ids.size / found.tokens
+            (loss * share).backward()
+            found.loss += loss.item() * share
     for name, parameter in model.named_parameters():
         found.weights[name] = measures.norm(array(parameter))
         found.gradients[name] = 0.0 if parameter.grad is None else measures.norm(array(parameter.grad))
@@ -69,7 +71,7 @@ def watch_units(activation: str, name: str, found: Probe) -> Any:
 
     def hook(_: Any, args: Any, output: Tensor) -> None:
         y = array(output)
-        off = measures.off(y.reshape(-1, y.shape[-1]), activation).all(0)
+        off = np.asarray(measures.off(y.reshape(-1, y.shape[-1]), activation).all(axis=0))
         found.dead[name] = off & found.dead[name] if name in found.dead else off
 
     return hook
@@ -81,7 +83,9 @@ def watch_attention(name: str, found: Probe) -> Any:
     def hook(module: CausalSelfAttention, args: Any, output: Tensor) -> None:
         weights = attention_weights(module, args[0])  # (B, H, T, T)
         shares = np.moveaxis(measures.entropy(weights), 1, 0).reshape(weights.shape[1], -1)
-        found.entropies[name] = np.concatenate([found.entropies[name], shares], 1) if name in found.entropies else shares
+        found.entropies[name] = (
+            np.concatenate([found.entropies[name], shares], 1) if name in found.entropies else shares
+        )
 
     return hook
 

@@ -1,0 +1,42 @@
+"""learned-nothing, too-good: the loss beside those of models that only count tokens."""
+
+from __future__ import annotations
+
+from gpt.diagnosis.check import Check
+from gpt.diagnosis.recorded import Recorded
+
+MARGIN = 0.1  # nats below the unigram
+TOO_GOOD = 0.5  # of the 5-gram's loss
+CERTAIN = 0.3  # nats: a text that a 5-gram predicts better than this may be predicted better still
+FEWEST = 40  # steps before which no model has to have learned anything
+
+
+def learned_nothing(run: Recorded) -> Check | None:
+    """A loss that stays at the unigram's: the model knows how often tokens occur, and nothing about their order."""
+    best, unigram = run.best, min(run.baselines.unigram, run.baselines.uniform)
+    if best is None or len(run.rows) < FEWEST:
+        return None
+    return Check(
+        "learned-nothing",
+        best > unigram - MARGIN and run.is_stalled,
+        best,
+        f"the best validation loss is {best:.3f}, the unigram's {unigram:.3f}; from the third quarter of the steps to the last "
+        f"the training loss changed by {run.trend:+.3f}",
+        f"more than {MARGIN} below the unigram's, or still falling",
+        "are inputs and targets pairs (no shuffling between them)? do gradients reach all layers? another --learning-rate",
+    )
+
+
+def too_good(run: Recorded) -> Check | None:
+    """A loss far below that of the 5-gram: the model probably sees what it should predict."""
+    best, fivegram = run.best, run.baselines.fivegram
+    if best is None:
+        return None
+    return Check(
+        "too-good",
+        fivegram > CERTAIN and best < TOO_GOOD * fivegram,
+        best,
+        f"the best validation loss is {best:.3f}, {best / fivegram if fivegram else 1:.2f} of the 5-gram's {fivegram:.3f}",
+        f"above {TOO_GOOD} of it; the best models of prose have about 0.6",
+        "does the model see the token that it predicts? look at the mask, the shift of the targets, and the split of the text",
+    )
