@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from gpt.diagnosis.check import Check
 from gpt.diagnosis.recorded import Recorded
 
@@ -18,8 +20,8 @@ def learned_nothing(run: Recorded) -> Check | None:
         return None
     return Check(
         "learned-nothing",
-        best > unigram - MARGIN and run.is_stalled,
-        best,
+        best - unigram > -MARGIN and run.is_stalled,
+        best - unigram,
         f"the best validation loss is {best:.3f}, the unigram's {unigram:.3f}; from the third quarter of the steps to the last "
         f"the training loss changed by {run.trend:+.3f}",
         f"more than {MARGIN} below the unigram's, or still falling",
@@ -32,11 +34,12 @@ def too_good(run: Recorded) -> Check | None:
     best, fivegram = run.best, run.baselines.fivegram
     if best is None:
         return None
+    share = best / fivegram if fivegram else math.inf
     return Check(
         "too-good",
-        fivegram > CERTAIN and best < TOO_GOOD * fivegram,
-        best,
-        f"the best validation loss is {best:.3f}, {best / fivegram if fivegram else 1:.2f} of the 5-gram's {fivegram:.3f}",
+        fivegram > CERTAIN and share < TOO_GOOD,
+        share,
+        f"the best validation loss is {best:.3f}, {share:.2f} of the 5-gram's {fivegram:.3f}",
         f"above {TOO_GOOD} of it; the best models of prose have about 0.6",
         "does the model see the token that it predicts? look at the mask, the shift of the targets, and the split of the text",
     )

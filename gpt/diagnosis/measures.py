@@ -14,7 +14,7 @@ Array = NDArray[Any]
 SMALL = 0.01  # gelu and silu: beyond it lie inputs below -2.6 and -6.5, where the derivative is below 0.03
 PIECE = 1 << 20  # tokens that are looked at together
 BASE = 0x9E3779B97F4A7C15  # of hashes: odd, with digits that look random
-WINDOW, HEIGHT, DEVIATIONS = 20, 0.5, 8.0  # of spikes: steps, nats, standard deviations
+WINDOW, HEIGHT, DEVIATIONS = 20, 1.0, 8.0  # of spikes: steps, nats, standard deviations
 STEEP = 1e-3  # tanh: a derivative 1 - y² below this
 
 

@@ -38,7 +38,7 @@ def probe(model: Any, batches: list[tuple[Ids, Ids]]) -> Probe:
     model.zero_grad()
     with watched(model, found):
         for ids, targets in batches:
-            x, y = (from_numpy(part).to(next(model.parameters()).device) for part in (ids, targets))
+            x, y = tensor(ids, model), tensor(targets, model)
             _, loss = model(x, y)
             share = ids.size / found.tokens
             (loss * share).backward()
@@ -122,7 +122,7 @@ def depends_on_the_future(model: Any, ids: Array) -> float:
 def change(model: Any, ids: Array, others: Array, places: slice) -> float:
     """Return the largest change of a logit at these places between two batches, as a share of the largest logit."""
     with no_grad():
-        one, two = (array(model(from_numpy(np.ascontiguousarray(part)))[0])[:, places] for part in (ids, others))
+        one, two = (array(model(tensor(part, model))[0])[:, places] for part in (ids, others))
     return float(abs(one - two).max() / max(float(abs(one).max()), 1e-30)) if one.size else 0.0
 
 
@@ -143,6 +143,11 @@ def knows_order(model: GPT, ids: Array, random: np.random.Generator) -> float:
         handle.remove()
     one, two = results
     return float(abs(one - two).max() / max(float(abs(one).max()), 1e-30))
+
+
+def tensor(ids: Ids, model: Any) -> Tensor:
+    """Return the tokens as a Tensor where the model is."""
+    return from_numpy(np.ascontiguousarray(ids)).to(next(model.parameters()).device)
 
 
 def array(x: Tensor) -> Array:

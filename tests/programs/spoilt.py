@@ -1,6 +1,6 @@
 """Small runs that are spoilt on purpose, each in one way, and healthy ones; and what gpt.doctor finds in them, as a table.
 
-    python tests/programs/spoilt.py [NAME …] [--seed N] [--deep]
+    python tests/programs/spoilt.py [NAME …] [--seeds N …]
 
 A run takes one to five seconds. The tests take seed 1; the thresholds were chosen on seeds 11 to 15.
 """
@@ -201,25 +201,43 @@ def examined(case: Case, run: Path) -> list[Check]:
         return rules.examine(admit(run))
 
 
+def ranges(found: list[tuple[Case, list[Check]]]) -> str:
+    """A table of the numbers of each check: in healthy runs, and in those that were spoilt so that it finds them."""
+
+    def between(numbers: list[float]) -> str:
+        low, high = (f"{number:.2g}" for number in (min(numbers), max(numbers)))
+        return low if low == high else f"{low} … {high}"
+
+    lines = ["| check | in healthy runs | where it was spoilt |", "|---|---|---|"]
+    for name in dict.fromkeys(check.name for _, checks in found for check in checks if check.value is not None):
+        all_of = [(case, check.value) for case, checks in found for check in checks if check.name == name]
+        healthy, ill = ([x for case, x in all_of if case.expected == which] for which in ("", name))
+        lines.append(f"| {name} | {between(healthy) if healthy else ''} | {between(ill) if ill else ''} |")
+    return "\n".join(lines)
+
+
 def main() -> None:
-    """Print a row for each run."""
+    """Print a row for each run, then the ranges of the numbers."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", default=list(CASES))
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1])
     options = parser.parse_args()
-    print("| run | what is found | and follows from it | its number |\n|---|---|---|---|", flush=True)
-    wrong = 0
+    print("| run | what is found | what follows from it | its number |\n|---|---|---|---|", flush=True)
+    every, wrong = [], 0
     for name in options.names:
-        case = CASES[name]
-        with tempfile.TemporaryDirectory() as folder:
-            checks = examined(case, made(case, Path(folder), options.seed))
-        found = findings(checks)
-        right = [check.name for check in found] == [case.expected] * bool(case.expected)
-        wrong += not right
-        follows = ", ".join(explained(checks)) or ""
-        names = ", ".join(check.name for check in found) or "nothing"
-        numbers = "; ".join(check.said for check in found)
-        print(f"| {name} | {names}{'' if right else ' **wrong**'} | {follows} | {numbers} |", flush=True)
+        for seed in options.seeds:
+            case = CASES[name]
+            with tempfile.TemporaryDirectory() as folder:
+                checks = examined(case, made(case, Path(folder), seed))
+            every.append((case, checks))
+            found = findings(checks)
+            right = [check.name for check in found] == [case.expected] * bool(case.expected)
+            wrong += not right
+            names = ", ".join(check.name for check in found) or "nothing"
+            said = "; ".join(check.said for check in found)
+            follow = ", ".join(explained(checks))
+            print(f"| {name} | {names}{'' if right else ' **wrong**'} | {follow} | {said} |", flush=True)
+    print(f"\n{ranges(every)}\n\n{wrong} of {len(every)} are wrong")
     sys.exit(wrong > 0)
 
 
