@@ -81,11 +81,11 @@ def parse(argv: list[str]) -> Options:
 
 def open_run(options: Options) -> tuple[Run, Path]:
     """Return the run and its folder. A new folder is made last, when nothing else can be wrong any more."""
-    keep_freed_memory()
     if options.resume:
         run = open_again(options.resume, options.given, options.quiet)
     else:
         run = prepare(options.recipe or "default", options.given, options.quiet, options.init)
+    keep_freed_memory()  # from here on: what reading and counting the text took goes back to the system
     if options.profile and run.config.cuda_graph:
         raise UserError("--profile: a recorded update has no parts to be timed; take --no-cuda-graph with it")
     return run, options.resume or new_folder(options.out)

@@ -6,4 +6,4 @@ cd "$(dirname "$0")/.."
 python=${PYTHON:-.venv/bin/python}
 
 PYTHONPATH=. "$python" tests/programs/spoilt.py
-PYTHONPATH=. "$python" tests/programs/spoilt.py --seeds 11 12 13
+PYTHONPATH=. "$python" tests/programs/spoilt.py --seeds 1 11 12 13

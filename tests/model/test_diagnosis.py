@@ -42,7 +42,9 @@ TINY = [
 def test_repeated_text_is_found_exactly(data):
     """Against a set of all sequences, with few tokens, so that there are many repeats; in pieces, too."""
     V = data.draw(st.integers(1, 4))
-    train, validation = (np.array(data.draw(st.lists(st.integers(0, V - 1), min_size=1, max_size=60))) for _ in range(2))
+    train, validation = (
+        np.array(data.draw(st.lists(st.integers(0, V - 1), min_size=1, max_size=60))) for _ in range(2)
+    )
     length = data.draw(st.integers(1, min(len(train), len(validation), 9)))
     there = {tuple(train[i : i + length]) for i in range(len(train) - length + 1)}
     expected = np.zeros(len(validation), bool)
@@ -105,7 +107,9 @@ def test_spikes_stand_far_above_the_steps_before():
 # ---------------------------------------------------------------------------------------------------------- probe
 
 
-@pytest.mark.parametrize("more", [{}, {"kv_heads": 1, "qk_norm": True}, {"positions": "learned", "attention_scale": "layer"}])
+@pytest.mark.parametrize(
+    "more", [{}, {"kv_heads": 1, "qk_norm": True}, {"positions": "learned", "attention_scale": "layer"}]
+)
 def test_the_weights_of_attention_are_those_that_the_model_uses(more):
     """Mixing the values by them gives what the fused call returns."""
     model = GPT(TrainConfig(vocab_size=11, width=16, heads=4, context=12, layers=2, **more))
@@ -189,7 +193,11 @@ def test_a_run_that_learns_has_no_finding():
 @pytest.mark.parametrize(
     "run, name, words",
     [
-        (run_of(FALLING + np.where(np.arange(200) == 0, 1.7, 0)), "initial-loss", "5.800, and ln V, equal chances for 65"),
+        (
+            run_of(FALLING + np.where(np.arange(200) == 0, 1.7, 0)),
+            "initial-loss",
+            "5.800, and ln V, equal chances for 65",
+        ),
         (run_of(np.full(200, 3.31)), "learned-nothing", "best validation loss is 3.310, the unigram's 3.300"),
         (run_of(0.3 + 3.7 * np.exp(-np.arange(200) / 20)), "too-good", "0.300, 0.19 of the 5-gram's 1.600"),
         (
@@ -224,7 +232,12 @@ def test_a_finding_that_follows_from_another_is_none():
     def found(name):
         return Check(name, True, 1.0, f"{name} is odd", "none", "mend it")
 
-    checks = [found("dead-units"), found("no-gradient"), found("learning-rate-high"), replace(found("overlap"), odd=False)]
+    checks = [
+        found("dead-units"),
+        found("no-gradient"),
+        found("learning-rate-high"),
+        replace(found("overlap"), odd=False),
+    ]
     assert [each.name for each in findings(checks)] == ["learning-rate-high"]
     assert explained(checks) == {"dead-units": "learning-rate-high", "no-gradient": "learning-rate-high"}
     assert [each.name for each in findings(checks[:2])] == ["dead-units"]

@@ -2,7 +2,7 @@
 
     python tests/programs/spoilt.py [NAME …] [--seeds N …]
 
-A run takes one to five seconds. The tests take seed 1; the thresholds were chosen on seeds 11 to 15.
+A run takes one to five seconds. The tests take seed 5; the limits were chosen on seeds 1, 11, 12 and 13.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ SMALL = {
     "eval_windows": 60, "threads": 1,
 }  # fmt: skip
 GPT2 = {"positions": "learned", "init": "gpt2"}
+SEED = 5
 ORIGINAL = data.batch
 ATTENTION = F.scaled_dot_product_attention
 SHARD = train.shard_gradient
@@ -176,7 +177,7 @@ def spoilt(case: Case) -> Iterator[None]:
         yield
 
 
-def made(case: Case, folder: Path, seed: int = 1) -> Path:
+def made(case: Case, folder: Path, seed: int = SEED) -> Path:
     """Train the run of a case in a new folder; return its run folder."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "text").write_text(case.text())
@@ -202,16 +203,17 @@ def examined(case: Case, run: Path) -> list[Check]:
 
 
 def ranges(found: list[tuple[Case, list[Check]]]) -> str:
-    """A table of the numbers of each check: in healthy runs, and in those that were spoilt so that it finds them."""
+    """A table of the numbers of each check: in healthy runs, and where they are odd, as a finding or following from one."""
 
     def between(numbers: list[float]) -> str:
         low, high = (f"{number:.2g}" for number in (min(numbers), max(numbers)))
         return low if low == high else f"{low} … {high}"
 
-    lines = ["| check | in healthy runs | where it was spoilt |", "|---|---|---|"]
+    lines = ["| check | in healthy runs | where it is odd |", "|---|---|---|"]
     for name in dict.fromkeys(check.name for _, checks in found for check in checks if check.value is not None):
-        all_of = [(case, check.value) for case, checks in found for check in checks if check.name == name]
-        healthy, ill = ([x for case, x in all_of if case.expected == which] for which in ("", name))
+        all_of = [(case, check) for case, checks in found for check in checks if check.name == name]
+        healthy = [float(check.value or 0) for case, check in all_of if not case.expected]
+        ill = [float(check.value or 0) for _, check in all_of if check.odd]
         lines.append(f"| {name} | {between(healthy) if healthy else ''} | {between(ill) if ill else ''} |")
     return "\n".join(lines)
 
@@ -220,7 +222,7 @@ def main() -> None:
     """Print a row for each run, then the ranges of the numbers."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", default=list(CASES))
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[SEED])
     options = parser.parse_args()
     print("| run | what is found | what follows from it | its number |\n|---|---|---|---|", flush=True)
     every, wrong = [], 0
