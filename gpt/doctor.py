@@ -66,6 +66,8 @@ def main(argv: list[str]) -> int:
         raise UserError(f"{options.run} has no record of its training; give a folder that python -m gpt.train made")
     keep_freed_memory()
     patient = admit(options.run, options.data, options.device)
+    if options.deep and patient.run.config.dtype == "float16":
+        raise UserError(f"--deep trains without a loss scale, and {options.run} is in float16; leave it out")
     checks = rules.examine(patient, options.deep)
     if options.json:
         print(json.dumps(report.for_programs(str(options.run), patient.run, checks), allow_nan=False))

@@ -7,6 +7,7 @@ import numpy as np
 from gpt.diagnosis.check import Check
 from gpt.diagnosis.patient import Patient, batches
 from gpt.diagnosis.probe import knows_order
+from gpt.diagnosis.recorded import FEWEST
 from gpt.model import GPT
 
 NEAR_ZERO, NEAR_ONE = 0.02, 0.99  # of ln(t + 1), the most that the entropy of a row can be
@@ -34,10 +35,10 @@ def attention_saturated(patient: Patient) -> Check | None:
 def attention_uniform(patient: Patient) -> Check | None:
     """The head that is furthest from equal weights for all tokens: a mean over the text is all that such attention finds.
 
-    A model that is still above the bigram, and learns, may not have begun to look.
+    A model that is still above the bigram, and learns, may not have begun to look, nor one after few steps.
     """
     layers, run = patient.probe.entropies, patient.run
-    if not layers or (run.is_above_bigram and not run.is_stalled):
+    if not layers or run.step < FEWEST or (run.is_above_bigram and not run.is_stalled):
         return None
     lowest = min(float(entropy.mean(1).min()) for entropy in layers.values())
     return Check(

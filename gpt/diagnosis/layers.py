@@ -9,7 +9,7 @@ from gpt.diagnosis.measures import Array
 from gpt.diagnosis.patient import Patient
 
 APART = 1e3  # times
-FEWEST = 1  # updates
+FEWEST = 20  # updates: behind a projection that begins at zero, the first one has no gradient
 
 
 def by_block(gradients: dict[str, float]) -> dict[str, float]:

@@ -12,9 +12,10 @@ from gpt.diagnosis.check import Check
 from gpt.diagnosis.measures import Array
 from gpt.diagnosis.patient import Patient, batches
 from gpt.diagnosis.probe import depends_on_the_future
+from gpt.diagnosis.recorded import LAST
 
 CHANGE = 1e-3  # relative: rounding differs by 1e-6 at most
-EASIER = 0.5  # nats
+EASIER, ERRORS = 0.5, 5.0  # nats, standard errors of the mean that was recorded
 BYTES = 50  # of text that is the same letter by letter is no chance
 SHARE = 0.05  # of the validation split
 MOST = 1 << 24  # tokens of the training split to look at, of more a sample
@@ -36,15 +37,17 @@ def future(patient: Patient) -> Check:
 
 def targets(patient: Patient) -> Check | None:
     """The training loss that the run recorded against that of its weights on the next token, on the same text."""
-    recorded, measured = patient.run.last_train, patient.probe.loss
-    if recorded is None or patient.run.step < 1:
+    losses, measured = patient.run.last_losses, patient.probe.loss
+    if len(losses) < LAST:
         return None
+    recorded = float(losses.mean())
+    limit = max(EASIER, ERRORS * float(losses.std()) / LAST**0.5)  # small batches differ much
     return Check(
         "targets",
-        measured - recorded > EASIER,
+        measured - recorded > limit,
         measured - recorded,
         f"the training recorded a loss of {recorded:.3f}; predicting the next token of its text, the weights have {measured:.3f}",
-        f"apart by at most {EASIER}",
+        f"apart by at most {limit:.2g}",
         "were targets the next token, y[t] = x[t + 1], in the training? did the model see more than this one does?",
     )
 

@@ -43,7 +43,7 @@ def learning_rate_high(patient: Patient) -> Check | None:
         f"an update moves a matrix by {found:.1e} of its size at the peak, --learning-rate {run.config.learning_rate:g}"
         + (", and the loss stays above the bigram's" if lost and found > HIGH else "")
         + "".join(f", and {check.said}" for check in broken[:1] if found > HIGH),
-        f"1e-3 to 1e-2; up to {HIGH:g} while the loss falls and units and attention work",
+        f"1e-3 to 3e-2; up to {HIGH:g} while the loss falls and units and attention work",
         f"--learning-rate {run.config.learning_rate / 30:.0e}; --deep tries all of them",
     )
 
@@ -62,6 +62,6 @@ def learning_rate_low(patient: Patient) -> Check | None:
         + (
             f", and the loss is still above the bigram's, falling ({run.trend:+.3f})" if falling and found < LOW else ""
         ),
-        f"1e-3 to 1e-2; above {LOW:g} unless the loss is below the bigram's",
+        f"1e-3 to 3e-2; above {LOW:g} unless the loss is below the bigram's",
         f"--learning-rate {run.config.learning_rate * 30:.0e}; --deep tries all of them",
     )

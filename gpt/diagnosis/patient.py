@@ -20,7 +20,7 @@ from gpt.model import GPT
 from gpt.run import baselines, checkpoint, failure, files, metrics
 from gpt.run.arrays import Arrays
 from gpt.tokenizers import Tokenizer
-from tinytensor import manual_seed
+from tinytensor import float32, manual_seed
 
 TOKENS = 4096  # that the probe sees at least, if the text has them
 
@@ -57,6 +57,8 @@ def admit(run: Path, data: str | None = None, device: str | None = None) -> Pati
     base = baselines.measure(train_ids, validation_ids, config.vocab_size)
     rows = metrics.read(run) if files.exists(run / "metrics.jsonl") else []
     model = checkpoint.restore_model(dataclasses.replace(saved, config=config), device).eval()
+    if config.dtype == "float16":
+        model = model.to(dtype=float32)  # small gradients would be zero without a loss scale
     manual_seed(config.seed)
     with one_blas_thread():
         found = probe(model, batches(train_ids, config.context))

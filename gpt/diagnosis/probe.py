@@ -81,6 +81,8 @@ def watch_attention(name: str, found: Probe) -> Any:
     """Return a hook that notes the entropies of a layer's attention weights."""
 
     def hook(module: CausalSelfAttention, args: Any, output: Tensor) -> None:
+        if args[0].shape[1] < 2:
+            return  # a token alone has no choice
         weights = attention_weights(module, args[0])  # (B, H, T, T)
         shares = np.moveaxis(measures.entropy(weights), 1, 0).reshape(weights.shape[1], -1)
         found.entropies[name] = (

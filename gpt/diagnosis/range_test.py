@@ -68,11 +68,12 @@ def read_off(rates: Array, losses: Array) -> tuple[float, float]:
 
 
 def range_test(patient: Patient) -> Check | None:
-    """Where the learning rate of the run lies among those that work. Not for float16, which needs a loss scale."""
+    """Where the learning rate of the run lies among those that work. None if the loss does not fall at any."""
     rate = patient.run.config.learning_rate
-    if patient.run.config.dtype == "float16":
+    rates, found = losses(patient)
+    lowest, risen = read_off(rates, found)
+    if lowest == rates[0]:
         return None
-    lowest, risen = read_off(*losses(patient))
     return Check(
         "range-test",
         not lowest / BELOW <= rate <= lowest * ABOVE,

@@ -12,6 +12,7 @@ from gpt.diagnosis.measures import Array
 from gpt.run.baselines import Baselines
 from gpt.run.metrics import Row
 
+FEWEST = 40  # steps before which no model has to have learned anything
 LAST = 20  # rows whose mean is the training loss at the end
 STALLED = -0.05  # nats: a mean loss that falls by less, from one quarter of the steps to the next, does not learn
 
@@ -38,10 +39,15 @@ class Recorded:
         return min((loss for _, loss in self.evaluated), default=None)
 
     @property
+    def last_losses(self) -> Array:
+        """The training losses of the last steps up to the weights, at most LAST."""
+        return np.array([row["train_loss"] for row in self.rows if row["step"] <= self.step][-LAST:])
+
+    @property
     def last_train(self) -> float | None:
-        """The mean training loss of the last steps up to the weights."""
-        losses = [row["train_loss"] for row in self.rows if row["step"] <= self.step][-LAST:]
-        return float(np.mean(losses)) if losses else None
+        """Their mean; None before the first step."""
+        losses = self.last_losses
+        return float(losses.mean()) if len(losses) else None
 
     @property
     def trend(self) -> float:

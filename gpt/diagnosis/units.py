@@ -17,12 +17,13 @@ def dead_units(patient: Patient) -> Check | None:
     shares = {name: float(dead.mean()) for name, dead in probe.dead.items()}
     worst = max(shares, key=shares.__getitem__)
     others = sum(share > SHARE for share in shares.values()) - 1
+    like_it = "another layer is like it" if others == 1 else f"{others} more layers are like it"
     return Check(
         "dead-units",
         shares[worst] > SHARE,
         shares[worst],
         f"{shares[worst]:.0%} of the units of {worst} were off ({kind}) for each of {probe.tokens:,} tokens"
-        + (f"; {others} more layers are like it" if others > 0 else ""),
+        + (f"; {like_it}" if others > 0 else ""),
         f"below {SHARE:.0%}",
         "a lower --learning-rate, a longer --warmup, biases that begin at zero; --activation gelu-tanh is never flat at 0",
     )

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from profiles import cases
 
 import tinytensor
-from gpt import doctor
+from gpt import doctor, prepare
 from gpt.config import TrainConfig
 from gpt.diagnosis import check, measures, probe, range_test, report, rules
 from gpt.diagnosis.check import Check, explained, findings
@@ -220,9 +220,13 @@ def test_each_rule_of_a_record(run, name, words):
 
 def test_what_is_no_finding():
     assert "overfitting" not in odd(run_of(np.full(200, 2.0), val=[1.9] + [2.0] * 9))  # training does not fall either
+    assert "overfitting" not in odd(run_of(FALLING[:30], every=10, val=[2, 2.2, 2.3]))  # too early to tell
     assert "learned-nothing" not in odd(run_of(np.linspace(4.2, 3.25, 200)))  # it still falls
     assert "learned-nothing" not in odd(run_of(np.full(30, 3.3)))  # too early to tell
     assert odd(run_of([])) == {}
+    random = run_of(np.full(200, 3.3))
+    random.baselines = replace(BASE, fivegram=3.25)
+    assert odd(random) == {}  # a text without order
     certain = run_of(0.01 + FALLING - 1.7)
     certain.baselines = replace(BASE, fivegram=0.1)
     assert odd(certain) == {}  # a text that counting alone predicts
@@ -272,7 +276,17 @@ def test_the_range_test_reads_off_where_the_loss_is_lowest_and_has_risen():
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("doctor")
     (folder / "text").write_text("".join(np.random.default_rng(0).choice(list("abcdef gh\n"), 3000)))
-    assert train([*TINY, "--data", str(folder / "text"), "--out", str(folder / "run"), "--quiet"]) == 0
+    line = [
+        *TINY,
+        "--data",
+        str(folder / "text"),
+        "--out",
+        str(folder / "run"),
+        "--quiet",
+        "--steps=24",
+        "--eval-every=12",
+    ]
+    assert train(line) == 0
     return folder
 
 
@@ -285,15 +299,38 @@ def test_it_reports_and_writes_nothing(folder, capsys):
     assert doctor.main([str(folder / "run"), "--deep", "--all"]) == 0
     said = capsys.readouterr()
     assert said.err == ""
-    assert said.out.startswith("step        6 of 6\nlosses      training ")
-    assert "range-test" in said.out and "learning-rate-high" not in said.out  # 6 steps are too few to tell
+    assert said.out.startswith("step        24 of 24\nlosses      training ")
+    assert "range-test" in said.out and "learning-rate-high" in said.out
     assert contents(folder) == before
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        ["--context=1"], ["--context=2"], ["--dtype=float16"], ["--steps=1"], ["--grad-clip=0"], ["--dropout=0.3"],
+        ["--activation=swiglu", "--kv-heads=1", "--qk-norm"], ["--tied", "--no-bias", "--positions=learned", "--init=gpt2"],
+        ["--eval-every=100", "--grad-accumulation=2"], ["--steps=50", "--context=2"], ["--steps=50", "--batch-size=1"],
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_runs_of_every_kind_can_be_examined(line, folder, tmp_path, capsys):
+    """A text without repeats and a few steps: nothing is odd yet."""
+    assert train([*TINY, "--data", str(folder / "text"), "--out", str(tmp_path / "run"), "--quiet", *line]) == 0
+    assert doctor.main([str(tmp_path / "run"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["findings"] == []
+
+
+def test_a_corpus_that_does_not_fit_into_memory_can_be_examined(folder, tmp_path, capsys):
+    assert prepare.main([str(folder / "text"), "--tokenizer=bytes", "--out", str(tmp_path / "corpus"), "--quiet"]) == 0
+    assert train([*TINY, "--data", str(tmp_path / "corpus"), "--out", str(tmp_path / "run"), "--quiet"]) == 0
+    assert doctor.main([str(tmp_path / "run")]) == 0
+    assert "nothing odd in" in capsys.readouterr().out
 
 
 def test_json_has_every_check(folder, capsys):
     assert doctor.main([str(folder / "run"), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert found["step"] == found["steps"] == 6
+    assert found["step"] == found["steps"] == 24
     names = [each["name"] for each in found["checks"]]
     assert len(names) == len(set(names)) >= 12 and "overlap" in names and "range-test" not in names
     assert set(found["baselines"]) == {"5-gram", "bigram", "unigram", "uniform"}
@@ -316,6 +353,7 @@ def test_help_names_every_check(capsys, folder):
         (["hf:gpt2"], "hf:gpt2 has no record of its training"),
         (["run", "--data", "other"], "was trained on another text"),
         (["run", "--device", "cuda"], "--device cuda"),
+        (["half", "--deep"], "--deep trains without a loss scale, and half is in float16"),
         (["cut"], "weights.safetensors is cut off or altered"),
         (["rows"], "line 2 is no row of a run"),
         (["fifo"], "failure.txt is a FIFO, and must be a file"),
@@ -326,6 +364,8 @@ def test_what_is_wrong_is_one_line_and_status_2(wrong, words, folder, tmp_path, 
     Path("other").write_text("another text " * 40)
     for name in ("run", "cut", "rows", "fifo"):
         shutil.copytree(folder / "run", name)
+    (tmp_path / "text").write_text("to be or not to be. " * 40)
+    assert train([*TINY, "--data=text", "--out=half", "--dtype=float16", "--quiet"]) == 0
     weights = Path("cut/checkpoint/weights.safetensors")
     weights.write_bytes(weights.read_bytes()[:-1])
     rows = Path("rows/metrics.jsonl")
