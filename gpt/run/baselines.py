@@ -21,7 +21,8 @@ from gpt.run.kneser_ney import KneserNey
 from gpt.tokenizers.base import pieces
 
 SAMPLE = 1 << 22  # stored tokens to count
-FIVEGRAM_SAMPLE = 1 << 20  # tokens of any text that the 5-gram counts: of prose 0.1 to 0.3 s; at most, of noise, 1.5 s and 180 MB
+# Tokens of any text that the 5-gram counts. Prose takes 0.1 to 0.3 s; noise, at most, 1.5 s and 180 MB.
+FIVEGRAM_SAMPLE = 1 << 20
 TABLE = 1 << 22  # pairs of tokens that a table of counts may have, 32 MB
 
 
