@@ -11,10 +11,12 @@ from gpt import cli
 from gpt.build import Model
 from gpt.completion import encode_prompt
 from gpt.config import RECIPES, TrainConfig
+from gpt.diagnosis import report, rules
+from gpt.diagnosis.recorded import Recorded
 from gpt.errors import UserError
 from gpt.evaluate import bits_per_byte, mean_loss
 from gpt.fast.threads import one_blas_thread
-from gpt.run import checkpoint, files, metrics
+from gpt.run import checkpoint, failure, files, metrics
 from gpt.run.lock import locked
 from gpt.run.opening import new_folder, open_again, prepare, write_config
 from gpt.run.profiling import profiled
@@ -79,11 +81,11 @@ def parse(argv: list[str]) -> Options:
 
 def open_run(options: Options) -> tuple[Run, Path]:
     """Return the run and its folder. A new folder is made last, when nothing else can be wrong any more."""
-    keep_freed_memory()
     if options.resume:
         run = open_again(options.resume, options.given, options.quiet)
     else:
         run = prepare(options.recipe or "default", options.given, options.quiet, options.init)
+    keep_freed_memory()  # from here on: what reading and counting the text took goes back to the system
     if options.profile and run.config.cuda_graph:
         raise UserError("--profile: a recorded update has no parts to be timed; take --no-cuda-graph with it")
     return run, options.resume or new_folder(options.out)
@@ -100,7 +102,7 @@ def carry_out(run: Run, folder: Path, options: Options, train: Callable[[Run, Pa
             cli.say(str(run))
         write_config(run.config, folder)
         run.save(folder)
-        with profiled(run, folder, quiet) if options.profile else nullcontext():
+        with failure.kept(folder), profiled(run, folder, quiet) if options.profile else nullcontext():
             signal = train(run, folder, quiet)
         again = cli.word(folder)
         if signal is not None:
@@ -110,6 +112,8 @@ def carry_out(run: Run, folder: Path, options: Options, train: Callable[[Run, Pa
     if not quiet:
         cli.say(f"{summary}\nrun folder      {folder}")
         cli.say(f"now try         python -m gpt.generate {again}")
+        if odd := cli.attempt("gpt.train", "look at the losses", lambda: oddity(run, folder)):
+            cli.say(f"odd             {odd}; python -m gpt.doctor {again} says what to try")
     return 0
 
 
@@ -165,6 +169,11 @@ def compared(run: Run, best: Evaluation) -> list[str]:
     if run.step < run.config.steps:
         lines.append(f"stopped         by --patience {run.config.patience}: its evaluations did not lower the loss")
     return lines
+
+
+def oddity(run: Run, folder: Path) -> str:
+    """Say what is odd about the numbers that the run has recorded; "" if nothing is."""
+    return report.in_a_line(rules.recorded(Recorded(run.config, run.step, metrics.read(folder), run.baselines)))
 
 
 def write_sample(run: Run, model: Model, folder: Path) -> None:

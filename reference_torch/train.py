@@ -51,7 +51,7 @@ def train(run: Run, model: Model, quiet: bool) -> list[Row]:
     optimizer = make_optimizer(model, config)
     rows: list[Row] = []
     began = time.perf_counter()
-    with Progress(config, 0, run.baselines, quiet) as progress:
+    with Progress(config, 0, run.baselines.brief(), quiet) as progress:
         for step in range(config.steps):
             started = time.perf_counter()
             optimizer.zero_grad()

@@ -145,13 +145,14 @@ class StoredIds:
     def __iter__(self) -> Iterator[Any]:
         raise TypeError("stored tokens are read by slices, not one by one")
 
-    def sample(self, count: int) -> NDArray[np.integer]:
-        """Return about `count` tokens: SLICES pieces, evenly spaced; all of them if they are no more."""
-        if len(self) <= count:
-            return cast("NDArray[np.integer]", self[:])
-        size = count // SLICES
-        starts = [int(i * (len(self) - size) // (SLICES - 1)) for i in range(SLICES)]
-        return np.concatenate([self[start : start + size] for start in starts])
+
+def sample(ids: NDArray[np.integer] | StoredIds, count: int) -> NDArray[np.integer]:
+    """Return about `count` tokens: SLICES pieces, evenly spaced; all of them if they are no more."""
+    if len(ids) <= count:
+        return cast("NDArray[np.integer]", ids[:])
+    size = count // SLICES
+    starts = [int(i * (len(ids) - size) // (SLICES - 1)) for i in range(SLICES)]
+    return np.concatenate([ids[start : start + size] for start in starts])
 
 
 def read_at(descriptor: int, count: int, offset: int) -> bytes:

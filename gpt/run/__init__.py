@@ -9,10 +9,12 @@ files        one way to read and write the files of a run folder, which may come
 lock         one process at a time in a folder
 interrupt    Ctrl-C asks to stop after the current step
 checks       memory, and numbers that are not finite
+failure      the error that stopped a training
 record       what a step leaves: its row, and after an evaluation the checkpoints, the last and the best
 metrics      metrics.jsonl, a line for each step
 progress     the bar or the lines on the terminal
 baselines    the losses of models that only count
+kneser_ney   the best of them, a smoothed 5-gram
 plots        loss.png
 profiling    --profile
 """

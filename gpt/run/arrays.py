@@ -59,6 +59,12 @@ def read(file: File, specs: dict[str, Spec], expected: str, may_be_empty: bool =
         raise damaged(file.path, shown(error)) from None
 
 
+def present(file: File, specs: dict[str, Spec]) -> dict[str, Spec]:
+    """Return those of the specs that the file has arrays for."""
+    header, _ = read_header(file, len(specs))
+    return {name: spec for name, spec in specs.items() if name in header}
+
+
 def read_header(file: File, count: int, advice: str = ADVICE) -> tuple[dict[str, Any], int]:
     """Return the header of a file with so many arrays, and where it ends. Leaves the file at its beginning."""
     if file.size < LENGTH:

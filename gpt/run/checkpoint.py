@@ -192,11 +192,12 @@ def read_model(run: Path, last: bool = False) -> Checkpoint:
     return checkpoint
 
 
-def read(run: Path, names: Sequence[str] = FILES) -> Checkpoint:
+def read(run: Path, names: Sequence[str] = FILES, partial: bool = False) -> Checkpoint:
     """Read the checkpoint of the run, all of one save, and verify every checksum.
 
     It has the arrays of the files `names` alone; others are neither needed nor read. If the checkpoint was replaced while
-    this opened its files, it takes the new one.
+    this opened its files, it takes the new one. `partial` allows an optimizer without the state of some parameters: they
+    never had a gradient. No run goes on with that.
     """
     try:
         for number, pause in enumerate(PAUSES):
@@ -208,7 +209,7 @@ def read(run: Path, names: Sequence[str] = FILES) -> Checkpoint:
                         break
                     continue
                 try:
-                    return read_folder(run, folder, stack, names)
+                    return read_folder(run, folder, stack, names, partial)
                 except (OSError, UserError):
                     removed = folder.path.name == OLD and files.exists(run / CURRENT)
                     if not removed and folder.is_in_place():
@@ -234,7 +235,7 @@ def current(run: Path, stack: ExitStack) -> Folder | None:
     return None
 
 
-def read_folder(run: Path, folder: Folder, stack: ExitStack, names: Sequence[str]) -> Checkpoint:
+def read_folder(run: Path, folder: Folder, stack: ExitStack, names: Sequence[str], partial: bool) -> Checkpoint:
     """Read the checkpoint in an open folder. Opens all files before it reads one."""
     metadata, *arrays_in = [stack.enter_context(folder.open(name)) for name in (METADATA, *names)]
     values = verified(files.parse(files.limited(metadata, LONGEST_METADATA), metadata.path), metadata.path)
@@ -251,6 +252,8 @@ def read_folder(run: Path, folder: Folder, stack: ExitStack, names: Sequence[str
     check_memory(replace(checkpoint.config, device="cpu", cuda_graph=False, tf32=False), loaded=run)
     specs = dict(zip(FILES, specs_of(checkpoint.config), strict=True))
     for name, file, expected in zip(names, arrays_in, sums, strict=True):
+        if partial and name == OPTIMIZER:
+            specs[name] = arrays.present(file, specs[name])
         found = arrays.read(file, specs[name], expected, may_be_empty=name == OPTIMIZER and no_update(checkpoint))
         check_numbers(file.path, found, checkpoint.step)
         if name == OPTIMIZER:

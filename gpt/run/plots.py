@@ -6,7 +6,6 @@ import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -58,15 +57,15 @@ def plot_loss(path: Path, rows: list[Row], baselines: Baselines, whole: float, s
         axes.plot(at, losses, "o-", color="tab:orange", label="validation (a part)")
     label = f"validation (whole) of the best weights, step {step}: {shown(whole)}"
     axes.plot([step], [whole], "*", markersize=14, color="tab:red", label=label)
-    for name, loss in asdict(baselines).items():
+    for name, loss in baselines.losses().items():
         axes.axhline(loss, color="grey", linestyle="--", linewidth=0.8)
         axes.annotate(
             f"{name} {shown(loss)}",
             (1, loss),
             xycoords=("axes fraction", "data"),
-            xytext=(-4, 3),
+            xytext=(4, 0),  # beside the picture: in it, the losses of a good model hide the lowest
             textcoords="offset points",
-            ha="right",
+            va="center",
             color="grey",
         )
     axes.set(xlabel="step", ylabel="loss (nats per token)", xlim=(0, None))

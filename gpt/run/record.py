@@ -61,7 +61,7 @@ class Record:
 def recording(run: Run, folder: Path, quiet: bool) -> Iterator[Record]:
     """A context in which the steps of the run are recorded: in metrics.jsonl, in checkpoints, and on the terminal."""
     done = run.step - (run.pending is not None)  # the steps that have their rows
-    with Metrics(folder, done) as metrics, Progress(run.config, done, run.baselines, quiet) as progress:
+    with Metrics(folder, done) as metrics, Progress(run.config, done, run.baselines.brief(), quiet) as progress:
         record = Record(run, folder, metrics, progress)
         if run.pending is not None:
             record.evaluate()

@@ -1,4 +1,4 @@
-"""Alters files of run folders, and asks for text, a loss, and more training.
+"""Alters files of run folders, and asks for text, a loss, a diagnosis, and more training.
 
     python tests/hostile/altered.py --count 2000
 
@@ -50,7 +50,7 @@ NASTY = (
 )  # fmt: skip
 BESIDE = (  # names that a run may have, or that it has for a moment
     "checkpoint.new", "checkpoint.old", "config.json.new", "sample.txt.new", ".lock", "best", "best/checkpoint.old", "loss.png",
-    "profile.txt", "metrics.jsonl", "sample.txt",
+    "profile.txt", "metrics.jsonl", "sample.txt", "failure.txt",
 )  # fmt: skip
 Alteration = Callable[[Path, "Bench"], str]
 
@@ -78,7 +78,7 @@ class Bench:
         self.untouched = self.seen()
 
     def results(self, run: Path) -> dict[str, tuple[Said, dict[str, bytes]]]:
-        """What the three commands say of a copy of the run, and its arrays after the third."""
+        """What the four commands say of a copy of the run, and its arrays after the last."""
         copy = self.place / "copy"
         remove(copy)
         shutil.copytree(run, copy, symlinks=True)
@@ -87,6 +87,8 @@ class Bench:
     def commands(self, run: Path) -> Iterator[tuple[str, tuple[Said, dict[str, bytes]]]]:
         yield "generate", (call("gpt.generate", [run, "--tokens=12", "--seed=1"]), {})
         yield "evaluate", (call("gpt.evaluate", [run, "--json"]), {})
+        # It reports what metrics.jsonl says, which has no checksum: so what it says may change.
+        yield "doctor", (call("gpt.doctor", [run, "--json"])._replace(out=""), {})
         said = call("gpt.train", ["--resume", run, "--steps=6", "--no-plot"])
         yield "resume", (said, arrays_of(run / "checkpoint") if said.status == 0 else {})
 

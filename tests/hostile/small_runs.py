@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gpt import evaluate, generate, train
+from gpt import doctor, evaluate, generate, train
 
 TEXT = "It was the best of times, it was the worst of times, it was the age of wisdom. " * 12
 FLAGS = [
@@ -20,6 +20,7 @@ FLAGS = [
 GPT = ["--layers=1", "--heads=2"]
 COMMANDS: dict[str, Callable[..., int]] = {
     "gpt.train": train.main, "gpt.generate": generate.main, "gpt.evaluate": evaluate.main,
+    "gpt.doctor": doctor.main,
 }  # fmt: skip
 # In memory where there is such a folder: these programs save thousands of times, and a disk makes each save wait.
 MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None

@@ -109,7 +109,7 @@ def test_a_run_leaves_its_folder(text, capsys):
     assert Path("run/loss.png").read_bytes().startswith(b"\x89PNG")
     assert len(Path("run/sample.txt").read_text()) == 501
     out = capsys.readouterr().out
-    loss = r"loss \d\.\d{3} val \d\.\d{3} \(\d\.\d{3} bits/byte\), [\d.]+k tokens/s, bigram .*, unigram .*, uniform .*"
+    loss = r"loss \d\.\d{3} val \d\.\d{3} \(\d\.\d{3} bits/byte\), [\d.]+k tokens/s, 5-gram .*, bigram [^,]*, unigram [\d.]*\n"
     assert re.search(rf"step 4/9 0:00 left, {loss}", out)
     assert "over the whole split, 211 predictions" in out
     assert "python -m gpt.generate run" in out
@@ -539,7 +539,7 @@ def test_few_tokens_a_second_are_not_shown_as_none(speed, shown, capsys):
 
 def test_the_loss_scale_is_shown(text, capsys):
     assert main([*TINY, *text, "--dtype", "float16", "--steps=1", "--out", "run"]) == 0
-    assert re.search(r" [\d.]+k tokens/s, loss scale 65536, bigram", capsys.readouterr().out)
+    assert re.search(r" [\d.]+k tokens/s, loss scale 65536, 5-gram", capsys.readouterr().out)
     assert "loss_scale" in metrics.read(Path("run"))[0]
     assert generate.main(["run", "--tokens", "5", "--prompt", "It"]) == 0
 
@@ -642,7 +642,7 @@ def test_memory_of_a_gpu_is_in_metrics_and_progress(text, monkeypatch, capsys):
     with monkeypatch.context() as patch:
         patch.setattr("gpt.run.metrics.add_gpu_memory", add)
         assert main([*TINY, *text, "--out", "run"]) == 0
-    assert "k tokens/s, GPU memory 2 MiB (peak 3), bigram" in capsys.readouterr().out
+    assert "k tokens/s, GPU memory 2 MiB (peak 3), 5-gram" in capsys.readouterr().out
     assert {row["gpu_memory_peak"] for row in metrics.read(Path("run"))} == {3 * 2**20}
     assert main(["--resume", "run", "--steps", "11", "--quiet"]) == 0  # on a CPU; the plot is of both
     assert ["gpu_memory" in row for row in metrics.read(Path("run"))] == [True] * 9 + [False] * 2
@@ -662,7 +662,7 @@ def test_on_a_terminal_there_is_a_bar(text, monkeypatch, capsys):
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
     assert main([*TINY, *text, "--out", "run"]) == 0
     out = capsys.readouterr().out
-    assert re.search(r"9/9 .* left, loss .* val .* tokens/s, bigram ", out)
+    assert re.search(r"9/9 .* left, loss .* val .* tokens/s, 5-gram ", out)
     assert "step 1/9" not in out
 
 
@@ -774,5 +774,5 @@ def test_a_quiet_run_does_not_say_where_its_text_is_from(text, monkeypatch, caps
 
 def test_a_plot_without_an_evaluated_row(tmp_path):
     row = dict.fromkeys(metrics.Row.__annotations__, 1.0) | {"step": 1, "val_loss": None}
-    plot_loss(tmp_path / "loss.png", [row], Baselines(1.0, 2.0, 3.0), 1.5, 1)
+    plot_loss(tmp_path / "loss.png", [row], Baselines(1.0, 2.0, 3.0, 0.5), 1.5, 1)
     assert (tmp_path / "loss.png").read_bytes().startswith(b"\x89PNG")
