@@ -11,6 +11,7 @@ import numpy as np
 from gpt import corpus
 from gpt.build import Model
 from gpt.cli import check_device
+from gpt.corpora.progress import on_stderr
 from gpt.data import Ids
 from gpt.diagnosis.probe import Probe, probe
 from gpt.diagnosis.recorded import Recorded
@@ -52,7 +53,7 @@ def admit(run: Path, data: str | None = None, device: str | None = None) -> Pati
     device = device or (saved.written or saved.config).device
     check_device(device)
     config = dataclasses.replace(saved.config, device=device, cuda_graph=False, tf32=False)
-    text = checkpoint.read_corpus(saved, run, data)
+    text = checkpoint.read_corpus(saved, run, on_stderr("gpt.doctor"), data)
     train_ids, validation_ids = corpus.split(text, saved.tokenizer, config.context, fixed=True)
     base = baselines.measure(train_ids, validation_ids, config.vocab_size)
     rows = metrics.read(run) if files.exists(run / "metrics.jsonl") else []

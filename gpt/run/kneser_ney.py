@@ -24,7 +24,7 @@ from gpt.data import Ids
 
 ORDER = 5
 TABLE = 1 << 20  # sequences that a table of counts may have, 8 MB
-FALLBACK = (0.5, 1.0, 1.5)  # D where a text is too small for the formula; KenLM's lmplz takes the same
+FALLBACK = (0.5, 1.0, 1.5)  # D where the formula has no positive value; KenLM's lmplz takes the same
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
@@ -124,4 +124,5 @@ def discounts(counts: Ints) -> Floats:
         return np.array([0.0, *FALLBACK])
     y = n1 / (n1 + 2 * n2)
     values = [1 - 2 * y * n2 / n1, 2 - 3 * y * n3 / n2, 3 - 4 * y * n4 / n3]
-    return np.array([0.0, *np.clip(values, 0.0, [1.0, 2.0, 3.0])])
+    # Where nothing is taken nothing is given out: then a token that is new after a context would have p = 0.
+    return np.array([0.0, *(values if min(values) > 0 else FALLBACK)])

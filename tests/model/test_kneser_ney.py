@@ -103,6 +103,15 @@ def test_discounts_by_hand():
     counts = np.array([1] * 6 + [2] * 3 + [3] * 2 + [4] + [9] * 5)  # n1 … n4 = 6, 3, 2, 1: y = 6 / 12
     assert discounts(counts) == pytest.approx([0, 1 - 3 / 6, 2 - 3 * 0.5 * 2 / 3, 3 - 4 * 0.5 / 2])
     assert discounts(np.array([1, 1, 2, 3])).tolist() == [0, 0.5, 1, 1.5]
+    assert discounts(np.array([1] * 9 + [2, 3, 3, 3, 3, 4])).tolist() == [0, 0.5, 1, 1.5]  # by the formula D2 < 0
+
+
+def test_no_token_is_impossible():
+    """Where the formula would take nothing away, a new token after a context still has a probability."""
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        ids = rng.zipf(1.2 + rng.random(), 60).clip(max=20) - 1
+        assert np.isfinite(KneserNey(ids[:40], 20).losses(ids[40:])).all()
 
 
 def test_a_periodic_text_is_certain_after_the_first_tokens():
