@@ -62,9 +62,9 @@ def main(argv: list[str]) -> int:
     out = write.target(options.out or default_out(options.run))
     asked = subject.Asked(options.text, options.patch, options.data, options.tokenizer)
     chosen = subject.choose(found, options.run, asked, f"python -m gpt.inspect {shlex.join(argv)}")
+    data, arrays = collect(chosen)
     for each in chosen.notes:
         note("gpt.inspect", each)
-    data, arrays = collect(chosen)
     size = write.write(out, data, arrays)
     say(f"{out}: {size / 1e6:.2f} MB, {len(chosen.ids)} tokens, {found.said}")
     return show(out, options)

@@ -9,56 +9,74 @@ from typing import Any
 import numpy as np
 
 import tinytensor
+from gpt.build import Model
 from gpt.config import GPTConfig
 from gpt.errors import UserError
-from gpt.inspection import calls, excerpts, gradients, ngrams
+from gpt.inspection import calls, excerpts, gradients, ngrams, stored
 from gpt.inspection.flow import flow
 from gpt.inspection.gradients import without_batch
 from gpt.inspection.pack import Packer
-from gpt.inspection.saliency import saliency
+from gpt.inspection.saliency import saliency, work
 from gpt.inspection.subject import Subject
-from gpt.inspection.values import Array, Value, run
+from gpt.inspection.values import Array, Pass, Value, run
 from gpt.tokenizers import Tokenizer
 
 VERSION = 1  # of the data in the page
-WHOLE_VOCABULARY = 2000  # tokens; of a larger vocabulary the page has those that occur
 
 
 def collect(subject: Subject) -> tuple[dict[str, Any], str]:
     """Run the model forward and back, and describe it: what the page has as JSON, and its arrays (pack.py)."""
-    packer = Packer()
-    found = run(subject.model, subject.ids)
+    packer, model, ids = Packer(), subject.model, subject.ids
+    found = run(model, ids)
     logits = found.trace["output.0"].numpy(force=True)[0]
-    loss = losses(logits, subject.ids)
+    loss = losses(logits, ids)
     if not all(map(math.isfinite, loss)):
         raise UserError("the predictions are not finite: train again, with a lower --learning-rate")
-    for name, p in subject.model.named_parameters():
-        packer.add(f"w:{name}", p.numpy(force=True), "f4")
-    packer.add("logits", logits, "f4")
-    gradients.add(found, packer)
-    rows = calls.described(found, packer)
-    flows = flow(found, subject.model)
-    packer.add("saliency", saliency(subject.model, subject.ids), "f4")
-    counted = None if subject.train is None else ngrams.losses(subject.train, subject.ids, subject.config.vocab_size)
+    large = stored.is_large(model)
+    shown = stored.names(found) if large else list(found.values)
+    add_arrays(found, model, logits, packer, large)
+    lens = stored.lens(found, model, ids) if large else None
     data = {
         "version": VERSION,
         "made": {"command": subject.command, "tinytensor": tinytensor.__version__},
         "run": _run(subject),
-        "tokens": _tokens(subject.tokenizer, subject.ids),
-        "vocabulary": _vocabulary(subject),
+        "tokens": _tokens(subject.tokenizer, ids),
+        "vocabulary": _vocabulary(subject, lens),
         "patch": None if subject.patch is None else {"tokens": _tokens(subject.tokenizer, subject.patch)},
-        "values": [_value(each) for each in found.values.values()],
-        "calls": rows,
+        "values": [_value(found.values[name]) for name in shown],
+        "calls": calls.described(found, packer),
         "sources": excerpts.collected(calls.places(found)),
         "loss": [*loss, None],
-        "baselines": counted,
-        "flow": flows,
+        "baselines": ngrams.losses(subject.train, ids, model.config.vocab_size) if subject.train is not None else None,
+        "flow": flow(found, model),
+        "lens": lens,
+        "ablations": stored.ablations(model, ids, subject.notes) if large else None,
         "film": None,
-        "notes": subject.notes,
         "arrays": packer.index,
         "scales": packer.scales,
+        "notes": subject.notes,
     }
+    add_saliency(subject, packer)
     return data, packer.text()
+
+
+def add_arrays(found: Pass, model: Model, logits: Array, packer: Packer, large: bool) -> None:
+    """The weights, of which the page computes all values, and the gradients; of a large model some of both."""
+    if large:
+        return stored.add(found, packer)
+    for name, p in model.named_parameters():
+        packer.add(f"w:{name}", p.numpy(force=True), "f4")
+    packer.add("logits", logits, "f4")
+    gradients.add(found, packer)
+
+
+def add_saliency(subject: Subject, packer: Packer) -> None:
+    if work(subject.model, subject.ids) > stored.WORK:
+        subject.notes.append(
+            f"no saliency: {len(subject.ids)} backwards of this model take too long; give a shorter text"
+        )
+    else:
+        packer.add("saliency", saliency(subject.model, subject.ids), "f4")
 
 
 def _run(subject: Subject) -> dict[str, Any]:
@@ -89,14 +107,14 @@ def _tokens(tokenizer: Tokenizer, ids: Array) -> list[dict[str, Any]]:
     return [{"id": int(i), "text": shown(tokenizer, int(i))} for i in ids]
 
 
-def _vocabulary(subject: Subject) -> Any:
-    """The texts of all tokens; of many those that are in the text, by their ids."""
-    count = subject.config.vocab_size
-    if count <= WHOLE_VOCABULARY:  # a model may have more tokens than its tokenizer knows
-        known = subject.tokenizer.vocab_size
-        return [shown(subject.tokenizer, i) if i < known else "" for i in range(count)]
-    used = set(map(int, subject.ids)) | set(map(int, () if subject.patch is None else subject.patch))
-    return {i: shown(subject.tokenizer, i) for i in sorted(used)}
+def _vocabulary(subject: Subject, lens: list[dict[str, Any]] | None) -> Any:
+    """The texts of all tokens, since the page may expect any; of a large model those that it has, by their ids."""
+    known = subject.tokenizer.vocab_size  # a model may have more tokens than its tokenizer knows
+    if lens is None:
+        return [shown(subject.tokenizer, i) if i < known else "" for i in range(subject.model.config.vocab_size)]
+    used = {int(i) for ids in (subject.ids, subject.patch) if ids is not None for i in ids}
+    used |= {i for row in lens for top in row["top"] for i in top}
+    return {i: shown(subject.tokenizer, i) if i < known else "" for i in sorted(used)}
 
 
 def _value(value: Value) -> dict[str, Any]:

@@ -35,6 +35,11 @@ def saliency(model: Model, ids: Array) -> NDArray[np.float32]:
     return norms
 
 
+def work(model: Model, ids: Array) -> float:
+    """Additions and multiplications of it: 6 for each parameter and token of the copies."""
+    return 3.0 * sum(p.numel() for p in model.parameters()) * len(ids) ** 2
+
+
 def _norms(model: Model, ids: Array, first: int, last: int, kept: list[Tensor]) -> Array:
     """The rows first … last - 1."""
     count = last - first

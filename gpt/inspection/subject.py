@@ -76,7 +76,7 @@ def _ids(tokenizer: Tokenizer, text: str, what: str) -> Array:
     ids = tokenizer.encode(text, what)
     if len(ids) < 2:
         raise UserError(
-            f"{what} {text!r} has {len(ids)} tokens; give at least 2, since a loss is that of the next token"
+            f"{what} {text!r} is {'one token' if len(ids) else 'empty'}; give at least 2: a loss is that of the next token"
         )
     return ids
 

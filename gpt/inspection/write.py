@@ -47,7 +47,9 @@ def target(path: Path) -> Path:
     try:
         found = files.kind(os.lstat(path).st_mode) if files.exists(path) else "a file"
         if found != "a file":
-            raise UserError(f"--out {path} is {found}; name a file, such as {path.with_name('inspect-2.html')}")
+            raise UserError(
+                f"--out {path} is {found}; name a file{f' in it, as {path}/inspect.html' * (found == 'a folder')}"
+            )
         os.makedirs(path.parent, exist_ok=True)
     except OSError as error:
         raise UserError(f"--out {path}: {error.strerror}") from None
