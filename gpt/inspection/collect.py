@@ -25,7 +25,10 @@ VERSION = 1  # of the data in the page
 
 
 def collect(subject: Subject) -> tuple[dict[str, Any], str]:
-    """Run the model forward and back, and describe it: what the page has as JSON, and its arrays (pack.py)."""
+    """Run the model forward and back, and describe it: what the page has as JSON, and what it has packed (pack.py).
+
+    The array "json" has the longer part of the JSON, which compresses to a fifth.
+    """
     packer, model, ids = Packer(), subject.model, subject.ids
     found = run(model, ids)
     logits = found.trace["output.0"].numpy(force=True)[0]
@@ -43,12 +46,8 @@ def collect(subject: Subject) -> tuple[dict[str, Any], str]:
         "tokens": _tokens(subject.tokenizer, ids),
         "vocabulary": _vocabulary(subject, lens),
         "patch": None if subject.patch is None else {"tokens": _tokens(subject.tokenizer, subject.patch)},
-        "values": [_value(found.values[name]) for name in shown],
-        "calls": calls.described(found, packer),
-        "sources": excerpts.collected(calls.places(found)),
         "loss": [*loss, None],
         "baselines": ngrams.losses(subject.train, ids, model.config.vocab_size) if subject.train is not None else None,
-        "flow": flow(found, model),
         "lens": lens,
         "ablations": stored.ablations(model, ids, subject.notes) if large else None,
         "film": None,
@@ -56,6 +55,12 @@ def collect(subject: Subject) -> tuple[dict[str, Any], str]:
         "scales": packer.scales,
         "notes": subject.notes,
     }
+    packer.add_json({
+        "values": [_value(found.values[name]) for name in shown],
+        "calls": calls.described(found, packer, thorough=not large),
+        "sources": excerpts.collected(calls.places(found)),
+        "flow": flow(found, model),
+    })  # fmt: skip
     add_saliency(subject, packer)
     return data, packer.text()
 

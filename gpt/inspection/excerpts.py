@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import ast
-import inspect
 import linecache
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -22,16 +21,6 @@ def short(file: str) -> str:
     """The path of a file below the packages; of another file the name alone."""
     path = Path(file)
     return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else path.name
-
-
-def of_function(function: Callable[..., Any]) -> Place | None:
-    """Where a function stands, behind what wraps it; None if there is no file."""
-    try:
-        lines, first = inspect.getsourcelines(inspect.unwrap(function))
-        file = inspect.getsourcefile(inspect.unwrap(function))
-    except (OSError, TypeError):
-        return None
-    return (file, first, first + len(lines) - 1) if file else None
 
 
 def around(file: str, number: int) -> Place:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import json
 import zlib
 from dataclasses import dataclass
 from typing import Any
@@ -57,6 +58,11 @@ class Packer:
         """Add a name for numbers of an array that is there."""
         self.index[name] = {"shape": list(shape), "view": of} | dataclasses.asdict(view)
         self.scales[name] = scale
+
+    def add_json(self, value: Any) -> None:
+        """Add the bytes of a JSON text as an array, "json"."""
+        text = json.dumps(value, allow_nan=False, separators=(",", ":"))
+        self.add("json", np.frombuffer(text.encode("ascii"), np.uint8), "u1")
 
     def text(self) -> str:
         """The bytes of all arrays."""
