@@ -158,12 +158,12 @@ const DERIVATIONS = {
   mix(subject, step, [h, t, i]) {
     const [weights, values] = step.inputs;
     const shared = Math.floor(h / (subject.config.heads / subject.value(values).shape[0]));
-    const terms = Array.from({ length: t + 1 }, (_, s) => {
+    const terms = Array.from({ length: subject.T }, (_, s) => {
       const weight = { name: weights, index: [h, t, s] }, cell = { name: values, index: [shared, s, i] };
       const w = subject.at(weight), v = subject.at(cell);
       return [{ cell, times: weight, part: w * v, slope: w }, { cell: weight, times: cell, slope: v }];
     }).flat();
-    return { terms, formula: `Σ of ${t + 1} products weight · value`, result: total(terms) };
+    return { terms, formula: `Σ of ${t + 1} products weight · value; weights of later tokens are 0`, result: total(terms) };
   },
 
   activation(subject, step, index) {

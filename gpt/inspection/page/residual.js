@@ -3,7 +3,7 @@
  * the token that came.
  */
 
-import { el, later, number, onlyFinite, percent, table, tokenMark, visible } from "./dom.js";
+import { el, later, number, onlyFinite, percent, table, visible } from "./dom.js";
 import { legend, rangeOf } from "./colour.js";
 import { marked, onFollow } from "./follow.js";
 import { lens, losses } from "./forward.js";

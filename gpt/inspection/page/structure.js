@@ -59,6 +59,8 @@ function attentionSteps(config, layer, x) {
   const G = config.kv_heads || config.heads;
   const q = config.qk_norm ? `${path}.q_norm.output` : `${path}.split.0`;
   const k = config.qk_norm ? `${path}.k_norm.output` : `${path}.split.1`;
+  // The trace calls queries and keys by the norm that takes them, if there is one.
+  const [asked, found] = config.qk_norm ? [`${path}.q_norm.input`, `${path}.k_norm.input`] : [`${path}.split.0`, `${path}.split.1`];
   const turn = config.positions === "rotary";
   /** @type {(Step | false)[]} */
   const list = [
@@ -66,11 +68,11 @@ function attentionSteps(config, layer, x) {
       says: "Attention reads this copy; the stream itself stays as it is." },
     { ...at, name: `${path}.qkv.output`, title: "queries, keys and values side by side", operation: "linear", module: `${path}.qkv`, inputs: [`blocks.${layer}.attention_norm.output`],
       says: "One product of matrices makes all three, for all heads." },
-    { ...at, name: `${path}.split.0`, title: "queries", operation: "split", first: 0, inputs: [`${path}.qkv.output`], says: "What each token asks, a part for each head." },
-    { ...at, name: `${path}.split.1`, title: "keys", operation: "split", first: config.heads, inputs: [`${path}.qkv.output`], says: "What each token can be found by." },
+    { ...at, name: asked, title: "queries", operation: "split", first: 0, inputs: [`${path}.qkv.output`], says: "What each token asks, a part for each head." },
+    { ...at, name: found, title: "keys", operation: "split", first: config.heads, inputs: [`${path}.qkv.output`], says: "What each token can be found by." },
     { ...at, name: `${path}.split.2`, title: "values", operation: "split", first: config.heads + G, inputs: [`${path}.qkv.output`], says: "What a token gives to those that look at it." },
-    config.qk_norm && { ...at, name: `${path}.q_norm.output`, title: "queries, normalised", operation: "norm", module: `${path}.q_norm`, inputs: [`${path}.split.0`], says: "All queries get about the same length, which bounds the scores." },
-    config.qk_norm && { ...at, name: `${path}.k_norm.output`, title: "keys, normalised", operation: "norm", module: `${path}.k_norm`, inputs: [`${path}.split.1`], says: "All keys get about the same length." },
+    config.qk_norm && { ...at, name: `${path}.q_norm.output`, title: "queries, normalised", operation: "norm", module: `${path}.q_norm`, inputs: [asked], says: "All queries get about the same length, which bounds the scores." },
+    config.qk_norm && { ...at, name: `${path}.k_norm.output`, title: "keys, normalised", operation: "norm", module: `${path}.k_norm`, inputs: [found], says: "All keys get about the same length." },
     turn && { ...at, name: `${path}.rotary`, title: "queries, turned by their position", operation: "rotary", inputs: [q], says: "Pairs of numbers turn by an angle that grows with the position, so that a score depends on the distance." },
     turn && { ...at, name: `${path}.rotary#2`, title: "keys, turned by their position", operation: "rotary", inputs: [k], says: "The same for the keys." },
     { ...at, name: `${path}.scores`, title: "scores", operation: "scores", inputs: turn ? [`${path}.rotary`, `${path}.rotary#2`] : [q, k],
