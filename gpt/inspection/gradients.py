@@ -21,10 +21,11 @@ Places = NDArray[np.int64]
 
 @dataclass
 class Kept:
-    """Where the numbers of a gradient are: in the one that is named `of`, at these places of it."""
+    """Where the numbers of a gradient are: in the one that is named `of`, at these places of it, times the scale."""
 
     of: str
     places: Places  # of the shape of the gradient
+    scale: float
 
 
 def add(found: Pass, packer: Packer) -> None:
@@ -36,18 +37,18 @@ def add(found: Pass, packer: Packer) -> None:
             continue
         gradient = without_batch(value.gradient, value)
         halves, scale = scaled(gradient)
-        own = Kept(value.name, np.arange(gradient.size).reshape(value.gradient.shape))
-        moved = _moved(found, value, kept)
-        view = None if moved is None else even(without_batch(moved.places, value))
-        if moved is None or view is None:
+        there = _moved(found, value, kept)
+        view = None if there is None else even(without_batch(there.places, value))
+        if there is None or view is None:
             key = hashlib.sha256(repr(halves.shape).encode() + halves.tobytes()).digest()
-            moved = Kept(same.setdefault(key, value.name), own.places)
-            view = even(without_batch(moved.places, value))
-        kept[value.name] = moved
-        if moved.of == value.name or view is None:
+            places = np.arange(gradient.size).reshape(value.gradient.shape)
+            there = Kept(same.setdefault(key, value.name), places, scale)
+            view = even(without_batch(places, value))
+        kept[value.name] = there
+        if there.of == value.name or view is None:
             packer.add_scaled(f"g:{value.name}", gradient)
         else:
-            packer.add_view(f"g:{value.name}", f"g:{moved.of}", view, gradient.shape, scale)
+            packer.add_view(f"g:{value.name}", f"g:{there.of}", view, gradient.shape, there.scale)
 
 
 def without_batch(array: Array, value: Value) -> Array:
@@ -69,7 +70,7 @@ def _moved(found: Pass, value: Value, kept: dict[str, Kept]) -> Kept | None:
     if not np.array_equal(source.gradient.ravel()[places], value.gradient):
         return None
     there = kept[source.name]
-    return Kept(there.of, there.places.ravel()[places])
+    return Kept(there.of, there.places.ravel()[places], there.scale)
 
 
 def even(places: Places) -> View | None:

@@ -64,6 +64,8 @@ def choose(found: Trained, run: Path | str, asked: Asked, command: str) -> Subje
         if each is not None and len(each) > longest:
             why = "the model's context" if longest == found.config.context else "as many as a page has"
             notes.append(f"{name} has {len(each):,} tokens; the page shows the first {longest:,}, {why}")
+    if found.config.dtype != "float32":
+        notes.append(f"the model was trained in {found.config.dtype}; the page computes in float32")
     return Subject(
         found.name, found.said, found.model("cpu").float(), found.config, tokenizer, ids[:longest], len(ids),
         None if patch is None else patch[:longest], _train(read, tokenizer, notes),

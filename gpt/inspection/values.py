@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,11 +24,13 @@ from tinytensor.inside.watch import Call
 NO_TARGET = -100  # PyTorch's ignore_index: a position with it adds nothing to the loss
 LOSS = "output.1"
 TITLES = {
-    "split.0": "queries", "split.1": "keys", "split.2": "values of the heads", "scores": "scores", "weights": "weights",
-    "rotary": "turned by its position", "triu": "the mask", "softmax": "scores as shares",
+    "split.0": "queries", "split.1": "keys", "split.2": "values of the heads", "q_norm.input": "queries",
+    "k_norm.input": "keys", "rotary": "turned by its position", "triu": "the mask", "scores": "scores",
+    "softmax": "scores as shares", "weights": "weights",
 }  # fmt: skip
+Axes: TypeAlias = tuple[str, ...]
+MERGED: dict[Axes, str] = {("batch", "token"): "token", ("head", "channel"): "channel", ("head", "copy"): "head"}
 Array = NDArray[Any]
-Axes = tuple[str, ...]
 
 
 @dataclass
@@ -37,7 +39,7 @@ class Value:
 
     name: str
     array: Array
-    axes: Axes  # of the array: "batch", "token", "source" (a token that is looked at), "head", "channel"
+    axes: Axes  # of the array: "batch", "token", "source" (a token that is looked at), "head", "copy", "channel"
     call: int | None = None  # the place in Pass.calls of the call that computed it
     gradient: Array | None = None
     same: list[str] = field(default_factory=list)  # its other names
@@ -83,7 +85,7 @@ def _name(found: Pass, model: Model) -> None:
     for key, names in traced.items():
         if key not in computed:  # the tokens, and the token after each
             array = found.trace.values[names[0]].array
-            found.values[names[0]] = Value(names[0], array, ("batch", "token"), same=names[1:])
+            found.values[names[0]] = Value(names[0], array, ("batch", "token")[-array.ndim :], same=names[1:])
             found.names[key] = names[0]
     found.names |= {id(p.array): name for name, p in model.named_parameters()}
     count: Counter[str] = Counter()
@@ -129,13 +131,15 @@ def axes_of(call: Call, output: Array, known: dict[int, Axes]) -> Axes:
 
 
 def _reshaped(axes: Axes, old: tuple[int, ...], new: tuple[int, ...]) -> Axes:
-    """Axes of an array whose last dimensions are cut into heads or put together, or whose batch and tokens become one."""
-    if len(axes) != len(old):
-        return ()
-    if len(new) == len(old) + 1 and new[: len(old) - 1] == old[:-1]:
-        return (*axes[:-1], "head", axes[-1])
-    if len(new) == len(old) - 1 and new[:-1] == old[:-2]:
-        return (*axes[:-2], axes[-1])
-    if len(new) == len(old) - 1 and new[1:] == old[2:]:
-        return axes[1:]
-    return axes if new == old else ()
+    """Axes of an array whose channels are cut into heads, which gets a dimension of copies, or of which two become one."""
+    if len(axes) != len(old) or new == old:
+        return axes if new == old else ()
+    last = len(old) - 1
+    if len(new) == len(old) + 1 and new[:last] == old[:last]:
+        return (*axes[:last], "head", axes[last])
+    for i in range(len(old)):
+        if new == (*old[:i], 1, *old[i:]):
+            return (*axes[:i], "copy", *axes[i:])
+        if new == (*old[:i], old[i] * old[min(i + 1, last)], *old[i + 2 :]) and axes[i : i + 2] in MERGED:
+            return (*axes[:i], MERGED[axes[i : i + 2]], *axes[i + 2 :])
+    return ()

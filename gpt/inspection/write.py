@@ -44,8 +44,10 @@ def target(path: Path) -> Path:
 
     What is there is replaced only if it is a file: not a folder, a device, or a link, which may lead out of a run folder.
     """
+    found = "a file"
     try:
-        found = files.kind(os.lstat(path).st_mode) if files.exists(path) else "a file"
+        with contextlib.suppress(FileNotFoundError):
+            found = files.kind(os.lstat(path).st_mode)
         if found != "a file":
             raise UserError(
                 f"--out {path} is {found}; name a file{f' in it, as {path}/inspect.html' * (found == 'a folder')}"
