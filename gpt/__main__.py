@@ -11,6 +11,7 @@ COMMANDS = {
     "gpt.prepare": "make a corpus of texts of any size, which gpt.train reads without loading it",
     "gpt.generate": "write text with the model of a run",
     "gpt.evaluate": "measure the loss of a run over the whole validation split",
+    "gpt.inspect": "write a page that shows what a model does with a text, forward and backward",
     "gpt.export": "write a run as a folder that Hugging Face's transformers loads",
 }
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from gpt.cli import Parser, add_run_arguments, command, note, path, say
 from gpt.config import HUB
-from gpt.inspection import subject, write
+from gpt.inspection import stored, subject, write
 from gpt.inspection.collect import collect
 from gpt.trained import find
 from tinytensor.buffers import keep_freed_memory
@@ -62,6 +62,8 @@ def main(argv: list[str]) -> int:
     out = write.target(options.out or default_out(options.run))
     asked = subject.Asked(options.text, options.patch, options.data, options.tokenizer)
     chosen = subject.choose(found, options.run, asked, f"python -m gpt.inspect {shlex.join(argv)}")
+    if stored.is_large(chosen.model):
+        note("gpt.inspect", "the model is large; its page may take minutes")
     data, arrays = collect(chosen)
     for each in chosen.notes:
         note("gpt.inspect", each)
