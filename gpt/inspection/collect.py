@@ -35,7 +35,9 @@ def collect(subject: Subject) -> tuple[dict[str, Any], str]:
     loss = losses(logits, ids)
     if not all(map(math.isfinite, loss)):
         raise UserError("the predictions are not finite: train again, with a lower --learning-rate")
-    large = stored.is_large(model)
+    large = stored.is_too_much(found, model)
+    if large:
+        subject.notes.append("the page has not all values: they, or the weights, are too much; a shorter text may help")
     shown = stored.names(found) if large else list(found.values)
     add_arrays(found, model, logits, packer, large)
     lens = stored.lens(found, model, ids) if large else None

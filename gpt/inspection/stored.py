@@ -15,6 +15,7 @@ import numpy as np
 
 import tinytensor
 from gpt.build import Model
+from gpt.errors import UserError
 from gpt.inspection.flow import stream
 from gpt.inspection.gradients import without_batch
 from gpt.inspection.pack import Packer
@@ -23,6 +24,7 @@ from gpt.inspection.values import Array, Pass
 from tinytensor import Tensor
 
 WEIGHTS = 20e6  # bytes of weights in a page
+ARRAYS = 40e6  # bytes of all arrays in a page
 WORK = 2e12  # additions and multiplications, about a minute on two cores: what takes more is left out
 TOP = 5  # predictions after each token
 
@@ -32,18 +34,30 @@ def is_large(model: Model) -> bool:
     return 4 * sum(p.numel() for p in model.parameters()) > WEIGHTS
 
 
+def is_too_much(found: Pass, model: Model) -> bool:
+    """Whether the weights are too much for a page, or with the logits and the gradients of all values."""
+    gradients = sum(2 * value.gradient.size for value in found.values.values() if value.gradient is not None)
+    weights = 4 * sum(p.numel() for p in model.parameters())
+    return is_large(model) or weights + gradients + found.values["head.output"].array.nbytes > ARRAYS
+
+
 def names(found: Pass) -> list[str]:
     """The values that such a page has."""
     return [*stream(found)[:-1], *(name for name in found.values if name.endswith("attention.weights"))]
 
 
 def add(found: Pass, packer: Packer) -> None:
-    """Put "v:NAME" and "g:NAME" into the packer for each of them."""
-    for name in names(found):
-        value = found.values[name]
-        packer.add_scaled(f"v:{name}", without_batch(value.array, value))
+    """Put "v:NAME" and "g:NAME" into the packer for each of them. Raises UserError if that is too much as well."""
+    values = [found.values[name] for name in names(found)]
+    size = sum(4 * value.array.size for value in values)
+    if size > ARRAYS:
+        raise UserError(
+            f"the attention of this text alone takes {size / 1e6:.0f} MB, too much for a page; give a shorter text"
+        )
+    for value in values:
+        packer.add_scaled(f"v:{value.name}", without_batch(value.array, value))
         if value.gradient is not None:
-            packer.add_scaled(f"g:{name}", without_batch(value.gradient, value))
+            packer.add_scaled(f"g:{value.name}", without_batch(value.gradient, value))
 
 
 def lens(found: Pass, model: Model, ids: Array) -> list[dict[str, Any]]:

@@ -21,6 +21,7 @@ from gpt.tokenizers import Tokenizer
 from gpt.trained import Trained
 
 LONGEST = 256  # tokens in a page: its attention maps are as wide as they are high
+COUNTED = 1 << 22  # characters of a corpus that are counted for the baselines
 LINE = range(32, 65)  # characters of the line that is taken where no text is given
 
 
@@ -104,7 +105,12 @@ def _train(read: Corpus | Stored | None, tokenizer: Tokenizer, notes: list[str])
     try:
         if isinstance(read, Stored):
             return cast("Ids", read.split(tokenizer, 1, fixed=True)[0])
-        return None if read is None else tokenizer.encode(read.text[: corpus.cut(read.text)], read.name, small=True)
+        if read is None:
+            return None
+        end = min(corpus.cut(read.text), COUNTED)
+        if end == COUNTED:
+            notes.append(f"the baselines count the first {COUNTED:,} characters of {read.name}")
+        return tokenizer.encode(read.text[:end], read.name, small=True)
     except UserError as error:
         notes.append(f"no baselines: {error}")
         return None

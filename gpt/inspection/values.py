@@ -137,9 +137,10 @@ def _reshaped(axes: Axes, old: tuple[int, ...], new: tuple[int, ...]) -> Axes:
     last = len(old) - 1
     if len(new) == len(old) + 1 and new[:last] == old[:last]:
         return (*axes[:last], "head", axes[last])
-    for i in range(len(old)):
+    for i in reversed(range(len(old))):  # of several places for a 1 the last: copies come after their head
         if new == (*old[:i], 1, *old[i:]):
             return (*axes[:i], "copy", *axes[i:])
-        if new == (*old[:i], old[i] * old[min(i + 1, last)], *old[i + 2 :]) and axes[i : i + 2] in MERGED:
+    for i in range(last):
+        if new == (*old[:i], old[i] * old[i + 1], *old[i + 2 :]) and axes[i : i + 2] in MERGED:
             return (*axes[:i], MERGED[axes[i : i + 2]], *axes[i + 2 :])
     return ()

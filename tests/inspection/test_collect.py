@@ -8,7 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from inspected import SMALL, VARIANTS, Inspected, inspected, subject
+from profiles import cases
 
 import tinytensor as tt
 from gpt.inspection import gradients, ngrams, saliency, stored, values
@@ -163,10 +166,10 @@ def test_calls_name_what_they_read_and_the_lines_that_made_them(page):
         assert (row["primitive"], row["formula"], row["module"]) == (
             call.primitive.name, call.primitive.formula, call.path,
         )  # fmt: skip
-        for given, x in zip(row["inputs"], call.inputs, strict=True):
-            assert (given is None) == (x is None)
-            if isinstance(given, str):
-                assert found.trace[given].array is x if given in found.trace else found.values[given].array is x
+        for name, x in zip(row["inputs"], call.inputs, strict=True):
+            assert (name is None) == (x is None)
+            if isinstance(name, str):
+                assert found.trace[name].array is x if name in found.trace else found.values[name].array is x
         for file, number, _ in row["lines"]:
             assert source_line(page, file, number) == linecache.getline(str(ROOT / file), number)
         for way, function in (("forward", call.primitive.forward), ("backward", call.primitive.backward)):
@@ -233,6 +236,35 @@ def test_a_wrong_backward_is_said(monkeypatch):
     page = inspected(subject())
     wrong = {row["primitive"] for row in page.data["calls"] if row["check"] and not row["check"]["ok"]}
     assert wrong == {"gelu_tanh"}
+
+
+OPTIONS = st.fixed_dictionaries({}, optional={
+    "layers": st.integers(1, 2), "heads": st.sampled_from([1, 2, 4]), "kv_heads": st.sampled_from([0, 1]),
+    "attention_scale": st.sampled_from(["head", "layer", "none"]), "positions": st.sampled_from(["rotary", "learned"]),
+    "hidden": st.integers(0, 9), "norm": st.sampled_from(["layer", "rms"]), "bias": st.booleans(), "tied": st.booleans(),
+    "activation": st.sampled_from(["gelu-tanh", "gelu", "relu", "silu", "tanh", "swiglu"]), "qk_norm": st.booleans(),
+    "norm_eps": st.sampled_from([1e-5, 1.0]), "init": st.sampled_from(["fan-in", "gpt2"]), "dropout": st.just(0.5),
+})  # fmt: skip
+AXES = {"token", "source", "head", "copy", "channel"}
+
+
+@cases(12)
+@given(OPTIONS, st.integers(2, 12))
+def test_every_option_and_length(options, length):
+    """The loss of the page is the model's; each value has its axes, each check agrees; dW of the embedding adds up."""
+    page = inspected(subject(length, width=8, **options))
+    ids = tt.tensor(page.subject.ids[None])
+    _, loss = page.subject.model(ids[:, :-1], ids[:, 1:])
+    assert np.mean(page.data["loss"][:-1]) == pytest.approx(loss.item(), rel=1e-4)
+    assert all(row["check"]["ok"] for row in page.data["calls"] if row["check"])
+    for row in page.data["values"]:
+        assert len(row["axes"]) == len(row["shape"]) and set(row["axes"]) <= AXES
+        assert row["gradient"] == (f"g:{row['name']}" in page.arrays)
+    if not options.get("tied"):
+        g = page.arrays["g:embedding.output"]
+        rows = [g[page.subject.ids == i].sum(0) for i in range(11)]
+        norms = {row["name"]: row["norm"] for row in page.data["flow"]["parameters"]}
+        assert np.linalg.norm(rows) == pytest.approx(norms["embedding.weight"], rel=2e-3)
 
 
 # ------------------------------------------------------------------------------------------------ n-grams
@@ -317,7 +349,17 @@ def test_what_takes_too_long_is_left_out_and_said(monkeypatch):
     monkeypatch.setattr(stored, "WORK", 0)
     page = inspected(subject())
     assert page.data["ablations"] is None and "saliency" not in page.arrays
-    assert [note.split(":")[0] for note in page.data["notes"]] == ["no losses without each head", "no saliency"]
+    notes = [note.split(":")[0] for note in page.data["notes"]]
+    assert notes == ["the page has not all values", "no losses without each head", "no saliency"]
+
+
+def test_a_long_text_or_a_large_vocabulary_is_too_much_as_well(monkeypatch):
+    assert inspected(subject()).data["lens"] is None
+    monkeypatch.setattr(stored, "ARRAYS", 40_000)
+    assert inspected(subject()).data["lens"] is not None
+    monkeypatch.setattr(stored, "ARRAYS", 1000)
+    with pytest.raises(ValueError, match=r"^the attention of this text alone takes 0 MB, .* give a shorter text$"):
+        inspected(subject())
 
 
 def test_the_vocabulary_of_a_model_may_be_larger_than_its_tokenizers():

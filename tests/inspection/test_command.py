@@ -119,6 +119,15 @@ def test_text_that_the_model_cannot_read_leaves_no_baselines(run, tmp_path, caps
     assert "no baselines: " in capsys.readouterr().err
 
 
+def test_of_a_long_corpus_the_beginning_is_counted(run, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(subject, "COUNTED", 100)
+    assert main([str(run), "--text", "nine", "--out", str(tmp_path / "p.html")]) == 0
+    assert "the baselines count the first 100 characters of" in capsys.readouterr().err
+    count = TEXT[:100].count("i")
+    V = page(tmp_path / "p.html")["run"]["config"]["vocab_size"]
+    assert page(tmp_path / "p.html")["baselines"]["unigram"][0] == pytest.approx(-np.log((count + 1) / (100 + V)))
+
+
 @pytest.mark.parametrize("dtype", ["float16", "float64"])
 def test_other_precisions_are_computed_in_float32(tmp_path, dtype, capsys):
     run = trained(tmp_path, f"--dtype={dtype}")
