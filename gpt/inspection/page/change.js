@@ -3,7 +3,7 @@
  * another text; the pass then runs again in the page, with these edits and nothing else changed.
  */
 
-import { el, later, number, signed, table, tokenMark, visible } from "./dom.js";
+import { el, later, number, refill, signed, table, tokenMark, visible } from "./dom.js";
 import { legend } from "./colour.js";
 import { marked, onFollow } from "./follow.js";
 import { forward, losses, withoutHead } from "./forward.js";
@@ -40,7 +40,7 @@ class Laboratory {
     this.strip = new Strip(subject.tokens, "The text; colours show how much the loss of each token changed", (t) => this.describe(t));
     this.scale = el("div", {});
     this.compare = el("div", { class: "compare" });
-    this.numbers = el("div", {});
+    this.numbers = later("What changed, as a table", () => this.table());
     section.append(el("div", { class: "laboratory" }, this.heads(), this.patching()), this.list,
       el("p", { class: "control" }, el("button", { type: "button", id: "change-reset", onclick: () => this.reset() }, "Reset")),
       this.summary, el("div", { class: "figure-card" }, this.strip.element, this.scale), this.compare, this.numbers);
@@ -108,7 +108,7 @@ class Laboratory {
     const say = (/** @type {string} */ text) => this.error?.replaceChildren(text);
     const found = tokenised(subject, this.other.value);
     if (typeof found === "string") return say(found);
-    const to = Number(this.to.value), from = Number(this.from.value);
+    const to = this.to.valueAsNumber, from = this.from.valueAsNumber; // NaN where nothing is written
     if (!Number.isInteger(to) || to < 0 || to >= subject.T) return say(`Token here is a number from 0 to ${subject.T - 1}.`);
     if (!Number.isInteger(from) || from < 0 || from >= found.length) return say(`The other text has ${found.length} tokens, so its token is a number from 0 to ${found.length - 1}.`);
     say("");
@@ -171,9 +171,14 @@ class Laboratory {
       const [was, is] = [mean(before), mean(after)];
       this.summary.replaceChildren("Mean loss ", el("b", { id: "loss-before" }, number(was, 6)), " before, ", el("b", { id: "loss-after" }, number(isChanged ? is : was, 6)), " now: ", isChanged ? `${signed(is - was, 4)} nats a token.` : "nothing is changed.");
     }
-    this.numbers.replaceChildren(later("What changed, as a table", () => table("Loss of each token, before and now", ["token", "text", "before", "now", "change"],
-      after.map((x, t) => [String(t + 1), tokenMark(subject.tokens[t + 1].text), number(before[t], 5), number(x, 5), signed(x - before[t], 3)]))));
+    refill(this.numbers);
     this.showToken();
+  }
+
+  table() {
+    const { subject, before, after } = this;
+    return table("Loss of each token, before and now", ["token", "text", "before", "now", "change"],
+      after.map((x, t) => [String(t + 1), tokenMark(subject.tokens[t + 1].text), number(before[t], 5), number(x, 5), signed(x - before[t], 3)]));
   }
 
   /** What the model expects after the followed token, before and now. */

@@ -106,14 +106,22 @@ export function table(caption, head, body, options = {}) {
     el("tbody", {}, ...body.map(row)));
 }
 
-/** What stands behind a summary is made when it is first opened: tables of numbers are long. @param {string} summary @param {() => Node} make */
+/**
+ * What stands behind a summary is made when it is first opened: tables of numbers are long.
+ * @param {string} summary @param {() => Node} make
+ */
 export function later(summary, make) {
   const details = el("details", { class: "later" }, el("summary", {}, summary));
   details.addEventListener("toggle", () => {
     if (details.open && details.childElementCount === 1) details.append(el("div", { class: "scrolls", tabindex: 0, role: "region", "aria-label": summary }, make()));
   });
+  details.addEventListener("refill", () => details.open && details.lastElementChild.replaceChildren(make()));
+  details.addEventListener("refill", () => details.open || details.querySelector(".scrolls")?.remove());
   return details;
 }
+
+/** Make what stands behind a summary anew, for other numbers: now if it is open, else when it is opened. @param {Element} details */
+export const refill = (details) => details.dispatchEvent(new Event("refill"));
 
 /** Call f when the browser has drawn, once, however often it was asked to. @param {() => void} f */
 export function oncePerFrame(f) {

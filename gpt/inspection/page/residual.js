@@ -56,7 +56,7 @@ export function showResidual(subject, section) {
   });
   const means = all.map((stage) => [stage.title, stage.loss.length > 1 ? number(onlyFinite(stage.loss).reduce((sum, x, _, list) => sum + x / list.length, 0), 4) : "–"]);
   section.append(el("div", { class: "figure-card" }, grid.element, legend("weight", 1, "probability of the token that came; the letter is the most probable one")),
-    el("p", { class: "after-line" }, "For the token that you follow, from the embedding to the end:"), steps,
+    el("h3", {}, "What it would say after the token that you follow"), steps,
     later("Mean loss at each place", () => table("If the head read the stream here, in nats", ["place", "mean loss"], means)));
   if (!subject.isLarge && subject.config.model === "gpt" && subject.T > 1) section.append(...shares(subject));
 }
