@@ -13,7 +13,7 @@ import sys
 import webbrowser
 from pathlib import Path
 
-from gpt.cli import Parser, add_run_arguments, command, note, path, say
+from gpt.cli import Parser, add_run_arguments, command, note, path
 from gpt.config import HUB
 from gpt.inspection import stored, subject, write
 from gpt.inspection.collect import collect
@@ -68,7 +68,7 @@ def main(argv: list[str]) -> int:
     for each in chosen.notes:
         note("gpt.inspect", each)
     size = write.write(out, data, arrays)
-    say(f"{out}: {size / 1e6:.2f} MB, {len(chosen.ids)} tokens, {found.said}")
+    print(f"{out}: {size / 1e6:.2f} MB, {len(chosen.ids)} tokens, {found.said}")
     return show(out, options)
 
 

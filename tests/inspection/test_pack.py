@@ -52,14 +52,17 @@ def test_the_bytes_are_where_the_page_looks_for_them():
     """As page/data.js reads it: byte k of number i at offset + k·count + i; other characters for <, > and &."""
     packer = Packer()
     packer.add("first", np.array([7], np.uint8), "u1")
+    packer.add_scaled("half", np.array([-4.0, 1.0]))
     packer.add("x", np.array([[1.5, -2.0, 3.25]], np.float32), "f4")
     text = packer.text()
     plain = base64.b85decode(text.replace(",", "<").replace(".", ">").replace(":", "&"))
     content = zlib.decompress(plain, -15)
     index = packer.index["x"]
-    assert index == {"shape": [1, 3], "dtype": "f4", "offset": 1} and len(content) == 13
-    numbers = [bytes(content[1 + k * 3 + i] for k in range(4)) for i in range(3)]
+    assert index == {"shape": [1, 3], "dtype": "f4", "offset": 5} and len(content) == 17
+    numbers = [bytes(content[5 + k * 3 + i] for k in range(4)) for i in range(3)]
     assert np.frombuffer(b"".join(numbers), "<f4").tolist() == [1.5, -2.0, 3.25]
+    halves = [bytes(content[1 + k * 2 + i] for k in range(2)) for i in range(2)]
+    assert np.frombuffer(b"".join(halves), "<f2").tolist() == [-1.0, 0.25] and packer.scales == {"half": 4.0}
 
 
 def test_a_name_is_taken_once():
