@@ -96,7 +96,7 @@ const DERIVATIONS = {
     const x = subject.value(name);
     const n = x.shape[x.shape.length - 1], c = index[index.length - 1];
     const start = index.reduce((place, i, axis) => place * x.shape[axis] + i, 0) - c;
-    const row = x.array.slice(start, start + n);
+    const row = Float64Array.from(x.array.subarray(start, start + n));
     const isCentred = subject.config.norm === "layer" && !/[qk]_norm$/.test(step.module ?? "");
     const scaled = normalised({ shape: [n], array: row }, subject.config.norm_eps, isCentred).array;
     const mean = isCentred ? row.reduce((sum, value) => sum + value / n, 0) : 0;

@@ -103,6 +103,15 @@ export class Subject {
     return [...found].sort((a, b) => a - b).map((i) => this.data.calls[i]);
   }
 
+  /**
+   * The formula of a value: that of the call which computes it, not of one that moves or masks its numbers afterwards.
+   * @param {string} name @returns {string}
+   */
+  formula(name) {
+    if (/norm\.output$/.test(name) && !this.calls(name).some((call) => call.primitive === "layer_norm")) return "y = w x / √(mean(x²) + ε)";
+    return (computing(this.calls(name)).at(-1) ?? this.calls(name).at(-1))?.formula ?? "";
+  }
+
   /** A token of the vocabulary as text. @param {number} id */
   text(id) {
     return this.data.vocabulary[id] ?? `#${id}`;
@@ -138,6 +147,11 @@ export class Subject {
     return dims === 3 ? ["head", "token", "channel"] : ["token", "channel"];
   }
 }
+
+const MOVES = new Set(["reshape", "permute", "copy", "expand", "triu", "where", "mul_scalar"]);
+
+/** The calls that do more than to move, mask or scale numbers. @param {Call[]} calls */
+export const computing = (calls) => calls.filter((call) => !MOVES.has(call.primitive));
 
 /** @param {Value} value @param {number[]} index */
 export function at({ shape, array }, index) {

@@ -36,11 +36,10 @@ export function fillWhenOpen(box, fill) {
 /** @param {Subject} subject @param {Step} step @param {(cell: Cell) => void} open */
 function card(subject, step, open) {
   const value = subject.value(step.name), gradient = subject.gradient(step.name);
-  const call = subject.calls(step.name).at(-1);
   return el("article", { class: "step" },
     el("header", {},
       el("h4", {}, step.title),
-      el("p", { class: "step-name" }, el("code", {}, step.name), ` ${shapeOf(subject, step.name)}`, call && el("span", { class: "step-formula" }, call.formula)),
+      el("p", { class: "step-name" }, el("code", {}, step.name), ` ${shapeOf(subject, step.name)}`, el("span", { class: "step-formula" }, subject.formula(step.name))),
       el("p", {}, step.says)),
     el("div", { class: "pair" }, picture(subject, step.name, value, "value", open), gradient ? picture(subject, step.name, gradient, "gradient", open) : el("p", { class: "note" }, "No gradient was kept for this value.")));
 }
