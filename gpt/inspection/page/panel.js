@@ -74,7 +74,8 @@ export class Panel {
 
   /** A cell as a button that shows it. @param {Cell} cell @returns {Node} */
   link(cell) {
-    return el("button", { type: "button", class: "cell-link", onclick: () => this.open(cell) }, this.subject.label(cell));
+    const parts = this.subject.label(cell).split(/(?<=\.)|(?=\[)/); // a line may break there
+    return el("button", { type: "button", class: "cell-link", onclick: () => this.open(cell) }, ...parts.flatMap((part, i) => (i ? [el("wbr"), part] : [part])));
   }
 
   // ------------------------------------------------------------------------------------------------------------- a value

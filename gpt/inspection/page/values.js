@@ -46,6 +46,7 @@ function card(subject, step, open) {
 
 /** (64 tokens, 128 channels). @param {Subject} subject @param {string} name */
 function shapeOf(subject, name) {
+  if (name === "output.1") return "(one number)";
   const axes = subject.axes(name);
   const names = { token: "tokens", source: "tokens looked at", head: "heads", channel: "channels", vocabulary: "vocabulary" };
   return `(${subject.numbers(name).shape.map((n, i) => `${n} ${names[/** @type {keyof names} */ (axes[i])] ?? axes[i]}`).join(", ")})`;
@@ -64,7 +65,7 @@ function picture(subject, name, numbers, what, open) {
   const range = isWeight ? 1 : rangeOf(array);
   const grid = new HeatMap({
     label: `${what === "value" ? "Values" : "Gradients"} of ${name}: rows are tokens`, rows: T, columns: heads * n, kind: isWeight ? "weight" : "signed", range, at,
-    width: fitted(heads * n, 400, 2, 16), height: clamp(Math.floor(230 / T), 3, 13), gutter: T <= 28 ? 26 : 0, rowName: (t) => subject.seen(t, 2), groups: heads > 1 ? n : undefined, tokens: "row", tallest: 330,
+    width: fitted(heads * n, 400, 2, 16), height: clamp(Math.floor(230 / T), 3, 13), gutter: T <= 28 && T === subject.T ? 26 : 0, rowName: (t) => subject.seen(t, 2), groups: heads > 1 ? n : undefined, tokens: T === subject.T ? "row" : undefined, tallest: 330,
     describe: (t, j) => {
       const cell = { name, index: index(t, j) };
       return [subject.label(cell), `value ${number(subject.at(cell))}`, `gradient ${number(subject.gradientAt(cell))}`];
