@@ -29,6 +29,7 @@ PROGRAMS = {
     "gpt.prepare": "long --tokenizer bpe:270 --quiet --out corpus",
     "gpt.evaluate": "run",
     "gpt.doctor": "run",
+    "gpt.inspect": "run",
     "gpt": "",
     "tinytensor.gradcheck": "",
     "benchmarks.overhead": "--engines tinytensor --repeats 1",
