@@ -6,15 +6,18 @@ import math
 
 import numpy as np
 
+from gpt.corpora.stored import sample
 from gpt.data import Ids
 from gpt.inspection.values import Array
 from gpt.run import baselines
+from gpt.run.kneser_ney import KneserNey
 
 
 def losses(train: Ids, ids: Array, vocab_size: int) -> dict[str, list[float | None]]:
     """-ln p of the token after each of ids (T,): None after the last. The formulas are those of gpt/run/baselines.py."""
-    V, train = vocab_size, baselines.sampled(train, baselines.SAMPLE)
-    ids = ids.astype(np.int64)
+    V, ids = vocab_size, ids.astype(np.int64)
+    fivegram = KneserNey(sample(train, baselines.FIVEGRAM_SAMPLE), V).losses(ids)
+    train = baselines.sampled(train, baselines.SAMPLE)
     counts = np.bincount(np.asarray(train), minlength=V)
     begins = counts.copy()
     begins[train[-1]] -= 1
@@ -24,5 +27,6 @@ def losses(train: Ids, ids: Array, vocab_size: int) -> dict[str, list[float | No
         "uniform": np.full(len(ids) - 1, math.log(V)),
         "unigram": -np.log((counts[ids[1:]] + 1) / (len(train) + V)),
         "bigram": -np.log((seen + 1) / (begins[ids[:-1]] + V)),
+        "ngram": fivegram,
     }
     return {name: [*each.tolist(), None] for name, each in found.items()}

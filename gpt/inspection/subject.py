@@ -11,6 +11,8 @@ import numpy as np
 from gpt import corpus
 from gpt.build import Model
 from gpt.config import TrainConfig
+from gpt.corpora.cached import Reader
+from gpt.corpora.progress import on_stderr
 from gpt.corpora.stored import Stored
 from gpt.corpus import Corpus
 from gpt.data import Ids
@@ -55,7 +57,7 @@ class Subject:
 def choose(found: Trained, run: Path | str, asked: Asked, command: str) -> Subject:
     """Read the model, the texts and the corpus. Raises UserError."""
     tokenizer, notes = found.vocabulary(asked.tokenizer), list[str]()
-    read = _corpus(found, run, asked, notes)
+    read = _corpus(found, run, asked, tokenizer, notes)
     longest = min(found.config.context, LONGEST)
     ids = (
         _ids(tokenizer, asked.text, "--text") if asked.text is not None else _line(read, tokenizer, found.name, longest)
@@ -84,17 +86,20 @@ def _ids(tokenizer: Tokenizer, text: str, what: str) -> Array:
     return ids
 
 
-def _corpus(found: Trained, run: Path | str, asked: Asked, notes: list[str]) -> Corpus | Stored | None:
+def _corpus(
+    found: Trained, run: Path | str, asked: Asked, tokenizer: Tokenizer, notes: list[str]
+) -> Corpus | Stored | None:
     """The text that the run was trained on, or the one that --data names; None, and a note, if it is not there."""
+    show = on_stderr("gpt.inspect")
     if asked.data is not None:
-        return corpus.read(asked.data)
+        return corpus.read(asked.data, reader=Reader(tokenizer.name, tokenizer, show=show))
     if found.checkpoint is None:
         notes.append(
             f"no baselines: {found.name} does not say on which text it was trained; --data PATH names one to count"
         )
         return None
     try:
-        return checkpoint.read_corpus(found.checkpoint, Path(run))
+        return checkpoint.read_corpus(found.checkpoint, Path(run), show)
     except UserError as error:
         notes.append(f"no baselines: {error}")
         return None
