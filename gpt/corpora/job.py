@@ -363,17 +363,20 @@ class Work:
         """Raise UserError if all of a few texts are in one split. Many documents are in both."""
         if self.found.is_one_text or self.found.texts != self.found.files or self.found.files > FEW:
             return
-        limit = Limit(self.job.limit)
-        every = [each for _, source in read_list(self.job.out / LIST) for each in self._documents_of(source, limit)]
-        shares = sorted((share_of(document), document.name) for document in every)
-        share = self.job.validation
+        limit, share = Limit(self.job.limit), self.job.validation
+        shares = sorted((share_of(document), document.name) for _, source in read_list(self.job.out / LIST)
+                        for document in self._documents_of(source, limit))  # fmt: skip
+        if len(shares) == 1:
+            raise UserError(
+                f"--limit ends within {shares[0][1]}, and one of several texts is not cut in two; name it alone, or raise --limit"
+            )
         if shares[0][0] >= share or shares[-1][0] < share:
             if shares[0][0] == shares[-1][0]:
-                raise UserError(f"these {len(every)} texts are the same: name one of them, which is cut in two")
+                raise UserError(f"these {len(shares)} texts are the same: name one of them, which is cut in two")
             which = "none" if shares[0][0] >= share else "each"
             between = math.ceil((shares[0][0] + shares[1][0]) / 2 * 1000) / 1000
             raise UserError(
-                f"{which} of these {len(every)} texts is for validation with --validation {share}: the checksum of a text "
+                f"{which} of these {len(shares)} texts is for validation with --validation {share}: the checksum of a text "
                 f"decides; --validation {between} takes {shares[0][1]}, and one text alone is cut in two"
             )
 
@@ -510,19 +513,20 @@ class Work:
             """Return the bytes of text that are with `texts`."""
             return sum(counts["bytes"] for counts in state.counts.values())
 
-        limit = Limit(None if self.job.limit is None else self.job.limit - (state.text if state.piece else text()))
+        limit = Limit(None if self.job.limit is None else self.job.limit - state.text)
         try:
             here = state.offset
             for after, size, source, counted in self._stage("writing", state, limit):
                 for number, split, document in self._documents(source, limit, counted, state.document):
                     done = state.piece
-                    state.text = state.text if done else text()
                     for i, piece in enumerate(pieces(document.texts())):
                         if i >= done:
                             texts.add(split, document.name, piece)
                             at(here, number, i + 1, size)
                     if state.piece:  # else the document is empty
                         texts.end(split, mark=not self.found.is_one_text)
+                    # A cut may leave out a part of a character, which is taken from the limit as well.
+                    state.text = state.text + document.size if isinstance(document, Beginning) else text()
                     at(here, number + 1, 0, size)
                 here = after
                 at(after, 0, 0, size + source.size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import gzip
 import hashlib
@@ -23,9 +24,10 @@ from gpt import corpus, evaluate, prepare, train
 from gpt.corpora import documents, job, manifest, pieces, sources, stored, writing
 from gpt.corpora.documents import How
 from gpt.corpora.pieces import Sample
+from gpt.corpora.progress import Shown
 from gpt.corpora.sources import Source
 from gpt.corpora.stored import StoredIds, open_corpus
-from gpt.errors import UserError
+from gpt.errors import Stopped, UserError
 from gpt.run import checkpoint, files
 from gpt.run.lock import locked
 from gpt.run.sealed import seal
@@ -593,6 +595,19 @@ def test_a_limit_takes_the_first_bytes_of_the_text(texts, limit, size):
     assert budget.is_reached == (len(raw) >= limit)
 
 
+@cases(30)
+@given(st.integers(1, 40))
+def test_nothing_is_asked_for_behind_a_limit(limit):
+    def texts():
+        for number in range(9):
+            asked.append(number)
+            yield number, Parts("12é", 2)
+
+    asked = []
+    read = [number for number, document in pieces.Limit(limit).of(texts()) if list(document.texts())]
+    assert asked == read == list(range(min(9, -(-limit // 4))))
+
+
 @cases(40)
 @given(st.lists(st.text("ab", max_size=9), max_size=20), st.integers(1, 9))
 def test_short_texts_are_bundled(texts, size):
@@ -664,6 +679,48 @@ def test_a_killed_job_with_a_limit_ends_in_the_same_bits(which, every, inputs, s
     monkeypatch.setattr(writing.Writer, "write", write)
     made(*line)
     assert content("out") == content("whole")
+
+
+@pytest.mark.parametrize("limit", range(600, 604))
+def test_a_character_that_a_limit_cuts_is_left_out_after_a_stop_as_well(limit, monkeypatch):
+    """The rest of its bytes are not taken from the next document."""
+    monkeypatch.setattr(os, "fsync", lambda _: None)
+    write_lines("a.jsonl", [f"😀{i}" * 9 for i in range(40)])
+    work = job.Job(("a.jsonl",), Path("whole"), "bytes", validation=0.3, limit=limit)
+    job.prepare(work, Shown())
+    stop = job.Work.stop_if_asked
+    for n in range(1, 100):
+        left = n
+
+        def stopping(self):
+            nonlocal left
+            left -= 1
+            if not left:
+                raise Stopped(2, "")
+            stop(self)
+
+        out = dataclasses.replace(work, out=Path(f"out-{n}"))
+        monkeypatch.setattr(job.Work, "stop_if_asked", stopping)
+        try:
+            job.prepare(out, Shown())
+            break  # nothing is left to stop
+        except Stopped:
+            monkeypatch.setattr(job.Work, "stop_if_asked", stop)
+            job.prepare(out, Shown())
+            assert content(out.out) == content("whole"), n
+    assert 20 < n < 99
+
+
+def test_which_split_a_text_is_in_is_asked_of_what_is_before_a_limit(small, by_the_byte, capsys):
+    names = [f"{i}.txt" for i in range(9)]
+    for name in names:
+        Path(name).write_text(f"{name} " * 20)  # 120 bytes
+    made(*names, "--validation=0.5", out="all")
+    shares = {name: job.share_of(documents.Short(name, Path(name).read_text())) for name in names[:2]}
+    low, high = sorted(shares.values())
+    assert "none of these 2 texts" in refused(capsys, *names, f"--validation={low / 2}", "--limit=240")
+    made(*names, f"--validation={(low + high) / 2}", "--limit=240", out="two")
+    assert "--limit ends within" in refused(capsys, *names, "--validation=0.5", "--limit=100")
 
 
 @pytest.mark.parametrize("limit", [None, 300, 5000])
