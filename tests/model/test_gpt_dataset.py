@@ -19,7 +19,7 @@ from gpt.corpora.cached import Reader
 from gpt.corpora.stored import open_corpus
 from gpt.errors import UserError
 from gpt.run import checkpoint, files
-from gpt.tokenizers import make
+from gpt.tokenizers import BPETokenizer, learn, make
 
 TINY = [
     "--layers=1", "--width=16", "--heads=2", "--context=16", "--batch-size=4", "--steps=6", "--eval-every=2", "--threads=1",
@@ -308,6 +308,33 @@ def test_a_folder_is_known_by_what_its_files_are(hub, monkeypatch):
     for text in (first, second):  # a run finds its own, though the folder has changed
         assert corpus.read(text.name, reader=Reader(sha256=text.sha256)).sha256 == text.sha256
     assert len(hub.asked) == rows + 2 * len(texts)
+
+
+def test_a_folder_that_is_gone_is_known_by_the_checksum(hub, monkeypatch, capsys):
+    os.mkdir("fol@der")
+    monkeypatch.setattr(hub, "load_dataset", lambda *_, **__: Rows(TEXTS, hub.asked))
+    trained("--data=hf:fol@der", "--steps=3", "--out=run", "--quiet")
+    rows = len(hub.asked)
+    os.rmdir("fol@der")
+    assert evaluate.main(["run"]) == 0
+    assert train.main(["--resume=run", "--steps=6", "--quiet", "--no-plot"]) == 0 and len(hub.asked) == rows
+    shutil.rmtree("cache")
+    assert "fol@der: there is no such folder" in refused(capsys, evaluate, "run")
+
+
+@pytest.mark.parametrize("name", ["tok", "./tok", "gpt2:tok", "hf:tok", "long" * 20 + "/tok"])
+def test_a_corpus_has_the_tokens_that_its_folder_has_now(name, hub):
+    """Not those of another folder of that name, which was read from another working folder, or of yesterday."""
+    texts, place = ["a b a b cd cd " * 9, "x y x y zz zz " * 9], name.rpartition(":")[2]
+    for number, text in enumerate([*texts, texts[0]]):
+        made = BPETokenizer(learn(text, 259))
+        os.makedirs(f"{number}/{place}")
+        Path(f"{number}/{place}/tokenizer.json").write_text(json.dumps(made.to_library()))
+        os.chdir(str(number))
+        found = corpus.read("hf:some/name", reader=Reader(name))
+        assert found.tokenizer.to_json() == made.to_json()
+        os.chdir("..")
+    assert len(corpora()) == 2
 
 
 def test_a_corpus_in_the_cache_that_is_damaged(hub, capsys):
