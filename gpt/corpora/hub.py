@@ -58,7 +58,9 @@ def resolved(given: str, part: Part) -> str | None:
     """Return the revision, a commit, that the dataset has now; None for a folder. A resumed job reads the same one."""
     name, commit = parsed(given)
     if is_folder(name):
-        return part.revision
+        if part.revision:
+            raise UserError(f"--revision {part.revision}: {given} is a folder, which has no revisions; leave it out")
+        return None
     if commit and part.revision:
         raise UserError(f"--revision {part.revision}: {given} says which commit it is; leave one of them out")
     library()  # who lacks it hears that first
@@ -126,6 +128,7 @@ def library() -> Any:
 
 def unreachable(given: str, error: Exception) -> UserError:
     why = " ".join(str(error).split()).rstrip(".")
-    return UserError(
-        f"{given} cannot be read ({type(error).__name__}: {shown(why)}); give the same command again to go on, or take files"
-    )
+    advice = "give the same command again to go on, or take files"
+    if type(error) is ValueError:  # so `datasets` says that there is no such subset or split
+        advice = "gpt.prepare has --subset and --split"
+    return UserError(f"{given} cannot be read ({type(error).__name__}: {shown(why)}); {advice}")

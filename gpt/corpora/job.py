@@ -350,6 +350,10 @@ class Work:
             datasets = [each for each in job.inputs if each.startswith(HUB)]
             if len(datasets) > 1:
                 raise UserError(f"{datasets[1]}: a corpus is made of one dataset at most; prepare each on its own")
+            if not datasets and job.how.dataset != hub.Part():
+                raise UserError(
+                    "--subset, --split and --revision are of a dataset, hf:NAME, and none is named; leave them out"
+                )
             state.revision = hub.resolved(datasets[0], job.how.dataset) if datasets else None
             state.found = write_list(job.inputs, job.globs, job.out, job.out / LIST)
             self._refuse_an_empty_split()

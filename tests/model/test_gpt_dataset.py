@@ -383,6 +383,24 @@ def test_a_commit_is_named_to_gpt_prepare_as_well(hub, capsys):
     assert f"--revision main: hf:some/name@{SECOND} says which commit it is; leave one of them out" in error
 
 
+def test_flags_of_a_dataset_are_refused_where_they_have_no_effect(hub, capsys):
+    Path("text").write_text("a b " * 99)
+    os.mkdir("folder")
+    for flag in ("--subset=x", "--split=test", "--revision=main"):
+        assert "none is named; leave them out" in refused(capsys, prepare, "text", flag, "--out=out")
+    assert "hf:folder is a folder" in refused(capsys, prepare, "hf:folder", "--revision=main", "--out=out")
+    assert not Path("out").exists()
+
+
+def test_a_split_that_a_dataset_does_not_have(hub, monkeypatch, capsys):
+    def load_dataset(*_, **__):
+        raise ValueError('Bad split: train. Available splits: ["test"]')
+
+    monkeypatch.setattr(hub, "load_dataset", load_dataset)
+    error = refused(capsys, prepare, "hf:some/name", "--out=out")
+    assert 'Available splits: ["test"]); gpt.prepare has --subset and --split' in error
+
+
 def test_a_dataset_that_does_not_say_how_large_it_is(hub, monkeypatch, capsys):
     monkeypatch.setattr(hub, "load_dataset_builder", lambda *_, **__: 1 / 0)
     trained("--data=hf:some/name", "--tokenizer=bytes", "--out=run")
