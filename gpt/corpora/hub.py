@@ -89,6 +89,12 @@ def fingerprint(folder: str) -> str:
     return found.hexdigest()
 
 
+def stamp(given: str) -> int:
+    """Return a number that is another when a file of a folder was changed; 0 for a dataset of the Hub, which has commits."""
+    name = named(given).removeprefix(HUB)
+    return int(fingerprint(name)[:15], 16) if is_folder(name) else 0
+
+
 def size(given: str, part: Part) -> int | None:
     """Return how many bytes the rows of the split have, with all their columns; None if the dataset does not say it."""
     with suppress(Exception):  # who cannot be reached says so when the rows are read

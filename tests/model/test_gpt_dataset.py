@@ -310,6 +310,30 @@ def test_a_folder_is_known_by_what_its_files_are(hub, monkeypatch):
     assert len(hub.asked) == rows + 2 * len(texts)
 
 
+@pytest.mark.parametrize("stop", [2, 9])
+def test_a_folder_that_changes_while_a_corpus_is_made(stop, hub, monkeypatch, capsys):
+    """It is named, when the job goes on and when it reaches the end: no corpus is of two versions."""
+    os.mkdir("folder")
+    Path("folder/train.jsonl").write_text("one")
+    monkeypatch.setattr(hub, "load_dataset", lambda *_, **__: Rows(TEXTS, hub.asked))
+    line = ["hf:folder", "--tokenizer=bytes", "--out=out"]
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, stop)
+        assert prepare.main(line) == 130
+    Path("folder/train.jsonl").write_text("two and more")
+    rows = len(hub.asked)
+    assert f"hf:{os.path.abspath('folder')} changed while the corpus was made" in refused(capsys, prepare, *line)
+    assert len(hub.asked) == rows
+
+    def changing(self):
+        yield from ({"text": text} for text in TEXTS)
+        Path("folder/train.jsonl").write_text("three")
+
+    monkeypatch.setattr(Rows, "__iter__", changing)
+    assert "changed while" in refused(capsys, prepare, *line[:2], "--out=other")
+    assert "--out folder/x is in hf:folder" in refused(capsys, prepare, "hf:folder", "--out=folder/x")
+
+
 def test_a_folder_that_is_gone_is_known_by_the_checksum(hub, monkeypatch, capsys):
     os.mkdir("fol@der")
     monkeypatch.setattr(hub, "load_dataset", lambda *_, **__: Rows(TEXTS, hub.asked))
