@@ -12,9 +12,9 @@ from typing import Any
 
 from gpt.config import HUB
 from gpt.errors import UserError, reading, shown
+from gpt.hf.folder import NAME
 
 COMMIT = re.compile("[0-9a-f]{40}")
-NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9][\w.-]{0,95})?", re.ASCII)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ import errno
 import json
 import math
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -28,7 +29,7 @@ from numpy.typing import NDArray
 
 from gpt import tokenizers
 from gpt.cli import word
-from gpt.config import HUB
+from gpt.config import HUB, TOKENIZER
 from gpt.corpora import hub, manifest, sources, writing
 from gpt.corpora.documents import Document, How, documents
 from gpt.corpora.manifest import MANIFEST, SPLITS, STATE
@@ -76,16 +77,22 @@ class Job:
 
     def settings(self) -> dict[str, Any]:
         """Return what decides the result, each under the name of its flag; a job that goes on must have the same."""
-        part, (kind, colon, which) = self.how.dataset, self.tokenizer.partition(":")
-        is_folder = kind == "gpt2" and which
+        part = self.how.dataset
         return {
             "TEXT": [sources.named(each) for each in self.inputs],
-            "--tokenizer": f"{kind}{colon}{absolute(which)}" if is_folder else self.tokenizer,
+            "--tokenizer": from_anywhere(self.tokenizer),
             TOKENS: None if self.given is None else checksum(json.dumps(self.given.to_json()).encode()),
             "--field": self.how.name, "--errors": "replace" if self.how.replace else "strict", "--glob": list(self.globs),
             "--validation": self.validation, "--sample": self.sample, "--limit": self.limit,
             "--subset": part.subset, "--split": part.split, "--revision": part.revision,
         }  # fmt: skip
+
+
+def from_anywhere(tokenizer: str) -> str:
+    """Return what names the tokenizer from any working folder: the path of a folder becomes absolute."""
+    folder = re.sub("^(run:|gpt2:)?(hf:)?", "", tokenizer)
+    is_folder = os.path.isdir(os.path.expanduser(folder)) and tokenizer not in TOKENIZER.choices
+    return tokenizer.removesuffix(folder) + absolute(folder) if is_folder else tokenizer
 
 
 @dataclass

@@ -764,6 +764,25 @@ def test_bytes_that_are_read_again_are_not_counted_again():
     assert counts[3:] == [3, 7]
 
 
+@pytest.mark.parametrize("prefix", ["", "./", "gpt2:", "hf:", "run:hf:"])
+def test_the_folder_of_a_tokenizer_is_known_from_any_working_folder(prefix, monkeypatch):
+    os.makedirs("here/tok")
+    os.makedirs("there/tok")
+    monkeypatch.chdir("here")
+    first = job.from_anywhere(f"{prefix}tok")
+    assert first == prefix.removesuffix("./") + os.path.abspath("tok")
+    monkeypatch.chdir("../there")
+    assert (
+        job.from_anywhere(first)
+        == first
+        == job.from_anywhere(f"{prefix}../here/tok")
+        != job.from_anywhere(f"{prefix}tok")
+    )
+    for name in ("chars", "bytes", "gpt2", "bpe:300", "hf:some/name", "run:hf:some/name", "gpt2:gone"):
+        os.makedirs(name.partition(":")[0], exist_ok=True)  # a folder of that name is not what it means
+        assert job.from_anywhere(name) == name
+
+
 def test_a_limit_is_told(inputs, small, capsys):
     assert prepare.main([*inputs, "--limit=7", "--out=out"]) == 0
     assert "text       the first 7 MiB at most (--limit)" in capsys.readouterr().out
