@@ -26,7 +26,7 @@ from gpt.errors import UserError
 from gpt.run import files
 from gpt.run.arrays import checksum
 from gpt.run.files import MIB
-from gpt.tokenizers import Tokenizer
+from gpt.tokenizers import Tokenizer, folders
 
 CACHE_VARIABLE = "TINYTENSOR_CACHE"  # a folder to use in place of the user's cache folder
 KEPT = 48  # characters of a name that a folder shows
@@ -78,15 +78,10 @@ def open_dataset(name: str, reader: Reader, threads: int) -> Stored:
 
 def with_tokens(reader: Reader) -> Reader:
     """Return the reader with the tokenizer of a folder, which may have another one tomorrow, or a copy elsewhere."""
-    if reader.given is not None or learns(reader.tokenizer) or reader.tokenizer in ("bytes", "gpt2"):
+    if reader.given is not None or not folders.is_folder(reader.tokenizer):
         return reader
     made = tokenizers.named(reader.tokenizer)
     return replace(reader, tokenizer=made.name, given=made)
-
-
-def learns(tokenizer: str) -> bool:
-    """Return whether the tokenizer of that name is learnt from the text."""
-    return tokenizer == "chars" or tokenizer.startswith("bpe:")
 
 
 def dataset_of(name: str) -> str:
@@ -154,9 +149,9 @@ def is_wanted(folder: Path, version: str | None, name: str, reader: Reader) -> b
     return manifest.read_manifest(folder).tokenizer.to_json() == reader.given.to_json()
 
 
-def newest(folders: list[Path], name: str) -> list[Path]:
+def newest(places: list[Path], name: str) -> list[Path]:
     """Return the folders that have a file of that name, the one whose file is the newest first."""
-    times = {each: (each / name).stat().st_mtime_ns for each in folders if files.exists(each / name)}
+    times = {each: (each / name).stat().st_mtime_ns for each in places if files.exists(each / name)}
     return sorted(times, key=lambda each: (-times[each], str(each)))
 
 
@@ -184,5 +179,5 @@ def amount(name: str, reader: Reader) -> str:
     """Say how large a dataset is, and how often it is read."""
     size = hub.size(name, hub.Part())
     much = f"{size / MIB:,.0f} MiB with all its columns" if size else "it does not say how large it is"
-    twice = reader.given is None and learns(reader.tokenizer)
+    twice = reader.given is None and folders.learns(reader.tokenizer)
     return much + (f", read twice, the first time to learn {reader.tokenizer}" if twice else "")

@@ -72,7 +72,7 @@ def named(name: str, rows: int | None = None) -> Tokenizer:
     """
     if not TOKENIZER.holds(name):
         raise UserError(f"--tokenizer {shown(name)}: it must be {TOKENIZER.text}")
-    if name == "chars" or name.startswith("bpe:"):
+    if learns(name):
         raise UserError(
             f"--tokenizer {name} learns from a text, and a model keeps its tokens; give a folder that has them, or hf:NAME"
         )
@@ -87,6 +87,16 @@ def named(name: str, rows: int | None = None) -> Tokenizer:
     if not where.startswith(HUB) and not os.path.isdir(os.path.expanduser(where)):
         raise UserError(f"--tokenizer {shown(name)}: there is no such folder; give one that has {LIBRARY}, or hf:NAME")
     return read_at(locate(where, list(FILES)), rows)
+
+
+def learns(name: str) -> bool:
+    """Return whether --tokenizer NAME is learnt from a text."""
+    return name == "chars" or name.startswith("bpe:")
+
+
+def is_folder(name: str) -> bool:
+    """Return whether --tokenizer NAME is a folder's, on this machine or on the Hub, which may have other files tomorrow."""
+    return not learns(name) and name not in ("bytes", GPT2)
 
 
 def gpt2() -> Tokenizer:

@@ -1253,6 +1253,18 @@ def test_the_summary_of_a_long_split_is_of_windows_that_are_evenly_spaced(small,
     assert "over 6 windows of the split, evenly spaced, 96 predictions" in capsys.readouterr().out
 
 
+def test_the_tokenizer_of_a_corpus_may_be_named_again_if_it_is_the_same(small, capsys):
+    Path("text").write_text(TEXT)
+    for name, corpus_of in (("same", TEXT), ("other", TEXT.upper())):
+        os.mkdir(name)
+        Path(name, "tokenizer.json").write_text(json.dumps(make("bpe:262", corpus_of).to_library()))
+    made("text", "--tokenizer=same")
+    assert train.main([*TINY, "--data=out", "--tokenizer=same", "--out=run"]) == 0
+    for name in ("other", "gpt2", "bytes", "bpe:300"):
+        assert train.main([*TINY, "--data=out", f"--tokenizer={name}", "--out=next"]) == 2
+        assert f"--tokenizer {name}: {Path('out').absolute()} was prepared with bpe:262" in capsys.readouterr().err
+
+
 def test_a_model_reads_its_own_tokens_alone(small, capsys):
     Path("text").write_text(TEXT)
     made("text", out="chars")
