@@ -343,7 +343,7 @@ def test_a_folder_that_is_gone_is_known_by_the_checksum(hub, monkeypatch, capsys
     assert evaluate.main(["run"]) == 0
     assert train.main(["--resume=run", "--steps=6", "--quiet", "--no-plot"]) == 0 and len(hub.asked) == rows
     shutil.rmtree("cache")
-    assert "fol@der: there is no such folder" in refused(capsys, evaluate, "run")
+    assert ": there is no such folder, " in refused(capsys, evaluate, "run")
 
 
 @pytest.mark.parametrize("name", ["tok", "./tok", "gpt2:tok", "hf:tok", "long" * 20 + "/tok"])
