@@ -12,7 +12,7 @@ import json
 import os
 import re
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from gpt import cli, tokenizers
@@ -26,7 +26,7 @@ from gpt.errors import UserError
 from gpt.run import files
 from gpt.run.arrays import checksum
 from gpt.run.files import MIB
-from gpt.tokenizers import Tokenizer
+from gpt.tokenizers import Tokenizer, folders
 
 CACHE_VARIABLE = "TINYTENSOR_CACHE"  # a folder to use in place of the user's cache folder
 KEPT = 48  # characters of a name that a folder shows
@@ -54,13 +54,15 @@ def open_dataset(name: str, reader: Reader, threads: int) -> Stored:
 
     Without a commit it is the one that was the newest when a corpus of these tokens was first made.
     """
-    dataset, commit = hub.parsed(name)
-    place = folder_of(dataset, reader)
-    version = hub.fingerprint(dataset) if hub.is_folder(dataset) else commit
-    folder = find(place, version, reader)
+    reader, dataset = with_tokens(reader), dataset_of(name)
+    folder = known(dataset, reader.sha256)
     if folder is None:
-        version = version or hub.resolved(name, hub.Part()) or ""
-        folder = place / version / slug(reader)
+        _, commit = hub.parsed(name)
+        place = folder_of(dataset, reader)
+        version = hub.fingerprint(dataset) if hub.is_folder(dataset) else commit
+        folder = find(place, version, reader)
+        if folder is None:
+            folder = place / (version or hub.resolved(name, hub.Part()) or "") / slug(reader)
     canonical = HUB + dataset + ("" if hub.is_folder(dataset) else f"@{folder.parent.name}")
     try:
         if not is_corpus(folder):
@@ -74,6 +76,20 @@ def open_dataset(name: str, reader: Reader, threads: int) -> Stored:
         reader.show.close()
 
 
+def with_tokens(reader: Reader) -> Reader:
+    """Return the reader with the tokenizer of a folder, which may have another one tomorrow, or a copy elsewhere."""
+    if reader.given is not None or not folders.is_folder(reader.tokenizer):
+        return reader
+    made = tokenizers.named(reader.tokenizer)
+    return replace(reader, tokenizer=made.name, given=made)
+
+
+def dataset_of(name: str) -> str:
+    """Return the name without the commit; of a folder, which may be gone, the whole path."""
+    text = hub.named(name).removeprefix(HUB)
+    return text if hub.is_folder(text) else text.partition("@")[0]
+
+
 def work(name: str, folder: Path, reader: Reader) -> Job:
     """Return the job that makes the corpus: gpt.prepare's with its defaults."""
     return Job((name,), folder, reader.tokenizer, given=reader.given)
@@ -84,17 +100,28 @@ def folder_of(dataset: str, reader: Reader) -> Path:
     settings = work(HUB + dataset, Path(), reader).settings()
     others = {name: value for name, value in settings.items() if name not in ("TEXT", "--tokenizer", job.TOKENS)}
     key = checksum(json.dumps([dataset, others, job.FORMAT, manifest.FORMAT], sort_keys=True).encode())
-    shown = re.sub(r"[^\w.-]+", "-", dataset, flags=re.ASCII).strip("-")[-KEPT:]
-    return cache_folder() / "corpora" / f"{shown}-{key[:16]}"
+    return cache_folder() / "corpora" / f"{shown(dataset)}-{key[:16]}"
+
+
+def shown(dataset: str) -> str:
+    """Return the end of the name, as a folder can be called."""
+    return re.sub(r"[^\w.-]+", "-", dataset, flags=re.ASCII).strip("-")[-KEPT:]
 
 
 def slug(reader: Reader) -> str:
     """Return the name of the folder of a corpus with these tokens."""
     name = re.sub(r"[^\w.-]+", "-", reader.tokenizer, flags=re.ASCII)[:KEPT]
-    made = reader.given
-    if made is None and reader.tokenizer.startswith("gpt2:"):  # the folder may have other files tomorrow
-        made = tokenizers.make(reader.tokenizer, "")
-    return name if made is None else f"{name}-{checksum(json.dumps(made.to_json()).encode())[:16]}"
+    return name if reader.given is None else f"{name}-{checksum(json.dumps(reader.given.to_json()).encode())[:16]}"
+
+
+def known(dataset: str, sha256: str | None) -> Path | None:
+    """Return the folder of the corpus with that checksum, if the cache has it: also of an older version with other defaults, and
+    of a folder that is gone."""
+    for folder in (cache_folder() / "corpora").glob(f"{shown(dataset)}-*/*/*") if sha256 else ():
+        with suppress(UserError):  # a damaged one, or none
+            if manifest.read_manifest(folder).checksum == sha256:
+                return folder
+    return None
 
 
 def find(place: Path, version: str | None, reader: Reader) -> Path | None:
@@ -103,21 +130,18 @@ def find(place: Path, version: str | None, reader: Reader) -> Path | None:
     Of several versions, if none is named, it is the one that was made last.
     """
     name = slug(reader)
-    anywhere = f"{place.name.rpartition('-')[0]}-*/*/*"  # also where an older version had other defaults
-    corpora = list(place.parent.glob(anywhere) if reader.sha256 else place.glob("*/*"))
+    corpora = list(place.glob("*/*"))
     for folder in newest(corpora, MANIFEST):
         with suppress(UserError):  # a damaged one
             if is_wanted(folder, version, name, reader):
                 return folder
-    begun = [each for each in newest(corpora, STATE) if each.name == name and each.parent.parent == place]
+    begun = [each for each in newest(corpora, STATE) if each.name == name]
     return next((each for each in begun if version in (None, each.parent.name)), None)
 
 
 def is_wanted(folder: Path, version: str | None, name: str, reader: Reader) -> bool:
     """Return whether a finished corpus is what the reader needs, who calls its tokens `name`. Raises UserError if it cannot
     be read."""
-    if reader.sha256 is not None:  # by its checksum it is known anywhere
-        return manifest.read_manifest(folder).checksum == reader.sha256
     if version not in (None, folder.parent.name):
         return False
     if folder.name == name or reader.given is None:
@@ -125,9 +149,9 @@ def is_wanted(folder: Path, version: str | None, name: str, reader: Reader) -> b
     return manifest.read_manifest(folder).tokenizer.to_json() == reader.given.to_json()
 
 
-def newest(folders: list[Path], name: str) -> list[Path]:
+def newest(places: list[Path], name: str) -> list[Path]:
     """Return the folders that have a file of that name, the one whose file is the newest first."""
-    times = {each: (each / name).stat().st_mtime_ns for each in folders if files.exists(each / name)}
+    times = {each: (each / name).stat().st_mtime_ns for each in places if files.exists(each / name)}
     return sorted(times, key=lambda each: (-times[each], str(each)))
 
 
@@ -155,5 +179,5 @@ def amount(name: str, reader: Reader) -> str:
     """Say how large a dataset is, and how often it is read."""
     size = hub.size(name, hub.Part())
     much = f"{size / MIB:,.0f} MiB with all its columns" if size else "it does not say how large it is"
-    learns = reader.given is None and reader.tokenizer.startswith(("chars", "bpe:"))
-    return much + (f", read twice, the first time to learn {reader.tokenizer}" if learns else "")
+    twice = reader.given is None and folders.learns(reader.tokenizer)
+    return much + (f", read twice, the first time to learn {reader.tokenizer}" if twice else "")

@@ -98,10 +98,7 @@ def documents(
     elif source.kind == "parquet":
         yield from table_rows(source, how, read, first)
     else:
-        for number, value in hub.rows(source.path, how.name, how.dataset, first):
-            text = in_unicode(value, how, source.path, number)
-            read(len(text) if text.isascii() else len(text.encode()))  # no file whose bytes could be counted
-            yield number, Short(f"{source.path}, row {number + 1:,}", text)
+        yield from dataset_rows(source, how, read, first)
 
 
 # ---------------------------------------------------------------------------------------- bytes
@@ -218,7 +215,25 @@ def kind(value: object) -> str:
     return names.get(type(value), f"{shown(repr(value))}")
 
 
-# -------------------------------------------------------------------------- JSON lines and tables
+# --------------------------------------------------------------- datasets, JSON lines and tables
+
+
+def dataset_rows(source: Source, how: How, read: Callable[[int], object], first: int) -> Iterator[tuple[int, Document]]:
+    """Yield a document for each row of a dataset. Raises UserError if it is a folder that is not as it was listed."""
+    same_folder(source)
+    for number, value in hub.rows(source.path, how.name, how.dataset, first):
+        text = in_unicode(value, how, source.path, number)
+        read(len(text) if text.isascii() else len(text.encode()))  # no file whose bytes could be counted
+        yield number, Short(f"{source.path}, row {number + 1:,}", text)
+    same_folder(source)
+
+
+def same_folder(source: Source) -> None:
+    if source.changed and hub.stamp(source.path) != source.changed:
+        raise UserError(
+            f"{source.path} changed while the corpus was made; take a copy that nobody writes to, and begin again in an "
+            f"empty --out"
+        )
 
 
 def json_lines(source: Source, how: How, read: Callable[[int], object], first: int) -> Iterator[tuple[int, Document]]:

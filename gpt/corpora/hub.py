@@ -12,9 +12,9 @@ from typing import Any
 
 from gpt.config import HUB
 from gpt.errors import UserError, reading, shown
+from gpt.hf.folder import NAME
 
 COMMIT = re.compile("[0-9a-f]{40}")
-NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9][\w.-]{0,95})?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,9 @@ def resolved(given: str, part: Part) -> str | None:
     """Return the revision, a commit, that the dataset has now; None for a folder. A resumed job reads the same one."""
     name, commit = parsed(given)
     if is_folder(name):
-        return part.revision
+        if part.revision:
+            raise UserError(f"--revision {part.revision}: {given} is a folder, which has no revisions; leave it out")
+        return None
     if commit and part.revision:
         raise UserError(f"--revision {part.revision}: {given} says which commit it is; leave one of them out")
     library()  # who lacks it hears that first
@@ -85,6 +87,12 @@ def fingerprint(folder: str) -> str:
                     f"{os.path.join(path, name)}\0{state.st_size} {state.st_mtime_ns}\0".encode(errors="replace")
                 )
     return found.hexdigest()
+
+
+def stamp(given: str) -> int:
+    """Return a number that is another when a file of a folder was changed; 0 for a dataset of the Hub, which has commits."""
+    name = named(given).removeprefix(HUB)
+    return int(fingerprint(name)[:15], 16) if is_folder(name) else 0
 
 
 def size(given: str, part: Part) -> int | None:
@@ -126,6 +134,7 @@ def library() -> Any:
 
 def unreachable(given: str, error: Exception) -> UserError:
     why = " ".join(str(error).split()).rstrip(".")
-    return UserError(
-        f"{given} cannot be read ({type(error).__name__}: {shown(why)}); give the same command again to go on, or take files"
-    )
+    advice = "give the same command again to go on, or take files"
+    if type(error) is ValueError:  # so `datasets` says that there is no such subset or split
+        advice = "gpt.prepare has --subset and --split"
+    return UserError(f"{given} cannot be read ({type(error).__name__}: {shown(why)}); {advice}")

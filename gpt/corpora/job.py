@@ -15,6 +15,7 @@ import errno
 import json
 import math
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -28,7 +29,7 @@ from numpy.typing import NDArray
 
 from gpt import tokenizers
 from gpt.cli import word
-from gpt.config import HUB
+from gpt.config import HUB, TOKENIZER
 from gpt.corpora import hub, manifest, sources, writing
 from gpt.corpora.documents import Document, How, documents
 from gpt.corpora.manifest import MANIFEST, SPLITS, STATE
@@ -76,16 +77,22 @@ class Job:
 
     def settings(self) -> dict[str, Any]:
         """Return what decides the result, each under the name of its flag; a job that goes on must have the same."""
-        part, (kind, colon, which) = self.how.dataset, self.tokenizer.partition(":")
-        is_folder = kind == "gpt2" and which
+        part = self.how.dataset
         return {
             "TEXT": [sources.named(each) for each in self.inputs],
-            "--tokenizer": f"{kind}{colon}{absolute(which)}" if is_folder else self.tokenizer,
+            "--tokenizer": from_anywhere(self.tokenizer),
             TOKENS: None if self.given is None else checksum(json.dumps(self.given.to_json()).encode()),
             "--field": self.how.name, "--errors": "replace" if self.how.replace else "strict", "--glob": list(self.globs),
             "--validation": self.validation, "--sample": self.sample, "--limit": self.limit,
             "--subset": part.subset, "--split": part.split, "--revision": part.revision,
         }  # fmt: skip
+
+
+def from_anywhere(tokenizer: str) -> str:
+    """Return what names the tokenizer from any working folder: the path of a folder becomes absolute."""
+    folder = re.sub("^(run:|gpt2:)?(hf:)?", "", tokenizer)
+    is_folder = os.path.isdir(os.path.expanduser(folder)) and tokenizer not in TOKENIZER.choices
+    return tokenizer.removesuffix(folder) + absolute(folder) if is_folder else tokenizer
 
 
 @dataclass
@@ -350,6 +357,10 @@ class Work:
             datasets = [each for each in job.inputs if each.startswith(HUB)]
             if len(datasets) > 1:
                 raise UserError(f"{datasets[1]}: a corpus is made of one dataset at most; prepare each on its own")
+            if not datasets and job.how.dataset != hub.Part():
+                raise UserError(
+                    "--subset, --split and --revision are of a dataset, hf:NAME, and none is named; leave them out"
+                )
             state.revision = hub.resolved(datasets[0], job.how.dataset) if datasets else None
             state.found = write_list(job.inputs, job.globs, job.out, job.out / LIST)
             self._refuse_an_empty_split()
@@ -363,17 +374,20 @@ class Work:
         """Raise UserError if all of a few texts are in one split. Many documents are in both."""
         if self.found.is_one_text or self.found.texts != self.found.files or self.found.files > FEW:
             return
-        limit = Limit(self.job.limit)
-        every = [each for _, source in read_list(self.job.out / LIST) for each in self._documents_of(source, limit)]
-        shares = sorted((share_of(document), document.name) for document in every)
-        share = self.job.validation
+        limit, share = Limit(self.job.limit), self.job.validation
+        shares = sorted((share_of(document), document.name) for _, source in read_list(self.job.out / LIST)
+                        for document in self._documents_of(source, limit))  # fmt: skip
+        if len(shares) == 1:
+            raise UserError(
+                f"--limit ends within {shares[0][1]}, and one of several texts is not cut in two; name it alone, or raise --limit"
+            )
         if shares[0][0] >= share or shares[-1][0] < share:
             if shares[0][0] == shares[-1][0]:
-                raise UserError(f"these {len(every)} texts are the same: name one of them, which is cut in two")
+                raise UserError(f"these {len(shares)} texts are the same: name one of them, which is cut in two")
             which = "none" if shares[0][0] >= share else "each"
             between = math.ceil((shares[0][0] + shares[1][0]) / 2 * 1000) / 1000
             raise UserError(
-                f"{which} of these {len(every)} texts is for validation with --validation {share}: the checksum of a text "
+                f"{which} of these {len(shares)} texts is for validation with --validation {share}: the checksum of a text "
                 f"decides; --validation {between} takes {shares[0][1]}, and one text alone is cut in two"
             )
 
@@ -510,19 +524,20 @@ class Work:
             """Return the bytes of text that are with `texts`."""
             return sum(counts["bytes"] for counts in state.counts.values())
 
-        limit = Limit(None if self.job.limit is None else self.job.limit - (state.text if state.piece else text()))
+        limit = Limit(None if self.job.limit is None else self.job.limit - state.text)
         try:
             here = state.offset
             for after, size, source, counted in self._stage("writing", state, limit):
                 for number, split, document in self._documents(source, limit, counted, state.document):
                     done = state.piece
-                    state.text = state.text if done else text()
                     for i, piece in enumerate(pieces(document.texts())):
                         if i >= done:
                             texts.add(split, document.name, piece)
                             at(here, number, i + 1, size)
                     if state.piece:  # else the document is empty
                         texts.end(split, mark=not self.found.is_one_text)
+                    # A cut may leave out a part of a character, which is taken from the limit as well.
+                    state.text = state.text + document.size if isinstance(document, Beginning) else text()
                     at(here, number + 1, 0, size)
                 here = after
                 at(after, 0, 0, size + source.size)

@@ -87,16 +87,15 @@ class Limit:
         return self.left is not None and self.left <= 0
 
     def of(self, documents: Iterable[tuple[int, Document]]) -> Iterator[tuple[int, Document]]:
-        """Yield the numbered documents until the limit, the last one cut there. Each must be read before the next is asked
-        for."""
-        for number, document in documents:
+        """Yield the numbered documents until the limit, the last one cut there; ask for none after it. Each must be read before
+        the next is asked for."""
+        every = iter(documents)
+        while not self.is_reached and (found := next(every, None)) is not None:
             if self.left is None:
-                yield number, document
-            elif self.is_reached:
-                return
+                yield found
             else:
-                part = Beginning(document, self.left)
-                yield number, part
+                part = Beginning(found[1], self.left)
+                yield found[0], part
                 self.left -= part.size
 
 

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from gpt import cli
+from gpt.run.files import MIB
 
 SECONDS_BETWEEN_LINES = 5.0
 KNOWN = "{desc} {percentage:3.0f} % {bar:20} {n_fmt}/{total_fmt}B, {rate_fmt}, {remaining} left"
 UNKNOWN = "{desc} {n_fmt}B, {rate_fmt}"
 Advance = Callable[[int], object]
-MIB = 1 << 20
 
 
 class Shown:

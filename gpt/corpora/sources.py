@@ -32,7 +32,7 @@ GLOBS = (*PLAIN, *(f"{pattern}{packed}" for pattern in PLAIN[:-1] for packed in 
 
 
 class Source(NamedTuple):
-    """A file, with the size and time of change that it had when it was listed; a dataset of the Hub has neither."""
+    """A file, with the size and time of change that it had when it was listed; a dataset has no size, and a stamp as time."""
 
     path: str
     size: int = 0
@@ -121,7 +121,10 @@ def named(given: str) -> str:
 def listed(given: str, globs: Sequence[str], out: Path, left_out: Counter[str]) -> Iterator[Source]:
     """Yield the files that an argument names, in order: those of a folder whose name is like one of `globs`."""
     if given.startswith(HUB):
-        yield Source(named(given))
+        path = named(given).removeprefix(HUB)
+        if hub.is_folder(path) and Path(path) in (out.absolute(), *out.absolute().parents):
+            raise UserError(f"--out {out} is in {given}, whose files are all read; take a folder elsewhere")
+        yield Source(named(given), changed=hub.stamp(given))
         return
     path = absolute(given)
     with reading(given):

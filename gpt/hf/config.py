@@ -249,6 +249,8 @@ def own(kind: str, config: TrainConfig, remembered: object) -> TrainConfig:
                 f'remove "{OWN}" if the others are right'
             )
     stale = [name for name in proven if getattr(mine, MEANS.get(name, name)) != getattr(config, MEANS.get(name, name))]
+    if "width" in stale:
+        stale.append("hidden")  # 0 would stand for another number
     return dataclasses.replace(mine, **{name: getattr(config, name) for name in stale})
 
 

@@ -20,11 +20,11 @@ from gpt.build import Model
 from gpt.config import TrainConfig
 from gpt.errors import UserError
 from gpt.hf import config as entries
+from gpt.hf.folder import CONFIG, SINGLE
 from gpt.hf.parts import HEADS, PREFIXES, Part, parts
 from gpt.hf.tokenizer import end_of, written
 from gpt.run import files
 from gpt.run.arrays import SIZES
-from gpt.run.hub import CONFIG, SINGLE
 from gpt.tokenizers import Tokenizer
 
 ALIGNED = 8  # the numbers begin at a multiple of so many bytes

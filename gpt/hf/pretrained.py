@@ -9,7 +9,7 @@ from gpt.build import Model
 from gpt.config import TrainConfig
 from gpt.errors import UserError
 from gpt.hf import config, weights
-from gpt.run.hub import CONFIG, locate, opened
+from gpt.hf.folder import CONFIG, locate, opened
 from gpt.tokenizers import Tokenizer, folders
 
 

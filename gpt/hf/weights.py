@@ -22,11 +22,11 @@ import tinytensor
 from gpt.build import Model, build
 from gpt.config import TrainConfig
 from gpt.errors import UserError, shown
+from gpt.hf.folder import INDEX, PICKLE, SINGLE, ModelFolder
 from gpt.hf.parts import BUFFERS, HEADS, PREFIXES, Part, parts
 from gpt.run import arrays
 from gpt.run.checks import check_memory
 from gpt.run.files import MIB, File
-from gpt.run.hub import INDEX, PICKLE, SINGLE, ModelFolder
 from tinytensor.nn.undrawn import undrawn
 
 SIZES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}  # bytes of a number

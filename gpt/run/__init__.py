@@ -4,7 +4,6 @@ state        Run: the text, model and optimizer of a run, and how many steps it 
 opening      a new run, or one as its folder has it
 checkpoint   saving and loading, safe against crashes
 arrays       a checkpoint's arrays, compared with what the run needs before they are read
-hub          the folder of a pretrained model, opened as safely; or its name, and it is fetched
 files        one way to read and write the files of a run folder, which may come from anybody
 lock         one process at a time in a folder
 interrupt    Ctrl-C asks to stop after the current step

@@ -25,7 +25,7 @@ from gpt.run.checkpoint import Checkpoint
 from gpt.run.checks import check_memory
 from gpt.run.lock import LOCK
 from gpt.run.state import Evaluation, Run
-from gpt.tokenizers import Tokenizer
+from gpt.tokenizers import Tokenizer, folders
 from gpt.trained import Trained, find
 from tinytensor import manual_seed, set_float32_matmul_precision
 
@@ -56,14 +56,21 @@ def prepare(recipe: str, given: dict[str, object], quiet: bool, init: Path | str
         text, note = corpus.read_default()
         if note and not quiet:
             cli.say(f"note: {note}")
-    named = given.get("tokenizer")
-    has_tokens = isinstance(text, Stored) and not text.name.startswith(
+    if isinstance(text, Stored) and not text.name.startswith(
         HUB
-    )  # a dataset is read with those that are asked for
-    if isinstance(text, Stored) and has_tokens and named not in (None, text.tokenizer.name):
-        raise UserError(f"--tokenizer {named}: {text.name} was prepared with {text.tokenizer.name}; leave the flag out")
+    ):  # a dataset is read with the tokens that are asked for
+        check_prepared(text, given.get("tokenizer"))
     config = dataclasses.replace(config, data=text.name, threads=threads_of(config))
     return begin(config, text) if found is None or tokenizer is None else assemble(config, text, tokenizer, found.read)
+
+
+def check_prepared(text: Stored, named: object) -> None:
+    """Raise UserError if --tokenizer names another tokenizer than that of the corpus; a folder may have the same one."""
+    if named in (None, text.tokenizer.name):
+        return
+    name = str(named)
+    if not folders.is_folder(name) or folders.named(name).to_json() != text.tokenizer.to_json():
+        raise UserError(f"--tokenizer {name}: {text.name} was prepared with {text.tokenizer.name}; leave the flag out")
 
 
 def inherited(config: TrainConfig, found: Trained, given: dict[str, object]) -> TrainConfig:

@@ -3,7 +3,7 @@
 read     an open folder: tokenizer.json, or GPT-2's two files
 named    gpt2, gpt2:FOLDER, FOLDER, hf:FOLDER and hf:NAME, as --tokenizer has them
 
-A folder is untrusted: no link in it is followed but those of the Hub's own cache (gpt/run/hub.py), and every file has a limit.
+A folder is untrusted: no link in it is followed but those of the Hub's own cache (gpt/hf/folder.py), and every file has a limit.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ from pathlib import Path
 
 from gpt.config import HUB, TOKENIZER
 from gpt.errors import UserError, shown
-from gpt.run.hub import TOKENIZER as FILES
-from gpt.run.hub import ModelFolder, locate, opened
+from gpt.hf.folder import TOKENIZER as FILES
+from gpt.hf.folder import ModelFolder, locate, opened
 from gpt.tokenizers.base import Tokenizer, check_rows
 from gpt.tokenizers.foreign import from_library, from_two_files
 from gpt.tokenizers.utf8 import ByteTokenizer
+from gpt.utf8 import decoded
 
 GPT2, GPT2_ON_HUB = "gpt2", "openai-community/gpt2"
 LIBRARY = "tokenizer.json"
@@ -37,7 +38,8 @@ def read(folder: ModelFolder, rows: int | None = None) -> Tokenizer | None:
     if folder.has(LIBRARY):
         name, made = LIBRARY, partial(from_library, folder.json(LIBRARY))
     elif pair := next((pair for pair in PAIRS if all(map(folder.has, pair))), None):
-        name, made = " and ".join(pair), partial(from_two_files, folder.json(pair[0]), text_of(folder, pair[1]))
+        text = decoded(folder.content(pair[1]), str(folder.path / pair[1]))
+        name, made = " and ".join(pair), partial(from_two_files, folder.json(pair[0]), text)
     else:
         return None
     try:
@@ -46,14 +48,6 @@ def read(folder: ModelFolder, rows: int | None = None) -> Tokenizer | None:
     except UserError as error:  # they know no file; those that read one name it
         raise UserError(f"{folder.path / name}: {error}") from None
     return tokenizer
-
-
-def text_of(folder: ModelFolder, name: str) -> str:
-    """Return the text of a file in UTF-8."""
-    try:
-        return folder.content(name).decode()
-    except UnicodeDecodeError as error:
-        raise UserError(f"{folder.path / name} is not UTF-8: {error.reason} at offset {error.start:,}") from None
 
 
 def read_at(path: Path, rows: int | None = None) -> Tokenizer:
@@ -78,7 +72,7 @@ def named(name: str, rows: int | None = None) -> Tokenizer:
     """
     if not TOKENIZER.holds(name):
         raise UserError(f"--tokenizer {shown(name)}: it must be {TOKENIZER.text}")
-    if name == "chars" or name.startswith("bpe:"):
+    if learns(name):
         raise UserError(
             f"--tokenizer {name} learns from a text, and a model keeps its tokens; give a folder that has them, or hf:NAME"
         )
@@ -93,6 +87,16 @@ def named(name: str, rows: int | None = None) -> Tokenizer:
     if not where.startswith(HUB) and not os.path.isdir(os.path.expanduser(where)):
         raise UserError(f"--tokenizer {shown(name)}: there is no such folder; give one that has {LIBRARY}, or hf:NAME")
     return read_at(locate(where, list(FILES)), rows)
+
+
+def learns(name: str) -> bool:
+    """Return whether --tokenizer NAME is learnt from a text."""
+    return name == "chars" or name.startswith("bpe:")
+
+
+def is_folder(name: str) -> bool:
+    """Return whether --tokenizer NAME is a folder's, on this machine or on the Hub, which may have other files tomorrow."""
+    return not learns(name) and name not in ("bytes", GPT2)
 
 
 def gpt2() -> Tokenizer:

@@ -18,7 +18,7 @@ from profiles import cases
 
 from gpt import train
 from gpt.errors import UserError, shown
-from gpt.run import hub
+from gpt.hf import folder as model_folder
 from gpt.tokenizers import BPETokenizer, ByteTokenizer, CharTokenizer, folders
 from gpt.tokenizers.bpe import learn
 from gpt.trained import find
@@ -113,7 +113,7 @@ def test_a_folder_is_one_tokenizer_or_one_refusal(model, data):
         file = folder / data.draw(st.sampled_from(names))
         size = file.stat().st_size
         if limit is not None and limit < size:
-            patch.setitem(hub.MOST, file.name, limit)
+            patch.setitem(model_folder.MOST, file.name, limit)
             sound = False
         elif data.draw(st.booleans()):
             damage = data.draw(st.sampled_from(DAMAGE))

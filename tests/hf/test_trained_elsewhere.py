@@ -123,6 +123,16 @@ def test_what_an_export_remembers_never_changes_a_prediction(tmp_path, kind, nam
     assert f"--{name.replace('_', '-')} {other} and the other entries" in str(refusal.value)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_another_width_leaves_the_hidden_one(tmp_path, kind):
+    """Of an export whose hidden width was what its width says: it was 24, and the model is narrower now, with the old layer."""
+    hidden = 64 if "activation" in KINDS[kind] else 96
+    model, _ = exported(tmp_path / "model", **KINDS[kind], hidden=hidden)
+    change_config(tmp_path / "model", lambda values: values[entries.OWN].update(width=24, hidden=0))
+    now, said = read(tmp_path / "model")
+    assert said.hidden_width == hidden and (logits(now) == logits(model)).all()
+
+
 def cut_layers(folder):
     change_tensors(folder, lambda t: [t.pop(name) for name in list(t) if ".1." in name])
     change_config(folder, lambda v: v.update({"n_layer" if "n_layer" in v else "num_hidden_layers": 1}))

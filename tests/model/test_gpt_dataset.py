@@ -19,7 +19,7 @@ from gpt.corpora.cached import Reader
 from gpt.corpora.stored import open_corpus
 from gpt.errors import UserError
 from gpt.run import checkpoint, files
-from gpt.tokenizers import make
+from gpt.tokenizers import BPETokenizer, learn, make
 
 TINY = [
     "--layers=1", "--width=16", "--heads=2", "--context=16", "--batch-size=4", "--steps=6", "--eval-every=2", "--threads=1",
@@ -310,6 +310,57 @@ def test_a_folder_is_known_by_what_its_files_are(hub, monkeypatch):
     assert len(hub.asked) == rows + 2 * len(texts)
 
 
+@pytest.mark.parametrize("stop", [2, 9])
+def test_a_folder_that_changes_while_a_corpus_is_made(stop, hub, monkeypatch, capsys):
+    """It is named, when the job goes on and when it reaches the end: no corpus is of two versions."""
+    os.mkdir("folder")
+    Path("folder/train.jsonl").write_text("one")
+    monkeypatch.setattr(hub, "load_dataset", lambda *_, **__: Rows(TEXTS, hub.asked))
+    line = ["hf:folder", "--tokenizer=bytes", "--out=out"]
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, stop)
+        assert prepare.main(line) == 130
+    Path("folder/train.jsonl").write_text("two and more")
+    rows = len(hub.asked)
+    assert f"hf:{os.path.abspath('folder')} changed while the corpus was made" in refused(capsys, prepare, *line)
+    assert len(hub.asked) == rows
+
+    def changing(self):
+        yield from ({"text": text} for text in TEXTS)
+        Path("folder/train.jsonl").write_text("three")
+
+    monkeypatch.setattr(Rows, "__iter__", changing)
+    assert "changed while" in refused(capsys, prepare, *line[:2], "--out=other")
+    assert "--out folder/x is in hf:folder" in refused(capsys, prepare, "hf:folder", "--out=folder/x")
+
+
+def test_a_folder_that_is_gone_is_known_by_the_checksum(hub, monkeypatch, capsys):
+    os.mkdir("fol@der")
+    monkeypatch.setattr(hub, "load_dataset", lambda *_, **__: Rows(TEXTS, hub.asked))
+    trained("--data=hf:fol@der", "--steps=3", "--out=run", "--quiet")
+    rows = len(hub.asked)
+    os.rmdir("fol@der")
+    assert evaluate.main(["run"]) == 0
+    assert train.main(["--resume=run", "--steps=6", "--quiet", "--no-plot"]) == 0 and len(hub.asked) == rows
+    shutil.rmtree("cache")
+    assert ": there is no such folder, " in refused(capsys, evaluate, "run")
+
+
+@pytest.mark.parametrize("name", ["tok", "./tok", "gpt2:tok", "hf:tok", "long" * 20 + "/tok"])
+def test_a_corpus_has_the_tokens_that_its_folder_has_now(name, hub):
+    """Not those of another folder of that name, which was read from another working folder, or of yesterday."""
+    texts, place = ["a b a b cd cd " * 9, "x y x y zz zz " * 9], name.rpartition(":")[2]
+    for number, text in enumerate([*texts, texts[0]]):
+        made = BPETokenizer(learn(text, 259))
+        os.makedirs(f"{number}/{place}")
+        Path(f"{number}/{place}/tokenizer.json").write_text(json.dumps(made.to_library()))
+        os.chdir(str(number))
+        found = corpus.read("hf:some/name", reader=Reader(name))
+        assert found.tokenizer.to_json() == made.to_json()
+        os.chdir("..")
+    assert len(corpora()) == 2
+
+
 def test_a_corpus_in_the_cache_that_is_damaged(hub, capsys):
     trained("--data=hf:some/name", "--out=a", "--quiet")
     [folder] = corpora()
@@ -354,6 +405,24 @@ def test_a_commit_is_named_to_gpt_prepare_as_well(hub, capsys):
     assert open_corpus(Path("a"), 1).sha256 == open_corpus(Path("b"), 1).sha256
     error = refused(capsys, prepare, f"hf:some/name@{SECOND}", "--revision=main", "--out=c")
     assert f"--revision main: hf:some/name@{SECOND} says which commit it is; leave one of them out" in error
+
+
+def test_flags_of_a_dataset_are_refused_where_they_have_no_effect(hub, capsys):
+    Path("text").write_text("a b " * 99)
+    os.mkdir("folder")
+    for flag in ("--subset=x", "--split=test", "--revision=main"):
+        assert "none is named; leave them out" in refused(capsys, prepare, "text", flag, "--out=out")
+    assert "hf:folder is a folder" in refused(capsys, prepare, "hf:folder", "--revision=main", "--out=out")
+    assert not Path("out").exists()
+
+
+def test_a_split_that_a_dataset_does_not_have(hub, monkeypatch, capsys):
+    def load_dataset(*_, **__):
+        raise ValueError('Bad split: train. Available splits: ["test"]')
+
+    monkeypatch.setattr(hub, "load_dataset", load_dataset)
+    error = refused(capsys, prepare, "hf:some/name", "--out=out")
+    assert 'Available splits: ["test"]); gpt.prepare has --subset and --split' in error
 
 
 def test_a_dataset_that_does_not_say_how_large_it_is(hub, monkeypatch, capsys):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import gzip
 import hashlib
@@ -23,9 +24,10 @@ from gpt import corpus, evaluate, prepare, train
 from gpt.corpora import documents, job, manifest, pieces, sources, stored, writing
 from gpt.corpora.documents import How
 from gpt.corpora.pieces import Sample
+from gpt.corpora.progress import Shown
 from gpt.corpora.sources import Source
 from gpt.corpora.stored import StoredIds, open_corpus, sample
-from gpt.errors import UserError
+from gpt.errors import Stopped, UserError
 from gpt.run import checkpoint, files
 from gpt.run.lock import locked
 from gpt.run.sealed import seal
@@ -593,6 +595,19 @@ def test_a_limit_takes_the_first_bytes_of_the_text(texts, limit, size):
     assert budget.is_reached == (len(raw) >= limit)
 
 
+@cases(30)
+@given(st.integers(1, 40))
+def test_nothing_is_asked_for_behind_a_limit(limit):
+    def texts():
+        for number in range(9):
+            asked.append(number)
+            yield number, Parts("12é", 2)
+
+    asked = []
+    read = [number for number, document in pieces.Limit(limit).of(texts()) if list(document.texts())]
+    assert asked == read == list(range(min(9, -(-limit // 4))))
+
+
 @cases(40)
 @given(st.lists(st.text("ab", max_size=9), max_size=20), st.integers(1, 9))
 def test_short_texts_are_bundled(texts, size):
@@ -666,6 +681,48 @@ def test_a_killed_job_with_a_limit_ends_in_the_same_bits(which, every, inputs, s
     assert content("out") == content("whole")
 
 
+@pytest.mark.parametrize("limit", range(600, 604))
+def test_a_character_that_a_limit_cuts_is_left_out_after_a_stop_as_well(limit, monkeypatch):
+    """The rest of its bytes are not taken from the next document."""
+    monkeypatch.setattr(os, "fsync", lambda _: None)
+    write_lines("a.jsonl", [f"😀{i}" * 9 for i in range(40)])
+    work = job.Job(("a.jsonl",), Path("whole"), "bytes", validation=0.3, limit=limit)
+    job.prepare(work, Shown())
+    stop = job.Work.stop_if_asked
+    for n in range(1, 100):
+        left = n
+
+        def stopping(self):
+            nonlocal left
+            left -= 1
+            if not left:
+                raise Stopped(2, "")
+            stop(self)
+
+        out = dataclasses.replace(work, out=Path(f"out-{n}"))
+        monkeypatch.setattr(job.Work, "stop_if_asked", stopping)
+        try:
+            job.prepare(out, Shown())
+            break  # nothing is left to stop
+        except Stopped:
+            monkeypatch.setattr(job.Work, "stop_if_asked", stop)
+            job.prepare(out, Shown())
+            assert content(out.out) == content("whole"), n
+    assert 20 < n < 99
+
+
+def test_which_split_a_text_is_in_is_asked_of_what_is_before_a_limit(small, by_the_byte, capsys):
+    names = [f"{i}.txt" for i in range(9)]
+    for name in names:
+        Path(name).write_text(f"{name} " * 20)  # 120 bytes
+    made(*names, "--validation=0.5", out="all")
+    shares = {name: job.share_of(documents.Short(name, Path(name).read_text())) for name in names[:2]}
+    low, high = sorted(shares.values())
+    assert "none of these 2 texts" in refused(capsys, *names, f"--validation={low / 2}", "--limit=240")
+    made(*names, f"--validation={(low + high) / 2}", "--limit=240", out="two")
+    assert "--limit ends within" in refused(capsys, *names, "--validation=0.5", "--limit=100")
+
+
 @pytest.mark.parametrize("limit", [None, 300, 5000])
 @pytest.mark.parametrize("given", ["documents", "b.txt"])
 def test_progress_counts_all_of_a_stage_once(given, limit, inputs, small, monkeypatch):
@@ -705,6 +762,25 @@ def test_bytes_that_are_read_again_are_not_counted_again():
     short.reader()(3)
     short.rest()
     assert counts[3:] == [3, 7]
+
+
+@pytest.mark.parametrize("prefix", ["", "./", "gpt2:", "hf:", "run:hf:"])
+def test_the_folder_of_a_tokenizer_is_known_from_any_working_folder(prefix, monkeypatch):
+    os.makedirs("here/tok")
+    os.makedirs("there/tok")
+    monkeypatch.chdir("here")
+    first = job.from_anywhere(f"{prefix}tok")
+    assert first == prefix.removesuffix("./") + os.path.abspath("tok")
+    monkeypatch.chdir("../there")
+    assert (
+        job.from_anywhere(first)
+        == first
+        == job.from_anywhere(f"{prefix}../here/tok")
+        != job.from_anywhere(f"{prefix}tok")
+    )
+    for name in ("chars", "bytes", "gpt2", "bpe:300", "hf:some/name", "run:hf:some/name", "gpt2:gone"):
+        os.makedirs(name.partition(":")[0], exist_ok=True)  # a folder of that name is not what it means
+        assert job.from_anywhere(name) == name
 
 
 def test_a_limit_is_told(inputs, small, capsys):
@@ -1175,6 +1251,18 @@ def test_the_summary_of_a_long_split_is_of_windows_that_are_evenly_spaced(small,
     monkeypatch.setattr("gpt.job.MOST", 100)
     assert train.main([*TINY[:-1], "--data=out", "--out=run"]) == 0
     assert "over 6 windows of the split, evenly spaced, 96 predictions" in capsys.readouterr().out
+
+
+def test_the_tokenizer_of_a_corpus_may_be_named_again_if_it_is_the_same(small, capsys):
+    Path("text").write_text(TEXT)
+    for name, corpus_of in (("same", TEXT), ("other", TEXT.upper())):
+        os.mkdir(name)
+        Path(name, "tokenizer.json").write_text(json.dumps(make("bpe:262", corpus_of).to_library()))
+    made("text", "--tokenizer=same")
+    assert train.main([*TINY, "--data=out", "--tokenizer=same", "--out=run"]) == 0
+    for name in ("other", "gpt2", "bytes", "bpe:300"):
+        assert train.main([*TINY, "--data=out", f"--tokenizer={name}", "--out=next"]) == 2
+        assert f"--tokenizer {name}: {Path('out').absolute()} was prepared with bpe:262" in capsys.readouterr().err
 
 
 def test_a_model_reads_its_own_tokens_alone(small, capsys):
