@@ -14,7 +14,7 @@ from gpt.config import RECIPES, TrainConfig
 from gpt.errors import UserError
 from gpt.evaluate import bits_per_byte, mean_loss
 from gpt.fast.threads import one_blas_thread
-from gpt.run import checkpoint, files, metrics
+from gpt.run import checkpoint, files, film, metrics
 from gpt.run.lock import locked
 from gpt.run.opening import new_folder, open_again, prepare, write_config
 from gpt.run.profiling import profiled
@@ -46,6 +46,8 @@ class Options:
     no_plot: bool
     quiet: bool
     profile: bool
+    record: bool
+    record_text: str | None
 
 
 def make_parser() -> cli.Parser:
@@ -59,6 +61,10 @@ def make_parser() -> cli.Parser:
     run.add_argument("--quiet", action="store_true", help="print errors only")
     run.add_argument("--profile", action="store_true",
                      help="show where a step's time and memory went; also in profile.txt and profile.json")  # fmt: skip
+    run.add_argument("--record", action="store_true",
+                     help="keep in RUN/film what the model does with a text at some forty steps")  # fmt: skip
+    run.add_argument("--record-text", metavar="TEXT",
+                     help=f"record with this text (default: {film.TEXT} tokens of the validation split)")  # fmt: skip
     cli.add_config_arguments(parser, without=("init",))
     return parser
 
@@ -86,6 +92,8 @@ def open_run(options: Options) -> tuple[Run, Path]:
         run = prepare(options.recipe or "default", options.given, options.quiet, options.init)
     if options.profile and run.config.cuda_graph:
         raise UserError("--profile: a recorded update has no parts to be timed; take --no-cuda-graph with it")
+    if options.record or options.record_text is not None:
+        film.check(run, options.resume, options.record_text)
     return run, options.resume or new_folder(options.out)
 
 
@@ -99,6 +107,7 @@ def carry_out(run: Run, folder: Path, options: Options, train: Callable[[Run, Pa
         if not quiet:
             cli.say(str(run))
         write_config(run.config, folder)
+        prepare_film(run, folder, options)
         run.save(folder)
         with profiled(run, folder, quiet) if options.profile else nullcontext():
             signal = train(run, folder, quiet)
@@ -111,6 +120,15 @@ def carry_out(run: Run, folder: Path, options: Options, train: Callable[[Run, Pa
         cli.say(f"{summary}\nrun folder      {folder}")
         cli.say(f"now try         python -m gpt.generate {again}")
     return 0
+
+
+def prepare_film(run: Run, folder: Path, options: Options) -> None:
+    """Begin the film that --record asks for, before the first checkpoint is there: a run that goes on keeps its film."""
+    wanted = options.record or options.record_text is not None
+    if not options.resume:
+        files.remove(folder / film.NEW)  # of a run that was killed before its first checkpoint
+    if wanted and not files.is_folder(folder / film.FILM):
+        film.begin(run, folder, film.text_ids(run, options.record_text))
 
 
 def finish(run: Run, folder: Path, plot: bool, show: bool) -> str:
