@@ -11,6 +11,7 @@ COMMANDS = {
     "gpt.prepare": "make a corpus of texts of any size, which gpt.train reads without loading it",
     "gpt.generate": "write text with the model of a run",
     "gpt.evaluate": "measure the loss of a run over the whole validation split",
+    "gpt.figures": "draw attention, logit lens, gradient and losses of a text, and the film of a training",
     "gpt.export": "write a run as a folder that Hugging Face's transformers loads",
 }
 
