@@ -123,7 +123,7 @@ def habit(weights: NDArray[np.float32]) -> str:
     rows = np.arange(1, len(weights))
     places = {"itself": weights[rows, rows], "the one before": weights[rows, rows - 1], "the first": weights[rows, 0]}
     name, share = max(((name, float(each.mean())) for name, each in places.items()), key=lambda pair: pair[1])
-    if share >= 0.4:
+    if share >= 0.5:
         return f"{share:.0%} at {name}"
     seen = weights[rows].astype(np.float64)
     spread = float(np.exp(-(seen * np.log(np.maximum(seen, 1e-30))).sum(-1)).mean())  # e to the entropy
@@ -328,7 +328,7 @@ def film_strip(film: Film) -> Figure:
     heads = {b: head_of(film.attention[:, b]) for b in blocks}
     with drawing(1.9 + 1.35 * len(blocks) + 2 * 2.65 + 1.1) as figure:
         text = said([shown(film.tokenizer.bytes_of(i)) for i in film.ids])
-        head_line(figure, film_title(film), f"orange letters: vowels. {text[0].upper()}{text[1:]}")
+        head_line(figure, film_title(film), f"vowels in orange\n{text}")
         heights = [1.9, *([1.35 * len(blocks)] if blocks else []), 5.3]
         parts: Any = figure.subfigures(len(heights), 1, height_ratios=heights)
         draw_losses(parts[0].subplots(), film, frames)
