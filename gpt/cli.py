@@ -176,7 +176,7 @@ def shown(loss: float, digits: int = 3) -> str:
     return f"{round(loss, digits) + 0.0:.{digits}f}"
 
 
-def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+def add_run_arguments(parser: argparse.ArgumentParser, device: bool = True) -> None:
     """Add what names a trained model: the run folder, --last for the last weights in place of the best, --device."""
     parser.add_argument("run", metavar="RUN", type=trained,
                         help="a folder that gpt.train made; or hf:FOLDER, hf:NAME: a GPT-2, Llama, Qwen3 or GPT-NeoX of "
@@ -185,7 +185,10 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
                         help="take the last weights (default: the best, with the lowest validation loss)")  # fmt: skip
     parser.add_argument("--tokenizer", metavar="FOLDER", help="where to take the tokenizer of a model of Hugging Face "
                         "from (default: its folder): another folder, hf:NAME, gpt2 or bytes")  # fmt: skip
-    parser.add_argument("--device", choices=DEVICES, help="where the arrays are (default: where the run was trained)")
+    if device:
+        parser.add_argument(
+            "--device", choices=DEVICES, help="where the arrays are (default: where the run was trained)"
+        )
 
 
 def check_device(device: str, tf32: bool = False) -> None:

@@ -1,1 +1,1 @@
-"""Looking into a model and its training: `film` reads what gpt.train --record kept."""
+"""Looking into a model: `python -m gpt.inspect` writes a page about it and a text; `film` reads what a training recorded."""

@@ -52,6 +52,15 @@ def test_gradcheck_needs_no_checkout(installed: Path, tmp_path: Path) -> None:
     assert "1 primitives, 10 sample calls" in printed(installed, tmp_path, "-m", "tinytensor.gradcheck", "gelu")
 
 
+def test_the_page_needs_no_checkout(installed: Path, tmp_path: Path) -> None:
+    """Template, style and scripts are in the wheel, and a page is made of them."""
+    code = "from gpt.inspection import write; print(len(write.page({}, '')), *sorted(e.name for e in write.PAGE.iterdir()))"
+    size, *names = printed(installed, tmp_path, "-c", code).split()
+    page = ROOT / "gpt" / "inspection" / "page"
+    assert names == sorted(each.name for each in page.iterdir())
+    assert int(size) > sum(len(each.read_text("utf-8")) for each in page.glob("*.css"))
+
+
 def test_public_paths_lead_into_the_wheel(installed: Path, tmp_path: Path) -> None:
     names = [name for name in HOMES if "tensorboard" not in name]
     code = f"import {', '.join(names)}\nfor module in ({', '.join(names)}): print(module.__file__)"

@@ -28,6 +28,7 @@ PROGRAMS = {
     "gpt.generate": "run --tokens 30000",
     "gpt.prepare": "long --tokenizer bpe:270 --quiet --out corpus",
     "gpt.evaluate": "run",
+    "gpt.inspect": "run",
     "gpt": "",
     "tinytensor.gradcheck": "",
     "benchmarks.overhead": "--engines tinytensor --repeats 1",

@@ -19,8 +19,8 @@ from interrupts import PROGRAMS, ROOT, environment, interrupted, listen, prepare
 pytestmark = pytest.mark.programs
 
 QUICK = {
-    "gpt": "", "gpt.generate": "run --tokens 30", "gpt.evaluate": "run", "tinytensor.gradcheck": "gelu",
-    "tinytensor": "", "benchmarks.roofline": "--sizes 1,1,32,16,2",
+    "gpt": "", "gpt.generate": "run --tokens 30", "gpt.evaluate": "run", "gpt.inspect": "run",
+    "tinytensor.gradcheck": "gelu", "tinytensor": "", "benchmarks.roofline": "--sizes 1,1,32,16,2",
 }  # fmt: skip
 posix = pytest.mark.skipif(os.name != "posix", reason="needs a POSIX shell and signals")
 

@@ -32,7 +32,7 @@ MODULES = (
     "tinytensor.optim.lr_scheduler", "tinytensor.profiler", "tinytensor.random", "tinytensor.serialization",
     "tinytensor.settings", "tinytensor.utils", "tinytensor.utils.data", "tinytensor.utils.data.dataloader",
     "tinytensor.utils.data.dataset", "tinytensor.utils.data.sampler", "tinytensor.utils.dlpack",
-    "tinytensor.utils.tensorboard", "gpt", "gpt.generate", "gpt.evaluate", "gpt.export", "gpt.train",
+    "tinytensor.utils.tensorboard", "gpt", "gpt.generate", "gpt.evaluate", "gpt.export", "gpt.inspect", "gpt.train",
 )  # fmt: skip
 # Of these modules only the path is public, or these names: the rest serves the engine itself.
 ONLY = {
@@ -44,6 +44,7 @@ ONLY = {
     "gpt.generate": {"main"},
     "gpt.evaluate": {"main"},
     "gpt.export": {"main"},
+    "gpt.inspect": {"main"},
     "gpt.train": {"main"},
 }
 OF_THE_ENGINE = ("tinytensor.primitive.Primitive", "tinytensor.primitive.PRIMITIVES", "tinytensor.primitive.primitive",

@@ -64,6 +64,9 @@ class Call:
     outputs: tuple[Array, ...]  # those of the Tensors that the call returned
     lines: tuple[Line, ...]  # from the one that called the primitive to the caller's, outside of tinytensor
     within: tuple[Within, ...]  # the modules, the outermost first
+    needs: tuple[bool, ...] = ()  # for each input: whether its gradient is wanted
+    sources: tuple[Any, ...] = ()  # for each of these: the leaf Tensor, or the Call that computed it; None if unknown
+    several: bool = False  # whether the forward returns a tuple, and the backward takes a list
     date: int = field(default_factory=tick)  # of the clock of nodes and writes
     dy: Any = None  # the gradient of the output; a list with one for each of several outputs
     gradients: tuple[Array | None, ...] | None = None  # what the backward returned: one for each input
@@ -117,6 +120,17 @@ class Kept(tuple[Any, ...]):
     call: Call
 
 
+def call_of_node(node: Any) -> Call | None:
+    """The call that a node recorded, if it was watched; an output of several has the node of its call below it."""
+    while isinstance(node, Node) and node.is_output() and node.inputs:
+        node = node.inputs[0]
+    if not isinstance(node, Node):
+        return None
+    if isinstance(node.primitive, Told):
+        return node.primitive.call
+    return node.saved.call if isinstance(node.saved, Kept) else None
+
+
 class Told(Primitive):
     """A copy of a row for one call, whose backward tells the observers.
 
@@ -124,9 +138,11 @@ class Told(Primitive):
     alone, and nobody changes it later.
     """
 
-    __slots__ = ()
+    __slots__ = ("call",)
 
     def __init__(self, row: Primitive, call: Call, watch: Watch) -> None:
+        self.call = call
+
         def backward(dy: Any, *saved: Any, **options: Any) -> Any:
             gradients = row.backward(dy, *saved, **options)
             call.dy, call.gradients = dy, tuple(gradients)
@@ -156,8 +172,12 @@ class Watch:
         several = type(output) is tuple
         outputs = output if several else (output if type(output) is np.ndarray else as_array(output),)
         static.pop("save", None)
-        frame = caller.f_back
-        call = Call(caller.f_locals["primitive"], arrays, static, outputs, tuple(_lines(frame)), self._within(frame))
+        frame, names = caller.f_back, caller.f_locals
+        edges = names["edges"] or (None,) * len(arrays)
+        call = Call(
+            names["primitive"], arrays, static, outputs, tuple(_lines(frame)), self._within(frame),
+            tuple([edge is not None for edge in edges]), tuple([_source(edge) for edge in edges]), several,
+        )  # fmt: skip
         for observer in tuple(self.observers):
             observer.forward(call)
         for array in outputs:
@@ -201,6 +221,11 @@ class Watch:
         return x
 
 
+def _source(edge: Edge | None) -> Any:
+    """The leaf, or the call, that an edge leads to."""
+    return edge if edge is None or not isinstance(edge, Node) else call_of_node(edge)
+
+
 _made: WeakValueDictionary[int, Call] = (
     WeakValueDictionary()
 )  # by the id of an output; an entry lives as long as its Call
@@ -208,8 +233,13 @@ _made: WeakValueDictionary[int, Call] = (
 
 def call_of(x: Any) -> Call | None:
     """The call that computed the Tensor, if it was watched and somebody keeps it; None else."""
-    call = _made.get(id(x.array))
-    return call if call is not None and any(x.array is y for y in call.outputs) else None
+    return call_of_array(x.array)
+
+
+def call_of_array(x: Array | None) -> Call | None:
+    """The same for an array."""
+    call = _made.get(id(x))
+    return call if call is not None and any(x is y for y in call.outputs) else None
 
 
 @contextlib.contextmanager

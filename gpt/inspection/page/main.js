@@ -1,0 +1,75 @@
+/**
+ * The page from its parts. The text comes first, from the engine's own logits; the pass in JavaScript runs when that is drawn,
+ * and the other sections follow one by one, so that the page can be read from the first moment.
+ */
+
+import { showAbout } from "./about.js";
+import { showAttention } from "./attention.js";
+import { showBackward } from "./backward.js";
+import { showChange } from "./change.js";
+import { themeSwitch } from "./colour.js";
+import { Content } from "./data.js";
+import { byId, el, number, onlyFinite, whole } from "./dom.js";
+import { follow } from "./follow.js";
+import { Panel } from "./panel.js";
+import { showResidual } from "./residual.js";
+import { Subject } from "./subject.js";
+import { mean, showText } from "./text.js";
+import { showValues } from "./values.js";
+
+/** @param {Subject} subject */
+function title(subject) {
+  const { run, loss } = subject.data;
+  const known = onlyFinite(loss);
+  const text = subject.tokens.map((token) => token.text).join("");
+  document.title = `${text.slice(0, 40)} – inside the model`;
+  byId("quoted").textContent = [...text].length > 160 ? `${[...text].slice(0, 159).join("")}…` : text;
+  const facts = [["run", run.name], ["step", run.step === null || run.step === undefined ? null : whole(run.step)], ["parameters", whole(run.parameters)], ["trained on", run.dataset],
+    ["tokens", run.text && run.text.of > run.text.shown ? `${whole(run.text.shown)} of ${whole(run.text.of)}` : whole(subject.T)], ["mean loss", known.length ? `${number(mean(known), 4)} nats` : null]];
+  byId("facts").append(...facts.filter(([, value]) => value).map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, el("bdi", {}, value)))));
+}
+
+/** The hook of the section for recorded moments of a training: it stays out of sight without any. @param {Subject} subject */
+function film(subject) {
+  if (!subject.data.film) return;
+  byId("film").hidden = false;
+  byId("film-link").hidden = false;
+}
+
+/** Let the browser draw and listen before the next piece of work. */
+const breath = () => new Promise((resolve) => setTimeout(resolve));
+
+async function start() {
+  themeSwitch(byId("theme"));
+  const subject = new Subject(await Content.read());
+  follow(Math.floor(0.6 * (subject.T - 1))); // one with something before it and after it
+  title(subject);
+  showText(subject, byId("text"));
+  await breath();
+  subject.run();
+  const panel = new Panel(subject);
+  const open = (/** @type {import("./subject.js").Cell} */ cell) => panel.open(cell);
+  const isTransformer = subject.config.model === "gpt";
+  for (const id of ["attention", "residual"]) if (!isTransformer) byId(id).append(el("p", { class: "note" }, "A bigram model has an embedding and a head, and nothing between them."));
+  /** @type {(() => void)[]} */
+  const sections = [
+    () => isTransformer && showAttention(subject, byId("attention"), open),
+    () => isTransformer && showResidual(subject, byId("residual")),
+    () => showValues(subject, byId("values"), open),
+    () => showBackward(subject, byId("backward"), open),
+    () => showChange(subject, byId("change")),
+    () => film(subject),
+    () => showAbout(subject, byId("about")),
+  ];
+  for (const show of sections) {
+    await breath();
+    show();
+  }
+  document.documentElement.dataset.ready = "true";
+}
+
+start().catch((error) => {
+  byId("failure").hidden = false;
+  byId("failure").textContent = `This page could not be shown: ${error.message}. It needs a browser of 2023 or newer.`;
+  throw error;
+});

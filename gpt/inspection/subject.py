@@ -1,0 +1,130 @@
+"""What a page is about: a model, a text, perhaps another one, and the corpus whose tokens are counted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple, cast
+
+import numpy as np
+
+from gpt import corpus
+from gpt.build import Model
+from gpt.config import TrainConfig
+from gpt.corpora.stored import Stored
+from gpt.corpus import Corpus
+from gpt.data import Ids
+from gpt.errors import UserError
+from gpt.inspection.values import Array
+from gpt.run import checkpoint
+from gpt.tokenizers import Tokenizer
+from gpt.trained import Trained
+
+LONGEST = 256  # tokens in a page: its attention maps are as wide as they are high
+COUNTED = 1 << 22  # characters of a corpus that are counted for the baselines
+LINE = range(32, 65)  # characters of the line that is taken where no text is given
+
+
+class Asked(NamedTuple):
+    """The flags of gpt.inspect that say what the page is about."""
+
+    text: str | None = None
+    patch: str | None = None
+    data: str | None = None
+    tokenizer: str | None = None
+
+
+@dataclass
+class Subject:
+    """What a page is about. The model computes in float32, on the CPU, as the page does."""
+
+    name: str
+    said: str  # which weights these are
+    model: Model
+    config: TrainConfig  # as it was trained
+    tokenizer: Tokenizer
+    ids: Array  # (T,)
+    length: int  # tokens of the text, of which ids are the first T
+    patch: Array | None = None  # (S,), of the other text
+    train: Ids | None = None  # the tokens of the corpus, if it is there
+    step: int | None = None
+    notes: list[str] = field(default_factory=list)  # what is left out, and why
+    command: str = ""
+
+
+def choose(found: Trained, run: Path | str, asked: Asked, command: str) -> Subject:
+    """Read the model, the texts and the corpus. Raises UserError."""
+    tokenizer, notes = found.vocabulary(asked.tokenizer), list[str]()
+    read = _corpus(found, run, asked, notes)
+    longest = min(found.config.context, LONGEST)
+    ids = (
+        _ids(tokenizer, asked.text, "--text") if asked.text is not None else _line(read, tokenizer, found.name, longest)
+    )
+    patch = None if asked.patch is None else _ids(tokenizer, asked.patch, "--patch")
+    for name, each in (("the text", ids), ("the text of --patch", patch)):
+        if each is not None and len(each) > longest:
+            why = "the model's context" if longest == found.config.context else "as many as a page has"
+            notes.append(f"{name} has {len(each):,} tokens; the page shows the first {longest:,}, {why}")
+    if found.config.dtype != "float32":
+        notes.append(f"the model was trained in {found.config.dtype}; the page computes in float32")
+    return Subject(
+        found.name, found.said, found.model("cpu").float(), found.config, tokenizer, ids[:longest], len(ids),
+        None if patch is None else patch[:longest], _train(read, tokenizer, notes),
+        found.checkpoint.step if found.checkpoint else None, notes, command,
+    )  # fmt: skip
+
+
+def _ids(tokenizer: Tokenizer, text: str, what: str) -> Array:
+    """The tokens of a text. Raises UserError for fewer than two: the loss is that of the token after another."""
+    ids = tokenizer.encode(text, what)
+    if len(ids) < 2:
+        raise UserError(
+            f"{what} {text!r} is {'one token' if len(ids) else 'empty'}; give at least 2: a loss is that of the next token"
+        )
+    return ids
+
+
+def _corpus(found: Trained, run: Path | str, asked: Asked, notes: list[str]) -> Corpus | Stored | None:
+    """The text that the run was trained on, or the one that --data names; None, and a note, if it is not there."""
+    if asked.data is not None:
+        return corpus.read(asked.data)
+    if found.checkpoint is None:
+        notes.append(
+            f"no baselines: {found.name} does not say on which text it was trained; --data PATH names one to count"
+        )
+        return None
+    try:
+        return checkpoint.read_corpus(found.checkpoint, Path(run))
+    except UserError as error:
+        notes.append(f"no baselines: {error}")
+        return None
+
+
+def _train(read: Corpus | Stored | None, tokenizer: Tokenizer, notes: list[str]) -> Ids | None:
+    """The tokens of the part for training."""
+    try:
+        if isinstance(read, Stored):
+            return cast("Ids", read.split(tokenizer, 1, fixed=True)[0])
+        if read is None:
+            return None
+        end = min(corpus.cut(read.text), COUNTED)
+        if end == COUNTED:
+            notes.append(f"the baselines count the first {COUNTED:,} characters of {read.name}")
+        return tokenizer.encode(read.text[:end], read.name, small=True)
+    except UserError as error:
+        notes.append(f"no baselines: {error}")
+        return None
+
+
+def _line(read: Corpus | Stored | None, tokenizer: Tokenizer, name: str, longest: int) -> Array:
+    """The first line of the validation text that is neither short nor long; of stored tokens the first ones."""
+    if isinstance(read, Stored):
+        return np.asarray(read.validation[: min(longest, LINE.stop)])
+    if read is None:
+        raise UserError(f"{name}: there is no text to take a line of; give --text TEXT")
+    text = read.text[corpus.cut(read.text) :]
+    lines = text.splitlines()
+    line = next(
+        (line for line in lines[1:] if len(line) in LINE), text[: LINE.stop]
+    )  # the first may begin within a word
+    return _ids(tokenizer, line, f"a line of {read.name},")
