@@ -12,7 +12,7 @@ import tinytensor
 from gpt.build import Model
 from gpt.config import GPTConfig
 from gpt.errors import UserError
-from gpt.inspection import calls, excerpts, gradients, ngrams, stored
+from gpt.inspection import calls, excerpts, film, gradients, ngrams, stored
 from gpt.inspection.flow import flow
 from gpt.inspection.gradients import without_batch
 from gpt.inspection.pack import Packer
@@ -52,7 +52,7 @@ def collect(subject: Subject) -> tuple[dict[str, Any], str]:
         "baselines": ngrams.losses(subject.train, ids, model.config.vocab_size) if subject.train is not None else None,
         "lens": lens,
         "ablations": stored.ablations(model, ids, subject.notes) if large else None,
-        "film": None,
+        "film": None if subject.film is None else film.packed(subject.film, packer),
         "arrays": packer.index,
         "scales": packer.scales,
         "notes": subject.notes,

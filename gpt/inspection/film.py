@@ -6,6 +6,7 @@ page = for_page(film)       # arrays and numbers, less than a megabyte for the d
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from gpt.config import TrainConfig
 from gpt.errors import UserError
+from gpt.inspection.pack import Packer
 from gpt.run import arrays, checkpoint, files, metrics
 from gpt.run.arrays import Arrays
 from gpt.run.checks import parameter_shapes
@@ -222,3 +224,42 @@ def projected(embedding: NDArray[np.float32]) -> NDArray[np.float32]:
     two *= np.where(largest < 0, -1.0, 1.0)[:, None]
     found: NDArray[np.float32] = ((embedding - mean) @ two.T).astype(np.float32)
     return found
+
+
+# ------------------------------------------------------------------------------------------- in the page of gpt.inspect
+
+MOST_ATTENTION = 4 << 20  # bytes of a page
+OF_MOMENTS = ("steps", "train_loss", "learning_rate", "grad_norm", "validation_loss")
+DTYPES = {
+    "lens_target": "f2",
+    "lens_top_log_probability": "f2",
+    "loss": "f2",
+    "attention": "u1",
+}  # of others: see `packed`
+
+
+def packed(film: Film, packer: Packer) -> dict[str, Any]:
+    """Add the arrays of a film to those of a page as film:NAME, and return the rest as JSON."""
+    about = for_page(thinned(film))
+    for name, value in list(about.items()):
+        if isinstance(value, np.ndarray):
+            packer.add(f"film:{name}", value, DTYPES.get(name, "f4" if value.dtype.kind == "f" else "i4"))
+            del about[name]
+    return about
+
+
+def thinned(film: Film) -> Film:
+    """Return the film with as many moments as a page has room for, evenly spaced, the first and the last among them."""
+    T, (M, L, H) = len(film.ids), film.attention.shape[:3]
+    room = MOST_ATTENTION // max(1, L * H * T * (T + 1) // 2)
+    if room >= M:
+        return film
+    kept = sorted({round(i) for i in np.linspace(0, M - 1, max(2, room))})
+    chosen: dict[str, Any] = {}
+    for each in dataclasses.fields(film):
+        value = getattr(film, each.name)
+        if isinstance(value, np.ndarray):
+            chosen[each.name] = value[kept]
+        elif each.name in OF_MOMENTS:
+            chosen[each.name] = [value[m] for m in kept]
+    return dataclasses.replace(film, **chosen)

@@ -22,7 +22,7 @@ from gpt.config import GPTConfig
 from gpt.errors import UserError
 from gpt.inspection.film import for_page, projected, read
 from gpt.lens import look
-from gpt.run import files, film, metrics
+from gpt.run import checkpoint, files, film, metrics
 from gpt.run.arrays import checksum
 from gpt.run.sealed import seal
 from gpt.run.state import Run
@@ -313,6 +313,26 @@ def test_a_film_keeps_its_text(copy, capsys):
 
 class Killed(BaseException):
     """In the place of SIGKILL: nothing that handles errors handles it."""
+
+
+def test_a_kill_between_two_checkpoints_costs_nothing(recorded, monkeypatch):
+    batch = data.batch
+
+    def drawn(ids, config, step, part):
+        if step == 7:
+            raise Killed
+        return batch(ids, config, step, part)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(data, "batch", drawn)
+        with pytest.raises(Killed):
+            main([*TINY, "--out=run", "--record"])
+    assert checkpoint.read(Path("run")).step == 4 and read("run").steps == list(range(8))
+    assert main(ON) == 0
+    found, whole = (content(each) for each in ("run", recorded))
+    assert found.keys() == whole.keys()
+    assert all(found[name] == whole[name] for name in found if name != "film.json")
+    assert json.loads(found["film.json"])["moments"] == json.loads(whole["film.json"])["moments"]
 
 
 def dies_at(number, original):
