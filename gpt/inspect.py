@@ -15,6 +15,7 @@ from pathlib import Path
 
 from gpt.cli import Parser, add_run_arguments, command, note, path
 from gpt.config import HUB
+from gpt.fast.threads import one_blas_thread
 from gpt.inspection import stored, subject, write
 from gpt.inspection.collect import collect
 from gpt.trained import find
@@ -64,7 +65,8 @@ def main(argv: list[str]) -> int:
     chosen = subject.choose(found, options.run, asked, f"python -m gpt.inspect {shlex.join(argv)}")
     if stored.is_large(chosen.model):
         note("gpt.inspect", "the model is large; its page may take minutes")
-    data, arrays = collect(chosen)
+    with one_blas_thread():  # products of one text are small
+        data, arrays = collect(chosen)
     for each in chosen.notes:
         note("gpt.inspect", each)
     size = write.write(out, data, arrays)

@@ -62,8 +62,10 @@ if TYPE_CHECKING:
     from tinytensor.compat import accelerator, as_torch, backends, distributed, settings
     from tinytensor.amp import autocast
     from tinytensor.cuda import OutOfMemoryError
+    from tinytensor.inside.draw import draw
     from tinytensor.inside.explain import explain
     from tinytensor.inside.trace import trace
+    from tinytensor.inside.why import why
     from tinytensor.serialization import load, save
     from tinytensor.utils.dlpack import from_dlpack
 # isort: on
@@ -98,7 +100,7 @@ _rooms = (
 )
 _later = {room: f"tinytensor.{room}" for room in _rooms}
 _later |= {"OutOfMemoryError": "tinytensor.cuda", "from_dlpack": "tinytensor.utils.dlpack"}
-_later |= {name: f"tinytensor.inside.{name}" for name in ("explain", "trace")}
+_later |= {name: f"tinytensor.inside.{name}" for name in ("draw", "explain", "trace", "why")}
 _later |= {"autocast": "tinytensor.amp", "load": "tinytensor.serialization", "save": "tinytensor.serialization"}
 __getattr__ = _outside("tinytensor", _later)
 

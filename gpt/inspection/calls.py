@@ -47,10 +47,16 @@ def pair(call: Call) -> dict[str, Place | None]:
 
 
 def checked(call: Call, effort: dict[str, int]) -> dict[str, Any] | None:
-    """Its gradients beside central differences (tinytensor/inside/check.py); None where nothing could be compared."""
+    """Its gradients beside central differences (tinytensor/inside/check.py); None where nothing could be compared.
+
+    A number that is not finite is None, since JSON has none.
+    """
     found = check_call(call, **effort)
     kept = ("ok", "error", "tolerance", "scale", "elements", "directions", "kinks", "recorded", "worst")
-    return None if found.ok is None else {name: getattr(found, name) for name in kept}
+    row = {name: getattr(found, name) for name in kept}
+    return (
+        None if found.ok is None else {name: None if x in (np.inf, -np.inf) or x != x else x for name, x in row.items()}
+    )
 
 
 def _input(found: Pass, x: Array | None) -> Any:

@@ -29,42 +29,47 @@ def collect(subject: Subject) -> tuple[dict[str, Any], str]:
 
     The array "json" has the longer part of the JSON, which compresses to a fifth.
     """
-    packer, model, ids = Packer(), subject.model, subject.ids
-    found = run(model, ids)
+    packer, model = Packer(), subject.model
+    found = run(model, subject.ids)
     logits = found.trace["output.0"].numpy(force=True)[0]
-    loss = losses(logits, ids)
-    if not all(map(math.isfinite, loss)):
-        raise UserError("the predictions are not finite: train again, with a lower --learning-rate")
+    loss = losses(logits, subject.ids)
+    flows = flow(found, model)
+    if not all(map(math.isfinite, (*loss, *(row["norm"] for row in flows["parameters"])))):
+        raise UserError("losses or gradients are not finite: train again, with a lower --learning-rate")
     large = stored.is_too_much(found, model)
     if large:
         subject.notes.append("the page has not all values: they, or the weights, are too much; a shorter text may help")
-    shown = stored.names(found) if large else list(found.values)
     add_arrays(found, model, logits, packer, large)
-    lens = stored.lens(found, model, ids) if large else None
-    data = {
+    names = stored.names(found) if large else list(found.values)
+    packer.add_json({
+        "values": [_value(found.values[name]) for name in names],
+        "calls": calls.described(found, packer, thorough=not large),
+        "sources": excerpts.collected(calls.places(found)),
+        "flow": flows,
+    })  # fmt: skip
+    add_saliency(subject, packer)
+    lens = stored.lens(found, model, subject.ids) if large else None
+    ablations = stored.ablations(model, subject.ids, subject.notes) if large else None
+    recorded = None if subject.film is None else film.packed(subject.film, packer)
+    data = _described(subject, loss, lens) | {"ablations": ablations, "film": recorded}
+    return data | {"arrays": packer.index, "scales": packer.scales}, packer.text()
+
+
+def _described(subject: Subject, loss: list[float], lens: list[dict[str, Any]] | None) -> dict[str, Any]:
+    """What is said of the run and the text."""
+    train, ids, tokenizer = subject.train, subject.ids, subject.tokenizer
+    return {
         "version": VERSION,
         "made": {"command": subject.command, "tinytensor": tinytensor.__version__},
         "run": _run(subject),
-        "tokens": _tokens(subject.tokenizer, ids),
+        "tokens": _tokens(tokenizer, ids),
         "vocabulary": _vocabulary(subject, lens),
-        "patch": None if subject.patch is None else {"tokens": _tokens(subject.tokenizer, subject.patch)},
+        "patch": None if subject.patch is None else {"tokens": _tokens(tokenizer, subject.patch)},
         "loss": [*loss, None],
-        "baselines": ngrams.losses(subject.train, ids, model.config.vocab_size) if subject.train is not None else None,
+        "baselines": None if train is None else ngrams.losses(train, ids, subject.model.config.vocab_size),
         "lens": lens,
-        "ablations": stored.ablations(model, ids, subject.notes) if large else None,
-        "film": None if subject.film is None else film.packed(subject.film, packer),
-        "arrays": packer.index,
-        "scales": packer.scales,
         "notes": subject.notes,
     }
-    packer.add_json({
-        "values": [_value(found.values[name]) for name in shown],
-        "calls": calls.described(found, packer, thorough=not large),
-        "sources": excerpts.collected(calls.places(found)),
-        "flow": flow(found, model),
-    })  # fmt: skip
-    add_saliency(subject, packer)
-    return data, packer.text()
 
 
 def add_arrays(found: Pass, model: Model, logits: Array, packer: Packer, large: bool) -> None:

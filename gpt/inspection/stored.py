@@ -25,7 +25,7 @@ from tinytensor import Tensor
 
 WEIGHTS = 20e6  # bytes of weights in a page
 ARRAYS = 40e6  # bytes of all arrays in a page
-WORK = 2e12  # additions and multiplications, about a minute on two cores: what takes more is left out
+WORK = 2e12  # additions and multiplications, about a minute: what takes more is left out
 TOP = 5  # predictions after each token
 
 

@@ -22,7 +22,6 @@ from tinytensor.inside.trace import Trace
 from tinytensor.inside.watch import Call
 
 NO_TARGET = -100  # PyTorch's ignore_index: a position with it adds nothing to the loss
-LOSS = "output.1"
 TITLES = {
     "split.0": "queries", "split.1": "keys", "split.2": "values of the heads", "q_norm.input": "queries",
     "k_norm.input": "keys", "rotary": "turned by its position", "triu": "the mask", "scores": "scores",

@@ -66,7 +66,7 @@ def write(path: Path, data: dict[str, Any], arrays: str) -> int:
         files.create(draft, content)
         os.replace(draft, path)
     except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}") from None
+        raise UserError(f"cannot write {path}: {error.strerror}; --out FILE names another place") from None
     finally:
         with contextlib.suppress(OSError):
             os.unlink(draft)

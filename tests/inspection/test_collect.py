@@ -14,7 +14,7 @@ from inspected import SMALL, VARIANTS, Inspected, inspected, subject
 from profiles import cases
 
 import tinytensor as tt
-from gpt.inspection import gradients, ngrams, saliency, stored, values
+from gpt.inspection import collect, gradients, ngrams, saliency, stored, values
 from gpt.inspection.collect import losses
 from gpt.run import baselines
 from tinytensor.inside.watch import Call
@@ -216,6 +216,10 @@ def test_axes_are_right_where_sizes_do_not_tell():
     for name in ("matmul", "mul_scalar", "triu", "scores", "softmax", "weights"):
         assert axes[at + name] == ["head", "token", "source"]
     assert axes[f"{at}matmul#2"] == ["head", "token", "channel"] and axes["input.0"] == ["token"]
+    titles = {row["name"]: row["title"] for row in page.data["values"]}
+    assert [titles[at + name] for name in ("split.0", "split.1", "rotary#2", "projection.input")] == [
+        "queries", "keys", "turned by its position", "",
+    ]  # fmt: skip
     assert axes[f"{at}projection.input"] == axes["head.output"] == ["token", "channel"] and axes["output.1"] == []
 
 
@@ -350,7 +354,7 @@ def test_what_takes_too_long_is_left_out_and_said(monkeypatch):
     page = inspected(subject())
     assert page.data["ablations"] is None and "saliency" not in page.arrays
     notes = [note.split(":")[0] for note in page.data["notes"]]
-    assert notes == ["the page has not all values", "no losses without each head", "no saliency"]
+    assert notes == ["the page has not all values", "no saliency", "no losses without each head"]
 
 
 def test_a_long_text_or_a_large_vocabulary_is_too_much_as_well(monkeypatch):
@@ -370,8 +374,20 @@ def test_the_vocabulary_of_a_model_may_be_larger_than_its_tokenizers():
 def test_predictions_that_are_not_finite_are_refused():
     given = subject()
     given.model.head.weight.data[0, 0] = np.nan
-    with pytest.raises(ValueError, match=r"^the predictions are not finite: train again"):
+    with pytest.raises(ValueError, match=r"^losses or gradients are not finite: train again"):
         inspected(given)
+
+
+def test_a_backward_that_makes_nan_is_refused_or_said(monkeypatch):
+    from tinytensor.ops.gelu import GELU_TANH
+
+    monkeypatch.setattr(GELU_TANH, "backward", lambda dy, *saved: (np.full_like(dy, np.nan),))
+    with pytest.raises(ValueError, match=r"^losses or gradients are not finite"):
+        inspected(subject())
+    monkeypatch.setattr(collect, "flow", lambda *_: {"blocks": [], "parameters": []})
+    page = inspected(subject())
+    *_, last = [row["check"] for row in page.data["calls"] if row["primitive"] == "gelu_tanh"]
+    assert last["ok"] is False and last["error"] is None
 
 
 def test_a_call_knows_its_own_arrays():

@@ -132,7 +132,9 @@ def test_a_full_disk_leaves_what_was_there(tmp_path, made, monkeypatch):
         return 10
 
     monkeypatch.setattr(os, "write", full)
-    with pytest.raises(UserError, match=r"cannot write .*page\.html: No space left on device"):
+    with pytest.raises(
+        UserError, match=r"cannot write .*page\.html: No space left on device; --out FILE names another place"
+    ):
         write.write(out, *made)
     assert out.read_text() == "older" and [each.name for each in tmp_path.iterdir()] == ["page.html"]
 

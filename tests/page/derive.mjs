@@ -47,7 +47,7 @@ const apart = (a, b) => {
 };
 const values = {}, parameters = {}, norms = {};
 for (const { name } of subject.steps) {
-  if (name !== "head.output") values[name] = apart(passed.get(name), subject.gradient(name).array);
+  if (name !== "output.1") values[name] = apart(passed.get(name), subject.gradient(name).array);
 }
 for (const [name, { shape }] of subject.model.weights) {
   const whole = gradientOf(subject, name);

@@ -236,7 +236,10 @@ def test_the_panel_makes_nothing_wider(small: Path, show: Show, width: int) -> N
     page = show(small, width).page
     page.get_by_role("grid", name="Values of embedding.output: rows are tokens").locator("[role=gridcell]").press("Enter")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+    cell = page.get_by_role("grid", name="Values of embedding.output: rows are tokens").locator("[role=gridcell]").bounding_box()
     box = page.locator("#panel").bounding_box()
+    assert cell["x"] + cell["width"] <= box["x"] or cell["y"] + cell["height"] <= box["y"]  # what one chose stays in view
+    assert 0 <= cell["y"] <= 900
     assert box["x"] >= 0 and box["x"] + box["width"] <= width
     assert page.evaluate("(panel => panel.scrollWidth <= panel.clientWidth)(document.getElementById('panel'))")
 

@@ -5,8 +5,8 @@
 f is the forward of the call with its own inputs, dy the gradient that its backward took, g what it returned. An error is
 relative to what adds up to the derivative, Σ |dy·∂f/∂xⱼ|, or to a thousandth of the largest such sum of that input. It may be √ε
 of the dtype, half of its digits; in float64 1e-7, since differences are no more exact. Rounding within the call can take more of
-the digits (1 − p, where p is nearly 1). So an error above the limit is compared with the change of g if the inputs change by
-one rounding.
+the digits (1 − p, where p is nearly 1). So where the pair is right in float64, g may also differ from that by some roundings of
+the largest dy; the check says so.
 
 A kink or a jump at xⱼ is where the two one-sided differences stay apart as h shrinks: there no derivative exists, and none is
 compared. Source: Press et al., "Numerical Recipes", 3rd edition, section 5.7.
@@ -32,7 +32,9 @@ from tinytensor.primitive import PRIMITIVES, Function, Primitive
 
 SHRINK = 64  # a second try takes a step that is so many times smaller: away from a kink nearby
 KINK = 1e-3  # share of the slope by which one-sided differences differ at a kink; elsewhere about h f″/f′
-ROUNDINGS = 4  # how many times the measured rounding an error may be
+ROUNDINGS = 4  # of the largest dy: what a gradient may lose within a call
+LARGE = 10**6  # numbers, from which on fewer differences are taken
+EXACT = float(np.finfo(np.float64).eps)
 
 
 @dataclass(frozen=True)
@@ -80,10 +82,11 @@ class Probe:
     note: str = ""
 
 
-def check_call(call: Call, *, elements: int = 12, directions: int = 3, seed: int = 0) -> Check:
+def check_call(call: Call, *, elements: int | None = None, directions: int | None = None, seed: int = 0) -> Check:
     """Compare the gradients of a call with central differences, in `elements` places of each input and some directions.
 
-    The elements are those with the largest gradients and random ones. Where no backward has run, the pair's own runs, on
+    None: 12 elements and 3 directions, or 4 and 1 where the inputs have more than a million numbers. The elements
+    are those with the largest gradients and random ones. Where no backward has run, the pair's own runs, on
     a fresh forward, with a random dy.
     """
     if not call.is_intact():
@@ -92,11 +95,14 @@ def check_call(call: Call, *, elements: int = 12, directions: int = 3, seed: int
         return Check(None, "its output is no floating point number, so there is no derivative")
     if not any(x is not None and _is_float(x) and x.size for x in call.inputs):
         return Check(None, "no input is a floating point number")
+    large = sum(x.size for x in call.inputs if x is not None) > LARGE
+    elements = (4 if large else 12) if elements is None else elements
+    directions = (1 if large else 3) if directions is None else directions
     recorded = call.gradients is not None
     rng = np.random.default_rng(seed)
     try:
         dy = call.dy if recorded else _random_dy(call, rng)
-        gradients = call.gradients if recorded else _backward(call, call.inputs, dy)
+        gradients = call.gradients if recorded else _backward(call, dy)
     except Exception as error:  # a broken backward is what we look for
         return Check(False, f"the backward fails: {type(error).__name__}: {error}", recorded=False)
     return _Checker(call, dy, gradients or (), recorded, rng).check(elements, directions)
@@ -106,18 +112,19 @@ class _Checker:
     """A call in float64, with the gradients to be checked."""
 
     def __init__(self, call: Call, dy: Any, gradients: tuple[Any, ...], recorded: bool, rng: Any) -> None:
-        self.call, self.recorded, self.rng, self.given = call, recorded, rng, dy
+        self.call, self.recorded, self.rng = call, recorded, rng
         self.gradients = gradients = tuple([None if g is None else as_array(g) for g in gradients])
         arrays = [None if d is None else as_array(d) for d in (dy if isinstance(dy, list) else [dy])]
         self.dy = [None if d is None else to_device(d, "cpu").astype(np.float64) for d in arrays]
-        self.forward, _, self.inputs, self.static = in_float64(call)
+        self.forward, self.backward, self.inputs, self.static = in_float64(call)
+        self.spreads = [_spread(x) for x in self.inputs]
+        self.wide: tuple[Any, ...] | None = None  # the gradients by the pair in float64, if they were needed
         self.middle = self._outputs(self.inputs)
         sizes = [np.abs(d[np.isfinite(y)] * y[np.isfinite(y)]) for d, y in zip(self.dy, self.middle) if d is not None]
         self.last_digit = float(np.finfo(np.float64).eps * max((s.max(initial=0.0) for s in sizes), default=0.0))
         found = [*arrays, *gradients]
-        eps = max(float(np.finfo(d.dtype).eps) for d in found if d is not None and _is_float(d))
-        self.tolerance = max(eps**0.5, LIMITS["differences"])
-        self.rounded = eps**0.5 > LIMITS["differences"]
+        self.eps = max(float(np.finfo(d.dtype).eps) for d in found if d is not None and _is_float(d))
+        self.tolerance = max(self.eps**0.5, LIMITS["differences"])
 
     def check(self, elements: int, directions: int) -> Check:
         probes = []
@@ -137,7 +144,11 @@ class _Checker:
         compared = [p for p in probes if p.ok is not None]
         kinks = len(probes) - len(compared)
         if not compared:
-            why = "a kink or a jump at every place" if kinks else "the backward returned no gradient of a float"
+            why = (
+                "a kink or a jump at every place"
+                if kinks
+                else "no finite input, or none whose gradient the backward returned"
+            )
             return Check(None, why, kinks=kinks, recorded=self.recorded)
         worst = max(compared, key=lambda p: (not p.ok, np.inf if np.isnan(p.error) else p.error))
         single = sum(isinstance(p.direction, tuple) for p in compared)
@@ -173,8 +184,9 @@ class _Checker:
         """Half of them where |g| is largest, the others anywhere."""
         places = np.flatnonzero(finite)
         if len(places) > elements:
-            order = np.argsort(-np.nan_to_num(size.reshape(-1)[places], nan=np.inf), kind="stable")
-            largest, others = places[order[: elements // 2]], places[order[elements // 2 :]]
+            half = elements // 2
+            order = np.argpartition(-np.nan_to_num(size.reshape(-1)[places], nan=np.inf), half)
+            largest, others = places[order[:half]], places[order[half:]]
             places = np.concatenate([largest, self.rng.choice(others, elements - elements // 2, replace=False)])
         return [tuple(map(int, np.unravel_index(place, size.shape))) for place in places]
 
@@ -182,7 +194,7 @@ class _Checker:
         """Set numeric, scale and bend of a probe, by the forward on both sides."""
         x = self.inputs[probe.position]
         one = isinstance(probe.direction, tuple)
-        spread = float(np.sqrt(np.mean(np.square(to_device(x[np.isfinite(x)], "cpu"))))) or 1.0
+        spread = self.spreads[probe.position]
         size = max(abs(float(x[probe.direction])), spread) if one else spread
         h, sides = STEP * size / shrink, []
         for sign in (h, -h):
@@ -193,18 +205,19 @@ class _Checker:
                 moved += sign * array_module(x).asarray(probe.direction)
             sides.append(self._outputs([moved if j == probe.position else y for j, y in enumerate(self.inputs)]))
         with np.errstate(all="ignore"):
-            first = [_minus(a, b) for a, b in zip(*sides)]
-            second = [_minus(a, m) + _minus(b, m) for a, b, m in zip(*sides, self.middle)]
-            probe.numeric = self._total(first, abs=False) / (2 * h)
-            probe.scale = max(probe.scale * (not one), self._total(first, abs=True) / (2 * h))
+            changes = self._times_dy([_minus(a, b, m) for a, b, m in zip(*sides, self.middle)])
+            probe.numeric = float(changes.sum()) / (2 * h)
+            probe.scale = max(probe.scale * (not one), float(np.abs(changes).sum()) / (2 * h))
             probe.noise = self.last_digit / h
-            probe.bend = self._total(second, abs=True) / h
+            if shrink > 1:  # it did not fit at first: is there a kink?
+                bends = self._times_dy([_minus(a, m, m) + _minus(b, m, m) for a, b, m in zip(*sides, self.middle)])
+                probe.bend = float(np.abs(bends).sum()) / h
         return probe
 
-    def _total(self, changes: list[Array], abs: bool) -> float:
-        """Σ dy·change over all outputs, or Σ |dy·change|."""
-        terms = [(d * c)[c != 0] for d, c in zip(self.dy, changes) if d is not None]
-        return float(sum((np.abs(t) if abs else t).sum() for t in terms))
+    def _times_dy(self, changes: list[Array]) -> Array:
+        """dy·change for each element of the outputs that changes, flat."""
+        terms = [np.where(c == 0, 0.0, d * c).reshape(-1) for d, c in zip(self.dy, changes) if d is not None]
+        return np.concatenate([np.zeros(0), *terms])
 
     def _judge(self, probe: Probe, floor: float) -> None:
         """Set ok and error of a probe: True, False, or None at a kink. A second try takes a smaller step."""
@@ -216,25 +229,26 @@ class _Checker:
             if probe.error <= self.tolerance or gap <= probe.noise:
                 probe.ok, probe.error = True, min(probe.error, self.tolerance)
                 return
-        if not np.isfinite(probe.numeric) or probe.bend > KINK * max(unit, abs(probe.exact)):
+        undefined = np.isnan(probe.exact) and any(np.isnan(y).any() for y in self.middle)
+        if undefined or not np.isfinite(probe.numeric) or probe.bend > KINK * max(unit, abs(probe.exact)):
             return
         probe.ok = False
-        if self.rounded and gap <= ROUNDINGS * (rounding := self._rounding(probe)):
-            probe.ok, probe.error = True, min(probe.error, self.tolerance)
-            probe.note = f"rounding takes digits here: one rounding of the inputs changes {probe.where} by {rounding:.1e}"
+        if self.eps > EXACT and self._is_rounding(probe, unit):
+            probe.ok = True
+            probe.note = f"rounding takes digits: {probe.where} is {probe.exact:.6g}, in float64 {probe.numeric:.6g}"
 
-    def _rounding(self, probe: Probe) -> float:
-        """How much the derivative changes if every input changes by one rounding, in the call's own precision."""
-        found = []
-        for seed in range(3):
-            rng = np.random.default_rng(seed)
-            nudged = [_nudged(x, rng) for x in self.call.inputs]
-            g = _backward(self.call, nudged, self.given)[probe.position]
-            g = np.zeros(self.inputs[probe.position].shape) if g is None else to_device(g, "cpu").astype(np.float64)
-            found.append(
-                float(g[probe.direction] if isinstance(probe.direction, tuple) else (g * probe.direction).sum())
-            )
-        return max(found) - min(found)
+    def _is_rounding(self, probe: Probe, unit: float) -> bool:
+        """Whether the pair is right in float64, and the gradient as near to that as numbers of dy's size are exact."""
+        if self.wide is None:
+            dy = [d if d is None else array_module(y).asarray(d) for d, y in zip(self.dy, self.call.outputs)]
+            given = dy if self.call.several else dy[0]
+            self.wide = _play(self.forward, self.backward, self.inputs, self.static, given)
+        g = self.wide[probe.position]
+        wide = _along(np.zeros(()) if g is None else to_device(g, "cpu"), probe.direction)
+        length = 1.0 if isinstance(probe.direction, tuple) else float(np.abs(probe.direction).sum())
+        largest = max(float(np.abs(d).max(initial=0.0)) for d in self.dy if d is not None)
+        right = abs(wide - probe.numeric) <= self.tolerance * unit + probe.noise
+        return right and abs(wide - probe.exact) <= ROUNDINGS * self.eps * largest * length
 
     def _outputs(self, inputs: list[Any]) -> list[Array]:
         """The forward, on the host."""
@@ -245,15 +259,30 @@ class _Checker:
 # ------------------------------------------------------------------------------------------- playing the pair
 
 
-def _backward(call: Call, inputs: Any, dy: Any) -> tuple[Any, ...]:
+def _backward(call: Call, dy: Any) -> tuple[Any, ...]:
     """The gradients by the pair itself, on a fresh forward: a backward may overwrite what its forward saved."""
+    return _play(call.primitive.forward, call.primitive.backward, call.inputs, call.static, dy)
 
-    def play() -> Any:
-        static = {**call.static, "save": True} if call.primitive.takes_save else call.static
-        _, saved = call.primitive.forward(*inputs, **static)
-        return call.primitive.backward(dy, *saved)
 
-    return tuple([None if g is None else as_array(g) for g in thread.mode.run(play)])
+def _play(forward: Function, backward: Function, inputs: Any, static: dict[str, Any], dy: Any) -> tuple[Any, ...]:
+    found = thread.mode.run(lambda: backward(dy, *forward(*inputs, **static)[1]))
+    return tuple([None if g is None else as_array(g) for g in found])
+
+
+def _spread(x: Array | None) -> float:
+    """The root mean square of the finite elements; 1 if they are 0, or there are none."""
+    if x is None or not _is_float(x):
+        return 1.0
+    finite = to_device(x, "cpu")
+    finite = finite[np.isfinite(finite)]
+    return float(np.sqrt(np.mean(np.square(finite)))) or 1.0 if finite.size else 1.0
+
+
+def _along(gradient: Array, direction: Any) -> float:
+    """An element of a gradient, or Σ g·v."""
+    if gradient.ndim == 0 and isinstance(direction, tuple) and direction:
+        return 0.0  # there is none
+    return float(gradient[direction] if isinstance(direction, tuple) else (gradient * direction).sum())
 
 
 def _random_dy(call: Call, rng: Any) -> Any:
@@ -291,17 +320,10 @@ def _is_float(x: Any) -> bool:
     return getattr(getattr(x, "dtype", None), "kind", "") == "f"
 
 
-def _minus(a: Array, b: Array) -> Array:
-    """a − b; 0 where they are equal, also both infinite."""
-    return np.where(a == b, 0.0, np.subtract(a, b, dtype=np.float64))
-
-
-def _nudged(x: Any, rng: Any) -> Any:
-    """x, with each number up or down by one rounding at random."""
-    if not _is_float(x):
-        return x
-    signs = array_module(x).asarray(rng.choice([-1.0, 1.0], x.shape), dtype=x.dtype)
-    return x * (1 + np.finfo(x.dtype).eps * signs)
+def _minus(a: Array, b: Array, middle: Array) -> Array:
+    """a − b; 0 where they are equal, also both infinite, and where all three are nan."""
+    same = (a == b) | (np.isnan(a) & np.isnan(b) & np.isnan(middle))
+    return np.where(same, 0.0, np.subtract(a, b, dtype=np.float64))
 
 
 def argument(call: Call, i: int) -> str:

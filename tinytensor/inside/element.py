@@ -62,12 +62,13 @@ class Element:
     def explained(self) -> str:
         """What the contributions are."""
         if not self.parts:
-            return "no number moves it: its derivative is 0 everywhere"
+            return "nothing moves it: no derivative is other than 0"
         return "these add up to it" if self.adds_up else "∂y/∂x · x, first-order: they need not add up"
 
     def __repr__(self) -> str:
         lines = [f"{self.name} = {number(self.value, 7)}    {self.formula}", *(f"  {note}" for note in self.notes)]
-        return "\n".join([*lines, f"  {self.explained()}:", text_table(self.rows(), "    ")])
+        lines.append(f"  {self.explained()}{':' if self.parts else ''}")
+        return "\n".join([*lines, text_table(self.rows(), "    ")]).rstrip()
 
     def _repr_html_(self) -> str:
         notes = [[note] for note in [*self.notes, self.explained()]]
@@ -114,40 +115,47 @@ def one_place(index: Any, shape: tuple[int, ...], name: str) -> tuple[int, ...]:
 # ---------------------------------------------------------------------------------------------- by derivative
 
 
-def _first_order(call: Call, which: int, at: tuple[int, ...]) -> Parts:
-    """∂y/∂xⱼ · xⱼ for every element of every input."""
+def _derivatives(call: Call, which: int, at: tuple[int, ...]) -> tuple[float, list[Any], list[Any]]:
+    """The element in float64, the inputs, and its derivatives: by the backward with 1 there and 0 elsewhere."""
     forward, backward, inputs, static = in_float64(call)
 
-    def play() -> tuple[list[Array], Any]:
+    def play() -> tuple[float, Any]:
         output, saved = forward(*inputs, **static)
         outputs = [as_array(y) for y in (output if isinstance(output, tuple) else (output,))]
-        values = [y.copy() for y in outputs]
+        value = float(outputs[which][at])  # before the backward, which may write into what was saved
         dy = [np.zeros_like(y) for y in outputs]
         dy[which][at] = 1
-        return values, backward(dy if isinstance(output, tuple) else dy[0], *saved)
+        return value, backward(dy if isinstance(output, tuple) else dy[0], *saved)
 
+    value, gradients = thread.mode.run(play)
+    host = [None if x is None else to_device(x, "cpu") for x in inputs]
+    return value, host, [None if g is None else to_device(as_array(g), "cpu") for g in gradients]
+
+
+def _first_order(call: Call, which: int, at: tuple[int, ...]) -> Parts:
+    """∂y/∂xⱼ · xⱼ for every element of every input."""
     if call.outputs[which].dtype.kind != "f":
         return Parts(np.zeros(0), lambda _: ("", ""), False)
-    outputs, gradients = thread.mode.run(play)
-    rates, values, starts = [], [], [0]
-    for x, g in zip(inputs, gradients):
-        known = x is not None and g is not None
-        rates.append(to_device(as_array(g), "cpu").astype(np.float64).reshape(-1) if known else np.zeros(0))
-        values.append(to_device(x, "cpu").astype(np.float64).reshape(-1) if known else np.zeros(0))
-        starts.append(starts[-1] + rates[-1].size)
-    rate, value = np.concatenate(rates), np.concatenate(values)
-    products = np.where(rate == 0, 0.0, rate * np.where(rate == 0, 0.0, value))
-    y = float(outputs[which][at])
-    adds_up = bool(np.isclose(products.sum(), y, rtol=1e-9, atol=1e-9 * np.abs(products).sum()))
+    y, inputs, gradients = _derivatives(call, which, at)
+    known = [i for i, (x, g) in enumerate(zip(inputs, gradients)) if x is not None and g is not None]
+    rate = np.concatenate([np.zeros(0), *(gradients[i].astype(np.float64).reshape(-1) for i in known)])
+    value = np.concatenate([np.zeros(0), *(inputs[i].astype(np.float64).reshape(-1) for i in known)])
+    starts = np.cumsum([0, *(inputs[i].size for i in known)])
+    unknown = int(np.isnan(rate).sum())
+    rate = np.where(np.isnan(rate), 0.0, rate)
+    with np.errstate(invalid="ignore"):  # ∞ · 0
+        products = np.multiply(rate, value, out=np.zeros_like(rate), where=rate != 0)
+    total, size = float(products.sum()), float(np.abs(products).sum())
+    adds_up = total == y or (bool(np.isfinite(size)) and abs(total - y) <= 1e-9 * size)
 
     def describe(k: int) -> tuple[str, str]:
-        i = int(np.searchsorted(starts, k, side="right")) - 1
-        where = tuple(map(int, np.unravel_index(k - starts[i], inputs[i].shape)))
-        return f"{argument(call, i)}{place(where)}", f"{number(value[k])}, ∂y/∂x = {number(rate[k])}"
+        n = int(np.searchsorted(starts, k, side="right")) - 1
+        where = tuple(map(int, np.unravel_index(k - int(starts[n]), inputs[known[n]].shape)))
+        return f"{argument(call, known[n])}{place(where)}", f"{number(value[k])}, ∂y/∂x = {number(rate[k])}"
 
+    notes = (f"{unknown} derivatives are nan, as 0 · ∞ is; they are left out",) if unknown else ()
     note = NOTES.get(call.primitive.name)
-    host = [None if x is None else to_device(x, "cpu") for x in inputs]
-    return Parts(products, describe, adds_up, note(call, host, at) if note else ())
+    return Parts(products, describe, adds_up, (*notes, *note(call, inputs, at)) if note else notes)
 
 
 # ------------------------------------------------------------------------------------------------- by products

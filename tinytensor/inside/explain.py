@@ -11,10 +11,12 @@ It knows the calls of a trace for as long as somebody keeps that trace. Of other
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from types import CodeType
 from typing import Any
 
 import numpy as np
@@ -186,7 +188,7 @@ def _explained(x: TensorBase) -> Explanation:
     node = x._node
     call, notes = call_of_node(node), []
     if call is None and (made := call_of_array(x.array)) is not None:
-        if node is None or node._call().primitive.name == made.primitive.name:
+        if node is None or node.is_output() or node._call().primitive.name == made.primitive.name:
             call = made
         else:
             notes.append(f"its numbers are those of a {made!r} in its forward; explain that value for more")
@@ -273,7 +275,7 @@ def _input(call: Call, i: int, names: dict[int, str]) -> Input:
     elif isinstance(call.sources[i] if call.sources else None, TensorBase):
         kind, what = "leaf", ""
     else:
-        kind, what = ("result", "of a call before the trace") if wanted else ("constant", "")
+        kind, what = ("result", "of a call that was not watched") if wanted else ("constant", "")
     return Input(argument(call, i), kind, what, summary(array), wanted, source, gradient)
 
 
@@ -302,13 +304,16 @@ def source_of(function: Any) -> Source | None:
     """Where a Python function is defined; None for others."""
     function = inspect.unwrap(function)
     code = getattr(function, "__code__", None)
-    if code is None:
-        return None
+    return None if code is None else _source(code, function.__name__)
+
+
+@functools.lru_cache(maxsize=512)  # to find the end of a function, Python reads it
+def _source(code: CodeType, name: str) -> Source:
     try:
-        lines, first = inspect.getsourcelines(function)
+        lines, first = inspect.getsourcelines(code)
     except (OSError, TypeError):
         lines, first = [""], code.co_firstlineno
-    return Source(code.co_filename, first, first + len(lines) - 1, function.__name__)
+    return Source(code.co_filename, first, first + len(lines) - 1, name)
 
 
 def summary(x: Any) -> Summary:

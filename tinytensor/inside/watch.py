@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any, NamedTuple
-from weakref import WeakValueDictionary
+from weakref import WeakValueDictionary, ref
 
 import numpy as np
 
@@ -64,12 +64,12 @@ class Call:
     outputs: tuple[Array, ...]  # those of the Tensors that the call returned
     lines: tuple[Line, ...]  # from the one that called the primitive to the caller's, outside of tinytensor
     within: tuple[Within, ...]  # the modules, the outermost first
-    needs: tuple[bool, ...] = ()  # for each input: whether its gradient is wanted
-    sources: tuple[Any, ...] = ()  # for each of these: the leaf Tensor, or the Call that computed it; None if unknown
-    several: bool = False  # whether the forward returns a tuple, and the backward takes a list
     date: int = field(default_factory=tick)  # of the clock of nodes and writes
     dy: Any = None  # the gradient of the output; a list with one for each of several outputs
     gradients: tuple[Array | None, ...] | None = None  # what the backward returned: one for each input
+    needs: tuple[bool, ...] = ()  # for each input: whether its gradient is wanted
+    origins: tuple[Any, ...] = ()  # for each of these a leaf Tensor, or a weak reference to a Call: see sources
+    several: bool = False  # whether the forward returns a tuple, and the backward takes a list
 
     @property
     def line(self) -> Line:
@@ -80,6 +80,14 @@ class Call:
     def path(self) -> str:
         """The dotted path of the innermost module; "" outside of all, and in the outermost one."""
         return self.within[-1].path if self.within else ""
+
+    @property
+    def sources(self) -> tuple[Any, ...]:
+        """For each input whose gradient is wanted: the leaf Tensor, or the Call that computed it; None if it is not known.
+
+        A call keeps no other alive: a loss that is kept after its trace would keep all that it was computed from.
+        """
+        return tuple([x() if isinstance(x, ref) else x for x in self.origins])
 
     @property
     def output(self) -> Array:
@@ -126,9 +134,9 @@ def call_of_node(node: Any) -> Call | None:
         node = node.inputs[0]
     if not isinstance(node, Node):
         return None
-    if isinstance(node.primitive, Told):
-        return node.primitive.call
-    return node.saved.call if isinstance(node.saved, Kept) else None
+    told, kept = isinstance(node.primitive, Told), isinstance(node.saved, Kept)
+    call: Call | None = node.primitive.call if told else node.saved.call if kept else None  # type: ignore[attr-defined]
+    return call if call is not None and call.lines else None
 
 
 class Told(Primitive):
@@ -174,10 +182,9 @@ class Watch:
         static.pop("save", None)
         frame, names = caller.f_back, caller.f_locals
         edges = names["edges"] or (None,) * len(arrays)
-        call = Call(
-            names["primitive"], arrays, static, outputs, tuple(_lines(frame)), self._within(frame),
-            tuple([edge is not None for edge in edges]), tuple([_source(edge) for edge in edges]), several,
-        )  # fmt: skip
+        call = Call(names["primitive"], arrays, static, outputs, tuple(_lines(frame)), self._within(frame))
+        call.needs, call.several = tuple([edge is not None for edge in edges]), several
+        call.origins = tuple([_origin(edge) for edge in edges])
         for observer in tuple(self.observers):
             observer.forward(call)
         for array in outputs:
@@ -221,9 +228,12 @@ class Watch:
         return x
 
 
-def _source(edge: Edge | None) -> Any:
-    """The leaf, or the call, that an edge leads to."""
-    return edge if edge is None or not isinstance(edge, Node) else call_of_node(edge)
+def _origin(edge: Edge | None) -> Any:
+    """The leaf that an edge leads to, or a reference to the call."""
+    if not isinstance(edge, Node):
+        return edge
+    call = call_of_node(edge)
+    return None if call is None else ref(call)
 
 
 _made: WeakValueDictionary[int, Call] = (

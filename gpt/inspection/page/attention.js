@@ -1,6 +1,6 @@
 /** Section 2: who looks at whom: a map of weights for every head of every block. */
 
-import { clamp, el, later, number, table, tokenMark } from "./dom.js";
+import { el, later, number, table, tokenMark } from "./dom.js";
 import { legend } from "./colour.js";
 import { marked, onFollow } from "./follow.js";
 import { HeatMap } from "./heatmap.js";
@@ -24,16 +24,16 @@ export function showAttention(subject, section, open) {
   };
   const strip = new Strip(subject.tokens, "The text; colours show what the followed token looks at", (s) => [subject.said(s), s > marked() ? "later than the token that looks" : `weight ${number(looked(s), 3)}`]);
   const says = el("p", { class: "after-line" });
-  const show = () => {
+  const show = (kept = true) => {
     const who = chosen.head === null ? `block ${chosen.layer}, all heads on average` : `block ${chosen.layer}, head ${chosen.head}`;
     says.replaceChildren("What ", tokenMark(subject.tokens[marked()].text), ` (token ${marked()}) looks at in ${who}`);
-    strip.colour({ at: looked, kind: "weight", range: 1 });
+    strip.colour({ at: looked, kind: "weight", range: 1 }, kept);
   };
   const maps = [...Array(config.layers).keys()].map((layer) => blockOfMaps(subject, layer, weight, chosen, show, open));
   section.append(el("div", { class: "figure-card sticky" }, el("div", { class: "sticky-line" }, says, choice(subject, chosen, show)), strip.element),
     legend("weight", 1, "weight; each row of a map sums to 1"), ...maps.flatMap((each) => each.elements));
-  onFollow((t) => {
-    show();
+  onFollow((t, kept) => {
+    show(kept);
     for (const { grids } of maps) for (const grid of grids) grid.mark(t);
   });
 }
@@ -59,7 +59,7 @@ function choice(subject, chosen, show) {
  */
 function blockOfMaps(subject, layer, weight, chosen, show, open) {
   const { T, config } = subject;
-  const size = clamp(Math.floor(204 / T), 1, 24);
+  const size = T < 70 ? Math.min(Math.floor(204 / T), 24) : Math.max(204 / T, 1);
   /** @type {HeatMap[]} */
   const grids = [];
   const cards = [...Array(config.heads).keys()].map((head) => {
@@ -72,12 +72,14 @@ function blockOfMaps(subject, layer, weight, chosen, show, open) {
     });
     grids.push(grid);
     const card = el("figure", { class: "map" }, el("figcaption", {}, `head ${head}`), grid.element);
-    card.addEventListener("pointerenter", () => {
+    const choose = () => {
       Object.assign(chosen, { layer, head });
       const select = /** @type {HTMLSelectElement} */ (document.getElementById("attention-choice"));
       select.value = `${layer} ${head}`;
       show();
-    });
+    };
+    card.addEventListener("pointerenter", choose);
+    card.addEventListener("focusin", choose);
     return card;
   });
   const words = later(`Block ${layer} as a table`, () => table(`Where each token looks most, in block ${layer}`, ["token", "text", ...cards.map((_, h) => `head ${h}`)],

@@ -19,7 +19,7 @@ export function showBackward(subject, section, open) {
 
 /** The norm of the gradient at every place of the stream, the loss first. @param {Subject} subject @returns {Node[]} */
 function throughBlocks(subject) {
-  const titles = new Map([...stream(subject.config).map(({ name, title }) => [name, title]), ["norm.output", "after the last norm"], ["head.output", "logits"]]);
+  const titles = new Map(/** @type {[string, string][]} */ ([...stream(subject.config).map(({ name, title }) => [name, title]), ["norm.output", "after the last norm"], ["head.output", "logits"]]));
   const title = (/** @type {string} */ name) => titles.get(name) ?? titles.get([subject.called.get(name)?.name, ...(subject.called.get(name)?.same ?? [])].find((other) => titles.has(other)) ?? "") ?? name;
   const rows = [...subject.data.flow.blocks].reverse();
   const most = Math.max(...rows.map((/** @type {any} */ row) => row.gradient)) || 1;
@@ -81,11 +81,11 @@ function toTokens(subject) {
     rowName: (t) => subject.seen(t, 2), columnName: size >= 9 ? (s) => subject.seen(s, 2) : undefined,
     describe: (t, s) => [`prediction after ${subject.seen(t, 8)} (${t}): ${subject.seen(t + 1, 8)}`, s > t ? `${subject.seen(s, 8)} (${s}) comes later` : `by ${subject.seen(s, 8)} (${s}): ${number(at(t, s), 3)}`],
   });
-  onFollow((t) => {
+  onFollow((t, kept) => {
     grid.mark(t);
     const isLast = t >= T - 1;
     says.replaceChildren(...(isLast ? ["Nothing follows the last token, so it has no loss."] : ["What the prediction of ", tokenMark(subject.tokens[t + 1].text), ` after token ${t} depends on:`]));
-    strip.colour({ at: (s) => (isLast ? NaN : at(t, s)), kind: "weight", range: Math.max(...Array.from({ length: t + 1 }, (_, s) => at(t, s) || 0), 1e-30) });
+    strip.colour({ at: (s) => (isLast ? NaN : at(t, s)), kind: "weight", range: Math.max(...Array.from({ length: t + 1 }, (_, s) => at(t, s) || 0), 1e-30) }, kept);
   });
   return [el("h3", {}, "Back to the tokens: saliency"),
     el("p", {}, "The length of the gradient of one prediction's loss by the vector of each token before it, ‖∂lossₜ/∂embeddingₛ‖: the longer, the more would a small change of that token's vector change the prediction."),

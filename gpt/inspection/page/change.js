@@ -55,11 +55,11 @@ class Laboratory {
     if (config.model !== "gpt") return el("p", { class: "note" }, "A bigram model has no heads to switch off.");
     this.boxes = [...Array(config.layers).keys()].map((layer) => [...Array(config.heads).keys()].map((head) =>
       el("input", { type: "checkbox", checked: true, "data-layer": layer, "data-head": head, "aria-label": `block ${layer}, head ${head}`, onchange: () => this.toggle(layer, head) })));
-    this.alone = this.boxes.map((row) => row.map(() => el("span", { class: "alone" })));
-    const body = this.boxes.map((row, layer) => [`block ${layer}`, ...row.map((box, head) => el("label", { class: "head-switch" }, box, this.alone[layer][head]))]);
+    const alone = (this.alone = this.boxes.map((row) => row.map(() => el("span", { class: "alone" }))));
+    const body = this.boxes.map((row, layer) => [`block ${layer}`, ...row.map((box, head) => el("label", { class: "head-switch" }, box, alone[layer][head]))]);
     return el("section", { class: "bench" }, el("h3", {}, "Heads"),
       el("p", {}, "A head that is off adds nothing: its attention weights are 0."),
-      el("div", { class: "scrolls", tabindex: 0, role: "region", "aria-label": "Switches of the heads" }, table("A tick: the head is on", ["", ...this.boxes[0].map((_, head) => `head ${head}`)], body, { class: "switches" })),
+      el("div", { class: "scrolls", tabindex: 0, role: "region", "aria-label": "Switches of the heads" }, table("A tick: the head is on", ["", ...[...Array(config.heads).keys()].map((head) => `head ${head}`)], body, { class: "switches" })),
       el("button", { type: "button", class: "plain", id: "change-each", onclick: () => this.each() }, "Switch each off alone, and say what the mean loss does"));
   }
 

@@ -5,7 +5,7 @@
  * dy/dx for each input x, is what this number alone adds to the gradient of x.
  */
 
-import { ACTIVATIONS, angle, normalised } from "./forward.js";
+import { ACTIVATIONS, angle, losses, normalised, softmax } from "./forward.js";
 import { number } from "./dom.js";
 
 /**
@@ -96,7 +96,7 @@ const DERIVATIONS = {
     const x = subject.value(name);
     const n = x.shape[x.shape.length - 1], c = index[index.length - 1];
     const start = index.reduce((place, i, axis) => place * x.shape[axis] + i, 0) - c;
-    const row = x.array.slice(start, start + n);
+    const row = Float64Array.from(x.array.subarray(start, start + n));
     const isCentred = subject.config.norm === "layer" && !/[qk]_norm$/.test(step.module ?? "");
     const scaled = normalised({ shape: [n], array: row }, subject.config.norm_eps, isCentred).array;
     const mean = isCentred ? row.reduce((sum, value) => sum + value / n, 0) : 0;
@@ -164,6 +164,19 @@ const DERIVATIONS = {
       return [{ cell, times: weight, part: w * v, slope: w }, { cell: weight, times: cell, slope: v }];
     }).flat();
     return { terms, formula: `Σ of ${t + 1} products weight · value; weights of later tokens are 0`, result: total(terms) };
+  },
+
+  /** loss = 1/n Σ (ln Σ e^a − a[came]), so dloss/da[t, v] = (p[t, v] − 1 if v came) / n. The last token has no loss. */
+  loss(subject, step) {
+    const name = step.inputs[0], logits = subject.value(name), [T, V] = logits.shape;
+    const p = softmax(logits).array, came = subject.ids.slice(1), n = T - 1;
+    const terms = Array.from({ length: T * V }, (_, i) => {
+      const t = Math.floor(i / V), v = i % V;
+      return { cell: { name, index: [t, v] }, slope: t < n ? (p[i] - (came[t] === v ? 1 : 0)) / n : 0 };
+    });
+    const each = losses(logits, came);
+    return { terms, formula: `mean of ${each.slice(0, 3).map((x) => number(x, 3)).join(", ")}${n > 3 ? ", …" : ""}`, result: each.reduce((sum, x) => sum + x / n, 0),
+      note: "A logit's gradient is its probability, less 1 if its token came, divided by the number of tokens." };
   },
 
   activation(subject, step, index) {

@@ -223,8 +223,8 @@ function rows(matrix, at) {
 function timesTransposed(x, weight, bias) {
   const [T, I] = x.shape;
   const O = weight.shape[0];
-  const y = zeros([T, O]);
-  const X = x.array, W = weight.array, Y = y.array;
+  const result = zeros([T, O]);
+  const X = x.array, W = weight.array, Y = result.array;
   for (let t = 0; t < T; t++) {
     let o = 0;
     for (; o + 4 <= O; o += 4) {
@@ -236,7 +236,11 @@ function timesTransposed(x, weight, bias) {
         c += value * W[w + 2 * I];
         d += value * W[w + 3 * I];
       }
-      Y.set([a, b, c, d], t * O + o);
+      const y = t * O + o;
+      Y[y] = a;
+      Y[y + 1] = b;
+      Y[y + 2] = c;
+      Y[y + 3] = d;
     }
     for (; o < O; o++) {
       let sum = 0;
@@ -245,7 +249,7 @@ function timesTransposed(x, weight, bias) {
     }
     if (bias) for (o = 0; o < O; o++) Y[t * O + o] += bias.array[o];
   }
-  return y;
+  return result;
 }
 
 /** Some heads of x (T, heads · D), as (count, T, D). @param {Value} x @param {number} first @param {number} count @param {number} D */
@@ -299,14 +303,17 @@ function scored(q, k, scale) {
   const [H, T, D] = q.shape;
   const shared = H / k.shape[0];
   const y = zeros([H, T, T]);
+  const Q = q.array, K = k.array;
   for (let h = 0; h < H; h++) {
     const key = Math.floor(h / shared) * T;
     for (let t = 0; t < T; t++) {
-      for (let s = 0; s < T; s++) {
+      const row = (h * T + t) * T;
+      for (let s = 0; s <= t; s++) {
         let sum = 0;
-        if (s <= t) for (let i = 0; i < D; i++) sum += q.array[(h * T + t) * D + i] * k.array[(key + s) * D + i];
-        y.array[(h * T + t) * T + s] = s <= t ? sum * scale : -Infinity;
+        for (let i = 0, p = (h * T + t) * D, r = (key + s) * D; i < D; i++, p++, r++) sum += Q[p] * K[r];
+        y.array[row + s] = sum * scale;
       }
+      y.array.fill(-Infinity, row + t + 1, row + T);
     }
   }
   return y;

@@ -72,12 +72,12 @@ export class HeatMap {
   listen() {
     const { grid, element, cell, sheet } = this;
     element.addEventListener("scroll", this.draw, { passive: true });
-    sheet.addEventListener("pointermove", (event) => this.hover(event));
+    sheet.addEventListener("pointermove", (/** @type {PointerEvent} */ event) => this.hover(event));
     sheet.addEventListener("pointerleave", () => {
       tip(null);
       if (grid.tokens) glance(null);
     });
-    sheet.addEventListener("click", (event) => {
+    sheet.addEventListener("click", (/** @type {MouseEvent} */ event) => {
       const at = this.cellAt(event);
       if (!at) return;
       [this.row, this.column] = at;

@@ -18,14 +18,18 @@ import { Subject } from "./subject.js";
 import { mean, showText } from "./text.js";
 import { showValues } from "./values.js";
 
+/** The last part of a path: where the others lie says nothing to those who get the page. @param {string | null} path */
+const last = (path) => (path ?? "").replace(/[\\/]+$/, "").split(/[\\/]/).pop();
+
 /** @param {Subject} subject */
 function title(subject) {
   const { run, loss } = subject.data;
   const known = onlyFinite(loss);
   const text = subject.tokens.map((token) => token.text).join("");
   document.title = `${text.slice(0, 40)} – inside the model`;
-  byId("quoted").textContent = [...text].length > 160 ? `${[...text].slice(0, 159).join("")}…` : text;
-  const facts = [["run", run.name], ["step", run.step === null || run.step === undefined ? null : whole(run.step)], ["parameters", whole(run.parameters)], ["trained on", run.dataset],
+  const line = text.trim().replace(/\s+/g, " ");
+  byId("quoted").textContent = [...line].length > 130 ? `${[...line].slice(0, 129).join("")}…` : line;
+  const facts = [["run", last(run.name)], ["step", run.step === null || run.step === undefined ? null : whole(run.step)], ["parameters", whole(run.parameters)], ["trained on", last(run.dataset)],
     ["tokens", run.text && run.text.of > run.text.shown ? `${whole(run.text.shown)} of ${whole(run.text.of)}` : whole(subject.T)], ["mean loss", known.length ? `${number(mean(known), 4)} nats` : null]];
   byId("facts").append(...facts.filter(([, value]) => value).map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, el("bdi", {}, value)))));
 }

@@ -6,6 +6,7 @@
 import { byId, el, number, signed, table, tokenMark } from "./dom.js";
 import { derive, gradientOf, why } from "./derive.js";
 import { follow, tip } from "./follow.js";
+import { computing } from "./subject.js";
 
 /**
  * @typedef {import("./subject.js").Subject} Subject
@@ -13,7 +14,7 @@ import { follow, tip } from "./follow.js";
  * @typedef {import("./subject.js").Call} Call
  */
 
-const SHOWN = 12; // rows of a table, until all are asked for
+const SHOWN = 8; // rows of a table, until all are asked for
 
 export class Panel {
   /** @param {Subject} subject */
@@ -57,8 +58,12 @@ export class Panel {
   show() {
     const cell = this.trail[this.trail.length - 1];
     tip(null);
+    const before = this.origin?.getBoundingClientRect().top ?? 0;
     this.element.hidden = false;
-    document.body.classList.add("has-panel");
+    document.body.classList.add("has-panel"); // makes room, so that lines above may break elsewhere
+    const after = this.origin?.getBoundingClientRect().top ?? 0, sheet = this.element.getBoundingClientRect();
+    const isCovered = sheet.left === 0 && sheet.top > 0 && after > sheet.top - 30; // on a phone it comes from below
+    scrollBy({ top: isCovered ? after - sheet.top / 2 : after - before, behavior: "instant" });
     byId("panel-back").toggleAttribute("disabled", this.trail.length < 2);
     const parts = this.subject.isParameter(cell.name) ? this.parameter(cell) : this.value(cell);
     const title = el("h2", { id: "panel-title", tabindex: -1 }, this.subject.isParameter(cell.name) ? "A weight" : this.subject.step.get(cell.name)?.title ?? "A value");
@@ -69,7 +74,8 @@ export class Panel {
 
   /** A cell as a button that shows it. @param {Cell} cell @returns {Node} */
   link(cell) {
-    return el("button", { type: "button", class: "cell-link", onclick: () => this.open(cell) }, this.subject.label(cell));
+    const parts = this.subject.label(cell).split(/(?<=\.)|(?=\[)/); // a line may break there
+    return el("button", { type: "button", class: "cell-link", onclick: () => this.open(cell) }, ...parts.flatMap((part, i) => (i ? [el("wbr"), part] : [part])));
   }
 
   // ------------------------------------------------------------------------------------------------------------- a value
@@ -84,7 +90,7 @@ export class Panel {
       numbers([["value", number(subject.at(cell), 6)], ["gradient ∂loss/∂value", number(dy, 4)]]),
       el("p", { class: "hint" }, dy === null ? "No gradient was kept here." : `If this number grew by 0.01, the loss would change by about ${signed(0.01 * dy, 3)} nats.`),
       heading("How it came about"),
-      el("p", { class: "formula" }, calls.map((call) => call.formula).at(-1) ?? ""),
+      el("p", { class: "formula" }, subject.formula(cell.name)),
       derivation && el("p", { class: "formula numbers" }, `${derivation.formula} = ${number(derivation.result, 6)}`),
       derivation?.note && el("p", { class: "hint" }, derivation.note),
       derivation && derivation.terms.length > 0 && this.terms(derivation.terms, dy),
@@ -188,11 +194,12 @@ function sources(subject, calls) {
   if (!calls.length) return [];
   const call = calls[calls.length - 1];
   const line = [...call.lines].reverse().find(([file]) => excerpt(subject, file, 0, true));
-  const several = calls.length > 1 && el("p", { class: "hint" }, `Made by ${calls.length} calls: ${calls.map((each) => each.primitive).join(", ")}. Each is a pair of functions; a step that moves numbers computes nothing.`);
+  const shown = computing(calls).length ? computing(calls) : calls;
+  const several = calls.length > 1 && el("p", { class: "hint" }, `Made by ${calls.length} calls: ${calls.map((each) => each.primitive).join(", ")}. Each is a pair of functions. Those that only move, mask or scale numbers are left out below.`);
   return [
     heading("In the source"), several,
     line && code(subject, line[0], line[1], line[1], `The model asks for it: ${line[0]}, line ${line[1]}, in ${line[2]}`, true),
-    ...computing(calls).flatMap((each, i, list) => [
+    ...shown.flatMap((each, i, list) => [
       each.pair.forward && code(subject, each.pair.forward[0], each.pair.forward[1], each.pair.forward[2], `Forward of ${each.primitive}, ${each.formula}: ${each.pair.forward[0]}, line ${each.pair.forward[1]}`, i === list.length - 1),
       each.pair.backward && code(subject, each.pair.backward[0], each.pair.backward[1], each.pair.backward[2], `Backward of ${each.primitive}: ${each.pair.backward[0]}, line ${each.pair.backward[1]}`, false),
     ]),
@@ -200,13 +207,6 @@ function sources(subject, calls) {
     el("ul", { class: "checks" }, ...calls.filter((each) => each.check).map((each) => checked(each))),
     !calls.some((each) => each.check) && el("p", { class: "note" }, "Nothing was checked here: this step has no derivative of its own."),
   ].filter(Boolean);
-}
-
-/** The calls without those that only move numbers, unless there are no others. @param {Call[]} calls */
-function computing(calls) {
-  const moves = new Set(["reshape", "permute", "copy", "expand", "triu"]);
-  const others = calls.filter((call) => !moves.has(call.primitive));
-  return others.length ? others : calls;
 }
 
 /** @param {Call} call */

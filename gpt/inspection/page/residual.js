@@ -17,6 +17,11 @@ import { bars, topOf } from "./text.js";
 
 const GUTTER = 172; // pixels for the names of stages
 
+/** Wide enough for the longest token, if that is not very long. @param {Subject} subject */
+function widthOf(subject) {
+  return Math.min(72, Math.max(22, 9 * Math.max(...subject.tokens.map((token) => [...visible(token.text)].length)) + 6));
+}
+
 /** @param {Subject} subject @returns {Stage[]} */
 function stages(subject) {
   const places = stream(subject.config);
@@ -35,10 +40,9 @@ function stages(subject) {
 /** @param {Subject} subject @param {HTMLElement} section */
 export function showResidual(subject, section) {
   const all = stages(subject);
-  const widest = Math.max(...subject.tokens.map((token) => [...visible(token.text)].length));
   const grid = new HeatMap({
     label: "Logit lens: rows are places of the residual stream, columns tokens; a cell has the most probable next token",
-    rows: all.length, columns: subject.T, kind: "weight", range: 1, width: Math.min(72, Math.max(22, 9 * widest + 6)), height: 26, gutter: GUTTER, tokens: "column", tallest: 460,
+    rows: all.length, columns: subject.T, kind: "weight", range: 1, width: widthOf(subject), height: 26, gutter: GUTTER, tokens: "column", tallest: 460,
     at: (row, t) => (all[row].loss[t] === null ? NaN : Math.exp(-(/** @type {number} */ (all[row].loss[t])))),
     text: (row, t) => visible(subject.text(all[row].top(t)[0].id), 8),
     rowName: (row) => all[row].title, columnName: (t) => subject.seen(t, 8),
@@ -55,7 +59,7 @@ export function showResidual(subject, section) {
     show();
   });
   const means = all.map((stage) => [stage.title, stage.loss.length > 1 ? number(onlyFinite(stage.loss).reduce((sum, x, _, list) => sum + x / list.length, 0), 4) : "–"]);
-  section.append(el("div", { class: "figure-card" }, grid.element, legend("weight", 1, "probability of the token that came; the letter is the most probable one")),
+  section.append(el("div", { class: "figure-card" }, grid.element, legend("weight", 1, "probability of the token that came; what is written is the most probable one")),
     el("h3", {}, "What it would say after the token that you follow"), steps,
     later("Mean loss at each place", () => table("If the head read the stream here, in nats", ["place", "mean loss"], means)));
   if (!subject.isLarge && subject.config.model === "gpt" && subject.T > 1) section.append(...shares(subject));
@@ -148,7 +152,7 @@ function lastBias(subject, ids) {
   if (!bias) return null;
   return ids.slice(1).map((id) => {
     const row = rowOf(subject, id, mean);
-    return bias.array.reduce((/** @type {number} */ sum, /** @type {number} */ b, /** @type {number} */ c) => sum + b * row(c), 0);
+    return Float64Array.from(bias.array).reduce((sum, b, c) => sum + b * row(c), 0);
   });
 }
 
@@ -158,8 +162,8 @@ function shares(subject) {
   const range = rangeOf(rows.flatMap((row) => row.at));
   const grid = new HeatMap({
     label: "What each part adds to the score of the token that came: rows are parts, columns tokens", rows: rows.length, columns: subject.T - 1, kind: "signed", range,
-    width: 22, height: 16, gutter: GUTTER, tokens: "column", tallest: 420,
-    at: (row, t) => rows[row].at[t], rowName: (row) => rows[row].title, columnName: (t) => subject.seen(t, 3),
+    width: widthOf(subject), height: 16, gutter: GUTTER, tokens: "column", tallest: 420,
+    at: (row, t) => rows[row].at[t], rowName: (row) => rows[row].title, columnName: (t) => subject.seen(t, 8),
     describe: (row, t) => [`${rows[row].title}: ${number(rows[row].at[t], 3)}`, `to the score of ${subject.seen(t + 1, 8)} after ${subject.seen(t, 8)}`, `all parts: ${number(total[t], 3)}`],
   });
   onFollow((t) => grid.mark(t < subject.T - 1 ? t : null));

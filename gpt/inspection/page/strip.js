@@ -75,11 +75,11 @@ export class Strip {
     this.now = token;
   }
 
-  /** Colour the tokens anew, and say each number to a screen reader. @param {Shade | null} [shade] */
-  colour(shade = this.shade) {
+  /** Colour the tokens anew, and unless a pointer only passes say each number to a screen reader. @param {Shade | null} [shade] @param {boolean} [kept] */
+  colour(shade = this.shade, kept = true) {
     this.shade = shade;
     this.boxes.forEach((box, t) => {
-      box.setAttribute("aria-label", this.describe(t).join(", "));
+      if (kept) box.setAttribute("aria-label", this.describe(t).join(", "));
       if (!shade || !Number.isFinite(shade.at(t))) box.style.background = box.style.color = "";
       else paint(box, shade.at(t), shade.kind, shade.range);
     });

@@ -22,7 +22,7 @@
 export function steps(config) {
   const start = [...embeddingSteps(config)];
   if (config.model !== "gpt") {
-    return [...start, headStep("embedding.output")];
+    return [...start, headStep("embedding.output"), LOSS];
   }
   let x = start[start.length - 1].name;
   const all = start;
@@ -32,8 +32,12 @@ export function steps(config) {
   }
   const norm = { name: "norm.output", group: "Prediction", title: "the stream, normalised", operation: "norm", module: "norm", inputs: [x],
     says: "The last norm brings every token's vector to the same length before the head reads it." };
-  return [...all, norm, headStep("norm.output")];
+  return [...all, norm, headStep("norm.output"), LOSS];
 }
+
+/** @type {Step} */
+const LOSS = { name: "output.1", group: "Prediction", title: "the loss", operation: "loss", inputs: ["head.output"],
+  says: "One number: the mean of −ln p over the tokens that came. The backward pass begins here." };
 
 /** @param {Config} config @returns {Step[]} */
 function embeddingSteps(config) {

@@ -1,6 +1,6 @@
 /** What the page is about: the model, the text, the pass over it, and where each number of it can be found. */
 
-import { forward } from "./forward.js";
+import { forward, losses } from "./forward.js";
 import { steps } from "./structure.js";
 import { spoken, visible } from "./dom.js";
 
@@ -44,6 +44,8 @@ export class Subject {
       for (const { name } of this.steps) this.values.set(name, /** @type {Value} */ (this.content.array(`v:${name}`)));
     } else {
       this.values = forward(this.model, this.ids);
+      const each = losses(this.value("head.output"), this.ids.slice(1));
+      this.values.set("output.1", { shape: [1, 1], array: Float64Array.of(each.reduce((sum, x) => sum + x / each.length, 0)) });
     }
   }
 
@@ -74,7 +76,8 @@ export class Subject {
 
   /** The gradient of the loss by a value, from the engine; undefined where it has none. @param {string} name @returns {Value | undefined} */
   gradient(name) {
-    return this.content.array(`g:${name}`) ?? this.content.array(`g:${this.called.get(name)?.name}`);
+    const found = this.content.array(`g:${name}`) ?? this.content.array(`g:${this.called.get(name)?.name}`);
+    return found?.shape.length === 0 ? { shape: [1, 1], array: found.array } : found; // the loss is one number
   }
 
   /** @param {Cell} cell @returns {number | null} */
@@ -103,6 +106,15 @@ export class Subject {
     return [...found].sort((a, b) => a - b).map((i) => this.data.calls[i]);
   }
 
+  /**
+   * The formula of a value: that of the call which computes it, not of one that moves or masks its numbers afterwards.
+   * @param {string} name @returns {string}
+   */
+  formula(name) {
+    if (/norm\.output$/.test(name) && !this.calls(name).some((call) => call.primitive === "layer_norm")) return "y = w x / √(mean(x²) + ε)";
+    return (computing(this.calls(name)).at(-1) ?? this.calls(name).at(-1))?.formula ?? "";
+  }
+
   /** A token of the vocabulary as text. @param {number} id */
   text(id) {
     return this.data.vocabulary[id] ?? `#${id}`;
@@ -120,6 +132,7 @@ export class Subject {
 
   /** A cell in words: blocks.0.attention.weights[head 1, token 5 “e”, token 3 “ ”]. @param {Cell} cell */
   label({ name, index }) {
+    if (name === "output.1") return name;
     const axes = this.axes(name);
     const parts = index.map((i, axis) => (axes[axis] === "token" || axes[axis] === "source" ? `${i} ${this.seen(i, 6)}` : axes[axis] === "vocabulary" ? `${i} ${visible(this.text(i), 6)}` : String(i)));
     return `${name}[${parts.join(", ")}]`;
@@ -138,6 +151,11 @@ export class Subject {
     return dims === 3 ? ["head", "token", "channel"] : ["token", "channel"];
   }
 }
+
+const MOVES = new Set(["reshape", "permute", "copy", "expand", "triu", "where", "mul_scalar"]);
+
+/** The calls that do more than to move, mask or scale numbers. @param {Call[]} calls */
+export const computing = (calls) => calls.filter((call) => !MOVES.has(call.primitive));
 
 /** @param {Value} value @param {number[]} index */
 export function at({ shape, array }, index) {

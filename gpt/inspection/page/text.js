@@ -47,7 +47,7 @@ export function showText(subject, section) {
   strip.colour({ at: (t) => (t === 0 ? NaN : loss[t - 1]), kind: "weight", range: top });
   const after = el("div", { class: "after", "aria-live": "polite" });
   onFollow((t) => after.replaceChildren(...expected(subject, t)));
-  section.append(el("div", { class: "figure-card" }, strip.element, legend("weight", top, "nats of loss for the token: the darker, the less expected")),
+  section.append(el("div", { class: "figure-card" }, strip.element, legend("weight", top, "nats of loss: the stronger the colour, the less was the token expected")),
     after, ...compared(subject, loss, baselines));
 }
 

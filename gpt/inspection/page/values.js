@@ -36,17 +36,17 @@ export function fillWhenOpen(box, fill) {
 /** @param {Subject} subject @param {Step} step @param {(cell: Cell) => void} open */
 function card(subject, step, open) {
   const value = subject.value(step.name), gradient = subject.gradient(step.name);
-  const call = subject.calls(step.name).at(-1);
   return el("article", { class: "step" },
     el("header", {},
       el("h4", {}, step.title),
-      el("p", { class: "step-name" }, el("code", {}, step.name), ` ${shapeOf(subject, step.name)}`, call && el("span", { class: "step-formula" }, call.formula)),
+      el("p", { class: "step-name" }, el("code", {}, step.name), ` ${shapeOf(subject, step.name)}`, el("span", { class: "step-formula" }, subject.formula(step.name))),
       el("p", {}, step.says)),
     el("div", { class: "pair" }, picture(subject, step.name, value, "value", open), gradient ? picture(subject, step.name, gradient, "gradient", open) : el("p", { class: "note" }, "No gradient was kept for this value.")));
 }
 
 /** (64 tokens, 128 channels). @param {Subject} subject @param {string} name */
 function shapeOf(subject, name) {
+  if (name === "output.1") return "(one number)";
   const axes = subject.axes(name);
   const names = { token: "tokens", source: "tokens looked at", head: "heads", channel: "channels", vocabulary: "vocabulary" };
   return `(${subject.numbers(name).shape.map((n, i) => `${n} ${names[/** @type {keyof names} */ (axes[i])] ?? axes[i]}`).join(", ")})`;
@@ -65,7 +65,7 @@ function picture(subject, name, numbers, what, open) {
   const range = isWeight ? 1 : rangeOf(array);
   const grid = new HeatMap({
     label: `${what === "value" ? "Values" : "Gradients"} of ${name}: rows are tokens`, rows: T, columns: heads * n, kind: isWeight ? "weight" : "signed", range, at,
-    width: fitted(heads * n, 400, 2, 16), height: clamp(Math.floor(230 / T), 3, 13), gutter: T <= 28 ? 26 : 0, rowName: (t) => subject.seen(t, 2), groups: heads > 1 ? n : undefined, tokens: "row", tallest: 330,
+    width: fitted(heads * n, 400, 2, 16), height: clamp(Math.floor(230 / T), 3, 13), gutter: T <= 28 && T === subject.T ? 26 : 0, rowName: (t) => subject.seen(t, 2), groups: heads > 1 ? n : undefined, tokens: T === subject.T ? "row" : undefined, tallest: 330,
     describe: (t, j) => {
       const cell = { name, index: index(t, j) };
       return [subject.label(cell), `value ${number(subject.at(cell))}`, `gradient ${number(subject.gradientAt(cell))}`];
