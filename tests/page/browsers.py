@@ -31,3 +31,8 @@ def watched(context: Any, path: Path) -> Seen:
     page.goto(path.as_uri())
     page.wait_for_selector("html[data-ready]", state="attached")
     return seen
+
+
+def cell_of(page: Any, label: str) -> Any:
+    """The cell of a grid that the arrow keys move."""
+    return page.get_by_role("grid", name=label, exact=True).locator("[role=gridcell]")

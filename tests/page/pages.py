@@ -23,14 +23,14 @@ TEXT = "to be, or not to be"
 ALPHABET = "".join(sorted(set(TEXT + "see\n")))
 SMALL: dict[str, Any] = {"layers": 2, "width": 16, "heads": 4, "context": 32}
 ALL: dict[str, Any] = {
-    "norm": "rms", "bias": False, "activation": "swiglu", "kv_heads": 2, "qk_norm": True, "attention_scale": "layer", "tied": True,
-    "positions": "learned",
+    "norm": "rms", "bias": False, "activation": "swiglu", "kv_heads": 2, "qk_norm": True, "attention_scale": "layer",
+    "tied": True, "positions": "learned",
 }  # fmt: skip
 
 
-def subject(text: str = TEXT, patch: str | None = None, alphabet: str = ALPHABET, seed: int = 1, **options: Any) -> Subject:
+def subject(text: str = TEXT, patch: str | None = None, alphabet: str = ALPHABET, **options: Any) -> Subject:
     """A model none of whose parts is zero, the identity or symmetric, and a text."""
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(1)
     config = TrainConfig(**{**SMALL, "vocab_size": len(alphabet), "data": "a corpus", **options})
     model = build(config).eval()
     for name, p in model.named_parameters():
@@ -38,9 +38,11 @@ def subject(text: str = TEXT, patch: str | None = None, alphabet: str = ALPHABET
         values = random.normal(0, std, p.shape) + ("norm.weight" in name)
         p.data.copy_(tt.from_numpy(values.astype(np.float32)))
     tokenizer = CharTokenizer(alphabet)
-    ids, other = tokenizer.encode(text), None if patch is None else tokenizer.encode(patch)
-    corpus = tokenizer.encode(alphabet * 40)
-    return Subject("runs/small", "the last weights", model, config, tokenizer, ids, len(ids), other, corpus, 100, [], "python -m gpt.inspect")  # fmt: skip
+    ids = tokenizer.encode(text)
+    given = Subject("runs/small", "the last weights", model, config, tokenizer, ids, len(ids))
+    given.patch = None if patch is None else tokenizer.encode(patch)
+    given.train, given.step, given.command = tokenizer.encode(alphabet * 40), 100, "python -m gpt.inspect"
+    return given
 
 
 def written(given: Subject, path: Path) -> Path:

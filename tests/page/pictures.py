@@ -57,7 +57,9 @@ def main(run: str) -> None:
         found = next(path for path in map(shutil.which, NAMES) if path)
         browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"] if os.geteuid() == 0 else [])
         for name, (prepare, theme) in PICTURES.items():
-            page = browser.new_page(viewport={"width": 1320, "height": 860}, color_scheme=theme, reduced_motion="reduce")
+            page = browser.new_page(
+                viewport={"width": 1320, "height": 860}, color_scheme=theme, reduced_motion="reduce"
+            )
             page.goto(path.as_uri())
             page.wait_for_selector("html[data-ready]", state="attached")
             prepare(page)

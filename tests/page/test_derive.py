@@ -31,7 +31,7 @@ def test_every_number_of_the_pass_is_explained(name: str, tmp_path: Path, record
     found = json.loads(node(tmp_path / "derive.mjs", modules(tmp_path)))
     assert found["forward"] <= 1e-12
     worst = max((x, value) for value, x in found["values"].items()) if found["values"] else (0.0, "")
-    record_property("said", f"derive.js, {name}: largest difference of a gradient {worst[0]:.1e} of its largest, of {worst[1]}")
+    record_property("said", f"derive.js, {name}: a gradient differs by {worst[0]:.1e} of its largest, of {worst[1]}")
     assert "head.output" in found["values"] and worst[0] <= HALF, worst
     assert max(found["parameters"].values()) <= 1e-12, found["parameters"]  # sums of the same numbers in another order
     assert set(found["norms"]) == set(found["engine"])

@@ -65,9 +65,12 @@ class Cases:
             for name, index, values in edits:
                 t.patch(name, tt.tensor(values) if len(values) > 1 else values[0], (0, index))
             model(tt.tensor(ids[None]))
-        values = {  # without the batch axis, which positions do not have; the model's own have no path
-            name: x.array if name.startswith("position") else x.array[0] for name, x in t.values.items() if "." in name.rstrip(".01")
-        }
+        named = {
+            name: x.array for name, x in t.values.items() if "." in name.rstrip(".01")
+        }  # the model's own have no path
+        values = {
+            name: x if name.startswith("position") else x[0] for name, x in named.items()
+        }  # without the batch axis
         lenses = {}
         if model.config.model == "gpt":
             x = t["blocks.0"]

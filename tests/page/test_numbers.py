@@ -17,6 +17,7 @@ from gpt.inspection.subject import Subject
 
 pytestmark = pytest.mark.page
 PATCH = "not to see to be or"
+CELLS_OF = "rows => rows.map(row => [...row.cells].map(cell => cell.textContent))"
 
 
 @dataclass
@@ -50,7 +51,7 @@ class Case:
         if details.get_attribute("open") is None:
             details.locator("summary").click()
             details.locator("table").wait_for()
-        return details.locator("tbody tr").evaluate_all("rows => rows.map(row => [...row.cells].map(cell => cell.textContent))")
+        return details.locator("tbody tr").evaluate_all(CELLS_OF)
 
 
 def read(text: str) -> float:
@@ -190,7 +191,7 @@ def test_the_products_of_a_layer_add_up_in_the_panel(case: Case) -> None:
     name, (t, o) = "blocks.0.feed_forward.up.output", (7, 3)
     opened(case, name, (t, o))
     case.page.get_by_role("button", name="Show all").click()
-    rows = case.page.locator("#panel .long tbody tr").evaluate_all("rows => rows.map(row => [...row.cells].map(cell => cell.innerText))")
+    rows = case.page.locator("#panel .long tbody tr").evaluate_all(CELLS_OF.replace("textContent", "innerText"))
     trace = case.engine()
     x, w = trace["blocks.0.feed_forward.up.input"].numpy(force=True)[0, t], case.subject.model.blocks[0].feed_forward.up
     products = x * w.weight.numpy(force=True)[o]
@@ -200,10 +201,14 @@ def test_the_products_of_a_layer_add_up_in_the_panel(case: Case) -> None:
         assert shown[i] == pytest.approx(product, rel=1e-3, abs=1e-6)
     order = [abs(read(row[3])) for row in rows if "norm.output" in row[0]]
     assert order == sorted(order, reverse=True)
-    assert read(case.page.text_content("#panel .formula.numbers").split("= ")[-1]) == pytest.approx(trace[name].numpy(force=True)[0, t, o], abs=1e-5)
+    result = read(case.page.text_content("#panel .formula.numbers").split("= ")[-1])
+    assert result == pytest.approx(trace[name].numpy(force=True)[0, t, o], abs=1e-5)
 
 
-@pytest.mark.parametrize("name", ["blocks.1.feed_forward.projection.weight", "blocks.0.attention_norm.weight", "embedding.weight"])
+WEIGHTS = ["blocks.1.feed_forward.projection.weight", "blocks.0.attention_norm.weight", "embedding.weight"]
+
+
+@pytest.mark.parametrize("name", WEIGHTS)
 def test_why_adds_up_to_the_gradient_of_a_weight(case: Case, name: str) -> None:
     gradient = dict(gradients(case.subject).model.named_parameters())[name].grad.numpy()
     case.page.locator("summary", has_text="The parameters, number by number").click()
@@ -237,12 +242,13 @@ def compare(case: Case, t: Any) -> None:
 
 
 def test_heads_that_are_off_change_what_they_change_in_the_engine(case: Case) -> None:
-    for layer, head in [(0, 1), (1, 3), (1, 0)]:
+    heads = [(0, 1), (1, 3), (1, 0)]
+    for layer, head in heads:
         case.page.get_by_label(f"block {layer}, head {head}", exact=True).press("Space")
-    compare(case, case.engine(lambda t: [t.ablate(f"blocks.{i}.attention", head=h) for i, h in [(0, 1), (1, 3), (1, 0)]]))
+    compare(case, case.engine(lambda t: [t.ablate(f"blocks.{i}.attention", head=h) for i, h in heads]))
     assert case.page.locator(".edits li").count() == 3
     case.page.get_by_label("block 1, head 3", exact=True).press("Space")
-    compare(case, case.engine(lambda t: [t.ablate(f"blocks.{i}.attention", head=h) for i, h in [(0, 1), (1, 0)]]))
+    compare(case, case.engine(lambda t: [t.ablate(f"blocks.{i}.attention", head=h) for i, h in heads[::2]]))
 
 
 def test_each_head_alone(case: Case) -> None:
@@ -256,7 +262,10 @@ def test_each_head_alone(case: Case) -> None:
         assert value == pytest.approx(case.losses(t).mean() - plain, rel=6e-3, abs=1e-5)
 
 
-@pytest.mark.parametrize(("place", "name"), [("embedding", ""), ("block 0", "blocks.0.output"), ("block 1", "blocks.1.output")])
+PLACES = [("embedding", ""), ("block 0", "blocks.0.output"), ("block 1", "blocks.1.output")]
+
+
+@pytest.mark.parametrize(("place", "name"), PLACES)
 def test_a_patch_changes_what_it_changes_in_the_engine(case: Case, place: str, name: str) -> None:
     name = name or ("blocks.0.input" if case.subject.config.positions == "learned" else "embedding.output")
     other = case.engine(ids=case.subject.patch)[name].numpy(force=True)[0, 4]

@@ -13,6 +13,8 @@ FORBIDDEN = re.compile(
     r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b|new Function|DOMParser|\bfetch\(|XMLHttpRequest|WebSocket|"
     r"sendBeacon|import\(\s*[^\"']|localStorage|document\.cookie|setAttribute\(\"on|srcdoc|https?:(?!//www\.w3\.org/2000/svg)"
 )
+EXPORT = re.compile(r"^export (?:async )?(?:function|class|const|let) (\w+)", re.MULTILINE)
+METHOD = re.compile(r"^ +(?:async )?(\w+)\(.*\{$", re.MULTILINE)
 SCRIPT = re.compile(r'<script type="module">(.*?)</script>', re.DOTALL)
 
 
@@ -35,7 +37,7 @@ def test_a_script_makes_no_markup_and_reaches_no_network(name: str) -> None:
 def test_a_script_uses_what_it_imports_and_imports_what_there_is() -> None:
     """In the page all see each other; as modules, which Node and a reader's editor take them for, they do not."""
     sources = {file.name: file.read_text("utf-8") for file in PAGE.glob("*.js")}
-    exports = {name: set(re.findall(r"^export (?:async )?(?:function|class|const|let) (\w+)", text, re.MULTILINE)) for name, text in sources.items()}  # fmt: skip
+    exports = {name: set(EXPORT.findall(text)) for name, text in sources.items()}
     for name, text in sources.items():
         imported: set[str] = set()
         for names, origin in re.findall(r'^import \{([^}]*)\} from "\./([\w.]+)";', text, re.MULTILINE):
@@ -46,6 +48,6 @@ def test_a_script_uses_what_it_imports_and_imports_what_there_is() -> None:
         body = re.sub(r'"[^"\n]*"', '""', body)
         assert not {each for each in imported if not re.search(rf"(?<!\w)(?<!\w\.){each}\b", body)}, name
         foreign = set().union(*(exports[other] for other in sources if other != name)) - imported - exports[name]
-        local = set(re.findall(r"(?:const|let|function|class)\s+(\w+)", body)) | set(re.findall(r"^ +(?:async )?(\w+)\(.*\{$", body, re.MULTILINE))
+        local = set(re.findall(r"(?:const|let|function|class)\s+(\w+)", body)) | set(METHOD.findall(body))
         used = {each for each in foreign - local if re.search(rf"(?<![\w.\"'`]){each}\(", body)}
         assert not used, (name, used)
