@@ -64,7 +64,7 @@ class Bench:
         self.outside = place / "outside"
         self.outside.mkdir()
         self.runs = {kind: made(place / kind, place / "text", "--steps=4", *line) for kind, line in KINDS.items()}
-        self.other = made(place / "other", place / "text", "--steps=4", "--seed=1", *GPT)
+        self.other = made(place / "other", place / "text", "--steps=4", "--seed=1", *GPT, "--record")
         self.runs["first format"] = shutil.copytree(self.runs["float32"], place / "first format")
         path = self.runs["first format"] / "checkpoint/metadata.json"
         values = json.loads(path.read_text())
