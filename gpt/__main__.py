@@ -12,6 +12,7 @@ COMMANDS = {
     "gpt.generate": "write text with the model of a run",
     "gpt.evaluate": "measure the loss of a run over the whole validation split",
     "gpt.doctor": "say what is odd about a training, and what to try",
+    "gpt.figures": "draw attention, logit lens, gradient and losses of a text, and the film of a training",
     "gpt.inspect": "write a page that shows what a model does with a text, forward and backward",
     "gpt.export": "write a run as a folder that Hugging Face's transformers loads",
 }

@@ -16,7 +16,7 @@ from gpt.diagnosis.recorded import Recorded
 from gpt.errors import UserError
 from gpt.evaluate import bits_per_byte, mean_loss
 from gpt.fast.threads import one_blas_thread
-from gpt.run import checkpoint, failure, files, metrics
+from gpt.run import checkpoint, failure, files, film, metrics
 from gpt.run.lock import locked
 from gpt.run.opening import new_folder, open_again, prepare, write_config
 from gpt.run.profiling import profiled
@@ -48,6 +48,8 @@ class Options:
     no_plot: bool
     quiet: bool
     profile: bool
+    record: bool
+    record_text: str | None
 
 
 def make_parser() -> cli.Parser:
@@ -61,6 +63,10 @@ def make_parser() -> cli.Parser:
     run.add_argument("--quiet", action="store_true", help="print errors only")
     run.add_argument("--profile", action="store_true",
                      help="show where a step's time and memory went; also in profile.txt and profile.json")  # fmt: skip
+    run.add_argument("--record", action="store_true",
+                     help="keep in RUN/film what the model does with a text at some forty steps")  # fmt: skip
+    run.add_argument("--record-text", metavar="TEXT",
+                     help=f"record with this text (default: {film.TEXT} tokens of the validation split)")  # fmt: skip
     cli.add_config_arguments(parser, without=("init",))
     return parser
 
@@ -88,6 +94,8 @@ def open_run(options: Options) -> tuple[Run, Path]:
     keep_freed_memory()  # from here on: what reading and counting the text took goes back to the system
     if options.profile and run.config.cuda_graph:
         raise UserError("--profile: a recorded update has no parts to be timed; take --no-cuda-graph with it")
+    if options.record or options.record_text is not None:
+        film.check(run, options.resume, options.record_text)
     return run, options.resume or new_folder(options.out)
 
 
@@ -101,6 +109,7 @@ def carry_out(run: Run, folder: Path, options: Options, train: Callable[[Run, Pa
         if not quiet:
             cli.say(str(run))
         write_config(run.config, folder)
+        prepare_film(run, folder, options)
         run.save(folder)
         with failure.kept(folder), profiled(run, folder, quiet) if options.profile else nullcontext():
             signal = train(run, folder, quiet)
@@ -115,6 +124,15 @@ def carry_out(run: Run, folder: Path, options: Options, train: Callable[[Run, Pa
         if odd := cli.attempt("gpt.train", "look at the losses", lambda: oddity(run, folder)):
             cli.say(f"odd             {odd}; python -m gpt.doctor {again} says what to try")
     return 0
+
+
+def prepare_film(run: Run, folder: Path, options: Options) -> None:
+    """Begin the film that --record asks for, before the first checkpoint is there: a run that goes on keeps its film."""
+    wanted = options.record or options.record_text is not None
+    if not options.resume:
+        files.remove(folder / film.NEW)  # of a run that was killed before its first checkpoint
+    if wanted and not files.is_folder(folder / film.FILM):
+        film.begin(run, folder, film.text_ids(run, options.record_text))
 
 
 def finish(run: Run, folder: Path, plot: bool, show: bool) -> str:

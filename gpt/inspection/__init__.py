@@ -1,1 +1,1 @@
-"""One page about a trained model and a text: `python -m gpt.inspect` collects its numbers and writes them into a file."""
+"""Looking into a model: `python -m gpt.inspect` writes a page about it and a text; `film` reads what a training recorded."""

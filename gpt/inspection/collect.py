@@ -12,7 +12,7 @@ import tinytensor
 from gpt.build import Model
 from gpt.config import GPTConfig
 from gpt.errors import UserError
-from gpt.inspection import calls, excerpts, gradients, ngrams, stored
+from gpt.inspection import calls, excerpts, film, gradients, ngrams, stored
 from gpt.inspection.flow import flow
 from gpt.inspection.gradients import without_batch
 from gpt.inspection.pack import Packer
@@ -50,8 +50,9 @@ def collect(subject: Subject) -> tuple[dict[str, Any], str]:
     add_saliency(subject, packer)
     lens = stored.lens(found, model, subject.ids) if large else None
     ablations = stored.ablations(model, subject.ids, subject.notes) if large else None
-    data = _described(subject, loss, lens) | {"ablations": ablations, "arrays": packer.index, "scales": packer.scales}
-    return data, packer.text()
+    recorded = None if subject.film is None else film.packed(subject.film, packer)
+    data = _described(subject, loss, lens) | {"ablations": ablations, "film": recorded}
+    return data | {"arrays": packer.index, "scales": packer.scales}, packer.text()
 
 
 def _described(subject: Subject, loss: list[float], lens: list[dict[str, Any]] | None) -> dict[str, Any]:
@@ -67,7 +68,6 @@ def _described(subject: Subject, loss: list[float], lens: list[dict[str, Any]] |
         "loss": [*loss, None],
         "baselines": None if train is None else ngrams.losses(train, ids, subject.model.config.vocab_size),
         "lens": lens,
-        "film": None,
         "notes": subject.notes,
     }
 

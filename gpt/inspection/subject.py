@@ -17,8 +17,11 @@ from gpt.corpora.stored import Stored
 from gpt.corpus import Corpus
 from gpt.data import Ids
 from gpt.errors import UserError
+from gpt.inspection import film
+from gpt.inspection.film import Film
 from gpt.inspection.values import Array
-from gpt.run import checkpoint
+from gpt.run import checkpoint, files
+from gpt.run.film import FILM
 from gpt.tokenizers import Tokenizer
 from gpt.trained import Trained
 
@@ -52,6 +55,7 @@ class Subject:
     step: int | None = None
     notes: list[str] = field(default_factory=list)  # what is left out, and why
     command: str = ""
+    film: Film | None = None  # of the training, if it was recorded
 
 
 def choose(found: Trained, run: Path | str, asked: Asked, command: str) -> Subject:
@@ -72,8 +76,19 @@ def choose(found: Trained, run: Path | str, asked: Asked, command: str) -> Subje
     return Subject(
         found.name, found.said, found.model("cpu").float(), found.config, tokenizer, ids[:longest], len(ids),
         None if patch is None else patch[:longest], _train(read, tokenizer, notes),
-        found.checkpoint.step if found.checkpoint else None, notes, command,
+        found.checkpoint.step if found.checkpoint else None, notes, command, _film(found, run, notes),
     )  # fmt: skip
+
+
+def _film(found: Trained, run: Path | str, notes: list[str]) -> Film | None:
+    """The film of the run; None if it has none, and a note if it cannot be read."""
+    if found.checkpoint is None or not files.exists(Path(run) / FILM):
+        return None
+    try:
+        return film.read(run)
+    except UserError as error:
+        notes.append(f"no film: {error}")
+        return None
 
 
 def _ids(tokenizer: Tokenizer, text: str, what: str) -> Array:

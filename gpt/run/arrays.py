@@ -20,7 +20,12 @@ from gpt.run import files
 from gpt.run.files import File
 
 Arrays = dict[str, NDArray[Any]]
-SIZES = {"float16": ("F16", 2), "float32": ("F32", 4), "float64": ("F64", 8)}  # safetensors' name, bytes of a number
+SIZES = {
+    "float16": ("F16", 2),
+    "float32": ("F32", 4),
+    "float64": ("F64", 8),
+    "int32": ("I32", 4),
+}  # its name, bytes of a number
 LENGTH = 8  # bytes of the header's length
 LONGEST_ENTRY = 512  # bytes of the header for one array
 ADVICE = "restore it from a copy, or train again"
@@ -37,26 +42,26 @@ class Spec(NamedTuple):
         return math.prod(self.shape) * SIZES[self.dtype][1]
 
 
-def read(file: File, specs: dict[str, Spec], expected: str, may_be_empty: bool = False) -> Arrays:
+def read(file: File, specs: dict[str, Spec], expected: str, may_be_empty: bool = False, advice: str = ADVICE) -> Arrays:
     """Return the arrays of the file. Raises UserError unless they are those of `specs`, and the checksum is `expected`.
 
     `may_be_empty` allows a file without any array as well.
     """
-    header, length = read_header(file, len(specs))
+    header, length = read_header(file, len(specs), advice)
     found = {name: described(entry) for name, entry in header.items()}
     wanted = {name: (SIZES[spec.dtype][0], spec.shape) for name, spec in specs.items()}
     if found != wanted and (found or not may_be_empty):
-        raise damaged(file.path, difference(found, wanted))
+        raise damaged(file.path, difference(found, wanted), advice)
     size = length + sum(spec.nbytes for name, spec in specs.items() if name in found)
     if file.size != size:
-        raise damaged(file.path, f"{file.size:,} bytes, and its header promises {size:,}")
+        raise damaged(file.path, f"{file.size:,} bytes, and its header promises {size:,}", advice)
     digest = file.sha256()  # in pieces: if it is wrong, nothing was allocated
     if digest != expected:
-        raise damaged(file.path, f"sha256 {digest[:12]}, written with {expected[:12]}")
+        raise damaged(file.path, f"sha256 {digest[:12]}, written with {expected[:12]}", advice)
     try:
         return {name: array.copy() for name, array in parse_arrays(file.read(size)).items()}
     except SafetensorError as error:
-        raise damaged(file.path, shown(error)) from None
+        raise damaged(file.path, shown(error), advice) from None
 
 
 def present(file: File, specs: dict[str, Spec]) -> dict[str, Spec]:

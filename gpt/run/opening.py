@@ -20,7 +20,7 @@ from gpt.errors import UserError
 from gpt.fast.half import make_scaler
 from gpt.fast.threads import usable_cores
 from gpt.optimizer import make_optimizer
-from gpt.run import baselines, checkpoint, files, metrics
+from gpt.run import baselines, checkpoint, files, film, metrics
 from gpt.run.checkpoint import Checkpoint
 from gpt.run.checks import check_memory
 from gpt.run.lock import LOCK
@@ -30,7 +30,7 @@ from gpt.trained import Trained, find
 from tinytensor import manual_seed, set_float32_matmul_precision
 
 # What a run leaves that was killed before its first checkpoint. A new run may take such a folder.
-BEGINNING = {LOCK, "config.json", "config.json.new", checkpoint.NEW}
+BEGINNING = {LOCK, "config.json", "config.json.new", checkpoint.NEW, film.NEW}
 
 
 def prepare(recipe: str, given: dict[str, object], quiet: bool, init: Path | str | None = None) -> Run:

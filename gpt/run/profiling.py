@@ -17,6 +17,7 @@ from gpt import cli, data
 from gpt.fast import threads
 from gpt.fast.threads import Shards
 from gpt.run import files
+from gpt.run.film import Film
 from gpt.run.state import Run
 from tinytensor import nn
 from tinytensor.profiler import profile
@@ -28,6 +29,7 @@ PARTS: tuple[tuple[Any, str, str | None], ...] = (
     (nn.utils, "clip_grad_norm_", "clipping"),
     (threads, "ordered_map", None),
     (Run, "save", None),
+    (Film, "add", None),
 )
 ROWS = 30  # that are shown of the table of saved arrays; profile.json has all
 

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import cast
 
 from gpt.evaluate import bits_per_byte, mean_loss
-from gpt.run import files
+from gpt.run import files, film
 from gpt.run.checkpoint import BEST, WEIGHTS
+from gpt.run.film import Film
 from gpt.run.metrics import Metrics, Row
 from gpt.run.opening import write_config
 from gpt.run.progress import Progress
@@ -23,12 +24,14 @@ from gpt.run.state import Evaluation, Run
 class Record:
     """Takes the row of every step. Evaluates and saves the run where that is due."""
 
-    def __init__(self, run: Run, folder: Path, metrics: Metrics, progress: Progress) -> None:
-        self._run, self._folder, self._metrics, self._progress = run, folder, metrics, progress
+    def __init__(self, run: Run, folder: Path, metrics: Metrics, progress: Progress, film: Film | None) -> None:
+        self._run, self._folder, self._metrics, self._progress, self._film = run, folder, metrics, progress, film
 
     def step(self, row: Row) -> None:
         """Take the row of the step that the run made last. If an evaluation is due, save and evaluate."""
         run = self._run
+        if self._film is not None:
+            self._film.step(row)  # before the save: a run that goes on has all moments of the film up to its step
         if run.step % run.config.eval_every and run.step < run.config.steps:
             self._leave(row)
         else:
@@ -62,7 +65,10 @@ def recording(run: Run, folder: Path, quiet: bool) -> Iterator[Record]:
     """A context in which the steps of the run are recorded: in metrics.jsonl, in checkpoints, and on the terminal."""
     done = run.step - (run.pending is not None)  # the steps that have their rows
     with Metrics(folder, done) as metrics, Progress(run.config, done, run.baselines.brief(), quiet) as progress:
-        record = Record(run, folder, metrics, progress)
+        recorded = film.go_on(run, folder)
+        record = Record(run, folder, metrics, progress, recorded)
         if run.pending is not None:
             record.evaluate()
         yield record
+        if recorded is not None:
+            recorded.stop()

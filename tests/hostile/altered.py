@@ -35,9 +35,10 @@ from safetensors.numpy import save as format_arrays
 from small_runs import GPT, MEMORY, Said, arrays_of, call, made
 
 from gpt.run import checkpoint
+from gpt.run.film import FILM, INDEX, name_of
 
 KINDS = {
-    "float32": GPT, "float16": [*GPT, "--dtype=float16"], "bigram": ["--model=bigram"],
+    "float32": GPT, "float16": [*GPT, "--dtype=float16"], "bigram": ["--model=bigram"], "recorded": [*GPT, "--record"],
     "tied": [*GPT, "--tied", "--no-bias", "--positions=learned"],
 }  # fmt: skip
 MOST_MEMORY = 400 << 20  # bytes that altered files may make a command take
@@ -63,7 +64,7 @@ class Bench:
         self.outside = place / "outside"
         self.outside.mkdir()
         self.runs = {kind: made(place / kind, place / "text", "--steps=4", *line) for kind, line in KINDS.items()}
-        self.other = made(place / "other", place / "text", "--steps=4", "--seed=1", *GPT)
+        self.other = made(place / "other", place / "text", "--steps=4", "--seed=1", *GPT, "--record")
         self.runs["first format"] = shutil.copytree(self.runs["float32"], place / "first format")
         path = self.runs["first format"] / "checkpoint/metadata.json"
         values = json.loads(path.read_text())
@@ -177,7 +178,7 @@ def json_changed(run: Path, bench: Bench) -> str:
     lines = path.read_text().splitlines() if path.suffix == ".jsonl" else [path.read_text()]
     at = bench.random.randrange(len(lines))
     lines[at], how = altered_json(lines[at], bench)
-    sealed = path.name == "metadata.json" and bench.random.random() < 0.6
+    sealed = path.name in ("metadata.json", INDEX) and bench.random.random() < 0.6
     path.write_text("\n".join(lines) + "\n")
     if sealed:
         seal(path)
@@ -185,9 +186,11 @@ def json_changed(run: Path, bench: Bench) -> str:
 
 
 def seal(metadata: Path) -> None:
-    """Make the checksums of a checkpoint again, where its metadata are still an object."""
-    with contextlib.suppress(ValueError, RecursionError, TypeError, KeyError):
+    """Make the checksums of a checkpoint or a film again, where its metadata are still an object."""
+    with contextlib.suppress(ValueError, RecursionError, TypeError, KeyError, OSError):
         values = json.loads(metadata.read_text())
+        for moment in values["moments"] if metadata.name == INDEX else ():
+            moment["sha256"] = hashlib.sha256((metadata.parent / name_of(moment["step"])).read_bytes()).hexdigest()
         for name in [each for each in checkpoint.FILES if (metadata.parent / each).exists()]:
             values["sha256"][name] = hashlib.sha256((metadata.parent / name).read_bytes()).hexdigest()
         if "format" in values or "checksum" in values:
@@ -212,7 +215,7 @@ def header_changed(run: Path, bench: Bench) -> str:
     path.write_bytes(
         length.to_bytes(8, "little") + text.encode() + content[8 + int.from_bytes(content[:8], "little") :]
     )
-    seal(path.parent / "metadata.json")
+    seal(path.parent / (INDEX if path.parent.name == FILM else "metadata.json"))
     return f"sealed header: {how} in {path.relative_to(run)}"
 
 
@@ -234,7 +237,7 @@ def numbers_changed(run: Path, bench: Bench) -> str:
     else:
         arrays[name] = arrays[name].astype(np.float64) if how == "dtype" else np.stack([arrays[name]] * 2)
     path.write_bytes(format_arrays(arrays))
-    seal(path.parent / "metadata.json")
+    seal(path.parent / (INDEX if path.parent.name == FILM else "metadata.json"))
     return f"sealed array: {how} of {name} in {path.relative_to(run)}"
 
 

@@ -3,8 +3,8 @@
     python tests/hostile/killed.py --count 100
 
 After each kill the folder has a complete checkpoint, of the last step that was saved or a later one, or it is one of a
-run that never saved, in whose place the same command begins again. In the end weights, AdamW's state and metrics are
-those of a run that nobody killed, bit for bit. A kill is SIGKILL, so nothing is cleaned up.
+run that never saved, in whose place the same command begins again. In the end weights, AdamW's state, metrics and
+film are those of a run that nobody killed, bit for bit. A kill is SIGKILL, so nothing is cleaned up.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from small_runs import FLAGS, GPT, MEMORY, TEXT, arrays_of, rows_of
 
 from gpt.errors import UserError
 from gpt.run import checkpoint
+from gpt.run.film import FILM, INDEX
 from gpt.run.state import Run
 from gpt.train import main as train
 
@@ -131,6 +132,7 @@ class Killed:
         assert status == 0, f"going on ended with {status}"
         assert arrays_of(self.run) == arrays_of(whole), "other arrays"
         assert rows_of(self.run) == rows_of(whole), "other rows"
+        assert (self.run / FILM / INDEX).read_bytes() == (whole / FILM / INDEX).read_bytes(), "another film"
         left = {path.name for path in self.run.iterdir()} - {path.name for path in whole.iterdir()}
         assert not left, f"files are left: {left}"
 
@@ -175,7 +177,7 @@ def main() -> int:
         place.mkdir()
         for dtype in DTYPES:
             (whole / dtype).mkdir(parents=True)
-            flags = [f"--dtype={dtype}", "--dropout=0.1"]
+            flags = [f"--dtype={dtype}", "--dropout=0.1", "--record"]
             reference, began = Killed(whole / dtype, flags), time.perf_counter()
             assert ended(reference.begins()) == 0
             seconds = time.perf_counter() - began

@@ -10,6 +10,7 @@ import { showChange } from "./change.js";
 import { themeSwitch } from "./colour.js";
 import { Content } from "./data.js";
 import { byId, el, number, onlyFinite, whole } from "./dom.js";
+import { showFilm } from "./film.js";
 import { follow } from "./follow.js";
 import { Panel } from "./panel.js";
 import { showResidual } from "./residual.js";
@@ -33,11 +34,12 @@ function title(subject) {
   byId("facts").append(...facts.filter(([, value]) => value).map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, el("bdi", {}, value)))));
 }
 
-/** The hook of the section for recorded moments of a training: it stays out of sight without any. @param {Subject} subject */
+/** A page of a run without recorded moments has no such section. @param {Subject} subject */
 function film(subject) {
   if (!subject.data.film) return;
   byId("film").hidden = false;
   byId("film-link").hidden = false;
+  showFilm(subject, byId("film"));
 }
 
 /** Let the browser draw and listen before the next piece of work. */
