@@ -259,19 +259,23 @@ def test_the_panel_makes_nothing_wider(small: Path, show: Show, width: int) -> N
 
 def test_the_switch_changes_the_colours_of_text_and_figures(small: Path, show: Show) -> None:
     page = show(small, color_scheme="dark").page
-    grid = page.locator("#attention .grid").first
-    look = lambda: (page.evaluate("getComputedStyle(document.body).backgroundColor"), grid.screenshot())  # noqa: E731
+    canvas = page.locator("#attention .grid canvas").first
+    page.locator("#attention .grid").first.scroll_into_view_if_needed()
+
+    def look() -> tuple[str, str]:
+        page.wait_for_timeout(100)  # figures are drawn in the next frame
+        ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        return ground, canvas.evaluate("each => each.toDataURL()")
+
     dark = look()
     assert page.text_content("#theme") == "Light"
     page.click("#theme")
     page.mouse.move(2, 2)
-    page.wait_for_timeout(100)
     light = look()
     assert dark[0] != light[0] and dark[1] != light[1]
     page.emulate_media(color_scheme="light")
     page.click("#theme")
     page.mouse.move(2, 2)
-    page.wait_for_timeout(100)
     assert look() == dark
 
 
