@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from browsers import Seen, cell_of
-from pages import ALL, ALPHABET, TEXT, subject, written
+from pages import ALL, TEXT, subject, written
 
 from gpt.inspection import stored
 
@@ -383,7 +383,3 @@ def test_right_to_left_letters_turn_nothing_around_them(hostile: Path, show: Sho
     boxes = page.locator("#text [role=option]").evaluate_all(look)
     for a, b in itertools.pairwise(boxes):
         assert b[0] > a[0] + 5 or (abs(a[0] - b[0]) <= 5 and b[1] > a[1])
-
-
-def test_the_alphabet_has_what_the_texts_need() -> None:
-    assert set(TEXT) <= set(ALPHABET)

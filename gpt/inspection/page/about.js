@@ -19,9 +19,9 @@ export function showAbout(subject, section) {
         (subject.isLarge
           ? ""
           : "The values are computed again in this page from the weights, in float64, by forward.js. ") +
-        "Nothing " +
-        "here came over a network.",
+        "Nothing here came over a network.",
     ),
+    el("p", {}, "The weights are ", el("bdi", {}, data.run.weights), "."),
     data.notes?.length ? el("ul", {}, ...data.notes.map((/** @type {string} */ note) => el("li", {}, note))) : "",
     later("The configuration of the model", () =>
       table(

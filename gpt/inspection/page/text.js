@@ -64,7 +64,7 @@ export function showText(subject, section) {
   ];
   const strip = new Strip(subject.tokens, "The text; colours show how little each token was expected", describe);
   strip.colour({ at: (t) => (t === 0 ? NaN : loss[t - 1]), kind: "weight", range: top });
-  const after = el("div", { class: "after", "aria-live": "polite" });
+  const after = el("div", { class: "after" });
   onFollow((t) => after.replaceChildren(...expected(subject, t)));
   section.append(
     el(
