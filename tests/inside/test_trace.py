@@ -115,6 +115,9 @@ def test_a_patched_value_takes_the_way_of_the_other_text():
             ours = model(x)[0]
         assert np.array_equal(ours.numpy(force=True)[:, same], theirs.numpy(force=True)[:, same])
     assert not np.allclose(ours.numpy(force=True)[:, 4], theirs.numpy(force=True)[:, 4])
+    with tt.trace(model) as edited:  # an array of another precision takes that of the value
+        edited.patch("blocks.1", t["blocks.1"].numpy(force=True).astype(np.float32))
+        assert np.allclose(model(x)[0].numpy(force=True), theirs.numpy(force=True), atol=1e-4)
 
 
 @pytest.mark.parametrize("options", [{}, {"norm": "rms"}])

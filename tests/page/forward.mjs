@@ -5,8 +5,9 @@ import { pathToFileURL } from "node:url";
 
 const folder = process.argv[2];
 const { forward, lens } = await import(pathToFileURL(`${folder}/forward.js`).href);
-const bytes = readFileSync(`${folder}/bytes.bin`);
-const array = ({ shape, offset, size }) => ({ shape, array: new Float32Array(bytes.buffer, bytes.byteOffset + offset, size) });
+const bytes = Uint8Array.from(readFileSync(`${folder}/bytes.bin`)); // of its own, so that it is aligned
+const array = ({ shape, offset, size, bits }) =>
+  ({ shape, array: new (bits === 64 ? Float64Array : Float32Array)(bytes.buffer, offset, size) });
 
 /** The largest |a − b|; infinite where one is not finite and the other differs, or where lengths differ. */
 function difference(a, b) {

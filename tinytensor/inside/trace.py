@@ -28,6 +28,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from tinytensor.base import is_tensor
+from tinytensor.creation import tensor
 from tinytensor.functions import linalg
 from tinytensor.functions.signature import public
 from tinytensor.inside.watch import Call, Observer, observed
@@ -221,7 +222,7 @@ class Trace(Observer):
 def _filled(x: Tensor, index: Any, value: Any) -> Tensor:
     """x with value in the place of x[index]."""
     y = x.clone()
-    y[index] = x.new_tensor(value) if isinstance(value, np.ndarray) else value
+    y[index] = tensor(value, dtype=x.dtype, device=x.device) if isinstance(value, np.ndarray) else value
     return y
 
 

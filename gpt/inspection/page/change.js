@@ -1,6 +1,6 @@
 /**
- * Section 6: change something, and see what follows. Heads are switched off, vectors of the stream are replaced by those of
- * another text; the pass then runs again in the page, with these edits and nothing else changed.
+ * Section 6: change something, and see what follows. Heads are switched off, vectors of the stream are replaced by
+ * those of another text; the pass then runs again in the page, with these edits and nothing else changed.
  */
 
 import { el, later, number, refill, signed, table, tokenMark, visible } from "./dom.js";
@@ -37,30 +37,69 @@ class Laboratory {
     this.after = losses(this.logits, subject.ids.slice(1));
     this.summary = el("p", { class: "result", role: "status", id: "change-result" });
     this.list = el("ul", { class: "edits" });
-    this.strip = new Strip(subject.tokens, "The text; colours show how much the loss of each token changed", (t) => this.describe(t));
+    this.strip = new Strip(subject.tokens, "The text; colours show how much the loss of each token changed", (t) =>
+      this.describe(t),
+    );
     this.scale = el("div", {});
     this.compare = el("div", { class: "compare" });
     this.numbers = later("What changed, as a table", () => this.table());
-    section.append(el("div", { class: "laboratory" }, this.heads(), this.patching()), this.list,
-      el("p", { class: "control" }, el("button", { type: "button", id: "change-reset", onclick: () => this.reset() }, "Reset")),
-      this.summary, el("div", { class: "figure-card" }, this.strip.element, this.scale), this.compare, this.numbers);
+    section.append(
+      el("div", { class: "laboratory" }, this.heads(), this.patching()),
+      this.list,
+      el(
+        "p",
+        { class: "control" },
+        el("button", { type: "button", id: "change-reset", onclick: () => this.reset() }, "Reset"),
+      ),
+      this.summary,
+      el("div", { class: "figure-card" }, this.strip.element, this.scale),
+      this.compare,
+      this.numbers,
+    );
     onFollow(() => this.showToken());
     this.show();
   }
 
-  // ------------------------------------------------------------------------------------------------------ what to change
+  // --------------------------------------------------------------------------------------------------- what to change
 
   heads() {
     const { config } = this.subject;
     if (config.model !== "gpt") return el("p", { class: "note" }, "A bigram model has no heads to switch off.");
-    this.boxes = [...Array(config.layers).keys()].map((layer) => [...Array(config.heads).keys()].map((head) =>
-      el("input", { type: "checkbox", checked: true, "data-layer": layer, "data-head": head, "aria-label": `block ${layer}, head ${head}`, onchange: () => this.toggle(layer, head) })));
+    this.boxes = [...Array(config.layers).keys()].map((layer) =>
+      [...Array(config.heads).keys()].map((head) =>
+        el("input", {
+          type: "checkbox",
+          checked: true,
+          "data-layer": layer,
+          "data-head": head,
+          "aria-label": `block ${layer}, head ${head}`,
+          onchange: () => this.toggle(layer, head),
+        }),
+      ),
+    );
     const alone = (this.alone = this.boxes.map((row) => row.map(() => el("span", { class: "alone" }))));
-    const body = this.boxes.map((row, layer) => [`block ${layer}`, ...row.map((box, head) => el("label", { class: "head-switch" }, box, alone[layer][head]))]);
-    return el("section", { class: "bench" }, el("h3", {}, "Heads"),
+    const body = this.boxes.map((row, layer) => [
+      `block ${layer}`,
+      ...row.map((box, head) => el("label", { class: "head-switch" }, box, alone[layer][head])),
+    ]);
+    return el(
+      "section",
+      { class: "bench" },
+      el("h3", {}, "Heads"),
       el("p", {}, "A head that is off adds nothing: its attention weights are 0."),
-      el("div", { class: "scrolls", tabindex: 0, role: "region", "aria-label": "Switches of the heads" }, table("A tick: the head is on", ["", ...[...Array(config.heads).keys()].map((head) => `head ${head}`)], body, { class: "switches" })),
-      el("button", { type: "button", class: "plain", id: "change-each", onclick: () => this.each() }, "Switch each off alone, and say what the mean loss does"));
+      el(
+        "div",
+        { class: "scrolls", tabindex: 0, role: "region", "aria-label": "Switches of the heads" },
+        table("A tick: the head is on", ["", ...[...Array(config.heads).keys()].map((head) => `head ${head}`)], body, {
+          class: "switches",
+        }),
+      ),
+      el(
+        "button",
+        { type: "button", class: "plain", id: "change-each", onclick: () => this.each() },
+        "Switch each off alone, and say what the mean loss does",
+      ),
+    );
   }
 
   /** @param {number} layer @param {number} head */
@@ -76,7 +115,11 @@ class Laboratory {
     const plain = mean(this.before);
     for (let layer = 0; layer < subject.config.layers; layer++) {
       for (let head = 0; head < subject.config.heads; head++) {
-        const values = forward(subject.model, subject.ids, new Map([[`blocks.${layer}.attention.weights`, [withoutHead(head)]]]));
+        const values = forward(
+          subject.model,
+          subject.ids,
+          new Map([[`blocks.${layer}.attention.weights`, [withoutHead(head)]]]),
+        );
         const change = mean(losses(/** @type {Value} */ (values.get("head.output")), subject.ids.slice(1))) - plain;
         this.alone?.[layer][head].replaceChildren(signed(change, 3));
         await new Promise((resolve) => setTimeout(resolve));
@@ -86,21 +129,55 @@ class Laboratory {
 
   patching() {
     const { subject } = this;
-    const typed = canType(subject), given = subject.data.patch?.tokens;
+    const typed = canType(subject),
+      given = subject.data.patch?.tokens;
     const text = el("h3", {}, "Patch from another text");
-    if (!typed && !given) return el("section", { class: "bench" }, text, el("p", { class: "note" }, "Give gpt.inspect a second text with --patch TEXT, and vectors of its pass can take the place of those here."));
-    this.other = el("textarea", { id: "patch-text", rows: 2, spellcheck: "false", readonly: !typed }, (given ?? subject.tokens).map((/** @type {any} */ token) => token.text).join(""));
-    this.place = el("select", { id: "patch-place" }, ...places(subject.config).map(({ name, title }) => el("option", { value: name }, title)));
+    if (!typed && !given)
+      return el(
+        "section",
+        { class: "bench" },
+        text,
+        el(
+          "p",
+          { class: "note" },
+          "Give gpt.inspect a second text with --patch TEXT, and vectors of its pass can take the place of those here.",
+        ),
+      );
+    this.other = el(
+      "textarea",
+      { id: "patch-text", rows: 2, spellcheck: "false", readonly: !typed },
+      (given ?? subject.tokens).map((/** @type {any} */ token) => token.text).join(""),
+    );
+    this.place = el(
+      "select",
+      { id: "patch-place" },
+      ...places(subject.config).map(({ name, title }) => el("option", { value: name }, title)),
+    );
     this.to = el("input", { id: "patch-to", type: "number", min: 0, max: subject.T - 1, value: 0 });
     this.from = el("input", { id: "patch-from", type: "number", min: 0, value: 0 });
     this.error = el("p", { class: "error", role: "alert", id: "patch-error" });
-    onFollow((t, kept) => { if (kept && this.to && this.from) this.to.value = this.from.value = String(t); });
-    const field = (/** @type {string} */ name, /** @type {HTMLElement} */ input) => el("p", { class: "control" }, el("label", { for: input.id }, name), input);
-    return el("section", { class: "bench" }, text,
-      el("p", {}, "The vector of one token on the residual stream is replaced by one of the pass over this text. The rest of the model goes on from there."),
-      field(typed ? "Other text, of the characters of the vocabulary" : "Other text", this.other), field("Place of the stream, after", this.place),
-      field("Token here", this.to), field("Token of the other text", this.from),
-      el("button", { type: "button", id: "patch-add", onclick: () => this.patch() }, "Patch"), this.error);
+    onFollow((t, kept) => {
+      if (kept && this.to && this.from) this.to.value = this.from.value = String(t);
+    });
+    const field = (/** @type {string} */ name, /** @type {HTMLElement} */ input) =>
+      el("p", { class: "control" }, el("label", { for: input.id }, name), input);
+    return el(
+      "section",
+      { class: "bench" },
+      text,
+      el(
+        "p",
+        {},
+        "The vector of one token on the residual stream is replaced by one of the pass over this text. The rest of " +
+          "the model goes on from there.",
+      ),
+      field(typed ? "Other text, of the characters of the vocabulary" : "Other text", this.other),
+      field("Place of the stream, after", this.place),
+      field("Token here", this.to),
+      field("Token of the other text", this.from),
+      el("button", { type: "button", id: "patch-add", onclick: () => this.patch() }, "Patch"),
+      this.error,
+    );
   }
 
   patch() {
@@ -108,9 +185,12 @@ class Laboratory {
     const say = (/** @type {string} */ text) => this.error?.replaceChildren(text);
     const found = tokenised(subject, this.other.value);
     if (typeof found === "string") return say(found);
-    const to = this.to.valueAsNumber, from = this.from.valueAsNumber; // NaN where nothing is written
-    if (!Number.isInteger(to) || to < 0 || to >= subject.T) return say(`Token here is a number from 0 to ${subject.T - 1}.`);
-    if (!Number.isInteger(from) || from < 0 || from >= found.length) return say(`The other text has ${found.length} tokens, so its token is a number from 0 to ${found.length - 1}.`);
+    const to = this.to.valueAsNumber,
+      from = this.from.valueAsNumber; // NaN where nothing is written
+    if (!Number.isInteger(to) || to < 0 || to >= subject.T)
+      return say(`Token here is a number from 0 to ${subject.T - 1}.`);
+    if (!Number.isInteger(from) || from < 0 || from >= found.length)
+      return say(`The other text has ${found.length} tokens, so its token is a number from 0 to ${found.length - 1}.`);
     say("");
     const key = found.join(" ");
     if (!this.others.has(key)) this.others.set(key, forward(subject.model, found));
@@ -125,12 +205,13 @@ class Laboratory {
     this.run();
   }
 
-  // -------------------------------------------------------------------------------------------------------- what follows
+  // ----------------------------------------------------------------------------------------------------- what follows
 
   /** @returns {Map<string, import("./forward.js").Edit[]>} */
   edits() {
     const edits = new Map();
-    const add = (/** @type {string} */ name, /** @type {import("./forward.js").Edit} */ edit) => edits.set(name, [...(edits.get(name) ?? []), edit]);
+    const add = (/** @type {string} */ name, /** @type {import("./forward.js").Edit} */ edit) =>
+      edits.set(name, [...(edits.get(name) ?? []), edit]);
     for (const key of this.off) {
       const [layer, head] = key.split(" ").map(Number);
       add(`blocks.${layer}.attention.weights`, withoutHead(head));
@@ -154,7 +235,11 @@ class Laboratory {
   /** @param {number} t @returns {string[]} */
   describe(t) {
     if (t === 0) return [this.subject.said(t), "the first: nothing predicts it"];
-    return [this.subject.said(t), `loss ${number(this.before[t - 1], 4)} before, ${number(this.after[t - 1], 4)} now`, `change ${signed(this.after[t - 1] - this.before[t - 1], 3)}`];
+    return [
+      this.subject.said(t),
+      `loss ${number(this.before[t - 1], 4)} before, ${number(this.after[t - 1], 4)} now`,
+      `change ${signed(this.after[t - 1] - this.before[t - 1], 3)}`,
+    ];
   }
 
   show() {
@@ -165,11 +250,22 @@ class Laboratory {
     this.strip.colour({ at: (t) => (t === 0 ? NaN : isChanged ? changes[t - 1] : 0), kind: "signed", range });
     this.scale.replaceChildren(legend("signed", range, "change of the loss in nats; blue: worse than before"));
     const titles = new Map(places(subject.config).map(({ name, title }) => [name, title]));
-    this.list.replaceChildren(...[...this.off].map((key) => el("li", {}, `head ${key.split(" ")[1]} of block ${key.split(" ")[0]} is off`)),
-      ...this.patches.map(({ place, to, from }) => el("li", {}, `after ${titles.get(place)}: token ${to} has the vector of token ${from} of the other text`)));
+    this.list.replaceChildren(
+      ...[...this.off].map((key) => el("li", {}, `head ${key.split(" ")[1]} of block ${key.split(" ")[0]} is off`)),
+      ...this.patches.map(({ place, to, from }) =>
+        el("li", {}, `after ${titles.get(place)}: token ${to} has the vector of token ${from} of the other text`),
+      ),
+    );
     if (before.length) {
       const [was, is] = [mean(before), mean(after)];
-      this.summary.replaceChildren("Mean loss ", el("b", { id: "loss-before" }, number(was, 6)), " before, ", el("b", { id: "loss-after" }, number(isChanged ? is : was, 6)), " now: ", isChanged ? `${signed(is - was, 4)} nats a token.` : "nothing is changed.");
+      this.summary.replaceChildren(
+        "Mean loss ",
+        el("b", { id: "loss-before" }, number(was, 6)),
+        " before, ",
+        el("b", { id: "loss-after" }, number(isChanged ? is : was, 6)),
+        " now: ",
+        isChanged ? `${signed(is - was, 4)} nats a token.` : "nothing is changed.",
+      );
     }
     refill(this.numbers);
     this.showToken();
@@ -177,26 +273,50 @@ class Laboratory {
 
   table() {
     const { subject, before, after } = this;
-    return table("Loss of each token, before and now", ["token", "text", "before", "now", "change"],
-      after.map((x, t) => [String(t + 1), tokenMark(subject.tokens[t + 1].text), number(before[t], 5), number(x, 5), signed(x - before[t], 3)]));
+    return table(
+      "Loss of each token, before and now",
+      ["token", "text", "before", "now", "change"],
+      after.map((x, t) => [
+        String(t + 1),
+        tokenMark(subject.tokens[t + 1].text),
+        number(before[t], 5),
+        number(x, 5),
+        signed(x - before[t], 3),
+      ]),
+    );
   }
 
   /** What the model expects after the followed token, before and now. */
   showToken() {
-    const { subject } = this, t = marked();
+    const { subject } = this,
+      t = marked();
     const came = t + 1 < subject.T ? subject.ids[t + 1] : null;
     this.compare.replaceChildren(
-      el("div", {}, el("h4", {}, "Before"), bars(subject, guesses(subject, t), came, `Before: most probable after ${subject.said(t)}`)),
-      el("div", {}, el("h4", {}, "Now"), bars(subject, topOf(this.logits, t), came, `Now: most probable after ${subject.said(t)}`)));
+      el(
+        "div",
+        {},
+        el("h4", {}, "Before"),
+        bars(subject, guesses(subject, t), came, `Before: most probable after ${subject.said(t)}`),
+      ),
+      el(
+        "div",
+        {},
+        el("h4", {}, "Now"),
+        bars(subject, topOf(this.logits, t), came, `Now: most probable after ${subject.said(t)}`),
+      ),
+    );
   }
 }
 
 /**
- * Where vectors can be replaced: the stream before the first block, and after each. What is replaced there reaches all that follows.
+ * Where vectors can be replaced: the stream before the first block, and after each. What is replaced there reaches all
+ * that follows.
  * @param {import("./forward.js").Config} config @returns {{name: string, title: string}[]}
  */
 function places(config) {
-  return stream(config).filter(({ name }) => !/feed_forward_norm/.test(name)).map(({ name }, i) => ({ name, title: i ? `block ${i - 1}` : "embedding" }));
+  return stream(config)
+    .filter(({ name }) => !/feed_forward_norm/.test(name))
+    .map(({ name }, i) => ({ name, title: i ? `block ${i - 1}` : "embedding" }));
 }
 
 /** Whether each token is a character, so that the page can cut a text into tokens. @param {Subject} subject */
@@ -204,34 +324,65 @@ function canType(subject) {
   return Array.isArray(subject.data.vocabulary) && subject.data.run.tokenizer === "chars";
 }
 
-/** The ids of a text, or what is wrong with it. @param {Subject} subject @param {string} text @returns {number[] | string} */
+/**
+ * The ids of a text, or what is wrong with it.
+ * @param {Subject} subject @param {string} text @returns {number[] | string}
+ */
 function tokenised(subject, text) {
   if (!canType(subject)) return subject.data.patch.tokens.map((/** @type {any} */ token) => token.id);
-  const ids = new Map(subject.data.vocabulary.map((/** @type {string} */ each, /** @type {number} */ id) => [each, id]));
+  const ids = new Map(
+    subject.data.vocabulary.map((/** @type {string} */ each, /** @type {number} */ id) => [each, id]),
+  );
   const characters = [...text];
   const unknown = characters.find((character) => !ids.has(character));
-  if (unknown !== undefined) return `The model knows no ${visible(unknown)}: its vocabulary has ${ids.size} characters.`;
+  if (unknown !== undefined)
+    return `The model knows no ${visible(unknown)}: its vocabulary has ${ids.size} characters.`;
   if (!characters.length) return "The other text is empty.";
-  if (characters.length > subject.config.context) return `The other text has ${characters.length} characters, and the context is ${subject.config.context}.`;
+  if (characters.length > subject.config.context)
+    return `The other text has ${characters.length} characters, and the context is ${subject.config.context}.`;
   return characters.map((character) => /** @type {number} */ (ids.get(character)));
 }
 
-/** What the engine computed where the page cannot: the losses without each head. @param {Subject} subject @returns {Node[]} */
+/**
+ * What the engine computed where the page cannot: the losses without each head.
+ * @param {Subject} subject @returns {Node[]}
+ */
 function showStored(subject) {
   const { ablations, loss } = subject.data;
-  const note = el("p", { class: "note" }, "The weights are too large for a page, so nothing can be computed anew here. What the engine computed when the page was made:");
+  const note = el(
+    "p",
+    { class: "note" },
+    "The weights are too large for a page, so nothing can be computed anew here. What the engine computed when the " +
+      "page was made:",
+  );
   if (!ablations?.length) return [note, el("p", { class: "note" }, "Nothing: it would have taken too long.")];
   const plain = loss.slice(0, -1);
-  const strip = new Strip(subject.tokens, "The text; colours show how much the loss of each token changed", (t) => [subject.said(t)]);
+  const strip = new Strip(subject.tokens, "The text; colours show how much the loss of each token changed", (t) => [
+    subject.said(t),
+  ]);
   const scale = el("div", {});
   const show = (/** @type {any} */ row) => {
     const changes = row.loss.slice(0, -1).map((/** @type {number} */ x, /** @type {number} */ t) => x - plain[t]);
     const range = Math.max(0.1, ...changes.map(Math.abs));
     strip.describe = (t) => [subject.said(t), t ? `change ${signed(changes[t - 1], 3)}` : "the first"];
     strip.colour({ at: (t) => (t ? changes[t - 1] : NaN), kind: "signed", range });
-    scale.replaceChildren(legend("signed", range, `change of the loss in nats without head ${row.head} of block ${row.layer}`));
+    scale.replaceChildren(
+      legend("signed", range, `change of the loss in nats without head ${row.head} of block ${row.layer}`),
+    );
   };
-  const rows = ablations.map((/** @type {any} */ row) => [`block ${row.layer}, head ${row.head}`, signed(mean(row.loss.slice(0, -1)) - mean(plain), 4), el("button", { type: "button", class: "plain", onclick: () => show(row) }, "Show")]);
+  const rows = ablations.map((/** @type {any} */ row) => [
+    `block ${row.layer}, head ${row.head}`,
+    signed(mean(row.loss.slice(0, -1)) - mean(plain), 4),
+    el("button", { type: "button", class: "plain", onclick: () => show(row) }, "Show"),
+  ]);
   show(ablations[0]);
-  return [note, el("div", { class: "figure-card" }, strip.element, scale), el("div", { class: "scrolls", tabindex: 0, role: "region", "aria-label": "Losses without each head" }, table("Mean loss without each head, less the mean loss with all", ["without", "change", "by token"], rows))];
+  return [
+    note,
+    el("div", { class: "figure-card" }, strip.element, scale),
+    el(
+      "div",
+      { class: "scrolls", tabindex: 0, role: "region", "aria-label": "Losses without each head" },
+      table("Mean loss without each head, less the mean loss with all", ["without", "change", "by token"], rows),
+    ),
+  ];
 }

@@ -1,6 +1,6 @@
 /**
- * Colours of numbers: one scale for signed ones, orange below zero and blue above; one for those that are not, in green.
- * Orange and blue differ for every kind of colour blindness, and in lightness from the ground.
+ * Colours of numbers: one scale for signed ones, orange below zero and blue above; one for those that are not, in
+ * green. Orange and blue differ for every kind of colour blindness, and in lightness from the ground.
  */
 
 import { clamp, el, number } from "./dom.js";
@@ -10,12 +10,40 @@ import { clamp, el, number } from "./dom.js";
 /** @type {Record<string, Record<string, Colour[]>>} from one end of the scale to the other */
 const SCALES = {
   light: {
-    signed: [[124, 45, 5], [214, 106, 26], [247, 201, 154], [250, 249, 246], [166, 200, 240], [45, 108, 200], [12, 47, 110]],
-    weight: [[247, 246, 242], [190, 226, 212], [98, 178, 158], [25, 118, 107], [5, 66, 66]],
+    signed: [
+      [124, 45, 5],
+      [214, 106, 26],
+      [247, 201, 154],
+      [250, 249, 246],
+      [166, 200, 240],
+      [45, 108, 200],
+      [12, 47, 110],
+    ],
+    weight: [
+      [247, 246, 242],
+      [190, 226, 212],
+      [98, 178, 158],
+      [25, 118, 107],
+      [5, 66, 66],
+    ],
   },
   dark: {
-    signed: [[255, 205, 150], [236, 138, 60], [138, 70, 22], [28, 29, 33], [28, 72, 142], [84, 148, 240], [186, 218, 255]],
-    weight: [[28, 29, 33], [19, 74, 70], [28, 128, 114], [92, 196, 168], [208, 250, 228]],
+    signed: [
+      [255, 205, 150],
+      [236, 138, 60],
+      [138, 70, 22],
+      [28, 29, 33],
+      [28, 72, 142],
+      [84, 148, 240],
+      [186, 218, 255],
+    ],
+    weight: [
+      [28, 29, 33],
+      [19, 74, 70],
+      [28, 128, 114],
+      [92, 196, 168],
+      [208, 250, 228],
+    ],
   },
 };
 
@@ -33,13 +61,17 @@ export function colours(kind) {
   for (let i = 0; i < 256; i++) {
     const place = (i / 255) * (stops.length - 1);
     const left = Math.min(Math.floor(place), stops.length - 2);
-    for (let c = 0; c < 3; c++) table[3 * i + c] = stops[left][c] + (place - left) * (stops[left + 1][c] - stops[left][c]);
+    for (let c = 0; c < 3; c++)
+      table[3 * i + c] = stops[left][c] + (place - left) * (stops[left + 1][c] - stops[left][c]);
   }
   tables.set(key, table);
   return table;
 }
 
-/** Where a number stands on its scale, 0 to 255; −1 if it is no number, as a masked score. @param {number} x @param {string} kind @param {number} range */
+/**
+ * Where a number stands on its scale, 0 to 255; −1 if it is no number, as a masked score.
+ * @param {number} x @param {string} kind @param {number} range
+ */
 export function level(x, kind, range) {
   if (!Number.isFinite(x)) return -1;
   const share = range > 0 ? clamp(x / range, -1, 1) : 0;
@@ -59,7 +91,10 @@ export const BLANK = { light: [236, 235, 230], dark: [42, 43, 48] };
 /** @param {Colour} colour */
 export const css = ([r, g, b]) => `rgb(${Math.round(r)} ${Math.round(g)} ${Math.round(b)})`;
 
-/** Black or white, whichever is easier to read there: one of them always has a contrast above 4.5. @param {Colour} colour */
+/**
+ * Black or white, whichever is easier to read there: one of them always has a contrast above 4.5.
+ * @param {Colour} colour
+ */
 export function inkOn(colour) {
   const [r, g, b] = colour.map((c) => (c / 255 <= 0.04045 ? c / 255 / 12.92 : ((c / 255 + 0.055) / 1.055) ** 2.4));
   return 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.179 ? "#000" : "#fff";
@@ -72,13 +107,19 @@ export function paint(element, x, kind, range) {
   element.style.color = inkOn(colour);
 }
 
-/** The legend of a scale: a bar with the numbers at its ends. @param {string} kind @param {number} range @param {string} unit */
+/**
+ * The legend of a scale: a bar with the numbers at its ends.
+ * @param {string} kind @param {number} range @param {string} unit
+ */
 export function legend(kind, range, unit) {
-  return el("p", { class: "legend" },
+  return el(
+    "p",
+    { class: "legend" },
     el("span", { class: "legend-end" }, kind === "signed" ? number(-range, 3) : "0"),
     el("span", { class: `legend-bar ${kind}`, "aria-hidden": "true" }),
     el("span", { class: "legend-end" }, number(range, 3)),
-    el("span", { class: "legend-unit" }, unit));
+    el("span", { class: "legend-unit" }, unit),
+  );
 }
 
 /**
@@ -100,7 +141,7 @@ export function rangeOf(array) {
   return most > 0 && top > 2 * most ? most : top;
 }
 
-// --------------------------------------------------------------------------------------------------- light and dark
+// ----------------------------------------------------------------------------------------------------- light and dark
 
 /** @type {Set<() => void>} what has to be drawn again when the theme changes */
 export const themed = new Set();

@@ -1,9 +1,12 @@
 /**
  * What the file carries: one JSON with the names, and the bytes of all arrays.
  *
- * gpt/inspection/pack.py wrote the bytes: arrays one after the other, compressed, in base 85. Of each array the first bytes of all
- * numbers stand together, then all second ones: bytes that are alike compress better. Here they go back to their places.
+ * gpt/inspection/pack.py wrote the bytes: arrays one after the other, compressed, in base 85. Of each array the first
+ * bytes of all numbers stand together, then all second ones: bytes that are alike compress better. Here they go back to
+ * their places.
  */
+
+import { byId } from "./dom.js";
 
 /** @typedef {import("./forward.js").Value} Value */
 
@@ -12,7 +15,8 @@
  * @typedef {{primitive: string, formula: string, module: string, lines: [string, number, string][],
  *   pair: {forward: [string, number, number] | null, backward: [string, number, number] | null},
  *   inputs: any[], output: string | string[], static?: Record<string, any>,
- *   check: {error: number, elements: number, scale: number, tolerance: number, ok: boolean | null, worst: string} | null}} Call
+ *   check: {error: number, elements: number, scale: number, tolerance: number, ok: boolean | null,
+ *     worst: string} | null}} Call
  */
 
 /** The JSON of the page, and its arrays by name. */
@@ -27,8 +31,8 @@ export class Content {
 
   /** @returns {Promise<Content>} */
   static async read() {
-    const data = JSON.parse(/** @type {HTMLElement} */ (document.getElementById("data")).textContent ?? "");
-    const bytes = fromBase85((/** @type {HTMLElement} */ (document.getElementById("bytes")).textContent ?? "").trim());
+    const data = JSON.parse(byId("data").textContent ?? "");
+    const bytes = fromBase85((byId("bytes").textContent ?? "").trim());
     const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate-raw"));
     const content = new Content(data, new Uint8Array(await new Response(stream).arrayBuffer()));
     // The longer part of the JSON (values, calls, sources, flow) is compressed with the arrays.
@@ -42,7 +46,10 @@ export class Content {
     return name in this.data.arrays;
   }
 
-  /** The array of this name; undefined if there is none. It is unpacked when it is first asked for. @param {string} name @returns {Value | undefined} */
+  /**
+   * The array of this name; undefined if there is none. It is unpacked when it is first asked for.
+   * @param {string} name @returns {Value | undefined}
+   */
   array(name) {
     const about = this.has(name) ? this.data.arrays[name] : undefined;
     if (about && !this.unpacked.has(name)) {
@@ -68,7 +75,8 @@ export class Content {
 
   /**
    * Numbers of another array in another order: as strides of its elements say for the dimensions `dims`.
-   * @param {string} name @param {{view: string, shape: number[], dims: number[], strides: number[], start: number}} about @returns {Value}
+   * @param {string} name
+   * @param {{view: string, shape: number[], dims: number[], strides: number[], start: number}} about @returns {Value}
    */
   view(name, { view, shape, dims, strides, start }) {
     const base = /** @type {Value} */ (this.array(view)).array;
@@ -85,7 +93,10 @@ export class Content {
 
 const DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz!#$%:()*+-;,=.?@^_`{|}~";
 
-/** Base 85: five characters are a number below 2³², its four bytes in order. The last group was filled up with "~". @param {string} text */
+/**
+ * Base 85: five characters are a number below 2³², its four bytes in order. The last group was filled up with "~".
+ * @param {string} text
+ */
 function fromBase85(text) {
   const value = new Uint8Array(128);
   for (let i = 0; i < DIGITS.length; i++) value[DIGITS.charCodeAt(i)] = i;

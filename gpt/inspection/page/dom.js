@@ -14,7 +14,8 @@ export function el(tag, attributes = {}, ...children) {
   for (const [name, value] of Object.entries(attributes)) {
     if (value === undefined || value === false || value === null) continue;
     if (typeof value === "function") element.addEventListener(name.slice(2), value);
-    else if (name === "style") for (const [property, to] of Object.entries(value)) element.style.setProperty(property, String(to));
+    else if (name === "style")
+      for (const [property, to] of Object.entries(value)) element.style.setProperty(property, String(to));
     else element.setAttribute(name, value === true ? "" : String(value));
   }
   for (const child of children) if (child !== null && child !== undefined && child !== false) element.append(child);
@@ -23,7 +24,10 @@ export function el(tag, attributes = {}, ...children) {
 
 const SVG = "http://www.w3.org/2000/svg";
 
-/** The same for SVG. @param {string} tag @param {Record<string, any>} attributes @param {...(Node | string)} children */
+/**
+ * The same for SVG.
+ * @param {string} tag @param {Record<string, any>} attributes @param {...(Node | string)} children
+ */
 export function svg(tag, attributes = {}, ...children) {
   const element = document.createElementNS(SVG, tag);
   for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, String(value));
@@ -47,7 +51,13 @@ export function number(x, digits = 4) {
 
 /** A probability as a percentage. @param {number} p */
 export function percent(p) {
-  return p >= 0.9995 ? "100%" : p >= 0.1 ? `${(100 * p).toFixed(0)}%` : p >= 0.001 ? `${(100 * p).toFixed(1)}%` : "<0.1%";
+  return p >= 0.9995
+    ? "100%"
+    : p >= 0.1
+      ? `${(100 * p).toFixed(0)}%`
+      : p >= 0.001
+        ? `${(100 * p).toFixed(1)}%`
+        : "<0.1%";
 }
 
 /** A number with its sign. @param {number} x @param {number} [digits] */
@@ -61,8 +71,19 @@ export function whole(n) {
 }
 
 // What has no shape of its own, or changes the order of what follows, is shown by a sign or by its code.
-const SIGNS = new Map([[" ", "␣"], ["\n", "↵"], ["\r", "␍"], ["\t", "⇥"], ["\u00a0", "⍽"]]);
-const NAMES = new Map([[" ", "space"], ["\n", "line break"], ["\t", "tab"], ["\r", "carriage return"]]);
+const SIGNS = new Map([
+  [" ", "␣"],
+  ["\n", "↵"],
+  ["\r", "␍"],
+  ["\t", "⇥"],
+  ["\u00a0", "⍽"],
+]);
+const NAMES = new Map([
+  [" ", "space"],
+  ["\n", "line break"],
+  ["\t", "tab"],
+  ["\r", "carriage return"],
+]);
 const INVISIBLE = /[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Cn}\p{Zl}\p{Zp}\u115f\u1160\u3164\ufe00-\ufe0f]/u;
 
 /** @param {string} character */
@@ -75,7 +96,10 @@ export function sign(character) {
   return character;
 }
 
-/** A token as one sees it, on one line and not longer than `limit` characters. @param {string} text @param {number} [limit] */
+/**
+ * A token as one sees it, on one line and not longer than `limit` characters.
+ * @param {string} text @param {number} [limit]
+ */
 export function visible(text, limit = 16) {
   const characters = [...text];
   const cut = characters.length > limit ? [...characters.slice(0, limit - 1), "…"] : characters;
@@ -88,7 +112,10 @@ export function spoken(text) {
   return NAMES.get(text) ?? `“${visible(text, 40)}”`;
 }
 
-/** A token in a line of text; isolated, so that right-to-left letters turn nothing around them. @param {string} text @param {number} [limit] */
+/**
+ * A token in a line of text; isolated, so that right-to-left letters turn nothing around them.
+ * @param {string} text @param {number} [limit]
+ */
 export function tokenMark(text, limit) {
   return el("bdi", { class: "token-mark", title: NAMES.get(text) }, visible(text, limit));
 }
@@ -99,11 +126,20 @@ export function tokenMark(text, limit) {
  */
 export function table(caption, head, body, options = {}) {
   const row = (/** @type {(Node | string)[]} */ cells) =>
-    el("tr", {}, ...cells.map((cell, i) => (i === 0 && options.rowHeads !== false ? el("th", { scope: "row" }, cell) : el("td", {}, cell))));
-  return el("table", { class: options.class },
+    el(
+      "tr",
+      {},
+      ...cells.map((cell, i) =>
+        i === 0 && options.rowHeads !== false ? el("th", { scope: "row" }, cell) : el("td", {}, cell),
+      ),
+    );
+  return el(
+    "table",
+    { class: options.class },
     el("caption", {}, caption),
     el("thead", {}, el("tr", {}, ...head.map((cell) => el("th", { scope: "col" }, cell)))),
-    el("tbody", {}, ...body.map(row)));
+    el("tbody", {}, ...body.map(row)),
+  );
 }
 
 /**
@@ -113,14 +149,18 @@ export function table(caption, head, body, options = {}) {
 export function later(summary, make) {
   const details = el("details", { class: "later" }, el("summary", {}, summary));
   details.addEventListener("toggle", () => {
-    if (details.open && details.childElementCount === 1) details.append(el("div", { class: "scrolls", tabindex: 0, role: "region", "aria-label": summary }, make()));
+    if (details.open && details.childElementCount === 1)
+      details.append(el("div", { class: "scrolls", tabindex: 0, role: "region", "aria-label": summary }, make()));
   });
   details.addEventListener("refill", () => details.open && details.lastElementChild.replaceChildren(make()));
   details.addEventListener("refill", () => details.open || details.querySelector(".scrolls")?.remove());
   return details;
 }
 
-/** Make what stands behind a summary anew, for other numbers: now if it is open, else when it is opened. @param {Element} details */
+/**
+ * Make what stands behind a summary anew, for other numbers: now if it is open, else when it is opened.
+ * @param {Element} details
+ */
 export const refill = (details) => details.dispatchEvent(new Event("refill"));
 
 /** Call f when the browser has drawn, once, however often it was asked to. @param {() => void} f */
@@ -141,8 +181,13 @@ export const clamp = (x, low, high) => Math.min(Math.max(x, low), high);
 
 /** Places of an array's largest numbers, the largest first. @param {ArrayLike<number>} array @param {number} count */
 export function largest(array, count) {
-  return Array.from(array, (_, i) => i).sort((i, j) => array[j] - array[i]).slice(0, count);
+  return Array.from(array, (_, i) => i)
+    .sort((i, j) => array[j] - array[i])
+    .slice(0, count);
 }
 
-/** The numbers of a list that are there: the loss of a last token is not. @param {(number | null)[]} list @returns {number[]} */
+/**
+ * The numbers of a list that are there: the loss of a last token is not.
+ * @param {(number | null)[]} list @returns {number[]}
+ */
 export const onlyFinite = (list) => /** @type {number[]} */ (list.filter((x) => x !== null && Number.isFinite(x)));

@@ -7,7 +7,10 @@ const followed = { token: 0, hovered: /** @type {number | null} */ (null) };
 /** The token to mark now. */
 export const marked = () => followed.hovered ?? followed.token;
 
-/** Call f now, and whenever another token is followed; `kept` is false while a pointer only passes. @param {(token: number, kept: boolean) => void} f */
+/**
+ * Call f now, and whenever another token is followed; `kept` is false while a pointer only passes.
+ * @param {(token: number, kept: boolean) => void} f
+ */
 export function onFollow(f) {
   followers.add(f);
   f(marked(), true);
@@ -29,7 +32,10 @@ export function glance(token) {
 
 const bubble = { element: /** @type {HTMLElement | null} */ (null) };
 
-/** A line or more of text beside the pointer; null hides it. @param {string[] | null} lines @param {{clientX: number, clientY: number}} [at] */
+/**
+ * A line or more of text beside the pointer; null hides it.
+ * @param {string[] | null} lines @param {{clientX: number, clientY: number}} [at]
+ */
 export function tip(lines, at) {
   bubble.element ??= /** @type {HTMLElement} */ (document.getElementById("tip"));
   const element = bubble.element;

@@ -1,11 +1,13 @@
 /**
- * The forward pass of gpt/model.py in plain JavaScript: every number of it, under the names that tinytensor.trace gives. What the
- * trace does not name has the name that gpt/inspection/values.py gives it: "rotary#2" is the second call of rotary in its module.
+ * The forward pass of gpt/model.py in plain JavaScript: every number of it, under the names that tinytensor.trace
+ * gives. What the trace does not name has the name that gpt/inspection/values.py gives it: "rotary#2" is the second
+ * call of rotary in its module.
  *
- * Weights are the float32 numbers of the checkpoint; sums and products are in float64, so the results are closer to the exact
- * ones than the engine's own. A batch of one window is taken for granted: shapes here have no batch axis.
+ * Weights are the float32 numbers of the checkpoint; sums and products are in float64, so the results are closer to the
+ * exact ones than the engine's own. A batch of one window is taken for granted: shapes here have no batch axis.
  *
- * Letters as in gpt/model.py: T tokens, C width, H heads, G heads of keys and values, D = C / H, V tokens in the vocabulary.
+ * Letters as in gpt/model.py: T tokens, C width, H heads, G heads of keys and values, D = C / H, V tokens in the
+ * vocabulary.
  */
 
 /**
@@ -75,12 +77,14 @@ export function forward(model, ids, edits = new Map()) {
   const pass = new Pass(model, edits);
   const { config } = model;
   let x = pass.module("embedding", { shape: [ids.length], array: Int32Array.from(ids) }, (at) =>
-    rows(need(pass, "embedding.weight"), at.array));
+    rows(need(pass, "embedding.weight"), at.array),
+  );
   if (config.model === "gpt") {
     if (config.positions === "learned") {
       const positions = { shape: [ids.length], array: Int32Array.from(ids.keys()) };
       const added = pass.module("position_embedding", positions, (at) =>
-        rows(need(pass, "position_embedding.weight"), at.array));
+        rows(need(pass, "position_embedding.weight"), at.array),
+      );
       x = plus(x, added);
     }
     for (let layer = 0; layer < config.layers; layer++) x = block(pass, layer, x);
@@ -90,7 +94,10 @@ export function forward(model, ids, edits = new Map()) {
   return pass.values;
 }
 
-/** A block: attention, then feed-forward; each adds its result to x. @param {Pass} pass @param {number} layer @param {Value} x */
+/**
+ * A block: attention, then feed-forward; each adds its result to x.
+ * @param {Pass} pass @param {number} layer @param {Value} x
+ */
 function block(pass, layer, x) {
   const path = `blocks.${layer}`;
   return pass.module(path, x, (x) => {
@@ -126,7 +133,10 @@ function attention(pass, path, layer, x) {
   });
 }
 
-/** The two layers for each token on its own; three with a gate. @param {Pass} pass @param {string} path @param {Value} x (T, C) */
+/**
+ * The two layers for each token on its own; three with a gate.
+ * @param {Pass} pass @param {string} path @param {Value} x (T, C)
+ */
 function feedForward(pass, path, x) {
   return pass.module(path, x, (x) => {
     const kind = pass.model.config.activation;
@@ -164,7 +174,8 @@ function layerNorm(pass, path, x) {
 /** y = w x / √(mean(x²) + ε): no mean is taken away. @param {Pass} pass @param {string} path @param {Value} x */
 function rmsNorm(pass, path, x) {
   return pass.module(path, x, (x) =>
-    affine(normalised(x, pass.model.config.norm_eps, false), pass.weight(`${path}.weight`), undefined));
+    affine(normalised(x, pass.model.config.norm_eps, false), pass.weight(`${path}.weight`), undefined),
+  );
 }
 
 // ------------------------------------------------------------------------------------------------ functions of arrays
@@ -224,11 +235,16 @@ function timesTransposed(x, weight, bias) {
   const [T, I] = x.shape;
   const O = weight.shape[0];
   const result = zeros([T, O]);
-  const X = x.array, W = weight.array, Y = result.array;
+  const X = x.array,
+    W = weight.array,
+    Y = result.array;
   for (let t = 0; t < T; t++) {
     let o = 0;
     for (; o + 4 <= O; o += 4) {
-      let a = 0, b = 0, c = 0, d = 0;
+      let a = 0,
+        b = 0,
+        c = 0,
+        d = 0;
       for (let i = 0, p = t * I, w = o * I; i < I; i++, p++, w++) {
         const value = X[p];
         a += value * W[w];
@@ -252,7 +268,10 @@ function timesTransposed(x, weight, bias) {
   return result;
 }
 
-/** Some heads of x (T, heads · D), as (count, T, D). @param {Value} x @param {number} first @param {number} count @param {number} D */
+/**
+ * Some heads of x (T, heads · D), as (count, T, D).
+ * @param {Value} x @param {number} first @param {number} count @param {number} D
+ */
 function heads(x, first, count, D) {
   const [T, width] = x.shape;
   const y = zeros([count, T, D]);
@@ -278,16 +297,23 @@ function sideBySide(x) {
   return y;
 }
 
-/** The angle by which rotary positions turn pair j at position t. @param {number} t @param {number} j @param {number} D */
+/**
+ * The angle by which rotary positions turn pair j at position t.
+ * @param {number} t @param {number} j @param {number} D
+ */
 export const angle = (t, j, D) => t * 10000 ** ((-2 * j) / D);
 
-/** Rotary positions: each pair of numbers turns by its angle, as in gpt/rotary.py. @param {Value} x (…, T, D) @returns {Value} */
+/**
+ * Rotary positions: each pair of numbers turns by its angle, as in gpt/rotary.py.
+ * @param {Value} x (…, T, D) @returns {Value}
+ */
 function turned(x) {
   const [H, T, D] = x.shape;
   const y = zeros(x.shape);
   for (let t = 0; t < T; t++) {
     for (let j = 0; 2 * j < D; j++) {
-      const cos = Math.cos(angle(t, j, D)), sin = Math.sin(angle(t, j, D));
+      const cos = Math.cos(angle(t, j, D)),
+        sin = Math.sin(angle(t, j, D));
       for (let h = 0; h < H; h++) {
         const p = (h * T + t) * D + 2 * j;
         y.array[p] = x.array[p] * cos - x.array[p + 1] * sin;
@@ -298,12 +324,16 @@ function turned(x) {
   return y;
 }
 
-/** Scores scale · q kᵀ (H, T, T), and −∞ for the future. H / G heads of queries share a head of keys. @param {Value} q @param {Value} k @param {number} scale */
+/**
+ * Scores scale · q kᵀ (H, T, T), and −∞ for the future. H / G heads of queries share a head of keys.
+ * @param {Value} q @param {Value} k @param {number} scale
+ */
 function scored(q, k, scale) {
   const [H, T, D] = q.shape;
   const shared = H / k.shape[0];
   const y = zeros([H, T, T]);
-  const Q = q.array, K = k.array;
+  const Q = q.array,
+    K = k.array;
   for (let h = 0; h < H; h++) {
     const key = Math.floor(h / shared) * T;
     for (let t = 0; t < T; t++) {
@@ -319,7 +349,10 @@ function scored(q, k, scale) {
   return y;
 }
 
-/** eˣ / Σ eˣ over the last axis; the largest x is taken away first, so that nothing overflows. @param {Value} x @returns {Value} */
+/**
+ * eˣ / Σ eˣ over the last axis; the largest x is taken away first, so that nothing overflows.
+ * @param {Value} x @returns {Value}
+ */
 export function softmax(x) {
   const y = zeros(x.shape);
   const n = x.shape[x.shape.length - 1];
@@ -368,7 +401,8 @@ export const ACTIVATIONS = {
  */
 export function erf(x) {
   if (Math.abs(x) > 6) return Math.sign(x); // 1 − erf 6 is 2e-17
-  let term = x, sum = x;
+  let term = x,
+    sum = x;
   for (let n = 1; Math.abs(term) > 1e-17 * Math.abs(sum); n++) {
     term *= (2 * x * x) / (2 * n + 1);
     sum += term;
@@ -383,7 +417,7 @@ function need(pass, name) {
   return found;
 }
 
-// ------------------------------------------------------------------------------------------------- what follows from it
+// ----------------------------------------------------------------------------------------------- what follows from it
 
 /**
  * What the head would predict from a residual stream: head(norm(x)). At the end this is the model's own prediction.
@@ -395,11 +429,15 @@ export function lens(model, x) {
   return linear(pass, "head", model.config.model === "gpt" ? norm(pass, "norm", x) : x);
 }
 
-/** −ln p(target) for each row of the logits, in nats. @param {Value} logits (T, V) @param {number[]} targets at most T */
+/**
+ * −ln p(target) for each row of the logits, in nats.
+ * @param {Value} logits (T, V) @param {number[]} targets at most T
+ */
 export function losses(logits, targets) {
   const V = logits.shape[1];
   return targets.map((target, t) => {
-    let largest = -Infinity, sum = 0;
+    let largest = -Infinity,
+      sum = 0;
     for (let v = 0; v < V; v++) largest = Math.max(largest, logits.array[t * V + v]);
     for (let v = 0; v < V; v++) sum += Math.exp(logits.array[t * V + v] - largest);
     return Math.log(sum) + largest - logits.array[t * V + target];
@@ -412,7 +450,10 @@ export const withoutHead = (head) => (weights) => {
   weights.array.fill(0, head * size, (head + 1) * size);
 };
 
-/** The edit that puts row t of another pass's value in the place of this one's. @param {Value} other @param {number} t @returns {Edit} */
+/**
+ * The edit that puts row t of another pass's value in the place of this one's.
+ * @param {Value} other @param {number} t @returns {Edit}
+ */
 export const withRow = (other, t) => (x) => {
   const width = x.shape[1];
   x.array.set(other.array.subarray(t * width, (t + 1) * width), t * width);

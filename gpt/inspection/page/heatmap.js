@@ -1,8 +1,9 @@
 /**
  * A grid of numbers as colours, on a canvas, of any size: only the cells that can be seen are drawn.
  *
- * For a keyboard and a screen reader it is an ARIA grid with one tab stop. It would take thousands of elements to have one for
- * each cell, so there is one, which the arrow keys move: it lies over its cell, is its focus ring, and says its number.
+ * For a keyboard and a screen reader it is an ARIA grid with one tab stop. It would take thousands of elements to have
+ * one for each cell, so there is one, which the arrow keys move: it lies over its cell, is its focus ring, and says its
+ * number.
  */
 
 import { clamp, el, oncePerFrame } from "./dom.js";
@@ -31,9 +32,12 @@ import { glance, tip } from "./follow.js";
  */
 
 const HEADER = 20; // pixels for the names of columns
-const observer = new IntersectionObserver((entries) => {
-  for (const { target, isIntersecting } of entries) grids.get(target)?.appear(isIntersecting);
-}, { rootMargin: "300px" });
+const observer = new IntersectionObserver(
+  (entries) => {
+    for (const { target, isIntersecting } of entries) grids.get(target)?.appear(isIntersecting);
+  },
+  { rootMargin: "300px" },
+);
 const sizes = new ResizeObserver((entries) => {
   for (const { target } of entries) grids.get(target)?.draw();
 });
@@ -53,10 +57,24 @@ export class HeatMap {
     this.cell = el("div", { role: "gridcell", tabindex: 0, class: "grid-cell" });
     this.line = el("div", { role: "row", class: "grid-row" }, this.cell);
     this.band = el("div", { class: `grid-band ${grid.tokens ?? ""}`, "aria-hidden": "true", hidden: true });
-    this.sheet = el("div", { class: "grid-sheet", role: "grid", "aria-label": grid.label, "aria-readonly": "true",
-      "aria-rowcount": grid.rows, "aria-colcount": grid.columns,
-      style: { width: `${this.left + grid.columns * grid.width}px`, height: `${this.top + grid.rows * grid.height}px` } },
-      this.canvas, this.band, this.line);
+    this.sheet = el(
+      "div",
+      {
+        class: "grid-sheet",
+        role: "grid",
+        "aria-label": grid.label,
+        "aria-readonly": "true",
+        "aria-rowcount": grid.rows,
+        "aria-colcount": grid.columns,
+        style: {
+          width: `${this.left + grid.columns * grid.width}px`,
+          height: `${this.top + grid.rows * grid.height}px`,
+        },
+      },
+      this.canvas,
+      this.band,
+      this.line,
+    );
     /** The element to put into the page. @type {HTMLElement} */
     this.element = el("div", { class: "grid" }, this.sheet);
     if (grid.tallest) this.element.style.maxHeight = `${grid.tallest}px`;
@@ -131,15 +149,18 @@ export class HeatMap {
     cell.setAttribute("aria-colindex", String(this.column + 1));
     cell.setAttribute("aria-label", grid.describe(this.row, this.column).join(", "));
     Object.assign(cell.style, {
-      left: `${this.left + this.column * grid.width}px`, top: `${this.top + this.row * grid.height}px`,
-      width: `${grid.width}px`, height: `${grid.height}px`,
+      left: `${this.left + this.column * grid.width}px`,
+      top: `${this.top + this.row * grid.height}px`,
+      width: `${grid.width}px`,
+      height: `${grid.height}px`,
     });
   }
 
   /** Scroll the grid, not the page, until the cell can be seen. */
   show() {
     const { grid, element } = this;
-    const x = this.left + this.column * grid.width, y = this.top + this.row * grid.height;
+    const x = this.left + this.column * grid.width,
+      y = this.top + this.row * grid.height;
     element.scrollLeft = clamp(element.scrollLeft, x + grid.width - element.clientWidth, x - this.left);
     element.scrollTop = clamp(element.scrollTop, y + grid.height - element.clientHeight, y - this.top);
   }
@@ -158,9 +179,10 @@ export class HeatMap {
     const count = grid.tokens === "column" ? grid.columns : grid.rows;
     band.hidden = token === null || token >= count;
     if (band.hidden || token === null) return;
-    const style = grid.tokens === "column"
-      ? { left: `${this.left + token * grid.width}px`, width: `${grid.width}px`, top: "0", height: "100%" }
-      : { top: `${this.top + token * grid.height}px`, height: `${grid.height}px`, left: "0", width: "100%" };
+    const style =
+      grid.tokens === "column"
+        ? { left: `${this.left + token * grid.width}px`, width: `${grid.width}px`, top: "0", height: "100%" }
+        : { top: `${this.top + token * grid.height}px`, height: `${grid.height}px`, left: "0", width: "100%" };
     Object.assign(band.style, style);
   }
 
@@ -173,8 +195,10 @@ export class HeatMap {
 
   paint() {
     const { grid, element, canvas } = this;
-    const sheetWidth = this.left + grid.columns * grid.width, sheetHeight = this.top + grid.rows * grid.height;
-    const width = Math.min(element.clientWidth, sheetWidth), height = Math.min(element.clientHeight || sheetHeight, sheetHeight);
+    const sheetWidth = this.left + grid.columns * grid.width,
+      sheetHeight = this.top + grid.rows * grid.height;
+    const width = Math.min(element.clientWidth, sheetWidth),
+      height = Math.min(element.clientHeight || sheetHeight, sheetHeight);
     if (!this.seen || width === 0 || height === 0) return;
     const dense = devicePixelRatio || 1;
     canvas.width = Math.round(width * dense);
@@ -183,11 +207,17 @@ export class HeatMap {
     const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
     context.scale(dense, dense);
     context.imageSmoothingEnabled = false;
-    const x = element.scrollLeft, y = element.scrollTop;
+    const x = element.scrollLeft,
+      y = element.scrollTop;
     const columns = [Math.floor(x / grid.width), Math.min(grid.columns, Math.ceil((x + width) / grid.width))];
     const rows = [Math.floor(y / grid.height), Math.min(grid.rows, Math.ceil((y + height) / grid.height))];
-    context.drawImage(this.pixels(rows, columns), this.left + columns[0] * grid.width - x, this.top + rows[0] * grid.height - y,
-      (columns[1] - columns[0]) * grid.width, (rows[1] - rows[0]) * grid.height);
+    context.drawImage(
+      this.pixels(rows, columns),
+      this.left + columns[0] * grid.width - x,
+      this.top + rows[0] * grid.height - y,
+      (columns[1] - columns[0]) * grid.width,
+      (rows[1] - rows[0]) * grid.height,
+    );
     this.rule(context, rows, columns, x, y, width, height);
     this.write(context, rows, columns, x, y, width, height);
   }
@@ -197,7 +227,8 @@ export class HeatMap {
     const { grid } = this;
     const table = colours(grid.kind);
     const blank = BLANK[currentTheme()];
-    const width = Math.max(1, columns[1] - columns[0]), height = Math.max(1, rows[1] - rows[0]);
+    const width = Math.max(1, columns[1] - columns[0]),
+      height = Math.max(1, rows[1] - rows[0]);
     const image = new ImageData(width, height);
     for (let i = 0, p = 0; i < height; i++) {
       for (let j = 0; j < width; j++, p += 4) {
@@ -216,18 +247,38 @@ export class HeatMap {
   }
 
   /** Fine lines between large cells, and between groups of columns. */
-  rule(/** @type {CanvasRenderingContext2D} */ context, /** @type {number[]} */ rows, /** @type {number[]} */ columns, /** @type {number} */ x, /** @type {number} */ y, /** @type {number} */ width, /** @type {number} */ height) {
+  rule(
+    /** @type {CanvasRenderingContext2D} */ context,
+    /** @type {number[]} */ rows,
+    /** @type {number[]} */ columns,
+    /** @type {number} */ x,
+    /** @type {number} */ y,
+    /** @type {number} */ width,
+    /** @type {number} */ height,
+  ) {
     const { grid } = this;
     context.fillStyle = getComputedStyle(this.element).getPropertyValue("--card");
-    if (grid.width >= 9) for (let j = columns[0]; j <= columns[1]; j++) context.fillRect(this.left + j * grid.width - x - 0.5, 0, 1, height);
-    if (grid.height >= 9) for (let i = rows[0]; i <= rows[1]; i++) context.fillRect(0, this.top + i * grid.height - y - 0.5, width, 1);
+    if (grid.width >= 9)
+      for (let j = columns[0]; j <= columns[1]; j++)
+        context.fillRect(this.left + j * grid.width - x - 0.5, 0, 1, height);
+    if (grid.height >= 9)
+      for (let i = rows[0]; i <= rows[1]; i++) context.fillRect(0, this.top + i * grid.height - y - 0.5, width, 1);
     if (!grid.groups) return;
     context.fillStyle = getComputedStyle(this.element).getPropertyValue("--muted");
-    for (let j = grid.groups; j < grid.columns; j += grid.groups) context.fillRect(this.left + j * grid.width - x - 0.5, this.top, 1, height);
+    for (let j = grid.groups; j < grid.columns; j += grid.groups)
+      context.fillRect(this.left + j * grid.width - x - 0.5, this.top, 1, height);
   }
 
   /** The names of rows and columns, which stay in view, and the texts in the cells. */
-  write(/** @type {CanvasRenderingContext2D} */ context, /** @type {number[]} */ rows, /** @type {number[]} */ columns, /** @type {number} */ x, /** @type {number} */ y, /** @type {number} */ width, /** @type {number} */ height) {
+  write(
+    /** @type {CanvasRenderingContext2D} */ context,
+    /** @type {number[]} */ rows,
+    /** @type {number[]} */ columns,
+    /** @type {number} */ x,
+    /** @type {number} */ y,
+    /** @type {number} */ width,
+    /** @type {number} */ height,
+  ) {
     const { grid, left, top } = this;
     const style = getComputedStyle(this.element);
     context.textBaseline = "middle";
@@ -239,7 +290,8 @@ export class HeatMap {
     context.fillStyle = style.getPropertyValue("--muted");
     context.font = `${clamp(grid.height - 1, 7, 12)}px ${style.getPropertyValue("--mono")}`;
     if (grid.rowName && grid.height >= 8) {
-      for (let i = rows[0]; i < rows[1]; i++) context.fillText(grid.rowName(i), 2, top + (i + 0.5) * grid.height - y, left - 6);
+      for (let i = rows[0]; i < rows[1]; i++)
+        context.fillText(grid.rowName(i), 2, top + (i + 0.5) * grid.height - y, left - 6);
     }
     context.clearRect(0, 0, left && top ? left : 0, top);
     context.textAlign = "center";
@@ -253,7 +305,10 @@ export class HeatMap {
     context.textAlign = "left";
   }
 
-  /** @param {CanvasRenderingContext2D} context @param {number[]} rows @param {number[]} columns @param {number} x @param {number} y @param {(row: number, column: number) => string} text */
+  /**
+   * @param {CanvasRenderingContext2D} context @param {number[]} rows @param {number[]} columns @param {number} x
+   * @param {number} y @param {(row: number, column: number) => string} text
+   */
   writeCells(context, rows, columns, x, y, text) {
     const { grid } = this;
     const table = colours(grid.kind);
@@ -262,14 +317,24 @@ export class HeatMap {
     for (let i = rows[0]; i < rows[1]; i++) {
       for (let j = columns[0]; j < columns[1]; j++) {
         const at = level(grid.at(i, j), grid.kind, grid.range);
-        const colour = /** @type {[number, number, number]} */ (at < 0 ? BLANK[currentTheme()] : [...table.slice(3 * at, 3 * at + 3)]);
+        const colour = /** @type {[number, number, number]} */ (
+          at < 0 ? BLANK[currentTheme()] : [...table.slice(3 * at, 3 * at + 3)]
+        );
         context.fillStyle = inkOn(colour);
-        context.fillText(text(i, j), this.left + (j + 0.5) * grid.width - x, this.top + (i + 0.5) * grid.height - y, grid.width - 2);
+        context.fillText(
+          text(i, j),
+          this.left + (j + 0.5) * grid.width - x,
+          this.top + (i + 0.5) * grid.height - y,
+          grid.width - 2,
+        );
       }
     }
     context.textAlign = "left";
   }
 }
 
-/** Sizes of cells so that a grid fits into some width, and stays large enough to hit. @param {number} columns @param {number} room @param {number} least @param {number} most */
+/**
+ * Sizes of cells so that a grid fits into some width, and stays large enough to hit.
+ * @param {number} columns @param {number} room @param {number} least @param {number} most
+ */
 export const fitted = (columns, room, least, most) => clamp(Math.floor(room / Math.max(columns, 1)), least, most);

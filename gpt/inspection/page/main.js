@@ -1,6 +1,6 @@
 /**
- * The page from its parts. The text comes first, from the engine's own logits; the pass in JavaScript runs when that is drawn,
- * and the other sections follow one by one, so that the page can be read from the first moment.
+ * The page from its parts. The text comes first, from the engine's own logits; the pass in JavaScript runs when that is
+ * drawn, and the other sections follow one by one, so that the page can be read from the first moment.
  */
 
 import { showAbout } from "./about.js";
@@ -19,7 +19,11 @@ import { mean, showText } from "./text.js";
 import { showValues } from "./values.js";
 
 /** The last part of a path: where the others lie says nothing to those who get the page. @param {string | null} path */
-const last = (path) => (path ?? "").replace(/[\\/]+$/, "").split(/[\\/]/).pop();
+const last = (path) =>
+  (path ?? "")
+    .replace(/[\\/]+$/, "")
+    .split(/[\\/]/)
+    .pop();
 
 /** @param {Subject} subject */
 function title(subject) {
@@ -29,9 +33,22 @@ function title(subject) {
   document.title = `${text.slice(0, 40)} – inside the model`;
   const line = text.trim().replace(/\s+/g, " ");
   byId("quoted").textContent = [...line].length > 130 ? `${[...line].slice(0, 129).join("")}…` : line;
-  const facts = [["run", last(run.name)], ["step", run.step === null || run.step === undefined ? null : whole(run.step)], ["parameters", whole(run.parameters)], ["trained on", last(run.dataset)],
-    ["tokens", run.text && run.text.of > run.text.shown ? `${whole(run.text.shown)} of ${whole(run.text.of)}` : whole(subject.T)], ["mean loss", known.length ? `${number(mean(known), 4)} nats` : null]];
-  byId("facts").append(...facts.filter(([, value]) => value).map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, el("bdi", {}, value)))));
+  const facts = [
+    ["run", last(run.name)],
+    ["step", run.step === null || run.step === undefined ? null : whole(run.step)],
+    ["parameters", whole(run.parameters)],
+    ["trained on", last(run.dataset)],
+    [
+      "tokens",
+      run.text && run.text.of > run.text.shown ? `${whole(run.text.shown)} of ${whole(run.text.of)}` : whole(subject.T),
+    ],
+    ["mean loss", known.length ? `${number(mean(known), 4)} nats` : null],
+  ];
+  byId("facts").append(
+    ...facts
+      .filter(([, value]) => value)
+      .map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, el("bdi", {}, value)))),
+  );
 }
 
 /** A page of a run without recorded moments has no such section. @param {Subject} subject */
@@ -56,7 +73,11 @@ async function start() {
   const panel = new Panel(subject);
   const open = (/** @type {import("./subject.js").Cell} */ cell) => panel.open(cell);
   const isTransformer = subject.config.model === "gpt";
-  for (const id of ["attention", "residual"]) if (!isTransformer) byId(id).append(el("p", { class: "note" }, "A bigram model has an embedding and a head, and nothing between them."));
+  for (const id of ["attention", "residual"])
+    if (!isTransformer)
+      byId(id).append(
+        el("p", { class: "note" }, "A bigram model has an embedding and a head, and nothing between them."),
+      );
   /** @type {(() => void)[]} */
   const sections = [
     () => isTransformer && showAttention(subject, byId("attention"), open),

@@ -1,6 +1,6 @@
 /**
- * The text as tokens, each with a colour. One may be chosen with the pointer or the arrow keys; it is then followed everywhere.
- * For a screen reader it is a list of options with one tab stop.
+ * The text as tokens, each with a colour. One may be chosen with the pointer or the arrow keys; it is then followed
+ * everywhere. For a screen reader it is a list of options with one tab stop.
  */
 
 import { clamp, el, visible } from "./dom.js";
@@ -24,10 +24,19 @@ export class Strip {
     this.tokens = tokens;
     /** @type {Shade | null} */
     this.shade = null;
-    this.boxes = tokens.map((token, t) => el("span", { role: "option", class: /\n$/.test(token.text) ? "token ends-line" : "token", tabindex: -1 },
-      el("bdi", {}, visible(token.text))));
+    this.boxes = tokens.map((token, t) =>
+      el(
+        "span",
+        { role: "option", class: /\n$/.test(token.text) ? "token ends-line" : "token", tabindex: -1 },
+        el("bdi", {}, visible(token.text)),
+      ),
+    );
     /** @type {HTMLElement} */
-    this.element = el("div", { class: "strip", role: "listbox", "aria-label": label, "aria-orientation": "horizontal" }, ...this.boxes);
+    this.element = el(
+      "div",
+      { class: "strip", role: "listbox", "aria-label": label, "aria-orientation": "horizontal" },
+      ...this.boxes,
+    );
     this.boxes.forEach((box, t) => {
       box.addEventListener("click", () => follow(t));
       box.addEventListener("pointerenter", (/** @type {PointerEvent} */ event) => {
@@ -35,7 +44,8 @@ export class Strip {
         tip(describe(t), event);
       });
       box.addEventListener("focus", () => {
-        if (box.matches(":focus-visible")) tip(describe(t), { clientX: box.getBoundingClientRect().right, clientY: box.getBoundingClientRect().bottom });
+        if (box.matches(":focus-visible"))
+          tip(describe(t), { clientX: box.getBoundingClientRect().right, clientY: box.getBoundingClientRect().bottom });
       });
       box.addEventListener("blur", () => tip(null));
     });
@@ -75,7 +85,10 @@ export class Strip {
     this.now = token;
   }
 
-  /** Colour the tokens anew, and unless a pointer only passes say each number to a screen reader. @param {Shade | null} [shade] @param {boolean} [kept] */
+  /**
+   * Colour the tokens anew, and unless a pointer only passes say each number to a screen reader.
+   * @param {Shade | null} [shade] @param {boolean} [kept]
+   */
   colour(shade = this.shade, kept = true) {
     this.shade = shade;
     this.boxes.forEach((box, t) => {

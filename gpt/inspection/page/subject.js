@@ -24,11 +24,17 @@ export class Subject {
     this.tokens = this.data.tokens;
     this.ids = this.tokens.map((token) => token.id);
     this.T = this.ids.length;
-    /** Whether the weights were too large for the page: then it has what the engine computed, and computes nothing new. */
+    /**
+     * Whether the weights were too large for the page: then it has what the engine computed, and computes nothing new.
+     */
     this.isLarge = Boolean(this.data.lens);
     this.steps = steps(this.config).filter((step) => !this.isLarge || content.has(`v:${step.name}`));
     this.step = new Map(this.steps.map((step) => [step.name, step]));
-    this.called = new Map(this.data.values.flatMap((/** @type {any} */ value) => [value.name, ...(value.same ?? [])].map((name) => [name, value])));
+    this.called = new Map(
+      this.data.values.flatMap((/** @type {any} */ value) =>
+        [value.name, ...(value.same ?? [])].map((name) => [name, value]),
+      ),
+    );
     /** @type {Model} */
     this.model = { config: this.config, weights: new Map() };
     /** @type {Map<string, Value>} */
@@ -45,11 +51,17 @@ export class Subject {
     } else {
       this.values = forward(this.model, this.ids);
       const each = losses(this.value("head.output"), this.ids.slice(1));
-      this.values.set("output.1", { shape: [1, 1], array: Float64Array.of(each.reduce((sum, x) => sum + x / each.length, 0)) });
+      this.values.set("output.1", {
+        shape: [1, 1],
+        array: Float64Array.of(each.reduce((sum, x) => sum + x / each.length, 0)),
+      });
     }
   }
 
-  /** What the model expects after each token, before the pass has run: the engine's own logits. @returns {Value | undefined} */
+  /**
+   * What the model expects after each token, before the pass has run: the engine's own logits.
+   * @returns {Value | undefined}
+   */
   get logits() {
     return this.content.array("logits");
   }
@@ -74,7 +86,10 @@ export class Subject {
     return at(this.numbers(name), index);
   }
 
-  /** The gradient of the loss by a value, from the engine; undefined where it has none. @param {string} name @returns {Value | undefined} */
+  /**
+   * The gradient of the loss by a value, from the engine; undefined where it has none.
+   * @param {string} name @returns {Value | undefined}
+   */
   gradient(name) {
     const found = this.content.array(`g:${name}`) ?? this.content.array(`g:${this.called.get(name)?.name}`);
     return found?.shape.length === 0 ? { shape: [1, 1], array: found.array } : found; // the loss is one number
@@ -87,8 +102,8 @@ export class Subject {
   }
 
   /**
-   * The calls of primitives that make this value from those of the list before it: most often one; a norm written out is
-   * several. The last is the one that returned it.
+   * The calls of primitives that make this value from those of the list before it: most often one; a norm written out
+   * is several. The last is the one that returned it.
    * @param {string} name @returns {Call[]}
    */
   calls(name) {
@@ -111,7 +126,8 @@ export class Subject {
    * @param {string} name @returns {string}
    */
   formula(name) {
-    if (/norm\.output$/.test(name) && !this.calls(name).some((call) => call.primitive === "layer_norm")) return "y = w x / √(mean(x²) + ε)";
+    if (/norm\.output$/.test(name) && !this.calls(name).some((call) => call.primitive === "layer_norm"))
+      return "y = w x / √(mean(x²) + ε)";
     return (computing(this.calls(name)).at(-1) ?? this.calls(name).at(-1))?.formula ?? "";
   }
 
@@ -134,7 +150,13 @@ export class Subject {
   label({ name, index }) {
     if (name === "output.1") return name;
     const axes = this.axes(name);
-    const parts = index.map((i, axis) => (axes[axis] === "token" || axes[axis] === "source" ? `${i} ${this.seen(i, 6)}` : axes[axis] === "vocabulary" ? `${i} ${visible(this.text(i), 6)}` : String(i)));
+    const parts = index.map((i, axis) =>
+      axes[axis] === "token" || axes[axis] === "source"
+        ? `${i} ${this.seen(i, 6)}`
+        : axes[axis] === "vocabulary"
+          ? `${i} ${visible(this.text(i), 6)}`
+          : String(i),
+    );
     return `${name}[${parts.join(", ")}]`;
   }
 
@@ -144,7 +166,13 @@ export class Subject {
     if (this.isParameter(name)) {
       if (name === "embedding.weight") return ["vocabulary", "channel"];
       if (name === "position_embedding.weight") return ["token", "channel"];
-      return name === "head.weight" ? ["vocabulary", "channel"] : name === "head.bias" ? ["vocabulary"] : dims === 2 ? ["output", "input"] : ["channel"];
+      return name === "head.weight"
+        ? ["vocabulary", "channel"]
+        : name === "head.bias"
+          ? ["vocabulary"]
+          : dims === 2
+            ? ["output", "input"]
+            : ["channel"];
     }
     if (name === "head.output") return ["token", "vocabulary"];
     if (/\.(scores|weights)$/.test(name)) return ["head", "token", "source"];
