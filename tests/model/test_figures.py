@@ -28,6 +28,7 @@ from gpt.tokenizers import ByteTokenizer, CharTokenizer
 from gpt.train import main as train
 from tinytensor import tensor
 
+pytestmark = pytest.mark.programs
 SMALL = {"context": 40, "width": 16, "layers": 2, "heads": 2}
 TEXT = "it was the best of times"
 HOSTILE = "$x^2$ \\frac{a}{b} $\n\t\0\u200b\u0301\u05d0\u4e00\U0001f600%&_#{}<b>"

@@ -31,6 +31,7 @@ from gpt.train import main
 from gpt.trained import load
 from tinytensor import nn, no_grad, tensor
 
+pytestmark = pytest.mark.programs
 TEXT = "It was the best of times, it was the worst of times. " * 40
 TINY = [
     "--data=text", "--layers=2", "--width=16", "--heads=2", "--context=16", "--batch-size=4", "--warmup=2", "--steps=9",
