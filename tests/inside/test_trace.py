@@ -114,6 +114,9 @@ def test_a_patched_value_takes_the_way_of_the_other_text():
             edited.patch("blocks.1", t["blocks.1"].detach()[index], index)
             ours = model(x)[0]
         assert np.array_equal(ours.numpy(force=True)[:, same], theirs.numpy(force=True)[:, same])
+        with tt.trace(model) as edited:  # the other trace itself
+            edited.patch("blocks.1", t, index)
+            assert (model(x)[0] == ours).all()
     assert not np.allclose(ours.numpy(force=True)[:, 4], theirs.numpy(force=True)[:, 4])
     with tt.trace(model) as edited:  # an array of another precision takes that of the value
         edited.patch("blocks.1", t["blocks.1"].numpy(force=True).astype(np.float32))

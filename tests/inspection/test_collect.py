@@ -213,7 +213,7 @@ def test_axes_are_right_where_sizes_do_not_tell():
     at = "blocks.0.attention."
     assert axes[f"{at}split.0"] == ["head", "token", "channel"]
     assert axes[f"{at}permute#2"] == ["head", "channel", "token"]
-    for name in ("matmul", "mul_scalar", "triu", "scores", "softmax", "weights"):
+    for name in ("matmul", "mul_scalar", "triu", "scores", "weights"):
         assert axes[at + name] == ["head", "token", "source"]
     assert axes[f"{at}matmul#2"] == ["head", "token", "channel"] and axes["input.0"] == ["token"]
     titles = {row["name"]: row["title"] for row in page.data["values"]}

@@ -136,6 +136,16 @@ class Explanation:
             raise ValueError(f"{self.title}: its numbers were not kept; {MORE}")
         return explain_element(self.call, self.which, index)
 
+    def back(self, name: str | int = 0) -> Explanation:
+        """One step back: how an input came to be, by its name or number. ValueError if no call that is kept computed it."""
+        found = [x for i, x in enumerate(self.inputs) if name in (i, x.name)]
+        if not found or found[0].call is None:
+            steps = ", ".join(x.name for x in self.inputs if x.call is not None)
+            raise ValueError(
+                f"{self.title}: no call is known for its input {name!r}; there is one for {steps or 'none'}"
+            )
+        return explain_call(found[0].call)
+
     def rows(self) -> list[tuple[str, str]]:
         """Everything as pairs: a name, and a text."""
         rows = [("formula", self.formula)] if self.formula else []

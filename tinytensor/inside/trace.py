@@ -90,7 +90,7 @@ class Trace(Observer):
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._opened.close()
         if kind is None and self._unused:
-            raise UnknownName(f"an edit met no value: {self._unknown(min(self._unused))}")
+            raise UnknownName(f"an edit met no value: {self._unknown(min(self._unused), list(self.values))}")
 
     # --------------------------------------------------------------------------------- reading
 
@@ -121,10 +121,11 @@ class Trace(Observer):
     def _parameters(self) -> dict[str, Any]:
         return {} if self.model is None else dict(self.model.named_parameters(remove_duplicate=False))
 
-    def _unknown(self, name: str) -> str:
+    def _unknown(self, name: str, names: list[str] | None = None) -> str:
         if not self.values:
             return f"{name!r} is no name of a value: there are none yet; call the model inside of `with`"
-        like = difflib.get_close_matches(name, list(self), n=4, cutoff=0.5) or list(self)[:4]
+        names = list(self) if names is None else names
+        like = difflib.get_close_matches(name, names, n=4, cutoff=0.5) or names[:4]
         return f"{name!r} is no name of a value; there are {', '.join(like)}"
 
     # --------------------------------------------------------------------------------- editing
@@ -140,9 +141,9 @@ class Trace(Observer):
         self.edits.setdefault(self._full(name), []).append(function)
         self._unused.add(self._full(name))
 
-    def patch(self, name: str, value: Tensor | np.ndarray[Any, Any] | float, index: Any = ...) -> None:
-        """Put a value, as one of another trace, in the place of x[index], all of it by default."""
-        self.edit(name, lambda x: _filled(x, index, value))
+    def patch(self, name: str, value: Trace | Tensor | np.ndarray[Any, Any] | float, index: Any = ...) -> None:
+        """Put a value in the place of x[index], all of it by default; of another trace, its value of this name, there."""
+        self.edit(name, lambda x: _filled(x, index, value[name].detach()[index] if isinstance(value, Trace) else value))
 
     def ablate(self, name: str, index: Any = ..., *, head: int | None = None) -> None:
         """Put zeros in the place of x[index]; head: a head of the attention of this module, which then adds nothing."""

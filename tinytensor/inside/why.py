@@ -206,9 +206,8 @@ def _uses(array: Array, source: Any, at: tuple[int, ...], calls: list[Call]) -> 
                 yield from _uses(call.output, call, move(call, at), calls)
                 continue
             if rule is None:
-                known = ", ".join(sorted({*(name for name, _ in RULES), *MOVES}))
                 raise ValueError(
-                    f"{call!r} uses the parameter, and its gradient is no sum over positions; known: {known}"
+                    f"{call!r} uses the parameter as input {i}, and its gradient is no sum over positions; known: {_known()}"
                 )
             if not call.is_intact():
                 raise ValueError(
@@ -311,6 +310,12 @@ RULES: dict[tuple[str, int], Callable[[Call, Array, tuple[int, ...]], tuple[Arra
     ("sub", 0): _at(0, _broadcast(1.0)), ("sub", 1): _at(1, _broadcast(-1.0)),
     ("mul", 0): _at(0, _broadcast(1.0, 1)), ("mul", 1): _at(1, _broadcast(1.0, 0)),
 }  # fmt: skip
+
+
+def _known() -> str:
+    """The primitives and their inputs whose gradients are such sums."""
+    pairs = sorted([*RULES, *((name, 0) for name in MOVES)])
+    return ", ".join(f"{name} (input {i})" for name, i in pairs)
 
 
 def _permuted(call: Call, at: tuple[int, ...]) -> tuple[int, ...]:

@@ -78,11 +78,10 @@ def attention_composed(
     a = q @ k.transpose(-2, -1) * scale
     if causal:
         a = a.masked_fill(a.new_ones(a.shape).triu(1) != 0, float("-inf"))
-    if mask is not None:
-        a = a + mask
-    a = point("scores", a)
-    closed = (a == float("-inf")).all(-1, keepdim=True)  # a query that may see no key has weights 0, not nan
-    w = point("weights", a.masked_fill(closed, 0.0).softmax(-1).masked_fill(closed, 0.0))
+    a = point("scores", a if mask is None else a + mask)
+    closed = None if mask is None else (a == float("-inf")).all(-1, keepdim=True)  # a query that may see no key …
+    w = a.softmax(-1) if closed is None else a.masked_fill(closed, 0.0).softmax(-1).masked_fill(closed, 0.0)
+    w = point("weights", w)  # … has weights 0, not nan
     return (w if dropout is None else w * dropout) @ v
 
 
