@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import pickle
 import threading
 from collections import OrderedDict, namedtuple
 from collections.abc import Callable
@@ -134,6 +136,18 @@ def test_an_open_trace_is_not_opened_again() -> None:
     with t:
         model(tt.ones(3))
     assert "0#2" in t
+
+
+def test_a_copy_of_the_model_is_not_traced() -> None:
+    model = nn.Sequential(nn.Linear(3, 3))
+    with tt.trace(model) as t:
+        t.ablate("0")
+        copies = [copy.deepcopy(model), pickle.loads(pickle.dumps(model))]
+        found = [each(tt.ones(3)) for each in copies]
+        model(tt.ones(3))
+    assert [*t.values] == ["input", "0.input", "0.output", "output"]
+    for y in found:
+        assert y.equal(model(tt.ones(3)))
 
 
 class Named(nn.Module):

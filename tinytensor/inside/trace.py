@@ -53,6 +53,19 @@ class UnknownName(KeyError):
         return str(self.args[0])  # a KeyError shows the repr, with quotes around
 
 
+class Seeing:
+    """A method of a trace, as a hook. A copy of the model, made or pickled inside of `with`, has one that sees nothing."""
+
+    def __init__(self, method: Callable[..., Any] | None = None) -> None:
+        self.method = method
+
+    def __call__(self, *args: Any) -> Any:
+        return None if self.method is None else self.method(*args)
+
+    def __reduce__(self) -> Any:
+        return Seeing, ()
+
+
 def trace(input: Any = ABSENT, *, calls: bool = True, **more: Any) -> Any:
     """trace(model) and trace(): see Trace. trace(matrix): Σ x[i, i], as in PyTorch."""
     if input is ABSENT or isinstance(input, Module):
@@ -89,8 +102,8 @@ class Trace(Observer):
             opened.enter_context(observed(self))
             for path, module in self.model.named_modules() if self.model is not None else ():
                 self._paths[module] = path
-                opened.enter_context(module.register_forward_pre_hook(self._enters, with_kwargs=True))
-                opened.enter_context(module.register_forward_hook(self._leaves, always_call=True))
+                opened.enter_context(module.register_forward_pre_hook(Seeing(self._enters), with_kwargs=True))
+                opened.enter_context(module.register_forward_hook(Seeing(self._leaves), always_call=True))
             self._opened, self._thread = opened.pop_all(), threading.get_ident()
         return self
 
