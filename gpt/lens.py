@@ -70,13 +70,11 @@ def stage_logits(model: Model, t: Any) -> Iterator[NDArray[np.float32]]:
     yield host(t["output.0"])[0]  # after the last block, or of a Bigram: what the model itself predicts
 
 
-def lens(logits: NDArray[np.float32], ids: Sequence[int]) -> tuple[NDArray[np.float32], ...]:
+def lens(logits: NDArray[np.float32], ids: Sequence[int] | NDArray[Any]) -> tuple[NDArray[np.float32], ...]:
     """Return of one stage: ln p of the next tokens (T - 1,), the likeliest tokens (T, 5), and their ln p (T, 5)."""
-    z = logits.astype(np.float64)
-    z -= z.max(-1, keepdims=True)
-    z -= np.log(np.exp(z).sum(-1, keepdims=True))  # ln softmax
+    z = log_probabilities(logits)
     rows = np.arange(len(ids))
-    target = z[rows[:-1], np.asarray(ids)[1:]]
+    target = z[rows[:-1], np.asarray(ids, np.int64)[1:]]
     top = np.empty((len(ids), min(TOP, z.shape[1])), np.int32)
     likely = np.empty(top.shape)
     for k in range(top.shape[1]):  # of equal ones the first: the order is the same everywhere
@@ -84,6 +82,20 @@ def lens(logits: NDArray[np.float32], ids: Sequence[int]) -> tuple[NDArray[np.fl
         likely[:, k] = z[rows, top[:, k]]
         z[rows, top[:, k]] = -np.inf
     return target.astype(np.float32), top, likely.astype(np.float32)
+
+
+def losses(logits: NDArray[Any], ids: NDArray[Any]) -> list[float]:
+    """Return -ln p of the token after each of ids (T,), from logits (T, V): (T - 1), in nats."""
+    found: list[float] = (-log_probabilities(logits[:-1])[np.arange(len(ids) - 1), ids[1:].astype(np.int64)]).tolist()
+    return found
+
+
+def log_probabilities(logits: NDArray[Any]) -> NDArray[np.float64]:
+    """Return ln softmax of logits (..., V), a new array in float64."""
+    z = logits.astype(np.float64)
+    z -= z.max(-1, keepdims=True)
+    z -= np.log(np.exp(z).sum(-1, keepdims=True))
+    return z
 
 
 def host(x: Tensor) -> NDArray[np.float32]:

@@ -105,8 +105,9 @@ class NodeHooks:
                 own, self.watched = call.primitive, True
 
                 def backward(dy: Any, *saved: Any) -> tuple[Any, ...]:
+                    asked = _here.wanted  # before own.backward: a Function may play another graph in its backward
                     dxs = own.backward(dy, *saved)  # without out, needs, add_to: these are offers (accumulate_base.py)
-                    pairs = zip(_here.wanted, dxs, strict=True)
+                    pairs = zip(asked, dxs, strict=True)
                     given = [None if dx is None or not wanted else wrap(_copy(dx)) for wanted, dx in pairs]
                     outputs = [None if g is None else wrap(_copy(g)) for g in self._listed(dy)]
                     changed = changed_tuple(self.after, tuple(given), tuple(outputs))

@@ -13,8 +13,7 @@ from gpt.data import Ids
 from gpt.diagnosis import measures
 from gpt.diagnosis.measures import Array
 from gpt.model import GPT, CausalSelfAttention, FeedForward
-from gpt.rotary import rotary
-from tinytensor import Tensor, from_numpy, no_grad
+from tinytensor import Tensor, from_numpy, no_grad, trace
 
 
 @dataclass
@@ -93,23 +92,10 @@ def watch_attention(name: str, found: Probe) -> Any:
 
 
 def attention_weights(module: CausalSelfAttention, x: Tensor) -> Array:
-    """Return the weights (B, H, T, T) with which a layer mixes values, for its inputs x (B, T, C).
-
-    These are the lines of CausalSelfAttention.forward up to the fused call, and the softmax that it hides.
-    """
-    B, T, C = x.shape
-    H, G = module.heads, module.groups
-    with no_grad():
-        qkv = module.qkv(x).view(B, T, H + 2 * G, C // H).transpose(1, 2)
-        q, k, _ = qkv.split([H, G, G], dim=1)
-        if module.q_norm is not None and module.k_norm is not None:
-            q, k = module.q_norm(q), module.k_norm(k)
-        if module.positions == "rotary":
-            q, k = rotary(q), rotary(k)
-        k = k.repeat_interleave(H // G, dim=1) if G < H else k
-        scores = (q @ k.transpose(-2, -1)) * module.scale
-        future = q.new_ones(T, T).tril() == 0
-        return array(scores.masked_fill(future, float("-inf")).softmax(-1))
+    """Return the weights (B, H, T, T) with which a layer mixes values, for its inputs x (B, T, C)."""
+    with no_grad(), trace(calls=False) as t:
+        module.forward(x)  # not module(x): its hooks would run again
+    return array(t["weights"])
 
 
 def depends_on_the_future(model: Any, ids: Array) -> float:

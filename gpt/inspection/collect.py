@@ -6,8 +6,6 @@ import dataclasses
 import math
 from typing import Any
 
-import numpy as np
-
 import tinytensor
 from gpt.build import Model
 from gpt.config import GPTConfig
@@ -19,6 +17,7 @@ from gpt.inspection.pack import Packer
 from gpt.inspection.saliency import saliency, work
 from gpt.inspection.subject import Subject
 from gpt.inspection.values import Array, Pass, Value, run
+from gpt.lens import losses
 from gpt.tokenizers import Tokenizer
 
 VERSION = 1  # of the data in the page
@@ -140,11 +139,3 @@ def _value(value: Value) -> dict[str, Any]:
         "call": value.call,
         "gradient": value.gradient is not None,
     }
-
-
-def losses(logits: Array, ids: Array) -> list[float]:
-    """-ln p of the token after each of ids (T,), in nats, from logits (T, V): (T - 1)."""
-    x = logits[:-1].astype(np.float64)
-    x -= x.max(-1, keepdims=True)
-    found: list[float] = (np.log(np.exp(x).sum(-1)) - x[np.arange(len(x)), ids[1:].astype(np.int64)]).tolist()
-    return found

@@ -21,12 +21,13 @@ from gpt.inspection.gradients import without_batch
 from gpt.inspection.pack import Packer
 from gpt.inspection.saliency import LOGITS
 from gpt.inspection.values import Array, Pass
+from gpt.lens import lens as read_off
+from gpt.lens import losses
 from tinytensor import Tensor
 
 WEIGHTS = 20e6  # bytes of weights in a page
 ARRAYS = 40e6  # bytes of all arrays in a page
 WORK = 2e12  # additions and multiplications, about a minute: what takes more is left out
-TOP = 5  # predictions after each token
 
 
 def is_large(model: Model) -> bool:
@@ -76,15 +77,11 @@ def lens(found: Pass, model: Model, ids: Array) -> list[dict[str, Any]]:
 
 
 def _said(logits: Array, ids: Array) -> dict[str, Any]:
-    x = logits.astype(np.float64)
-    logs = x - x.max(-1, keepdims=True)
-    logs -= np.log(np.exp(logs).sum(-1, keepdims=True))
-    top = np.argsort(-logs, axis=-1, kind="stable")[:, :TOP]
-    loss = -logs[np.arange(len(ids) - 1), ids[1:].astype(np.int64)]
+    _, top, log_probability = read_off(logits, ids)
     return {
-        "loss": [*loss.tolist(), None],
+        "loss": [*losses(logits, ids), None],
         "top": top.tolist(),
-        "p": np.exp(np.take_along_axis(logs, top, -1)).tolist(),
+        "p": np.exp(log_probability.astype(np.float64)).tolist(),
     }
 
 
@@ -102,7 +99,7 @@ def ablations(model: Model, ids: Array, notes: list[str]) -> list[dict[str, Any]
     for layer, first in itertools.product(range(layers), range(0, heads, at_once)):
         off = range(first, min(first + at_once, heads))
         logits = without_heads(model, ids, layer, off)
-        rows += [{"layer": layer, "head": head, "loss": _said(logits[i], ids)["loss"]} for i, head in enumerate(off)]
+        rows += [{"layer": layer, "head": head, "loss": [*losses(logits[i], ids), None]} for i, head in enumerate(off)]
     return rows
 
 

@@ -452,6 +452,30 @@ def test_an_exception_in_a_hook_leaves_no_grad_half_filled(where: str) -> None:
     assert (a.grad - (0 if before[0] is None else 1)).tolist() == [3, 4]
 
 
+def test_a_backward_that_plays_another_graph_with_hooks() -> None:
+    """Which gradients of a node are wanted stays known, while its backward plays nodes with hooks of their own."""
+
+    class Nested(tt.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any, y: Any, constant: Any) -> Any:
+            return x * 2 + y + constant
+
+        @staticmethod
+        def backward(ctx: Any, dy: Any) -> Any:
+            with tt.enable_grad():
+                z = leaf(tt, 1, 1)
+                inner = z * z
+                inner.grad_fn.register_hook(lambda *_: None)
+                (g,) = tt.autograd.grad(inner.sum(), z)
+            return dy * g, dy, dy
+
+    x, seen = leaf(tt, 1, 2), []
+    y = Nested.apply(x, x * 1, tt.ones(2))
+    y.grad_fn.register_hook(lambda grads, _: seen.append([None if g is None else g.tolist() for g in grads]))
+    y.sum().backward()
+    assert seen == [[[2, 2], [1, 1], None]] and x.grad.tolist() == [3, 3]
+
+
 def test_after_accumulation_all_leaves_have_their_grad() -> None:
     a, b = leaf(tt, 1, 2), leaf(tt, 3, 4)
     seen: list[Any] = []

@@ -280,6 +280,10 @@ def test_what_is_refused() -> None:
         tt.why(model.head.weight, (0, 0), "loss")
     with pytest.raises(ValueError, match="no watched call below the loss used this parameter"):
         tt.why(tt.ones(2, requires_grad=True), (0,), t)
+    with tt.trace():
+        _, unplayed = model(*batch())
+    with pytest.raises(ValueError, match="no watched call below the loss used this parameter"):
+        tt.why(tt.ones(2, requires_grad=True), (0,), unplayed)
     w = tt.ones(2, requires_grad=True)
     with pytest.raises(ValueError, match="the loss was not watched"):
         tt.why(w, (0,), tt.tensor(1.0))

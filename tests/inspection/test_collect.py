@@ -15,7 +15,7 @@ from profiles import cases
 
 import tinytensor as tt
 from gpt.inspection import collect, gradients, ngrams, saliency, stored, values
-from gpt.inspection.collect import losses
+from gpt.lens import losses
 from gpt.run import baselines
 from tinytensor.inside.watch import Call
 

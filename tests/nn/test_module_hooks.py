@@ -332,3 +332,20 @@ def test_other_hooks_are_outside_of_the_subset(name: str) -> None:
     assert hasattr(torch.nn.Module, name)
     with pytest.raises(AttributeError, match=f"{name}.*subset.*; (use|change)"):
         getattr(tt.nn.Tanh(), name)
+
+
+def test_hooks_may_be_added_while_another_thread_lists_them() -> None:
+    """A hook whose kind is asked for adds another one at that moment, as a second thread may."""
+    layer = tt.nn.Linear(2, 2)
+
+    class Interrupted(hooks.Hook):
+        @property
+        def kind(self) -> str:  # type: ignore[override]
+            layer.register_forward_hook(lambda *_: None)
+            return "forward"
+
+        @kind.setter
+        def kind(self, _: str) -> None: ...
+
+    hooks.hooks_of(layer)[-1] = Interrupted("forward", lambda *_: tt.zeros(1))
+    assert layer(tt.ones(2)).tolist() == [0]

@@ -7,21 +7,26 @@
     t.calls                                  # every call of a primitive (inside/watch.py), which `explain` reads
 
     PATH.input, PATH.output       what a module took and returned; PATH alone is its output
-    PATH.input.1, PATH.output.1   where there are several, beginning with .0
+    PATH.input.1, PATH.output.1   where there are several, beginning with .0; .1.0 within one of them
+    PATH.input.mask               by keyword, key of a dictionary, field of a dataclass or a named tuple
     PATH.scores, PATH.weights     of attention within the module: (…, T, S), before and after the softmax
     PATH.weight, …                a parameter
     NAME#2                        of the second call of the same module
 
 The model's own values have no path: "input.0", "output.1". An input is the Tensor itself: its gradient counts all uses of it,
-and an edit of it is for this module alone. Traced, attention runs written out in smaller operations, so
-that its scores and weights exist; results differ from those of the fused operation by rounding. Values are not copied:
-who writes into one in place changes what is kept here. Only the thread that traces is seen.
+and an edit of it is for this module alone. An edit of NAME is for the first call, of NAME#2 for the second. Traced,
+attention runs written out in smaller operations, so that its scores and weights exist; results differ from those of the
+fused operation by rounding. Values are not copied: who writes into one in place changes what is kept here. Only the thread
+that traces is seen.
 """
 
 from __future__ import annotations
 
 import contextlib
+import copy
+import dataclasses
 import difflib
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
@@ -49,6 +54,19 @@ class UnknownName(KeyError):
         return str(self.args[0])  # a KeyError shows the repr, with quotes around
 
 
+class Seeing:
+    """A method of a trace, as a hook. A copy of the model, made or pickled inside of `with`, has one that sees nothing."""
+
+    def __init__(self, method: Callable[..., Any] | None = None) -> None:
+        self.method = method
+
+    def __call__(self, *args: Any) -> Any:
+        return None if self.method is None else self.method(*args)
+
+    def __reduce__(self) -> Any:
+        return Seeing, ()
+
+
 def trace(input: Any = ABSENT, *, calls: bool = True, **more: Any) -> Any:
     """trace(model) and trace(): see Trace. trace(matrix): Σ x[i, i], as in PyTorch."""
     if input is ABSENT or isinstance(input, Module):
@@ -72,23 +90,28 @@ class Trace(Observer):
         self._unused: set[str] = set()
         self._count: dict[str, int] = {}
         self._paths: dict[Module, str] = {}
-        self._running: list[str] = []  # the paths of the modules whose forwards run, each with its "#2"
+        self._running: list[tuple[Module, str]] = []  # modules whose forwards run, and their paths, each with its "#2"
+        self._thread: int | None = None  # the one that traces; None outside of `with`
         self._opened = contextlib.ExitStack()
 
     # ------------------------------------------------------------------------------ on and off
 
     def __enter__(self) -> Trace:
+        if self._thread is not None:
+            raise RuntimeError("this trace is open already: make another one, tinytensor.trace(model)")
         with contextlib.ExitStack() as opened:  # undone if something fails half-way
             opened.enter_context(observed(self))
             for path, module in self.model.named_modules() if self.model is not None else ():
                 self._paths[module] = path
-                opened.enter_context(module.register_forward_pre_hook(self._enters))
-                opened.enter_context(module.register_forward_hook(self._leaves))
-            self._opened = opened.pop_all()
+                opened.enter_context(module.register_forward_pre_hook(Seeing(self._enters), with_kwargs=True))
+                opened.enter_context(module.register_forward_hook(Seeing(self._leaves), always_call=True))
+            self._opened, self._thread = opened.pop_all(), threading.get_ident()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._opened.close()
+        self._thread = None
+        self._running.clear()
         if kind is None and self._unused:
             raise UnknownName(f"an edit met no value: {self._unknown(min(self._unused), list(self.values))}")
 
@@ -159,12 +182,18 @@ class Trace(Observer):
         norm = {path: module for module, path in self._paths.items()}.get(name)
         if not isinstance(norm, (LayerNorm, RMSNorm)):
             raise ValueError(f"{name} is no LayerNorm or RMSNorm of the model, inside of `with`")
-        self.edit(f"{name}.output", lambda _: _frozen(norm, self[f"{name}.input"], (like or self)[f"{name}.input"]))
+        self.edit(
+            f"{name}.output",
+            lambda _: _frozen(norm, self[f"{name}.input"], (self if like is None else like)[f"{name}.input"]),
+        )
 
     def _full(self, name: str) -> str:
-        """PATH.output for the path of a module."""
+        """PATH.output for the path of a module. A child that is called "input" or "output" needs the whole name."""
         path, mark, number = name.partition("#")
-        return f"{path}.output{mark}{number}" if path in self._paths.values() else name
+        module, _, kind = path.rpartition(".")
+        modules = set(self._paths.values())
+        is_own = kind in ("input", "output") and module in modules
+        return f"{path}.output{mark}{number}" if path in modules and not is_own else name
 
     # ------------------------------------------------------------------------------- recording
 
@@ -173,27 +202,36 @@ class Trace(Observer):
             self.calls.append(call)
 
     def point(self, name: str, x: Tensor) -> Tensor:
-        return self._keep(self._running[-1] if self._running else "", name, x)
+        return self._keep(self._running[-1][1] if self._running else "", name, x)
 
-    def _enters(self, module: Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
+    def _enters(self, module: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if threading.get_ident() != self._thread:
+            return None  # hooks run in every thread
         path = self._paths[module]
         self._count[path] = self._count.get(path, 0) + 1
-        self._running.append(path if self._count[path] == 1 else f"{path}#{self._count[path]}")
-        return tuple(self._keep_all("input", args))
+        path = path if self._count[path] == 1 else f"{path}#{self._count[path]}"
+        self._running.append((module, path))
+        return self._keep_all(path, "input", args), self._keep_all(path, "input", kwargs)
 
     def _leaves(self, module: Module, args: tuple[Any, ...], output: Any) -> Any:
-        if isinstance(output, tuple):
-            output = type(output)(self._keep_all("output", output))
-        elif is_tensor(output):
-            output = self._keep(self._running[-1], "output", output)
+        """Also called, with None, if the forward raised an Exception: the caller may go on without this module."""
+        if threading.get_ident() != self._thread or not self._running or self._running[-1][0] is not module:
+            return output  # the last: another hook raised before _enters
+        output = self._keep_all(self._running[-1][1], "output", output)
         self._running.pop()
         return output
 
-    def _keep_all(self, kind: str, values: tuple[Any, ...]) -> list[Any]:
-        """Keep each Tensor of several arguments or results, numbered unless there is one."""
-        names = [kind] if len(values) == 1 else [f"{kind}.{i}" for i in range(len(values))]
-        path = self._running[-1]
-        return [self._keep(path, name, x) if is_tensor(x) else x for name, x in zip(names, values)]
+    def _keep_all(self, path: str, name: str, x: Any, around: tuple[int, ...] = ()) -> Any:
+        """Keep each Tensor of x; return x, or a copy with what edits put in their places. around: what x lies in."""
+        if is_tensor(x):
+            return self._keep(path, name, x)
+        parts = {} if id(x) in around else _parts(x)
+        alone = len(parts) == 1 and type(x) is tuple and not around  # one argument has no number
+        new = {
+            key: self._keep_all(path, name if alone else f"{name}.{key}", part, (*around, id(x)))
+            for key, part in parts.items()
+        }
+        return x if all(new[key] is part for key, part in parts.items()) else _with_parts(x, new)
 
     def _keep(self, path: str, kind: str, x: Tensor) -> Tensor:
         """Keep x under its name, or what the edits of that name make of it. Return it."""
@@ -218,6 +256,32 @@ class Trace(Observer):
             rows.append((name, str(tuple(x.shape)), _rms(x), _rms(x.grad) if x.is_leaf or x.requires_grad else "–"))
         widths = [max(len(row[i]) for row in rows) for i in range(4)]
         return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows)
+
+
+def _parts(x: Any) -> dict[Any, Any]:
+    """What a container has, by number, key or name; nothing for what is no container."""
+    if isinstance(x, dict):
+        return dict(x)
+    if isinstance(x, tuple) and hasattr(x, "_fields"):
+        return dict(zip(x._fields, x))
+    if isinstance(x, (tuple, list)):
+        return dict(enumerate(x))
+    if dataclasses.is_dataclass(x) and not isinstance(x, (type, Module)):
+        return {f.name: getattr(x, f.name) for f in dataclasses.fields(x) if hasattr(x, f.name)}
+    return {}
+
+
+def _with_parts(x: Any, parts: dict[Any, Any]) -> Any:
+    """A copy of a container with these parts."""
+    if isinstance(x, tuple):
+        return type(x)(*parts.values()) if hasattr(x, "_fields") else type(x)(parts.values())
+    new = copy.copy(x)
+    for key, part in parts.items():
+        if isinstance(x, (dict, list)):
+            new[key] = part
+        else:
+            object.__setattr__(new, key, part)  # also of a frozen dataclass
+    return new
 
 
 def _filled(x: Tensor, index: Any, value: Any) -> Tensor:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any, NamedTuple
-from weakref import WeakValueDictionary, ref
+from weakref import WeakKeyDictionary, WeakValueDictionary, ref
 
 import numpy as np
 
@@ -142,25 +142,23 @@ def call_of_node(node: Any) -> Call | None:
         node = node.inputs[0]
     if not isinstance(node, Node):
         return None
-    told, kept = isinstance(node.primitive, Told), isinstance(node.saved, Kept)
-    call: Call | None = node.primitive.call if told else node.saved.call if kept else None  # type: ignore[attr-defined]
+    call = _told.get(node) or (node.saved.call if isinstance(node.saved, Kept) else None)
     return call if call is not None and call.lines else None
 
 
 class Told(Primitive):
-    """A copy of a row for one call, whose backward tells the observers.
+    """A copy of a row for one call, whose backward tells the observers of the thread that plays it.
 
     It takes no gradient of others to add to and no buffer of a leaf: so what it returns is the gradient of this call
     alone, and nobody changes it later.
     """
 
-    __slots__ = ("call", "row")
+    __slots__ = ("row",)
 
-    def __init__(self, row: Primitive, call: Call, watch: Watch) -> None:
-        self.call = call
-
+    def __init__(self, row: Primitive, call: Call) -> None:
         def backward(dy: Any, *saved: Any, **options: Any) -> Any:
-            observers = [o for o in watch.observers if o.every_node or call.lines]
+            watch = thread.mode.watch  # not that of the first backward: with retain_graph another may follow
+            observers = [o for o in (watch.observers if watch else ()) if o.every_node or call.lines]
             try:
                 gradients = row.backward(dy, *saved, **options)
             except Exception:
@@ -232,12 +230,12 @@ class Watch:
         seen = set(stack)
         while stack:
             node = stack.pop()
-            if not isinstance(node.primitive, Told):
-                if isinstance(node.saved, Kept):
-                    node.primitive = Told(node.primitive, node.saved.call, self)
-                elif every and not node.is_output():
+            if node not in _told:
+                call = node.saved.call if isinstance(node.saved, Kept) else None
+                if call is None and every and not node.is_output():
                     call = Call(node.primitive, (), {}, (), (), (), node.order)
-                    node.primitive = Told(node.primitive, call, self)
+                if call is not None:
+                    node.primitive, _told[node] = Told(node.primitive, call), call
             new = {edge for edge in node.inputs if isinstance(edge, Node)} - seen
             seen |= new
             stack.extend(new)
@@ -247,6 +245,9 @@ class Watch:
         for observer in tuple(self.observers):
             x = observer.point(name, x)
         return x
+
+
+_told: WeakKeyDictionary[Node, Call] = WeakKeyDictionary()  # nodes that tell, and their calls; hooks may hide the Told
 
 
 def _origin(edge: Edge | None) -> Any:

@@ -159,9 +159,8 @@ def _played(parameter: TensorBase, loss: Any) -> tuple[list[Call], Array | None]
     if loss._node is not None and loss._node._call().saved is not None:
         calls = [*_below(loss._node)]
         with observed(Observer()):  # so that each backward is told to its call
-            (found,) = grad(loss, parameter, retain_graph=True)  # type: ignore[arg-type]
-        assert found is not None
-        return calls, to_device(found.array, "cpu").astype(np.float64)
+            (found,) = grad(loss, parameter, retain_graph=True, allow_unused=True)  # type: ignore[arg-type]
+        return calls, None if found is None else to_device(found.array, "cpu").astype(np.float64)
     call = call_of_node(loss._node) or call_of(loss)
     if call is None:
         raise ValueError("the loss was not watched: compute it inside of `with tinytensor.trace() as t:`, and keep t")

@@ -55,8 +55,8 @@ class _Call:
         self.done: set[Hook] = set()  # those with always_call that were called
 
     def hooks(self, kind: str) -> list[Hook]:
-        """The hooks of one kind in their order. Those that are added meanwhile run in the next call."""
-        return [h for hooks in (everywhere, self.module._hooks or {}) for h in hooks.values() if h.kind == kind]
+        """The hooks of one kind in their order. Those that are added meanwhile, also by another thread, run in the next call."""
+        return [h for hooks in (everywhere, self.module._hooks or {}) for h in tuple(hooks.values()) if h.kind == kind]
 
     def run(self) -> Any:
         before, after = self.hooks("backward_pre"), self.hooks("backward")

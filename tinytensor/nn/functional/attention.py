@@ -60,9 +60,10 @@ def scaled_dot_product_attention(
     dropout = _weights_mask(query.array, key.array, dropout_p) if dropout_p > 0 else None
     if thread.mode.watch is not None:  # traced: its scores and weights are values like any other
         point, given = thread.mode.watch.point, None if dropout is None else wrap(dropout)
-        return attention_composed(  # type: ignore[no-any-return]
-            query, key, value, attn_mask, scale=scale, causal=is_causal, dropout=given, point=point
-        )
+        # In float16 the fused operation computes in float32 as well: unscaled scores are soon too large for float16.
+        wide = [x.float() if x is not None and x.array.itemsize == 2 else x for x in (query, key, value, attn_mask)]
+        y = attention_composed(*wide, scale=scale, causal=is_causal, dropout=given, point=point)
+        return y.to(query.dtype)  # type: ignore[no-any-return]
     if attn_mask is None and dropout is None and _in_blocks(query.array, key.array, value.array, is_causal):
         return apply(BLOCKWISE_ATTENTION, query, key, value, scale=scale, causal=is_causal)
     return apply(ATTENTION, query, key, value, attn_mask, scale=scale, causal=is_causal, dropout=dropout)
