@@ -4,7 +4,8 @@
     figure = attention_maps(model, tokenizer, "ROMEO: But soft")     # in a notebook; each returns a matplotlib Figure
 
 They are as wide as a telephone or a column of print, and use blue, orange and grey, which all kinds of colour vision tell
-apart. gpt/drawing.py says how tokens are shown.
+apart. Blocks and heads are counted from 0, and parameters have their names, as in the model. gpt/drawing.py says how
+tokens are shown.
 """
 
 from __future__ import annotations
@@ -100,7 +101,7 @@ def maps(weights: NDArray[np.float32], labels: list[str]) -> Figure:
                 ax.set_axis_off()
                 continue
             one_map(ax, weights[b, h], labels if named else None)
-            ax.set_title(f"block {b + 1}, head {h + 1}\n{habits[b, h]}", fontsize=7, loc="left")
+            ax.set_title(f"block {b}, head {h}\n{habits[b, h]}", fontsize=7, loc="left")
     return figure
 
 
@@ -235,7 +236,7 @@ def gradients(model: Model, ids: list[int]) -> tuple[list[tuple[str, float]], di
             loss.backward()
         parameters = {name: length(p.grad) for name, p in model.named_parameters()}
         L = layers_of(model)
-        points = [("embedding", "blocks.0.input"), *((f"block {i + 1}", f"blocks.{i}.output") for i in range(L))]
+        points = [("embedding", "blocks.0.input"), *((f"block {i}", f"blocks.{i}.output") for i in range(L))]
         stream = (
             [(name, length(t[path].grad)) for name, path in points]
             if L
@@ -297,10 +298,10 @@ def draw_table(ax: Axes, table: dict[str, list[float]]) -> None:
     floor = max(values.max(), 1e-30) * 1e-4
     shades = np.log10(np.maximum(values, floor))
     ax.imshow(shades, cmap=SHADES, aspect="auto", vmin=shades.min() - 0.2, vmax=shades.max() + 0.4)
-    ax.set_yticks(range(len(table)), [name.replace("feed_forward", "ffn") for name in table], fontsize=7)
+    ax.set_yticks(range(len(table)), list(table), fontsize=7)
     L = values.shape[1]
     every = -(-L // 12)
-    ax.set_xticks(range(0, L, every), [f"block {i + 1}" if L <= 6 else str(i + 1) for i in range(0, L, every)])
+    ax.set_xticks(range(0, L, every), [f"block {i}" if L <= 6 else str(i) for i in range(0, L, every)])
     middle = (shades.min() + shades.max()) / 2 + 0.25
     for (row, column), value in np.ndenumerate(values):
         if L <= 6:
@@ -338,7 +339,7 @@ def film_strip(film: Film) -> Figure:
                 for ax, m in zip(row, frames, strict=True):
                     one_map(ax, film.attention[m, b, heads[b]], None)
                     ax.set_title(f"step {film.steps[m]:,}" if b == 0 else "", fontsize=8)
-                write(row[0], -0.08, 0.5, f"block {b + 1}, head {heads[b] + 1}", ha="right", rotation=90, size=8,
+                write(row[0], -0.08, 0.5, f"block {b}, head {heads[b]}", ha="right", rotation=90, size=8,
                       transform=row[0].transAxes)  # fmt: skip
         points, labels = projected(film.embedding), [shown(film.tokenizer.bytes_of(i)) for i in film.rows]
         panels = parts[-1].subplots(2, 2, squeeze=False).ravel()
@@ -401,7 +402,7 @@ def draw_points(ax: Axes, points: NDArray[np.float32], all_points: NDArray[np.fl
 
 
 def stage_names(seen: Look) -> list[str]:
-    return ["embedding", *(f"block {i + 1}" for i in range(len(seen.target) - 1))]
+    return ["embedding", *(f"block {i}" for i in range(len(seen.target) - 1))]
 
 
 def lines_of(count: int, columns: int) -> Iterator[tuple[int, int]]:

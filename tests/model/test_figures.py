@@ -149,14 +149,14 @@ def test_maps_show_the_weights():
     labels = [each.get_text() for each in figure.axes[0].texts]
     assert labels == [c for c in "it␣was␣t" for _ in range(2)]
     assert [ax.get_title(loc="left").split("\n")[0] for ax in figure.axes] == [
-        f"block {b}, head {h}" for b in (1, 2) for h in (1, 2)
+        f"block {b}, head {h}" for b in (0, 1) for h in (0, 1)
     ]
 
 
 def test_of_many_maps_the_first_the_middle_and_the_last_block_are_drawn():
     model, tokenizer = made(layers=9, heads=4, width=32)
     titles = [ax.get_title(loc="left").split(",")[0] for ax in figures.attention_maps(model, tokenizer, TEXT).axes]
-    assert titles == ["block 1"] * 4 + ["block 5"] * 4 + ["block 9"] * 4
+    assert titles == ["block 0"] * 4 + ["block 4"] * 4 + ["block 8"] * 4
 
 
 @pytest.mark.parametrize("weights, said", [
@@ -187,6 +187,8 @@ def test_the_lens_shows_the_likeliest_tokens_and_frames_the_right_ones():
         for s in range(3):
             assert cells[t, s] == shown(tokenizer.bytes_of(int(seen.top[s, t, 0])))
             assert ((t, s) in framed) == (seen.top[s, t, 0] == ids[t + 1])
+    stages = [each.get_text() for each in ax.texts if each.get_ha() == "right"]
+    assert stages == ["embedding", "block 0", "block 1"]
     right = np.mean(seen.top[-1, :-1, 0] == ids[1:])
     assert f"{right:.0%} right at the end" in texts(figure)[0] or any(
         f"{right:.0%} right at the end" in x for x in texts(figure)
@@ -216,11 +218,14 @@ def test_the_gradient_is_that_of_the_loss():
     wanted = {name: float(np.linalg.norm(p.grad.numpy())) for name, p in model.named_parameters()}
     assert parameters.keys() == wanted.keys()
     np.testing.assert_allclose(list(parameters.values()), list(wanted.values()), rtol=1e-4, atol=1e-6)
-    assert [name for name, _ in stream] == ["embedding", "block 1", "block 2"]
+    assert [name for name, _ in stream] == ["embedding", "block 0", "block 1"]
     table, others = figures.by_block(parameters, 2)
     assert table["attention.qkv.weight"] == [parameters[f"blocks.{i}.attention.qkv.weight"] for i in range(2)]
     assert others.keys() == {"embedding.weight", "norm.weight", "norm.bias", "head.weight"}
-    bars = figures.gradient_flow(model, tokenizer, TEXT).axes[-1].patches
+    figure = figures.gradient_flow(model, tokenizer, TEXT)
+    assert [each.get_text() for each in figure.axes[1].get_yticklabels()] == list(table)  # the names of the model
+    assert [each.get_text() for each in figure.axes[1].get_xticklabels()] == ["block 0", "block 1"]
+    bars = figure.axes[-1].patches
     np.testing.assert_allclose([bar.get_width() for bar in bars], list(others.values()), rtol=1e-5)
 
 
@@ -269,6 +274,7 @@ def test_a_film_strip_shows_the_training(run):
     images = [ax.images[0].get_array() for ax in figure.axes if ax.images]
     assert len(images) == 2 * 4
     head = figures.head_of(film.attention[:, 0])
+    assert f"block 0, head {head}" in texts(figure)
     assert (images[3][np.tril_indices(24)] == film.attention[-1, 0, head][np.tril_indices(24)]).all()
 
 
