@@ -329,7 +329,8 @@ def film_strip(film: Film) -> Figure:
     heads = {b: head_of(film.attention[:, b]) for b in blocks}
     with drawing(1.9 + 1.35 * len(blocks) + 2 * 2.65 + 1.1) as figure:
         text = said([shown(film.tokenizer.bytes_of(i)) for i in film.ids])
-        head_line(figure, film_title(film), f"vowels in orange\n{text}")
+        rule = "attention: of each block the head that the training changed most; " if blocks else ""
+        head_line(figure, film_title(film), f"{rule}embeddings: vowels in orange\n{text}")
         heights = [1.9, *([1.35 * len(blocks)] if blocks else []), 5.3]
         parts: Any = figure.subfigures(len(heights), 1, height_ratios=heights)
         draw_losses(parts[0].subplots(), film, frames)
@@ -352,8 +353,13 @@ def film_strip(film: Film) -> Figure:
 
 
 def film_title(film: Film) -> str:
-    first, last = float(film.loss[0].mean()), float(film.loss[-1].mean())
-    return f"{film.steps[-1]:,} steps take this text from {first:.2f} to {last:.2f} nats a token"
+    """Say between which steps the film was recorded, and what became of the text's loss."""
+    first, last = film.steps[0], film.steps[-1]
+    before, after = (f"{film.loss[m].mean():.2f}" for m in (0, -1))
+    if first == last:
+        return f"Step {last:,}: the recorded text has {after} nats a token"
+    between = f"Steps {first:,} to {last:,} take" if first else "1 step takes" if last == 1 else f"{last:,} steps take"
+    return f"{between} the recorded text\nfrom {before} to {after} nats a token"
 
 
 def head_of(attention: NDArray[np.float32]) -> int:
@@ -362,26 +368,31 @@ def head_of(attention: NDArray[np.float32]) -> int:
 
 
 def draw_losses(ax: Axes, film: Film, frames: Sequence[int]) -> None:
-    """Draw the losses over the logarithm of the step; vertical lines mark the frames."""
+    """Draw the losses over the logarithm of the step, from the first moment to the last; vertical lines mark the frames."""
     at = 1 + np.array(film.steps)
     ax.plot(at, film.loss.mean(1), color=BLUE, label="this text")
     known = [(a, x) for a, x in zip(at, film.train_loss, strict=True) if x is not None]
     ax.plot(*zip(*known, strict=True), color=GREY, linewidth=0.8, label="training, one batch") if known else None
-    if film.evaluations:
-        steps, losses = zip(*film.evaluations, strict=True)
+    if seen := [each for each in film.evaluations if film.steps[0] <= each[0] <= film.steps[-1]]:
+        steps, losses = zip(*seen, strict=True)
         ax.plot(1 + np.array(steps), losses, "o", color=ORANGE, markersize=3, label="validation")
     for m in frames:
         ax.axvline(at[m], color=LIGHT, linewidth=0.8, zorder=0)
     ax.set_xscale("log")
-    ticks = [
-        s for s in (0, 1, 3, 10, 30, 100, 300, *(m * 10**k for k in range(3, 9) for m in (1, 3))) if s <= film.steps[-1]
-    ]
+    ticks = ticks_of(film.steps, frames)
     ax.set_xticks([1 + s for s in ticks], [f"{s:,}" for s in ticks])
     ax.set_xticks([], minor=True)
     ax.set_xlabel("step", fontsize=8)
     ax.set_ylabel("nats a token", fontsize=8)
     ax.legend(fontsize=7, frameon=False)
     plain(ax)
+
+
+def ticks_of(steps: list[int], frames: Sequence[int]) -> list[int]:
+    """Return round steps between the first and the last; where there are fewer than 3, the steps of the frames."""
+    round_steps = [0, *(m * 10**k for k in range(9) for m in (1, 3))]
+    inside = [step for step in round_steps if steps[0] <= step <= steps[-1]]
+    return inside if len(inside) >= 3 else [steps[m] for m in frames]
 
 
 def draw_points(ax: Axes, points: NDArray[np.float32], all_points: NDArray[np.float32], labels: list[str]) -> None:

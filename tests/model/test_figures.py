@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 import warnings
@@ -268,7 +269,7 @@ def test_a_film_strip_shows_the_training(run):
     film = read(run)
     figure = figures.film_strip(film)
     assert drawn(figure).shape[1] == 780
-    assert any("6 steps take this text from" in each for each in texts(figure))
+    assert any("6 steps take the recorded text" in each for each in texts(figure))
     losses = figure.axes[0].lines[0].get_ydata()
     np.testing.assert_allclose(losses, film.loss.mean(1))
     images = [ax.images[0].get_array() for ax in figure.axes if ax.images]
@@ -276,6 +277,41 @@ def test_a_film_strip_shows_the_training(run):
     head = figures.head_of(film.attention[:, 0])
     assert f"block 0, head {head}" in texts(figure)
     assert (images[3][np.tril_indices(24)] == film.attention[-1, 0, head][np.tril_indices(24)]).all()
+
+
+def test_a_film_that_begins_in_the_middle_says_so_and_fills_its_plot(run):
+    whole = read(run)
+    kept = slice(3, None)  # as of a run that was resumed with --record at step 3
+    arrays = {each.name: value[kept] for each in dataclasses.fields(whole)
+              if isinstance(value := getattr(whole, each.name), np.ndarray)}  # fmt: skip
+    film = dataclasses.replace(whole, steps=[30, 40, 50, 60], train_loss=[None, 2.5, 2.5, 2.5], **arrays,
+                               evaluations=[(1, 9.0), (30, 2.5), (60, 2.5)])  # fmt: skip
+    figure = figures.film_strip(film)
+    drawn(figure)
+    before, after = film.loss[[0, -1]].mean(1)
+    title = f"Steps 30 to 60 take the recorded text\nfrom {before:.2f} to {after:.2f} nats a token"
+    assert title in texts(figure)
+    left, right = figure.axes[0].get_xlim()
+    assert np.log(61 / 31) > 0.8 * np.log(right / left)  # the axis: the logarithm of 1 + step
+    assert figure.axes[0].get_xticks().tolist() == [31, 41, 51, 61]
+
+
+@pytest.mark.parametrize("steps, said", [
+    ([0, 1], "1 step takes the recorded text\nfrom 2.00 to 1.00 nats a token"),
+    ([0, 1, 2000], "2,000 steps take the recorded text\nfrom 2.00 to 1.00 nats a token"),
+    ([4], "Step 4: the recorded text has 2.00 nats a token"),
+])  # fmt: skip
+def test_the_title_of_a_film_says_its_steps(run, steps, said):
+    target = np.zeros((len(steps), 3, 23), np.float32)
+    target[:, -1] = -1
+    target[0, -1] = -2
+    assert figures.film_title(dataclasses.replace(read(run), steps=steps, target=target)) == said
+
+
+def test_a_film_says_by_which_rule_its_heads_were_chosen(run):
+    assert any(
+        "of each block the head that the training changed most" in each for each in texts(figures.film_strip(read(run)))
+    )
 
 
 def test_the_command_writes_the_pictures(run, tmp_path, capsys):
