@@ -1,6 +1,6 @@
 """Figures of what a trained model does with a text: attention, logit lens, gradient, losses, and the film of its training.
 
-    python -m gpt.figures RUN --text "ROMEO: But soft" --out DIR
+    python -m gpt.figures RUN --text "ROMEO: But soft"               # writes RUN/figures/attention.png, …
     figure = attention_maps(model, tokenizer, "ROMEO: But soft")     # in a notebook; each returns a matplotlib Figure
 
 They are as wide as a telephone or a column of print, and use blue, orange and grey, which all kinds of colour vision tell
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from gpt import cli
 from gpt.build import Model
 from gpt.completion import check_vocabulary
+from gpt.config import HUB
 from gpt.drawing import (
     BLUE,
     GREY,
@@ -38,7 +39,9 @@ from gpt.drawing import (
     write,
 )
 from gpt.errors import UserError
+from gpt.errors import shown as short
 from gpt.inspection.film import Film, projected, read
+from gpt.inspection.subject import LONGEST
 from gpt.lens import Look, host, layers_of, look
 from gpt.run import files
 from gpt.run.film import FILM
@@ -55,14 +58,27 @@ FORMATS = ("png", "svg", "pdf")
 
 
 def encoded(model: Model, tokenizer: Tokenizer | None, text: str) -> tuple[list[int], list[str]]:
-    """Return the ids of the text, and each as it is shown. Raises UserError unless they fit into a window, and are 2."""
+    """Return the ids that are drawn, and each as it is shown. Of a long text they are the first ones: see `longest`."""
+    ids = all_ids(model, tokenizer, text)[: longest(model)]
+    assert tokenizer is not None
+    return ids, [shown(tokenizer.bytes_of(i)) for i in ids]
+
+
+def all_ids(model: Model, tokenizer: Tokenizer | None, text: str) -> list[int]:
+    """Return the ids of the whole text. Raises UserError unless they are 2 or more, and of the model's vocabulary."""
     check_vocabulary(model, tokenizer)
     assert tokenizer is not None
     ids = [int(i) for i in tokenizer.encode(text.replace("\r\n", "\n"), "--text")]
-    if not 2 <= len(ids) <= model.config.context:
-        raise UserError(f"--text has {len(ids):,} token{'s' * (len(ids) != 1)}: it must have 2 to {model.config.context:,}, "
-                        f"a window of the model")  # fmt: skip
-    return ids, [shown(tokenizer.bytes_of(i)) for i in ids]
+    if len(ids) < 2:
+        raise UserError(
+            f"--text is {'one token' if ids else 'empty'}; give at least 2: a loss is that of the next token"
+        )
+    return ids
+
+
+def longest(model: Model) -> int:
+    """Return how many tokens of a text are drawn at most: as many as gpt.inspect shows."""
+    return min(model.config.context, LONGEST)
 
 
 # ----------------------------------------------------------------------------------------------- the pictures
@@ -424,42 +440,71 @@ def lines_of(count: int, columns: int) -> Iterator[tuple[int, int]]:
 # ------------------------------------------------------------------------------------------------ the command
 
 
-def pictures(model: Model, tokenizer: Tokenizer | None, text: str, film: Film | None) -> dict[str, Figure]:
-    """Return the figures by the names of their files."""
+def pictures(model: Model, tokenizer: Tokenizer | None, text: str, film: Film | None) -> Iterator[tuple[str, Figure]]:
+    """Yield the figures with the names of their files."""
     makers: dict[str, Callable[[Model, Tokenizer | None, str], Figure]] = {
         "attention": attention_maps, "lens": logit_lens, "gradient": gradient_flow, "loss-per-token": loss_per_token,
     }  # fmt: skip
     if not layers_of(model):
         del makers["attention"]
-    found = {name: make(model, tokenizer, text) for name, make in makers.items()}
-    return found if film is None else {**found, "film": film_strip(film)}
+    for name, make in makers.items():
+        yield name, make(model, tokenizer, text)
+    if film is not None:
+        yield "film", film_strip(film)
+
+
+def make_parser() -> cli.Parser:
+    parser = cli.Parser("gpt.figures", "Draw what a trained model does with a text.")
+    cli.add_run_arguments(parser)
+    parser.add_argument(
+        "--text", metavar="TEXT", help=f"the text, at least 2 tokens; of a long one the first {LONGEST}, or as many as the "
+        "model's context has (default: that of the film, if gpt.train --record made one)"
+    )  # fmt: skip
+    parser.add_argument("--out", type=cli.path, metavar="DIR",
+                        help="where the pictures go (default: RUN/figures; for a model of Hugging Face figures)")  # fmt: skip
+    parser.add_argument("--format", choices=FORMATS, default="png", help="of the pictures (default: png)")
+    return parser
 
 
 @cli.command("gpt.figures")
 def main(argv: list[str]) -> int:
-    parser = cli.Parser("gpt.figures", "Draw what a trained model does with a text.")
-    cli.add_run_arguments(parser)
-    parser.add_argument(
-        "--text", metavar="TEXT", help="the text (default: that of the film, if gpt.train --record made one)"
-    )
-    parser.add_argument("--out", type=cli.path, required=True, metavar="DIR", help="where the pictures go")
-    parser.add_argument("--format", choices=FORMATS, default="png", help="of the pictures (default: png)")
-    options = parser.parse_args(argv)
+    options = make_parser().parse_args(argv)
     found = find(options.run, options.last)
     tokenizer = found.vocabulary(options.tokenizer)
     film = read(options.run) if found.checkpoint is not None and files.exists(Path(options.run) / FILM) else None
     if options.text is None and film is None:
         raise UserError(f"{found.name} has no film, whose text could be taken; give --text")
     text = tokenizer.decode(film.ids) if options.text is None and film is not None else options.text
-    drawn = pictures(found.model(options.device), tokenizer, text, film)
+    model = found.model(options.device)
+    out = options.out or default_out(options.run)
+    for each in notes(model, all_ids(model, tokenizer, text), film, f"film.{options.format}"):
+        cli.note("gpt.figures", each)
     try:
-        options.out.mkdir(parents=True, exist_ok=True)
-        for name, figure in drawn.items():
-            save(figure, options.out / f"{name}.{options.format}")
-            cli.say(str(options.out / f"{name}.{options.format}"))
+        out.mkdir(parents=True, exist_ok=True)
+        for name, figure in pictures(model, tokenizer, text, film):
+            save(figure, out / f"{name}.{options.format}")
+            cli.say(str(out / f"{name}.{options.format}"))
     except OSError as error:
-        raise UserError(f"cannot write {error.filename or options.out}: {error.strerror}; give another --out") from None
+        raise UserError(f"cannot write {error.filename or out}: {error.strerror}; give another --out") from None
     return 0
+
+
+def default_out(run: Path | str) -> Path:
+    """Return the folder of the pictures where none is named. Raises UserError if a run has something else of that name."""
+    if str(run).startswith(HUB):
+        return Path("figures")
+    out = Path(run) / "figures"
+    files.is_folder(out)  # a link may lead out of the run
+    return out
+
+
+def notes(model: Model, ids: list[int], film: Film | None, name: str) -> Iterator[str]:
+    """Yield what the pictures leave out of the text."""
+    if len(ids) > longest(model):
+        why = "the model's context" if longest(model) == model.config.context else "as many as a figure has"
+        yield f"the text has {len(ids):,} tokens; the figures show the first {longest(model):,}, {why}"
+    if film is not None and film.ids != ids:
+        yield f"{name} shows another text, the one that was recorded: {short(repr(film.tokenizer.decode(film.ids)))}"
 
 
 if __name__ == "__main__":

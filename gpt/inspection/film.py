@@ -28,7 +28,7 @@ TRIES = 3  # to read moments of one film.json: a run that goes on meanwhile may 
 ROUNDING = 0.01  # how far above 1 rounding may bring a probability, or the sum of several, in float16
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Film:
     """M moments of a training. T tokens, L blocks, H heads, S = L + 1 stages of the lens, P parameters, K embeddings of width C.
 
@@ -54,6 +54,13 @@ class Film:
     gradient_norm: NDArray[np.float32]  # (M, P), before clipping
     update_norm: NDArray[np.float32]  # (M, P), of what the step added
     weight_norm: NDArray[np.float32]  # (M, P), after the step
+
+    def __repr__(self) -> str:
+        first, last = self.loss[0].mean(), self.loss[-1].mean()
+        return (
+            f"Film({len(self.steps)} moments, steps {self.steps[0]} to {self.steps[-1]}, {len(self.ids)} tokens, "
+            f"{self.attention.shape[1]} blocks, {self.attention.shape[2]} heads, loss {first:.3f} to {last:.3f})"
+        )
 
     @property
     def loss(self) -> NDArray[np.float32]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shutil
 import sys
 import warnings
 from pathlib import Path
@@ -238,9 +239,7 @@ def test_a_title_says_what_becomes_of_the_gradient(first, last, said):
 
 
 @pytest.mark.parametrize("make", MAKERS)
-@pytest.mark.parametrize(
-    "text, said", [("i", "has 1 token"), ("i" * 41, "has 41 tokens"), ("", "has 0 tokens"), ("Q", "Q")]
-)
+@pytest.mark.parametrize("text, said", [("i", "--text is one token"), ("", "--text is empty"), ("Q", "Q")])
 def test_a_text_that_does_not_fit_is_refused(make, text, said):
     model, tokenizer = made()
     with pytest.raises(UserError, match=said) as caught:
@@ -323,6 +322,44 @@ def test_the_command_writes_the_pictures(run, tmp_path, capsys):
     assert all(path.read_bytes()[:4] == b"\x89PNG" for path in out.iterdir())
     assert figures.main([str(run), "--out", str(out), "--format=svg"]) == 0  # the text of the film
     assert (out / "film.svg").read_bytes().startswith(b"<?xml")
+    assert capsys.readouterr().err == ""
+
+
+def test_without_a_folder_the_pictures_go_into_that_of_the_run(run, tmp_path, capsys):
+    place = shutil.copytree(run.parent / "plain", tmp_path / "run")
+    assert figures.main([str(place), "--text=it was"]) == 0
+    assert (place / "figures" / "lens.png").exists()
+    shutil.rmtree(place / "figures")
+    (place / "figures").symlink_to(tmp_path)  # a run folder from elsewhere may have it
+    assert figures.main([str(place), "--text=it was"]) == 2
+    assert "figures is a link" in capsys.readouterr().err
+    assert sorted(tmp_path.iterdir()) == [place]
+    assert figures.default_out("hf:gpt2") == Path("figures")
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_of_a_long_text_the_first_tokens_are_drawn(make):
+    model, tokenizer = made()
+    one, other = (make(model, tokenizer, (TEXT * 9)[:length]) for length in (40, 200))
+    assert (drawn(one) == drawn(other)).all()
+
+
+def test_the_command_says_which_texts_the_pictures_show(run, tmp_path, capsys):
+    assert figures.main([str(run), f"--out={tmp_path}", f"--text={TEXT * 9}"]) == 0
+    out, err = capsys.readouterr()
+    assert f"the text has {9 * len(TEXT)} tokens; the figures show the first 24, the model's context" in err
+    recorded = read(run).tokenizer.decode(read(run).ids)
+    assert f"film.png shows another text, the one that was recorded: {recorded!r}" in err and err.count("\n") == 2
+    assert out.split() == [
+        str(tmp_path / f"{name}.png") for name in ("attention", "lens", "gradient", "loss-per-token", "film")
+    ]
+
+
+def test_a_picture_is_named_when_it_is_written(run, tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr(figures.cli, "say", lambda line: said.append((line, len(list(tmp_path.iterdir())))))
+    assert figures.main([str(run), f"--out={tmp_path}"]) == 0
+    assert [number for _, number in said] == [1, 2, 3, 4, 5]
 
 
 def test_a_picture_for_print(tmp_path):
@@ -333,8 +370,9 @@ def test_a_picture_for_print(tmp_path):
 
 @pytest.mark.parametrize("line, said", [
     (["--out=out"], "has no film, whose text could be taken; give --text"),
-    (["--out=out", "--text=i"], "--text has 1 token"), (["--out=text", "--text=it"], "cannot write text"),
-    (["--out=out", "--text=it", "--format=gif"], "invalid choice"), ([], "--out"),
+    (["--out=out", "--text=i"], "--text is one token"), (["--out=text", "--text=it"], "cannot write text"),
+    (["--out=out", "--text=it", "--format=gif"], "invalid choice"),
+    ([], "has no film, whose text could be taken; give --text"),
 ])  # fmt: skip
 def test_what_the_command_refuses(run, line, said, capsys, monkeypatch):
     monkeypatch.chdir(run.parent)

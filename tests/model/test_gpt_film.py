@@ -497,6 +497,13 @@ def test_links_and_special_files_are_refused(copy, name, kind, capsys):
     assert sorted((str(each), each.stat().st_size) for each in elsewhere.rglob("*")) == before
 
 
+def test_a_film_is_printed_in_a_line(recorded):
+    found = read(recorded)
+    first, last = found.loss[[0, -1]].mean(1)
+    numbers = "10 moments, steps 0 to 9, 16 tokens, 2 blocks, 2 heads"
+    assert repr(found) == f"Film({numbers}, loss {first:.3f} to {last:.3f})"
+
+
 def test_a_run_without_a_film_says_how_to_record_one():
     assert main([*TINY, "--out=run", "--steps=1"]) == 0
     with pytest.raises(UserError, match=r"run has no film: python -m gpt.train --record records one"):
