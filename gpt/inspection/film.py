@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gpt import cli
 from gpt.config import TrainConfig
 from gpt.errors import UserError
 from gpt.inspection.pack import Packer
@@ -28,7 +29,7 @@ TRIES = 3  # to read moments of one film.json: a run that goes on meanwhile may 
 ROUNDING = 0.01  # how far above 1 rounding may bring a probability, or the sum of several, in float16
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True)
 class Film:
     """M moments of a training. T tokens, L blocks, H heads, S = L + 1 stages of the lens, P parameters, K embeddings of width C.
 
@@ -133,7 +134,8 @@ def read_moments(folder: Path, config: TrainConfig, corpus_sha256: str) -> tuple
     else:
         raise UserError(f"{folder / FILM} changes while it is read; read it when the run has ended")
     if not found:
-        raise UserError(f"{folder / FILM} has no moment yet: go on with the run, python -m gpt.train --resume {folder}")
+        advice = f"go on with the run, {cli.python()} -m gpt.train --resume {cli.word(folder)}"
+        raise UserError(f"{folder / FILM} has no moment yet: {advice}")
     return index, found
 
 

@@ -127,7 +127,7 @@ def read_index(folder: Path, config: TrainConfig, corpus_sha256: str) -> dict[st
     """Return what film.json says. Raises UserError unless it is undamaged and of this run."""
     path = folder / FILM / INDEX
     if not files.is_folder(folder / FILM):
-        raise UserError(f"{folder} has no film: python -m gpt.train --record records one")
+        raise UserError(f"{folder} has no film: {cli.python()} -m gpt.train --record records one")
     index = files.parse(files.read(path, LONGEST_INDEX), path)
     if not is_sealed(index):
         raise UserError(f"{path} was altered: its checksum is another; {ADVICE}")
