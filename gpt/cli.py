@@ -9,6 +9,7 @@ import functools
 import os
 import re
 import shlex
+import sys
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -78,6 +79,14 @@ def word(path: Path | str) -> str:
     """Return the path as a word of a command line that can be copied into a shell."""
     text = str(path)
     return shlex.quote(f"./{text}" if text.startswith("-") else text)  # else it would be taken for a flag
+
+
+def python() -> str:
+    """Return the running interpreter as a command line in this folder names it, .venv/bin/python; "python" if it is elsewhere."""
+    try:
+        return word(Path(sys.executable).relative_to(Path.cwd()))
+    except (ValueError, OSError):  # OSError: this folder was removed
+        return "python"
 
 
 class Parser(argparse.ArgumentParser):

@@ -1,10 +1,11 @@
 """Figures of what a trained model does with a text: attention, logit lens, gradient, losses, and the film of its training.
 
-    python -m gpt.figures RUN --text "ROMEO: But soft" --out DIR
+    python -m gpt.figures RUN --text "ROMEO: But soft"               # writes RUN/figures/attention.png, …
     figure = attention_maps(model, tokenizer, "ROMEO: But soft")     # in a notebook; each returns a matplotlib Figure
 
 They are as wide as a telephone or a column of print, and use blue, orange and grey, which all kinds of colour vision tell
-apart. gpt/drawing.py says how tokens are shown.
+apart. Blocks and heads are counted from 0, and parameters have their names, as in the model. gpt/drawing.py says how
+tokens are shown.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from gpt import cli
 from gpt.build import Model
 from gpt.completion import check_vocabulary
+from gpt.config import HUB
 from gpt.drawing import (
     BLUE,
     GREY,
@@ -37,7 +39,9 @@ from gpt.drawing import (
     write,
 )
 from gpt.errors import UserError
+from gpt.errors import shown as short
 from gpt.inspection.film import Film, projected, read
+from gpt.inspection.subject import LONGEST
 from gpt.lens import Look, host, layers_of, look
 from gpt.run import files
 from gpt.run.film import FILM
@@ -54,14 +58,27 @@ FORMATS = ("png", "svg", "pdf")
 
 
 def encoded(model: Model, tokenizer: Tokenizer | None, text: str) -> tuple[list[int], list[str]]:
-    """Return the ids of the text, and each as it is shown. Raises UserError unless they fit into a window, and are 2."""
+    """Return the ids that are drawn, and each as it is shown. Of a long text they are the first ones: see `longest`."""
+    ids = all_ids(model, tokenizer, text)[: longest(model)]
+    assert tokenizer is not None
+    return ids, [shown(tokenizer.bytes_of(i)) for i in ids]
+
+
+def all_ids(model: Model, tokenizer: Tokenizer | None, text: str) -> list[int]:
+    """Return the ids of the whole text. Raises UserError unless they are 2 or more, and of the model's vocabulary."""
     check_vocabulary(model, tokenizer)
     assert tokenizer is not None
     ids = [int(i) for i in tokenizer.encode(text.replace("\r\n", "\n"), "--text")]
-    if not 2 <= len(ids) <= model.config.context:
-        raise UserError(f"--text has {len(ids):,} token{'s' * (len(ids) != 1)}: it must have 2 to {model.config.context:,}, "
-                        f"a window of the model")  # fmt: skip
-    return ids, [shown(tokenizer.bytes_of(i)) for i in ids]
+    if len(ids) < 2:
+        raise UserError(
+            f"--text is {'one token' if ids else 'empty'}; give at least 2: a loss is that of the next token"
+        )
+    return ids
+
+
+def longest(model: Model) -> int:
+    """Return how many tokens of a text are drawn at most: as many as gpt.inspect shows."""
+    return min(model.config.context, LONGEST)
 
 
 # ----------------------------------------------------------------------------------------------- the pictures
@@ -100,7 +117,7 @@ def maps(weights: NDArray[np.float32], labels: list[str]) -> Figure:
                 ax.set_axis_off()
                 continue
             one_map(ax, weights[b, h], labels if named else None)
-            ax.set_title(f"block {b + 1}, head {h + 1}\n{habits[b, h]}", fontsize=7, loc="left")
+            ax.set_title(f"block {b}, head {h}\n{habits[b, h]}", fontsize=7, loc="left")
     return figure
 
 
@@ -235,7 +252,7 @@ def gradients(model: Model, ids: list[int]) -> tuple[list[tuple[str, float]], di
             loss.backward()
         parameters = {name: length(p.grad) for name, p in model.named_parameters()}
         L = layers_of(model)
-        points = [("embedding", "blocks.0.input"), *((f"block {i + 1}", f"blocks.{i}.output") for i in range(L))]
+        points = [("embedding", "blocks.0.input"), *((f"block {i}", f"blocks.{i}.output") for i in range(L))]
         stream = (
             [(name, length(t[path].grad)) for name, path in points]
             if L
@@ -297,10 +314,10 @@ def draw_table(ax: Axes, table: dict[str, list[float]]) -> None:
     floor = max(values.max(), 1e-30) * 1e-4
     shades = np.log10(np.maximum(values, floor))
     ax.imshow(shades, cmap=SHADES, aspect="auto", vmin=shades.min() - 0.2, vmax=shades.max() + 0.4)
-    ax.set_yticks(range(len(table)), [name.replace("feed_forward", "ffn") for name in table], fontsize=7)
+    ax.set_yticks(range(len(table)), list(table), fontsize=7)
     L = values.shape[1]
     every = -(-L // 12)
-    ax.set_xticks(range(0, L, every), [f"block {i + 1}" if L <= 6 else str(i + 1) for i in range(0, L, every)])
+    ax.set_xticks(range(0, L, every), [f"block {i}" if L <= 6 else str(i) for i in range(0, L, every)])
     middle = (shades.min() + shades.max()) / 2 + 0.25
     for (row, column), value in np.ndenumerate(values):
         if L <= 6:
@@ -328,7 +345,8 @@ def film_strip(film: Film) -> Figure:
     heads = {b: head_of(film.attention[:, b]) for b in blocks}
     with drawing(1.9 + 1.35 * len(blocks) + 2 * 2.65 + 1.1) as figure:
         text = said([shown(film.tokenizer.bytes_of(i)) for i in film.ids])
-        head_line(figure, film_title(film), f"vowels in orange\n{text}")
+        rule = "attention: of each block the head that the training changed most; " if blocks else ""
+        head_line(figure, film_title(film), f"{rule}embeddings: vowels in orange\n{text}")
         heights = [1.9, *([1.35 * len(blocks)] if blocks else []), 5.3]
         parts: Any = figure.subfigures(len(heights), 1, height_ratios=heights)
         draw_losses(parts[0].subplots(), film, frames)
@@ -338,7 +356,7 @@ def film_strip(film: Film) -> Figure:
                 for ax, m in zip(row, frames, strict=True):
                     one_map(ax, film.attention[m, b, heads[b]], None)
                     ax.set_title(f"step {film.steps[m]:,}" if b == 0 else "", fontsize=8)
-                write(row[0], -0.08, 0.5, f"block {b + 1}, head {heads[b] + 1}", ha="right", rotation=90, size=8,
+                write(row[0], -0.08, 0.5, f"block {b}, head {heads[b]}", ha="right", rotation=90, size=8,
                       transform=row[0].transAxes)  # fmt: skip
         points, labels = projected(film.embedding), [shown(film.tokenizer.bytes_of(i)) for i in film.rows]
         panels = parts[-1].subplots(2, 2, squeeze=False).ravel()
@@ -351,8 +369,13 @@ def film_strip(film: Film) -> Figure:
 
 
 def film_title(film: Film) -> str:
-    first, last = float(film.loss[0].mean()), float(film.loss[-1].mean())
-    return f"{film.steps[-1]:,} steps take this text from {first:.2f} to {last:.2f} nats a token"
+    """Say between which steps the film was recorded, and what became of the text's loss."""
+    first, last = film.steps[0], film.steps[-1]
+    before, after = (f"{film.loss[m].mean():.2f}" for m in (0, -1))
+    if first == last:
+        return f"Step {last:,}: the recorded text has {after} nats a token"
+    between = f"Steps {first:,} to {last:,} take" if first else "1 step takes" if last == 1 else f"{last:,} steps take"
+    return f"{between} the recorded text\nfrom {before} to {after} nats a token"
 
 
 def head_of(attention: NDArray[np.float32]) -> int:
@@ -361,26 +384,31 @@ def head_of(attention: NDArray[np.float32]) -> int:
 
 
 def draw_losses(ax: Axes, film: Film, frames: Sequence[int]) -> None:
-    """Draw the losses over the logarithm of the step; vertical lines mark the frames."""
+    """Draw the losses over the logarithm of the step, from the first moment to the last; vertical lines mark the frames."""
     at = 1 + np.array(film.steps)
     ax.plot(at, film.loss.mean(1), color=BLUE, label="this text")
     known = [(a, x) for a, x in zip(at, film.train_loss, strict=True) if x is not None]
     ax.plot(*zip(*known, strict=True), color=GREY, linewidth=0.8, label="training, one batch") if known else None
-    if film.evaluations:
-        steps, losses = zip(*film.evaluations, strict=True)
+    if seen := [each for each in film.evaluations if film.steps[0] <= each[0] <= film.steps[-1]]:
+        steps, losses = zip(*seen, strict=True)
         ax.plot(1 + np.array(steps), losses, "o", color=ORANGE, markersize=3, label="validation")
     for m in frames:
         ax.axvline(at[m], color=LIGHT, linewidth=0.8, zorder=0)
     ax.set_xscale("log")
-    ticks = [
-        s for s in (0, 1, 3, 10, 30, 100, 300, *(m * 10**k for k in range(3, 9) for m in (1, 3))) if s <= film.steps[-1]
-    ]
+    ticks = ticks_of(film.steps, frames)
     ax.set_xticks([1 + s for s in ticks], [f"{s:,}" for s in ticks])
     ax.set_xticks([], minor=True)
     ax.set_xlabel("step", fontsize=8)
     ax.set_ylabel("nats a token", fontsize=8)
     ax.legend(fontsize=7, frameon=False)
     plain(ax)
+
+
+def ticks_of(steps: list[int], frames: Sequence[int]) -> list[int]:
+    """Return round steps between the first and the last; where there are fewer than 3, the steps of the frames."""
+    round_steps = [0, *(m * 10**k for k in range(9) for m in (1, 3))]
+    inside = [step for step in round_steps if steps[0] <= step <= steps[-1]]
+    return inside if len(inside) >= 3 else [steps[m] for m in frames]
 
 
 def draw_points(ax: Axes, points: NDArray[np.float32], all_points: NDArray[np.float32], labels: list[str]) -> None:
@@ -401,7 +429,7 @@ def draw_points(ax: Axes, points: NDArray[np.float32], all_points: NDArray[np.fl
 
 
 def stage_names(seen: Look) -> list[str]:
-    return ["embedding", *(f"block {i + 1}" for i in range(len(seen.target) - 1))]
+    return ["embedding", *(f"block {i}" for i in range(len(seen.target) - 1))]
 
 
 def lines_of(count: int, columns: int) -> Iterator[tuple[int, int]]:
@@ -412,42 +440,71 @@ def lines_of(count: int, columns: int) -> Iterator[tuple[int, int]]:
 # ------------------------------------------------------------------------------------------------ the command
 
 
-def pictures(model: Model, tokenizer: Tokenizer | None, text: str, film: Film | None) -> dict[str, Figure]:
-    """Return the figures by the names of their files."""
+def pictures(model: Model, tokenizer: Tokenizer | None, text: str, film: Film | None) -> Iterator[tuple[str, Figure]]:
+    """Yield the figures with the names of their files."""
     makers: dict[str, Callable[[Model, Tokenizer | None, str], Figure]] = {
         "attention": attention_maps, "lens": logit_lens, "gradient": gradient_flow, "loss-per-token": loss_per_token,
     }  # fmt: skip
     if not layers_of(model):
         del makers["attention"]
-    found = {name: make(model, tokenizer, text) for name, make in makers.items()}
-    return found if film is None else {**found, "film": film_strip(film)}
+    for name, make in makers.items():
+        yield name, make(model, tokenizer, text)
+    if film is not None:
+        yield "film", film_strip(film)
+
+
+def make_parser() -> cli.Parser:
+    parser = cli.Parser("gpt.figures", "Draw what a trained model does with a text.")
+    cli.add_run_arguments(parser)
+    parser.add_argument(
+        "--text", metavar="TEXT", help=f"the text, at least 2 tokens; of a long one the first {LONGEST}, or as many as the "
+        "model's context has (default: that of the film, if gpt.train --record made one)"
+    )  # fmt: skip
+    parser.add_argument("--out", type=cli.path, metavar="DIR",
+                        help="where the pictures go (default: RUN/figures; for a model of Hugging Face figures)")  # fmt: skip
+    parser.add_argument("--format", choices=FORMATS, default="png", help="of the pictures (default: png)")
+    return parser
 
 
 @cli.command("gpt.figures")
 def main(argv: list[str]) -> int:
-    parser = cli.Parser("gpt.figures", "Draw what a trained model does with a text.")
-    cli.add_run_arguments(parser)
-    parser.add_argument(
-        "--text", metavar="TEXT", help="the text (default: that of the film, if gpt.train --record made one)"
-    )
-    parser.add_argument("--out", type=cli.path, required=True, metavar="DIR", help="where the pictures go")
-    parser.add_argument("--format", choices=FORMATS, default="png", help="of the pictures (default: png)")
-    options = parser.parse_args(argv)
+    options = make_parser().parse_args(argv)
     found = find(options.run, options.last)
     tokenizer = found.vocabulary(options.tokenizer)
     film = read(options.run) if found.checkpoint is not None and files.exists(Path(options.run) / FILM) else None
     if options.text is None and film is None:
         raise UserError(f"{found.name} has no film, whose text could be taken; give --text")
     text = tokenizer.decode(film.ids) if options.text is None and film is not None else options.text
-    drawn = pictures(found.model(options.device), tokenizer, text, film)
+    model = found.model(options.device)
+    out = options.out or default_out(options.run)
+    for each in notes(model, all_ids(model, tokenizer, text), film, f"film.{options.format}"):
+        cli.note("gpt.figures", each)
     try:
-        options.out.mkdir(parents=True, exist_ok=True)
-        for name, figure in drawn.items():
-            save(figure, options.out / f"{name}.{options.format}")
-            cli.say(str(options.out / f"{name}.{options.format}"))
+        out.mkdir(parents=True, exist_ok=True)
+        for name, figure in pictures(model, tokenizer, text, film):
+            save(figure, out / f"{name}.{options.format}")
+            cli.say(str(out / f"{name}.{options.format}"))
     except OSError as error:
-        raise UserError(f"cannot write {error.filename or options.out}: {error.strerror}; give another --out") from None
+        raise UserError(f"cannot write {error.filename or out}: {error.strerror}; give another --out") from None
     return 0
+
+
+def default_out(run: Path | str) -> Path:
+    """Return the folder of the pictures where none is named. Raises UserError if a run has something else of that name."""
+    if str(run).startswith(HUB):
+        return Path("figures")
+    out = Path(run) / "figures"
+    files.is_folder(out)  # a link may lead out of the run
+    return out
+
+
+def notes(model: Model, ids: list[int], film: Film | None, name: str) -> Iterator[str]:
+    """Yield what the pictures leave out of the text."""
+    if len(ids) > longest(model):
+        why = "the model's context" if longest(model) == model.config.context else "as many as a figure has"
+        yield f"the text has {len(ids):,} tokens; the figures show the first {longest(model):,}, {why}"
+    if film is not None and film.ids != ids:
+        yield f"{name} shows another text, the one that was recorded: {short(repr(film.tokenizer.decode(film.ids)))}"
 
 
 if __name__ == "__main__":

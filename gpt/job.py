@@ -113,17 +113,25 @@ def carry_out(run: Run, folder: Path, options: Options, train: Callable[[Run, Pa
         run.save(folder)
         with failure.kept(folder), profiled(run, folder, quiet) if options.profile else nullcontext():
             signal = train(run, folder, quiet)
-        again = cli.word(folder)
         if signal is not None:
-            message = f"step {run.step} saved; go on with python -m gpt.train --resume {again}"
+            message = f"step {run.step} saved; go on with {cli.python()} -m gpt.train --resume {cli.word(folder)}"
             return cli.fail("gpt.train", message, 128 + signal)
         summary = finish(run, folder, plot=not options.no_plot, show=not quiet)
     if not quiet:
         cli.say(f"{summary}\nrun folder      {folder}")
-        cli.say(f"now try         python -m gpt.generate {again}")
-        if odd := cli.attempt("gpt.train", "look at the losses", lambda: oddity(run, folder)):
-            cli.say(f"odd             {odd}; python -m gpt.doctor {again} says what to try")
+        say_what_next(run, folder)
     return 0
+
+
+def say_what_next(run: Run, folder: Path) -> None:
+    """Print the commands for a run that has ended, and what is odd about it."""
+    python, again = cli.python(), cli.word(folder)
+    if files.exists(folder / film.FILM):
+        cli.say(f"film            {folder / film.FILM}; gpt.inspect shows it")
+    cli.say(f"now try         {python} -m gpt.generate {again}")
+    cli.say(f"look inside     {python} -m gpt.inspect {again}")
+    if odd := cli.attempt("gpt.train", "look at the losses", lambda: oddity(run, folder)):
+        cli.say(f"odd             {odd}; {python} -m gpt.doctor {again} says what to try")
 
 
 def prepare_film(run: Run, folder: Path, options: Options) -> None:

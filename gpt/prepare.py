@@ -159,7 +159,7 @@ def summary(said: dict[str, Any], out: Path, seconds: float) -> str:
         lines.append(f"text       the first {said['limit'] / 2**20:,g} MiB at most (--limit)")
     ratio = size / sum(each["tokens"] for each in counts.values())
     lines.append(f"tokens     {ratio:.2f} bytes of text each; {size / 2**20:,.1f} MiB in {seconds:,.1f} s")
-    lines.append(f"now try    python -m gpt.train --data {cli.word(out)}")
+    lines.append(f"now try    {cli.python()} -m gpt.train --data {cli.word(out)}")
     return "\n".join(lines)
 
 

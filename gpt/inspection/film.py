@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gpt import cli
 from gpt.config import TrainConfig
 from gpt.errors import UserError
 from gpt.inspection.pack import Packer
@@ -54,6 +55,13 @@ class Film:
     gradient_norm: NDArray[np.float32]  # (M, P), before clipping
     update_norm: NDArray[np.float32]  # (M, P), of what the step added
     weight_norm: NDArray[np.float32]  # (M, P), after the step
+
+    def __repr__(self) -> str:
+        first, last = self.loss[0].mean(), self.loss[-1].mean()
+        return (
+            f"Film({len(self.steps)} moments, steps {self.steps[0]} to {self.steps[-1]}, {len(self.ids)} tokens, "
+            f"{self.attention.shape[1]} blocks, {self.attention.shape[2]} heads, loss {first:.3f} to {last:.3f})"
+        )
 
     @property
     def loss(self) -> NDArray[np.float32]:
@@ -126,7 +134,8 @@ def read_moments(folder: Path, config: TrainConfig, corpus_sha256: str) -> tuple
     else:
         raise UserError(f"{folder / FILM} changes while it is read; read it when the run has ended")
     if not found:
-        raise UserError(f"{folder / FILM} has no moment yet: go on with the run, python -m gpt.train --resume {folder}")
+        advice = f"go on with the run, {cli.python()} -m gpt.train --resume {cli.word(folder)}"
+        raise UserError(f"{folder / FILM} has no moment yet: {advice}")
     return index, found
 
 

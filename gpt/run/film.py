@@ -47,7 +47,7 @@ ADVICE = "restore it from a copy, or remove the folder film: the training does n
 
 
 def moments(steps: int, count: int = MOMENTS) -> list[int]:
-    """Return at most `count` steps from 0 to the last, evenly spaced by their logarithms: 0, 1, 2, 3, 4, 5, 6, 7, 9, …"""
+    """Return at most `count` steps from 0 to the last, evenly spaced by their logarithms; docs/film.md lists some."""
     chosen = [0, 1]
     while chosen[-1] < steps:
         last, left = chosen[-1], count - len(chosen)
@@ -127,7 +127,7 @@ def read_index(folder: Path, config: TrainConfig, corpus_sha256: str) -> dict[st
     """Return what film.json says. Raises UserError unless it is undamaged and of this run."""
     path = folder / FILM / INDEX
     if not files.is_folder(folder / FILM):
-        raise UserError(f"{folder} has no film: python -m gpt.train --record records one")
+        raise UserError(f"{folder} has no film: {cli.python()} -m gpt.train --record records one")
     index = files.parse(files.read(path, LONGEST_INDEX), path)
     if not is_sealed(index):
         raise UserError(f"{path} was altered: its checksum is another; {ADVICE}")
@@ -223,7 +223,7 @@ class Film:
             self.add(row)
 
     def stop(self) -> None:
-        """Add the step at which a run stopped early. It is dropped when the run makes another moment."""
+        """Add the step at which a run stopped early. The next moment that the run adds replaces it."""
         if self.row is not None and self.run.step not in self.due:
             self.add(self.row, stopped=True)
 

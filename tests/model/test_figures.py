@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
+import shutil
 import sys
 import warnings
 from pathlib import Path
@@ -149,14 +151,14 @@ def test_maps_show_the_weights():
     labels = [each.get_text() for each in figure.axes[0].texts]
     assert labels == [c for c in "it␣was␣t" for _ in range(2)]
     assert [ax.get_title(loc="left").split("\n")[0] for ax in figure.axes] == [
-        f"block {b}, head {h}" for b in (1, 2) for h in (1, 2)
+        f"block {b}, head {h}" for b in (0, 1) for h in (0, 1)
     ]
 
 
 def test_of_many_maps_the_first_the_middle_and_the_last_block_are_drawn():
     model, tokenizer = made(layers=9, heads=4, width=32)
     titles = [ax.get_title(loc="left").split(",")[0] for ax in figures.attention_maps(model, tokenizer, TEXT).axes]
-    assert titles == ["block 1"] * 4 + ["block 5"] * 4 + ["block 9"] * 4
+    assert titles == ["block 0"] * 4 + ["block 4"] * 4 + ["block 8"] * 4
 
 
 @pytest.mark.parametrize("weights, said", [
@@ -187,6 +189,8 @@ def test_the_lens_shows_the_likeliest_tokens_and_frames_the_right_ones():
         for s in range(3):
             assert cells[t, s] == shown(tokenizer.bytes_of(int(seen.top[s, t, 0])))
             assert ((t, s) in framed) == (seen.top[s, t, 0] == ids[t + 1])
+    stages = [each.get_text() for each in ax.texts if each.get_ha() == "right"]
+    assert stages == ["embedding", "block 0", "block 1"]
     right = np.mean(seen.top[-1, :-1, 0] == ids[1:])
     assert f"{right:.0%} right at the end" in texts(figure)[0] or any(
         f"{right:.0%} right at the end" in x for x in texts(figure)
@@ -216,11 +220,14 @@ def test_the_gradient_is_that_of_the_loss():
     wanted = {name: float(np.linalg.norm(p.grad.numpy())) for name, p in model.named_parameters()}
     assert parameters.keys() == wanted.keys()
     np.testing.assert_allclose(list(parameters.values()), list(wanted.values()), rtol=1e-4, atol=1e-6)
-    assert [name for name, _ in stream] == ["embedding", "block 1", "block 2"]
+    assert [name for name, _ in stream] == ["embedding", "block 0", "block 1"]
     table, others = figures.by_block(parameters, 2)
     assert table["attention.qkv.weight"] == [parameters[f"blocks.{i}.attention.qkv.weight"] for i in range(2)]
     assert others.keys() == {"embedding.weight", "norm.weight", "norm.bias", "head.weight"}
-    bars = figures.gradient_flow(model, tokenizer, TEXT).axes[-1].patches
+    figure = figures.gradient_flow(model, tokenizer, TEXT)
+    assert [each.get_text() for each in figure.axes[1].get_yticklabels()] == list(table)  # the names of the model
+    assert [each.get_text() for each in figure.axes[1].get_xticklabels()] == ["block 0", "block 1"]
+    bars = figure.axes[-1].patches
     np.testing.assert_allclose([bar.get_width() for bar in bars], list(others.values()), rtol=1e-5)
 
 
@@ -232,9 +239,7 @@ def test_a_title_says_what_becomes_of_the_gradient(first, last, said):
 
 
 @pytest.mark.parametrize("make", MAKERS)
-@pytest.mark.parametrize(
-    "text, said", [("i", "has 1 token"), ("i" * 41, "has 41 tokens"), ("", "has 0 tokens"), ("Q", "Q")]
-)
+@pytest.mark.parametrize("text, said", [("i", "--text is one token"), ("", "--text is empty"), ("Q", "Q")])
 def test_a_text_that_does_not_fit_is_refused(make, text, said):
     model, tokenizer = made()
     with pytest.raises(UserError, match=said) as caught:
@@ -263,13 +268,49 @@ def test_a_film_strip_shows_the_training(run):
     film = read(run)
     figure = figures.film_strip(film)
     assert drawn(figure).shape[1] == 780
-    assert any("6 steps take this text from" in each for each in texts(figure))
+    assert any("6 steps take the recorded text" in each for each in texts(figure))
     losses = figure.axes[0].lines[0].get_ydata()
     np.testing.assert_allclose(losses, film.loss.mean(1))
     images = [ax.images[0].get_array() for ax in figure.axes if ax.images]
     assert len(images) == 2 * 4
     head = figures.head_of(film.attention[:, 0])
+    assert f"block 0, head {head}" in texts(figure)
     assert (images[3][np.tril_indices(24)] == film.attention[-1, 0, head][np.tril_indices(24)]).all()
+
+
+def test_a_film_that_begins_in_the_middle_says_so_and_fills_its_plot(run):
+    whole = read(run)
+    kept = slice(3, None)  # as of a run that was resumed with --record at step 3
+    arrays = {each.name: value[kept] for each in dataclasses.fields(whole)
+              if isinstance(value := getattr(whole, each.name), np.ndarray)}  # fmt: skip
+    film = dataclasses.replace(whole, steps=[30, 40, 50, 60], train_loss=[None, 2.5, 2.5, 2.5], **arrays,
+                               evaluations=[(1, 9.0), (30, 2.5), (60, 2.5)])  # fmt: skip
+    figure = figures.film_strip(film)
+    drawn(figure)
+    before, after = film.loss[[0, -1]].mean(1)
+    title = f"Steps 30 to 60 take the recorded text\nfrom {before:.2f} to {after:.2f} nats a token"
+    assert title in texts(figure)
+    left, right = figure.axes[0].get_xlim()
+    assert np.log(61 / 31) > 0.8 * np.log(right / left)  # the axis: the logarithm of 1 + step
+    assert figure.axes[0].get_xticks().tolist() == [31, 41, 51, 61]
+
+
+@pytest.mark.parametrize("steps, said", [
+    ([0, 1], "1 step takes the recorded text\nfrom 2.00 to 1.00 nats a token"),
+    ([0, 1, 2000], "2,000 steps take the recorded text\nfrom 2.00 to 1.00 nats a token"),
+    ([4], "Step 4: the recorded text has 2.00 nats a token"),
+])  # fmt: skip
+def test_the_title_of_a_film_says_its_steps(run, steps, said):
+    target = np.zeros((len(steps), 3, 23), np.float32)
+    target[:, -1] = -1
+    target[0, -1] = -2
+    assert figures.film_title(dataclasses.replace(read(run), steps=steps, target=target)) == said
+
+
+def test_a_film_says_by_which_rule_its_heads_were_chosen(run):
+    assert any(
+        "of each block the head that the training changed most" in each for each in texts(figures.film_strip(read(run)))
+    )
 
 
 def test_the_command_writes_the_pictures(run, tmp_path, capsys):
@@ -281,6 +322,44 @@ def test_the_command_writes_the_pictures(run, tmp_path, capsys):
     assert all(path.read_bytes()[:4] == b"\x89PNG" for path in out.iterdir())
     assert figures.main([str(run), "--out", str(out), "--format=svg"]) == 0  # the text of the film
     assert (out / "film.svg").read_bytes().startswith(b"<?xml")
+    assert capsys.readouterr().err == ""
+
+
+def test_without_a_folder_the_pictures_go_into_that_of_the_run(run, tmp_path, capsys):
+    place = shutil.copytree(run.parent / "plain", tmp_path / "run")
+    assert figures.main([str(place), "--text=it was"]) == 0
+    assert (place / "figures" / "lens.png").exists()
+    shutil.rmtree(place / "figures")
+    (place / "figures").symlink_to(tmp_path)  # a run folder from elsewhere may have it
+    assert figures.main([str(place), "--text=it was"]) == 2
+    assert "figures is a link" in capsys.readouterr().err
+    assert sorted(tmp_path.iterdir()) == [place]
+    assert figures.default_out("hf:gpt2") == Path("figures")
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_of_a_long_text_the_first_tokens_are_drawn(make):
+    model, tokenizer = made()
+    one, other = (make(model, tokenizer, (TEXT * 9)[:length]) for length in (40, 200))
+    assert (drawn(one) == drawn(other)).all()
+
+
+def test_the_command_says_which_texts_the_pictures_show(run, tmp_path, capsys):
+    assert figures.main([str(run), f"--out={tmp_path}", f"--text={TEXT * 9}"]) == 0
+    out, err = capsys.readouterr()
+    assert f"the text has {9 * len(TEXT)} tokens; the figures show the first 24, the model's context" in err
+    recorded = read(run).tokenizer.decode(read(run).ids)
+    assert f"film.png shows another text, the one that was recorded: {recorded!r}" in err and err.count("\n") == 2
+    assert out.split() == [
+        str(tmp_path / f"{name}.png") for name in ("attention", "lens", "gradient", "loss-per-token", "film")
+    ]
+
+
+def test_a_picture_is_named_when_it_is_written(run, tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr(figures.cli, "say", lambda line: said.append((line, len(list(tmp_path.iterdir())))))
+    assert figures.main([str(run), f"--out={tmp_path}"]) == 0
+    assert [number for _, number in said] == [1, 2, 3, 4, 5]
 
 
 def test_a_picture_for_print(tmp_path):
@@ -291,8 +370,9 @@ def test_a_picture_for_print(tmp_path):
 
 @pytest.mark.parametrize("line, said", [
     (["--out=out"], "has no film, whose text could be taken; give --text"),
-    (["--out=out", "--text=i"], "--text has 1 token"), (["--out=text", "--text=it"], "cannot write text"),
-    (["--out=out", "--text=it", "--format=gif"], "invalid choice"), ([], "--out"),
+    (["--out=out", "--text=i"], "--text is one token"), (["--out=text", "--text=it"], "cannot write text"),
+    (["--out=out", "--text=it", "--format=gif"], "invalid choice"),
+    ([], "has no film, whose text could be taken; give --text"),
 ])  # fmt: skip
 def test_what_the_command_refuses(run, line, said, capsys, monkeypatch):
     monkeypatch.chdir(run.parent)

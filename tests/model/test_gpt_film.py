@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
 import shutil
 import signal
 from pathlib import Path
@@ -18,7 +19,7 @@ from safetensors.numpy import load_file, save_file
 import tinytensor
 from gpt import data, prepare
 from gpt.build import build
-from gpt.config import GPTConfig
+from gpt.config import GPTConfig, TrainConfig
 from gpt.errors import UserError
 from gpt.inspection.film import for_page, projected, read
 from gpt.lens import look
@@ -116,6 +117,13 @@ def test_moments_are_spaced_by_the_logarithm():
     ratios = chosen[11:] / chosen[10:-1]
     assert chosen[:5].tolist() == [0, 1, 2, 3, 4]
     assert ratios.min() > 1.15 and ratios.max() < 1.35
+
+
+def test_the_document_lists_the_moments_of_the_main_job():
+    document = (Path(__file__).parents[2] / "docs" / "film.md").read_text(encoding="utf-8")
+    (listed,) = re.findall(r"^```\n(0, [\d,\s]+)```$", document, re.MULTILINE)
+    assert "A run of 2,000 steps keeps these" in document and TrainConfig().steps == 2000
+    assert [int(step) for step in listed.split(",")] == film.moments(2000)
 
 
 # --------------------------------------------------------------------------------- what is recorded, and the run
@@ -495,6 +503,13 @@ def test_links_and_special_files_are_refused(copy, name, kind, capsys):
         error
     )
     assert sorted((str(each), each.stat().st_size) for each in elsewhere.rglob("*")) == before
+
+
+def test_a_film_is_printed_in_a_line(recorded):
+    found = read(recorded)
+    first, last = found.loss[[0, -1]].mean(1)
+    numbers = "10 moments, steps 0 to 9, 16 tokens, 2 blocks, 2 heads"
+    assert repr(found) == f"Film({numbers}, loss {first:.3f} to {last:.3f})"
 
 
 def test_a_run_without_a_film_says_how_to_record_one():

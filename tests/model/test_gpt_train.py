@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gpt import evaluate, generate
+from gpt import cli, evaluate, generate
 from gpt.config import NEWER, TrainConfig
 from gpt.evaluate import mean_loss
 from gpt.job import make_parser
@@ -741,16 +741,40 @@ def test_runs_that_begin_in_one_instant_have_folders_of_their_own(text):
 
 
 def test_a_folder_is_named_so_that_a_shell_finds_it(text, capsys):
-    """The two commands that a run prints can be copied, whatever its folder is called."""
+    """The commands that a run prints can be copied, whatever its folder is called."""
     for name in ("-run", "a b's; $HOME"):
         assert main([*BIGRAM, *text, f"--out={name}"]) == 0
-        line = capsys.readouterr().out.splitlines()[-1].removeprefix("now try         python -m gpt.generate ")
+        lines = capsys.readouterr().out.splitlines()[-2:]
+        line = lines[0].removeprefix("now try         python -m gpt.generate ")
+        assert lines[1] == f"look inside     python -m gpt.inspect {line}"
         words = shlex.split(line)
         assert generate.main([*words, "--tokens=3"]) == 0
         capsys.readouterr()
         assert main([*BIGRAM, *text, f"--out={name}"]) == 2
         assert f"--resume {line} to go on" in capsys.readouterr().err
         assert main(["--resume", *words, "--steps=2", "--quiet", "--no-plot"]) == 0
+
+
+@pytest.mark.parametrize("executable, folder, named", [
+    ("/w/.venv/bin/python", "/w", ".venv/bin/python"), ("/w/a b/bin/python3.12", "/w", "'a b/bin/python3.12'"),
+    ("/w/.venv/bin/python", "/w/runs", "python"), ("/usr/bin/python3", "/w", "python"), ("", "/w", "python"),
+])  # fmt: skip
+def test_advice_names_the_interpreter_that_runs(executable, folder, named, monkeypatch):
+    monkeypatch.setattr(sys, "executable", executable)
+    monkeypatch.setattr(Path, "cwd", lambda: Path(folder))
+    assert cli.python() == named
+
+
+def test_the_last_lines_name_the_interpreter_and_the_film(text, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "executable", str(Path.cwd() / ".venv/bin/python"))
+    assert main([*BIGRAM, *text, "--out=plain"]) == 0
+    assert "\nfilm  " not in capsys.readouterr().out
+    assert main([*BIGRAM, *text, "--out=run", "--record"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[lines.index("run folder      run") + 1 :][:3] == [
+        "film            run/film; gpt.inspect shows it", "now try         .venv/bin/python -m gpt.generate run",
+        "look inside     .venv/bin/python -m gpt.inspect run",
+    ]  # fmt: skip
 
 
 def test_no_loss_is_minus_zero(text, capsys):
