@@ -30,6 +30,7 @@ def test_every_number_of_the_pass_is_explained(name: str, tmp_path: Path, record
     shutil.copy(HERE / "derive.mjs", tmp_path)
     found = json.loads(node(tmp_path / "derive.mjs", modules(tmp_path)))
     assert found["forward"] <= 1e-12
+    assert found["calculated"] > 50 and found["wrong"] == [], found["wrong"][:5]  # also on a calculator
     worst = max((x, value) for value, x in found["values"].items()) if found["values"] else (0.0, "")
     record_property("said", f"derive.js, {name}: a gradient differs by {worst[0]:.1e} of its largest, of {worst[1]}")
     assert "head.output" in found["values"] and worst[0] <= HALF, worst
