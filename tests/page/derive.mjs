@@ -70,4 +70,6 @@ for (const [name, { shape }] of subject.model.weights) {
   norms[name] = Math.sqrt(whole.reduce((sum, x) => sum + x * x, 0));
 }
 const engine = Object.fromEntries(subject.data.flow.parameters.map(({ name, norm }) => [name, norm]));
-console.log(JSON.stringify({ forward, wrong, calculated, values, parameters, norms, engine }));
+const made = Object.fromEntries(subject.steps.map(({ name }) =>
+  [name, { calls: subject.calls(name).map((call) => call.primitive), formula: subject.formula(name) }]));
+console.log(JSON.stringify({ made, forward, wrong, calculated, values, parameters, norms, engine }));
