@@ -294,6 +294,16 @@ def test_a_patch_from_a_text_that_is_typed_and_a_head_that_is_off(case: Case) ->
     compare(case, case.engine(edits))
 
 
+def test_the_future_is_grey_in_both_maps_of_the_weights(case: Case) -> None:
+    case.page.locator("#values details.group").evaluate_all("groups => groups.forEach(group => (group.open = true))")
+    for name in ("Attention weights of block 0, head 3", "Values of blocks.0.attention.weights: rows are tokens"):
+        canvas = case.page.get_by_role("grid", name=name).locator("canvas")
+        canvas.scroll_into_view_if_needed()
+        case.page.wait_for_timeout(100)
+        right = "each => [...each.getContext('2d').getImageData(each.width - 2, 2, 1, 1).data]"
+        assert canvas.evaluate(right) == [236, 235, 230, 255], name
+
+
 def test_a_patch_begins_where_the_texts_differ(tmp_path: Path, browser: Any) -> None:
     given = subject(TEXT, "to see, or not to be")
     context = browser.new_context()
