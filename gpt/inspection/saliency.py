@@ -17,7 +17,7 @@ LOGITS = 1 << 24  # logits of one forward
 def saliency(model: Model, ids: Array) -> NDArray[np.float32]:
     """|∂ loss_t / ∂ e_s|, (T, T): row t of the loss of token t + 1, column s of the embedding of token s; 0 for s > t.
 
-    The text stands in a batch once for each t, and the loss of copy t is that of its token t + 1 alone. Copies do not mix,
+    The batch has a copy of the text for each t, and the loss of copy t is that of its token t + 1 alone. Copies do not mix,
     so one backward through the sum of the losses gives the gradients of all.
     """
     T = len(ids)

@@ -116,7 +116,8 @@ def _corpus(
     try:
         return checkpoint.read_corpus(found.checkpoint, Path(run), show)
     except UserError as error:
-        notes.append(f"no baselines: {error}")
+        said = str(error).replace(f"; {corpus.WANTED}", "")  # what else --data takes helps who trains, not who reads
+        notes.append(f"no baselines: {said}")
         return None
 
 

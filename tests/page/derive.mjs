@@ -9,12 +9,21 @@ const html = readFileSync(`${folder}/page.html`, "utf8");
 const texts = Object.fromEntries(["data", "bytes"].map((id) => [id, new RegExp(`id="${id}">([^<]*)</script>`).exec(html)[1]]));
 globalThis.document = { getElementById: (id) => ({ textContent: texts[id] }) };
 const load = (name) => import(pathToFileURL(`${folder}/${name}.js`).href);
-const [{ Content }, { Subject }, { derive, gradientOf, why }] = await Promise.all(["data", "subject", "derive"].map(load));
+const [{ Content }, { Subject }, { derive, gradientOf, why }, { number }] = await Promise.all(["data", "subject", "derive", "dom"].map(load));
 
 const subject = new Subject(await Content.read());
 subject.run();
 const passed = new Map(); // by name: Σ of what is passed back to each number
 let forward = 0;
+const wrong = []; // formulas whose shown numbers do not give the result that is shown beside them
+let calculated = 0;
+
+/** What a calculator says: the arithmetic at the end of a formula, as it is written. */
+function calculator(formula) {
+  const text = formula.split(/[=;] /).at(-1).replace(/−/g, "-").replace(/·/g, "*").replace(/e\^(\S+)/, "Math.exp($1)");
+  return Function(`return ${text};`)();
+}
+const ARITHMETIC = new Set(["add", "multiply", "linear", "norm", "scores", "softmax"]);
 
 function cells(shape) {
   return shape.reduce((all, n) => all.flatMap((index) => Array.from({ length: n }, (_, i) => [...index, i])), [[]]);
@@ -24,9 +33,13 @@ const place = (shape, index) => index.reduce((at, i, axis) => at * shape[axis] +
 for (const { name } of subject.steps) {
   for (const index of cells(subject.value(name).shape)) {
     const cell = { name, index };
-    const { terms, result } = derive(subject, cell);
+    const { terms, result, formula } = derive(subject, cell);
     const value = subject.at(cell);
     if (value !== result) forward = Math.max(forward, Math.abs(value - result));
+    if (ARITHMETIC.has(subject.step.get(name).operation) && terms.length) {
+      calculated++;
+      if (number(calculator(formula), 6) !== number(result, 6)) wrong.push(`${name}[${index}]: ${formula} = ${result}`);
+    }
     const dy = subject.gradientAt(cell);
     for (const term of terms) {
       const back = (to, slope) => {
@@ -57,4 +70,6 @@ for (const [name, { shape }] of subject.model.weights) {
   norms[name] = Math.sqrt(whole.reduce((sum, x) => sum + x * x, 0));
 }
 const engine = Object.fromEntries(subject.data.flow.parameters.map(({ name, norm }) => [name, norm]));
-console.log(JSON.stringify({ forward, values, parameters, norms, engine }));
+const made = Object.fromEntries(subject.steps.map(({ name }) =>
+  [name, { calls: subject.calls(name).map((call) => call.primitive), formula: subject.formula(name) }]));
+console.log(JSON.stringify({ made, forward, wrong, calculated, values, parameters, norms, engine }));

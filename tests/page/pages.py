@@ -45,6 +45,21 @@ def subject(text: str = TEXT, patch: str | None = None, alphabet: str = ALPHABET
     return given
 
 
+def masked(q: Any, k: Any, v: Any, mask: Any, *, scale: float, causal: bool, point: Any, dropout: Any = None) -> Any:
+    """Attention whose weights take three calls: a row that sees nothing would have weights 0."""
+    a = q @ k.transpose(-2, -1) * scale
+    a = point("scores", a.masked_fill(a.new_ones(a.shape).triu(1) != 0, -np.inf))
+    closed = (a == -np.inf).all(-1, keepdim=True)
+    return point("weights", a.masked_fill(closed, 0.0).softmax(-1).masked_fill(closed, 0.0)) @ v
+
+
+def unmasked(q: Any, k: Any, v: Any, mask: Any, *, scale: float, causal: bool, point: Any, dropout: Any = None) -> Any:
+    """Attention whose weights are one call of softmax."""
+    a = q @ k.transpose(-2, -1) * scale
+    a = point("scores", a.masked_fill(a.new_ones(a.shape).triu(1) != 0, -np.inf))
+    return point("weights", a.softmax(-1)) @ v
+
+
 def written(given: Subject, path: Path) -> Path:
     """The page of a subject."""
     path.write_text(write.page(*collect(given)), "utf-8")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +66,7 @@ def test_it_is_silent_and_fits(recorded: tuple[Path, Film], width: int, show: Sh
 def test_a_bigram_has_no_attention_in_it(tmp_path: Path, show: Show) -> None:
     path, _ = made(tmp_path, "--model=bigram")
     seen = show(path)
-    assert seen.page.locator("#film-head").count() == 0
+    assert seen.page.locator("#film-block").count() == 0
     assert seen.page.locator("#film [role=grid]").count() == 3  # the lens, gradients, updates
     seen.check(path)
 
@@ -82,7 +84,7 @@ def test_the_slider_shows_what_was_recorded(recorded: tuple[Path, Film], show: S
     path, film = recorded
     page = show(path).page
     cells = page.locator("#film [role=gridcell]")
-    page.locator("#film-head").select_option("3")  # block 1, head 1
+    page.locator("#film-block").select_option("1")
     for moment in (0, 4, 9):
         go(page, moment)
         assert page.locator("#film-moment").get_attribute("aria-valuetext") == (
@@ -92,7 +94,7 @@ def test_the_slider_shows_what_was_recorded(recorded: tuple[Path, Film], show: S
         known = film.train_loss[moment]
         assert (f"training loss {known:.2f}" in said) if known is not None else ("training loss" not in said)
         assert ("validation loss" in said) == (moment == 9)
-        attention, lens = cells.nth(0), cells.nth(1)
+        attention, lens = cells.nth(1), cells.nth(2)  # head 1 of 2
         attention.focus()
         for key in ("Home", "PageUp", "PageUp", "PageDown", "End"):
             page.keyboard.press(key)
@@ -128,11 +130,36 @@ def test_points_are_where_the_embeddings_are(recorded: tuple[Path, Film], show: 
     assert labels == [{" ": "␣", "\n": "↵"}.get(film.text_of(i), film.text_of(i)) for i in film.rows]
 
 
+@pytest.mark.parametrize("width", [390, 1440])
+def test_all_moments_are_in_view(recorded: tuple[Path, Film], width: int, show: Show) -> None:
+    path, _ = recorded
+    page = show(path, width).page
+    page.locator("#film .film-chart").scroll_into_view_if_needed()
+    page.wait_for_timeout(200)
+    chart = page.locator("#film .film-chart")
+    assert chart.evaluate("each => each.firstElementChild.clientWidth / each.clientWidth") == pytest.approx(1, abs=0.01)
+    levels = chart.locator("text[text-anchor=end]").evaluate_all(
+        "all => all.map(each => [+each.textContent, each.getAttribute('y')])"
+    )
+    assert len(levels) >= 3 and all(
+        (b[0] - a[0]) * (float(b[1]) - float(a[1])) < 0 for a, b in itertools.pairwise(levels)
+    )
+    for name in ("before clipping", "divided by its weights"):
+        grid = page.locator("#film .grid", has=page.get_by_role("grid", name=re.compile(name)))
+        assert grid.evaluate("each => each.scrollWidth - each.clientWidth") <= 0
+        go(page, 4)
+        band, sheet = grid.locator(".grid-band"), grid.locator(".grid-sheet")
+        box, whole = band.bounding_box(), sheet.bounding_box()
+        right = whole["x"] + whole["width"]
+        assert box["x"] + 6 * box["width"] == pytest.approx(right, abs=1)  # column 4 of 10
+
+
 def test_play_goes_to_the_end_and_stops(recorded: tuple[Path, Film], show: Show) -> None:
     path, _ = recorded
     for motion, pause in (("no-preference", 180), ("reduce", 1000)):
         page = show(path, reduced_motion=motion).page
-        page.clock.install()
+        page.clock.install(time=datetime(2026, 1, 1))
+        page.clock.pause_at(datetime(2026, 1, 1, 0, 1))  # from here on only run_for moves it
         button, slider = page.locator("#film-play"), page.locator("#film-moment")
         assert slider.input_value() == "9" and button.get_attribute("aria-pressed") == "false"
         button.click()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -291,6 +292,38 @@ def test_a_patch_from_a_text_that_is_typed_and_a_head_that_is_off(case: Case) ->
         t.ablate("blocks.1.attention", head=2)
 
     compare(case, case.engine(edits))
+
+
+def test_the_future_is_grey_in_both_maps_of_the_weights(case: Case) -> None:
+    case.page.locator("#values details.group").evaluate_all("groups => groups.forEach(group => (group.open = true))")
+    for name in ("Attention weights of block 0, head 3", "Values of blocks.0.attention.weights: rows are tokens"):
+        canvas = case.page.get_by_role("grid", name=name).locator("canvas")
+        canvas.scroll_into_view_if_needed()
+        case.page.wait_for_timeout(100)
+        right = "each => [...each.getContext('2d').getImageData(each.width - 2, 2, 1, 1).data]"
+        assert canvas.evaluate(right) == [236, 235, 230, 255], name
+
+
+def test_a_patch_begins_where_the_texts_differ(tmp_path: Path, browser: Any) -> None:
+    given = subject(TEXT, "to see, or not to be")
+    context = browser.new_context()
+    page = watched(context, written(given, tmp_path / "page.html")).page
+    assert [page.input_value(f"#patch-{field}") for field in ("to", "from")] == ["3", "3"]
+    page.fill("#patch-text", "to be or")
+    assert [page.input_value(f"#patch-{field}") for field in ("to", "from")] == ["5", "5"]
+    context.close()
+
+
+@pytest.mark.parametrize("place", ["embedding", "block 1"])
+def test_a_patch_of_an_equal_vector_changes_nothing(case: Case, place: str) -> None:
+    case.page.fill("#patch-text", "to be or")
+    case.page.select_option("#patch-place", label=place)
+    case.page.fill("#patch-to", "4")
+    case.page.fill("#patch-from", "4")
+    case.page.click("#patch-add")
+    assert case.page.text_content("#change-result").endswith("nothing changes, because the vectors are equal.")
+    assert {row[4] for row in case.table("What changed, as a table")} == {"0.00"}
+    assert case.page.locator(".edits li").count() == 1
 
 
 def test_reset_takes_every_change_back(case: Case) -> None:

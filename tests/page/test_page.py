@@ -315,6 +315,60 @@ def test_headings_and_contents_lead_to_every_section(small: Path, show: Show) ->
     assert levels[0] == 1 and all(b <= a + 1 for a, b in itertools.pairwise(levels))
 
 
+@pytest.mark.parametrize("kind", ["default", "bigram"])
+def test_sections_are_numbered_without_a_gap(kind: str, tmp_path: Path, show: Show) -> None:
+    page = show(written(subject(TEXT, **KINDS[kind]), tmp_path / "page.html")).page
+    titles = page.locator("main > section:visible h2").all_inner_texts()
+    assert [int(title.split()[0]) for title in titles] == list(range(1, len(titles) + 1))
+    assert len(titles) == {"default": 7, "bigram": 5}[kind]
+
+
+def test_a_page_without_baselines_says_why_and_compares_with_nothing(tmp_path: Path, show: Show) -> None:
+    given = subject(TEXT)
+    given.train, given.notes = None, ["no baselines: the text is gone"]
+    page = show(written(given, tmp_path / "page.html")).page
+    assert page.inner_text("#text > .note") == "no baselines: the text is gone."
+    assert page.locator("#text h3, #text .means").count() == 0
+    assert page.locator("#text .chart").count() == 1
+
+
+def test_a_bubble_goes_with_the_cell_that_has_the_focus(small: Path, show: Show) -> None:
+    page = show(small).page
+    cell = page.get_by_role("grid", name="Attention weights of block 0, head 2").locator("[role=gridcell]")
+    cell.focus()
+    cell.press("ArrowRight")
+    apart = "document.activeElement.getBoundingClientRect().bottom - document.getElementById('tip').getBoundingClientRect().top"
+    first = page.evaluate(apart)
+    page.mouse.wheel(0, 120)
+    page.wait_for_timeout(200)
+    assert page.locator("#tip").is_visible() and page.evaluate(apart) == pytest.approx(first, abs=1)
+    page.mouse.wheel(0, 3000)
+    page.wait_for_timeout(200)
+    assert page.locator("#tip").is_hidden()
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+def test_maps_fill_their_cards(small: Path, show: Show, width: int) -> None:
+    page = show(small, width).page
+    share = "all => all.map(each => each.querySelector('[role=grid]').clientWidth / each.clientWidth)"
+    assert min(page.locator("#attention .map").evaluate_all(share)) > 0.85
+    column = page.locator("#attention .maps").first.bounding_box()["width"]
+    cards = page.locator("#attention .maps").first.locator(".map")
+    last = cards.last.bounding_box() if width == 1440 else cards.first.bounding_box()
+    assert last["x"] + last["width"] - page.locator("#attention .maps").first.bounding_box()["x"] > 0.97 * column
+
+
+def test_the_first_rows_of_a_long_table_are_whole(small: Path, show: Show) -> None:
+    page = show(small).page
+    cell_of(page, "Values of embedding.output: rows are tokens").press("Enter")
+    page.keyboard.press("Escape")
+    open_everything(page)
+    cell_of(page, "Values of blocks.0.attention.qkv.output: rows are tokens").press("Enter")
+    cut = "each => each.scrollHeight - each.clientHeight"
+    assert page.locator("#panel .long button").first.is_visible()
+    assert page.locator("#panel .long .scrolls").evaluate(cut) <= 0
+
+
 # ----------------------------------------------------------------------------------------------------------- hostile
 
 

@@ -61,4 +61,4 @@ def split_backward(
     return (dx,)
 
 
-SPLIT = primitive("split", split_forward, split_backward, formula="y₁ … yₙ = x cut along axis")
+SPLIT = primitive("split", split_forward, split_backward, formula="y₀, y₁, … = the parts of x along one axis, in order")

@@ -91,7 +91,6 @@ function choice(subject, chosen, show) {
  */
 function blockOfMaps(subject, layer, weight, chosen, show, open) {
   const { T, config } = subject;
-  const size = T < 70 ? Math.min(Math.floor(204 / T), 24) : Math.max(204 / T, 1);
   /** @type {HeatMap[]} */
   const grids = [];
   const cards = [...Array(config.heads).keys()].map((head) => {
@@ -102,10 +101,10 @@ function blockOfMaps(subject, layer, weight, chosen, show, open) {
       columns: T,
       kind: "weight",
       range: 1,
-      width: size,
-      height: size,
+      width: 1,
+      height: 1,
+      fills: "square",
       tokens: "row",
-      tallest: 300,
       at: (t, s) => (s > t ? NaN : weight(layer, head, t, s)),
       describe: (t, s) => [
         `${subject.seen(t, 8)} (${t}) looks at ${subject.seen(s, 8)} (${s})`,

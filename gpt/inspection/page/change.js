@@ -31,10 +31,11 @@ class Laboratory {
     this.patches = [];
     /** @type {Map<string, Map<string, Value>>} the passes over other texts */
     this.others = new Map();
-    this.before = subject.data.loss.slice(0, -1);
     /** @type {Value} */
     this.logits = subject.value("head.output");
-    this.after = losses(this.logits, subject.ids.slice(1));
+    /** The page's own, in float64: then what no edit reaches changes by 0, and not by the rounding of float32. */
+    this.before = losses(this.logits, subject.ids.slice(1));
+    this.after = this.before;
     this.summary = el("p", { class: "result", role: "status", id: "change-result" });
     this.list = el("ul", { class: "edits" });
     this.strip = new Strip(subject.tokens, "The text; colours show how much the loss of each token changed", (t) =>
@@ -156,9 +157,14 @@ class Laboratory {
     this.to = el("input", { id: "patch-to", type: "number", min: 0, max: subject.T - 1, value: 0 });
     this.from = el("input", { id: "patch-from", type: "number", min: 0, value: 0 });
     this.error = el("p", { class: "error", role: "alert", id: "patch-error" });
-    onFollow((t, kept) => {
-      if (kept && this.to && this.from) this.to.value = this.from.value = String(t);
-    });
+    const start = (/** @type {number} */ t) => (this.to.value = this.from.value = String(t));
+    onFollow((t, kept) => kept && start(t));
+    const compare = () => {
+      const t = firstDifference(subject.ids, tokenised(subject, this.other.value));
+      if (t !== null) start(t); // before it the vectors of both texts are equal
+    };
+    compare();
+    this.other.addEventListener("input", compare);
     const field = (/** @type {string} */ name, /** @type {HTMLElement} */ input) =>
       el("p", { class: "control" }, el("label", { for: input.id }, name), input);
     return el(
@@ -225,6 +231,14 @@ class Laboratory {
     return edits;
   }
 
+  /** Whether a patch puts a vector in the place of an equal one. @param {Patch} patch */
+  isEqual({ place, to, from, text }) {
+    const here = this.subject.value(place),
+      other = /** @type {Value} */ (this.others.get(text)?.get(place));
+    const width = here.shape[1];
+    return here.array.subarray(to * width, (to + 1) * width).every((x, c) => x === other.array[from * width + c]);
+  }
+
   run() {
     const values = forward(this.subject.model, this.subject.ids, this.edits());
     this.logits = /** @type {Value} */ (values.get("head.output"));
@@ -264,7 +278,11 @@ class Laboratory {
         " before, ",
         el("b", { id: "loss-after" }, number(isChanged ? is : was, 6)),
         " now: ",
-        isChanged ? `${signed(is - was, 4)} nats a token.` : "nothing is changed.",
+        !isChanged
+          ? "nothing is changed."
+          : this.off.size === 0 && this.patches.every((patch) => this.isEqual(patch))
+            ? "nothing changes, because the vectors are equal."
+            : `${signed(is - was, 4)} nats a token.`,
       );
     }
     refill(this.numbers);
@@ -322,6 +340,16 @@ function places(config) {
 /** Whether each token is a character, so that the page can cut a text into tokens. @param {Subject} subject */
 function canType(subject) {
   return Array.isArray(subject.data.vocabulary) && subject.data.run.tokenizer === "chars";
+}
+
+/**
+ * The first token in which two texts differ; null if there is none, or the other text is not valid.
+ * @param {number[]} ids @param {number[] | string} other
+ */
+function firstDifference(ids, other) {
+  if (typeof other === "string") return null;
+  const t = ids.findIndex((id, t) => t < other.length && other[t] !== id);
+  return t < 0 ? null : t;
 }
 
 /**

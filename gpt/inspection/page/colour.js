@@ -109,15 +109,15 @@ export function paint(element, x, kind, range) {
 
 /**
  * The legend of a scale: a bar with the numbers at its ends.
- * @param {string} kind @param {number} range @param {string} unit
+ * @param {string} kind @param {number} range @param {string} unit @param {string[]} [ends] other texts for the ends
  */
-export function legend(kind, range, unit) {
+export function legend(kind, range, unit, ends = [kind === "signed" ? number(-range, 3) : "0", number(range, 3)]) {
   return el(
     "p",
     { class: "legend" },
-    el("span", { class: "legend-end" }, kind === "signed" ? number(-range, 3) : "0"),
+    el("span", { class: "legend-end" }, ends[0]),
     el("span", { class: `legend-bar ${kind}`, "aria-hidden": "true" }),
-    el("span", { class: "legend-end" }, number(range, 3)),
+    el("span", { class: "legend-end" }, ends[1]),
     el("span", { class: "legend-unit" }, unit),
   );
 }

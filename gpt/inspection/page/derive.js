@@ -33,6 +33,17 @@ export function derive(subject, { name, index }) {
 /** Σ of what the terms add. @param {Term[]} terms */
 const total = (terms) => terms.reduce((sum, term) => sum + (term.part ?? 0), 0);
 
+/**
+ * Numbers with the fewest digits, at least 4, that give the result as it is shown beside them, with 6 digits.
+ * @param {number[]} values @param {(values: number[]) => number} compute
+ */
+function enough(values, compute) {
+  const result = number(compute(values), 6);
+  let digits = 4;
+  while (digits < 17 && number(compute(values.map((x) => Number(x.toPrecision(digits)))), 6) !== result) digits++;
+  return values.map((x) => number(x, digits));
+}
+
 const FORMULAS = {
   "gelu-tanh": "x (1 + tanh(√(2/π) (x + 0.044715 x³))) / 2",
   gelu: "x Φ(x)",
@@ -71,7 +82,11 @@ const DERIVATIONS = {
 
   add(subject, step, index) {
     const terms = step.inputs.map((name) => ({ cell: { name, index }, part: subject.at({ name, index }), slope: 1 }));
-    return { terms, formula: terms.map((term) => number(term.part)).join(" + "), result: total(terms) };
+    const parts = enough(
+      terms.map((term) => term.part),
+      (values) => values.reduce((sum, x) => sum + x, 0),
+    );
+    return { terms, formula: parts.join(" + "), result: total(terms) };
   },
 
   multiply(subject, step, index) {
@@ -81,7 +96,8 @@ const DERIVATIONS = {
       { cell: cells[0], slope: b },
       { cell: cells[1], slope: a },
     ];
-    return { terms, formula: `${number(a)} · ${number(b)}`, result: a * b };
+    const formula = enough([a, b], ([x, y]) => x * y).join(" · ");
+    return { terms, formula, result: a * b };
   },
 
   linear(subject, step, [t, o]) {
@@ -101,9 +117,10 @@ const DERIVATIONS = {
     const sum = total(terms);
     const isBiased = subject.isParameter(`${step.module}.bias`);
     if (isBiased) terms.push({ cell: { name: `${step.module}.bias`, index: [o] }, part: bias, slope: 1 });
+    const [products, added] = enough([sum, bias], ([x, y]) => x + y);
     return {
       terms,
-      formula: `${I} products, Σ = ${number(sum)}${isBiased ? `; bias ${number(bias)}` : ""}`,
+      formula: `${I} products, Σ = ${products}${isBiased ? `; Σ + bias = ${products} + ${added}` : ""}`,
       result: sum + bias,
     };
   },
@@ -142,10 +159,11 @@ const DERIVATIONS = {
     }));
     if (subject.isParameter(weight.name)) terms.push({ cell: weight, slope: scaled[c] });
     if (subject.isParameter(bias.name)) terms.push({ cell: bias, slope: 1 });
-    const moved = isCentred ? `(${number(row[c])} − ${number(mean)})` : number(row[c]);
+    const shown = enough([w, row[c], mean, inverse, b], ([w, x, mean, inverse, b]) => w * (x - mean) * inverse + b);
+    const moved = isCentred ? `(${shown[1]} − ${shown[2]})` : shown[1];
     return {
       terms,
-      formula: `${number(w)} · ${moved} · ${number(inverse)}${b ? ` + ${number(b)}` : ""}`,
+      formula: `${shown[0]} · ${moved} · ${shown[3]}${b ? ` + ${shown[4]}` : ""}`,
       result: w * scaled[c] + b,
       note:
         `${isCentred ? `Mean of the row ${number(mean)}, ` : ""}1 / deviation ${number(inverse)}. Every number of ` +
@@ -196,7 +214,8 @@ const DERIVATIONS = {
         { cell: b, times: a, slope: scale * x },
       ];
     });
-    return { terms, formula: `${number(scale)} · Σ of ${D} products query · key`, result: total(terms) };
+    const [by, sum] = enough([scale, total(terms) / scale], ([x, y]) => x * y);
+    return { terms, formula: `Σ of ${D} products query · key = ${sum}; ${by} · ${sum}`, result: total(terms) };
   },
 
   /** dw[s]/da[j] = w[s] (δ(s, j) − w[j]). */
@@ -210,9 +229,10 @@ const DERIVATIONS = {
       cell: { name, index: [h, t, j] },
       slope: weights[s] * ((s === j ? 1 : 0) - weights[j]),
     }));
+    const [score, below] = enough([row[s], sum], ([a, sum]) => Math.exp(a) / sum);
     return {
       terms,
-      formula: `e^${number(row[s])} / ${number(sum)}`,
+      formula: `e^${score} / ${below}`,
       result: Math.exp(row[s]) / sum,
       note: "Every score of the row is in the sum below the line, so each gets a gradient.",
     };
@@ -275,7 +295,7 @@ const DERIVATIONS = {
     const slope = (f(x + h) - f(x - h)) / (2 * h);
     return {
       terms: [{ cell, slope }],
-      formula: `${FORMULAS[kind]} at x = ${number(x)}`,
+      formula: `${FORMULAS[kind]} at x = ${enough([x], ([x]) => f(x))[0]}`,
       result: f(x),
       note: `The slope there is ${number(slope)}.`,
     };

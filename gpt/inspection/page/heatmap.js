@@ -27,6 +27,9 @@ import { glance, tip } from "./follow.js";
  * @property {number} [gutter] the width of the names of rows, in pixels
  * @property {(row: number, column: number) => string} [text] written into a cell
  * @property {"row" | "column"} [tokens] which of both stands for tokens: moving there follows them
+ * @property {"row" | "column"} [marks] which of both can be marked, where it does not stand for tokens
+ * @property {Map<number, string>} [ticks] what is written above some columns, each to the right of its beginning
+ * @property {"wide" | "square"} [fills] the width that is there: cells grow and shrink, square ones also in height
  * @property {number} [groups] columns of one group, after which a line is drawn, as heads
  * @property {number} [tallest] pixels, from which on the grid scrolls
  */
@@ -39,7 +42,7 @@ const observer = new IntersectionObserver(
   { rootMargin: "300px" },
 );
 const sizes = new ResizeObserver((entries) => {
-  for (const { target } of entries) grids.get(target)?.draw();
+  for (const { target } of entries) grids.get(target)?.resize();
 });
 /** @type {WeakMap<Element, HeatMap>} */
 const grids = new WeakMap();
@@ -49,14 +52,16 @@ export class HeatMap {
   constructor(grid) {
     this.grid = grid;
     this.left = grid.gutter ?? 0;
-    this.top = grid.columnName ? HEADER : 0;
+    this.top = grid.columnName || grid.ticks ? HEADER : 0;
     this.row = 0;
     this.column = 0;
     this.seen = false;
     this.canvas = el("canvas", { "aria-hidden": "true" });
     this.cell = el("div", { role: "gridcell", tabindex: 0, class: "grid-cell" });
     this.line = el("div", { role: "row", class: "grid-row" }, this.cell);
-    this.band = el("div", { class: `grid-band ${grid.tokens ?? ""}`, "aria-hidden": "true", hidden: true });
+    this.along = grid.tokens ?? grid.marks;
+    this.marked = /** @type {number | null} */ (null);
+    this.band = el("div", { class: `grid-band ${this.along ?? ""}`, "aria-hidden": "true", hidden: true });
     this.sheet = el(
       "div",
       {
@@ -76,7 +81,7 @@ export class HeatMap {
       this.line,
     );
     /** The element to put into the page. @type {HTMLElement} */
-    this.element = el("div", { class: "grid" }, this.sheet);
+    this.element = el("div", { class: grid.fills ? "grid fills" : "grid" }, this.sheet);
     if (grid.tallest) this.element.style.maxHeight = `${grid.tallest}px`;
     this.draw = oncePerFrame(() => this.paint());
     this.listen();
@@ -85,6 +90,20 @@ export class HeatMap {
     observer.observe(this.element);
     sizes.observe(this.element);
     themed.add(this.draw);
+  }
+
+  /** Fit the cells into the width that is there, if the grid fills it, and draw. */
+  resize() {
+    const { grid, element, sheet } = this;
+    if (grid.fills && element.clientWidth) {
+      grid.width = Math.max((element.clientWidth - this.left) / grid.columns, 1);
+      if (grid.fills === "square") grid.height = grid.width;
+      sheet.style.width = `${this.left + grid.columns * grid.width}px`;
+      sheet.style.height = `${this.top + grid.rows * grid.height}px`;
+      this.place();
+      this.mark(this.marked);
+    }
+    this.draw();
   }
 
   listen() {
@@ -168,19 +187,19 @@ export class HeatMap {
   /** What the pointer would show, for the cell of the keyboard. */
   say() {
     if (!this.cell.matches(":focus-visible")) return;
-    const box = this.cell.getBoundingClientRect();
-    tip(this.grid.describe(this.row, this.column), { clientX: box.right, clientY: box.bottom });
+    tip(this.grid.describe(this.row, this.column), this.cell);
     if (this.grid.tokens) glance(this.grid.tokens === "row" ? this.row : this.column);
   }
 
-  /** Mark the row or column of a token. @param {number | null} token */
+  /** Mark a row or column, of a token or of a moment. @param {number | null} token */
   mark(token) {
     const { grid, band } = this;
-    const count = grid.tokens === "column" ? grid.columns : grid.rows;
+    const count = this.along === "column" ? grid.columns : grid.rows;
+    this.marked = token;
     band.hidden = token === null || token >= count;
     if (band.hidden || token === null) return;
     const style =
-      grid.tokens === "column"
+      this.along === "column"
         ? { left: `${this.left + token * grid.width}px`, width: `${grid.width}px`, top: "0", height: "100%" }
         : { top: `${this.top + token * grid.height}px`, height: `${grid.height}px`, left: "0", width: "100%" };
     Object.assign(band.style, style);
@@ -303,6 +322,14 @@ export class HeatMap {
       }
     }
     context.textAlign = "left";
+    let end = -Infinity;
+    for (const [j, text] of grid.ticks ?? []) {
+      const size = context.measureText(text).width,
+        at = Math.min(left + j * grid.width - x, width - size); // the last may not leave the grid
+      if (at < end + 8) continue;
+      context.fillText(text, at, top / 2);
+      end = at + size;
+    }
   }
 
   /**

@@ -51,12 +51,20 @@ function title(subject) {
   );
 }
 
-/** A page of a run without recorded moments has no such section. @param {Subject} subject */
-function film(subject) {
-  if (!subject.data.film) return;
-  byId("film").hidden = false;
-  byId("film-link").hidden = false;
-  showFilm(subject, byId("film"));
+/** Show the sections that this page has, or not, and number those that it has. @param {Subject} subject */
+function layOut(subject) {
+  const isTransformer = subject.config.model === "gpt";
+  for (const [id, isThere] of Object.entries({
+    attention: isTransformer,
+    residual: isTransformer,
+    film: Boolean(subject.data.film),
+  }))
+    byId(id).hidden = byId(`${id}-link`).hidden = !isThere;
+  document.querySelectorAll("main > section:not([hidden]) .section-number").forEach((element, i) => {
+    element.textContent = String(i + 1);
+  });
+  if (!isTransformer)
+    byId("values").append(el("p", {}, "A bigram model has an embedding and a head, and nothing between them."));
 }
 
 /** Let the browser draw and listen before the next piece of work. */
@@ -65,19 +73,18 @@ const breath = () => new Promise((resolve) => setTimeout(resolve));
 async function start() {
   themeSwitch(byId("theme"));
   const subject = new Subject(await Content.read());
-  follow(Math.floor(0.6 * (subject.T - 1))); // one with something before it and after it
+  const first = Math.floor(0.6 * (subject.T - 1));
+  follow(first);
+  byId("first-token").textContent =
+    `Tokens are counted from 0. At first the page follows token ${first}, which has some text before it and after it.`;
   title(subject);
+  layOut(subject);
   showText(subject, byId("text"));
   await breath();
   subject.run();
   const panel = new Panel(subject);
   const open = (/** @type {import("./subject.js").Cell} */ cell) => panel.open(cell);
   const isTransformer = subject.config.model === "gpt";
-  for (const id of ["attention", "residual"])
-    if (!isTransformer)
-      byId(id).append(
-        el("p", { class: "note" }, "A bigram model has an embedding and a head, and nothing between them."),
-      );
   /** @type {(() => void)[]} */
   const sections = [
     () => isTransformer && showAttention(subject, byId("attention"), open),
@@ -85,7 +92,7 @@ async function start() {
     () => showValues(subject, byId("values"), open),
     () => showBackward(subject, byId("backward"), open),
     () => showChange(subject, byId("change")),
-    () => film(subject),
+    () => subject.data.film && showFilm(subject, byId("film")),
     () => showAbout(subject, byId("about")),
   ];
   for (const show of sections) {

@@ -268,6 +268,7 @@ function numbers(pairs) {
 function longTable(caption, head, rows) {
   const box = el("div", { class: "long" });
   const show = (/** @type {number} */ count) => {
+    box.classList.toggle("all", rows.length <= count);
     const more =
       rows.length > count &&
       el("button", { type: "button", class: "plain", onclick: () => show(rows.length) }, `Show all ${rows.length}`);
@@ -299,7 +300,7 @@ function sources(subject, calls) {
       "p",
       { class: "hint" },
       `Made by ${calls.length} calls: ${calls.map((each) => each.primitive).join(", ")}. Each is a pair of ` +
-        "functions. Those that only move, mask or scale numbers are left out below.",
+        "functions. Calls that only move, mask or scale numbers are not shown below.",
     );
   return [
     heading("In the source"),

@@ -260,9 +260,10 @@ function shares(subject) {
     el(
       "p",
       {},
-      "The logit of the token that came, less the mean of all logits, is a sum over the parts that wrote into the " +
-        "stream, if the deviation of the last norm is taken as it is. Blue parts spoke for it, orange ones against " +
-        "it. Each column sums to the logit less the mean.",
+      "The score of the token that came is its logit minus the mean of all logits. The embedding, each head and each " +
+        "feed-forward part add a vector to the stream; the last norm divides the sum by its deviation, and the head " +
+        "reads it. With that deviation held fixed, each part adds one number to the score. Blue parts raise it, " +
+        "orange parts lower it. The numbers of a column add up to the score.",
     ),
     el("div", { class: "figure-card" }, grid.element, legend("signed", range, "added to the logit")),
   ];

@@ -44,8 +44,7 @@ export class Strip {
         tip(describe(t), event);
       });
       box.addEventListener("focus", () => {
-        if (box.matches(":focus-visible"))
-          tip(describe(t), { clientX: box.getBoundingClientRect().right, clientY: box.getBoundingClientRect().bottom });
+        if (box.matches(":focus-visible")) tip(describe(t), box);
       });
       box.addEventListener("blur", () => tip(null));
     });

@@ -154,15 +154,17 @@ function compared(subject, loss, baselines) {
         ]),
     ),
   );
+  if (!models.length) {
+    const why = subject.data.notes?.find((/** @type {string} */ note) => note.startsWith("no baselines: "));
+    return [why ? el("p", { class: "note" }, `${why}.`) : "", chart.element, numbers].filter(Boolean);
+  }
   return [
     el("h3", {}, "Beside models that only count"),
     el(
       "p",
       {},
-      models.length
-        ? "The baselines know nothing but counts of the training text: how often each token occurs, and what follows " +
-            `each${baselines?.ngram ? ", or the last four" : ""}. Mean loss over this text, in nats:`
-        : "Mean loss over this text, in nats:",
+      "The baselines know nothing but counts of the training text: how often each token occurs, and what follows " +
+        `each${baselines?.ngram ? ", or the last four" : ""}. Mean loss over this text, in nats:`,
     ),
     rows,
     chart.element,

@@ -104,8 +104,9 @@ function picture(subject, name, numbers, what, open) {
     heads = shape.length === 3 ? shape[0] : 1;
   const index = (/** @type {number} */ t, /** @type {number} */ j) =>
     heads === 1 && shape.length === 2 ? [t, j] : [Math.floor(j / n), t, j % n];
-  const at = (/** @type {number} */ t, /** @type {number} */ j) => array[(Math.floor(j / n) * T + t) * n + (j % n)];
   const isWeight = what === "value" && /\.weights$/.test(name);
+  const at = (/** @type {number} */ t, /** @type {number} */ j) =>
+    isWeight && j % n > t ? NaN : array[(Math.floor(j / n) * T + t) * n + (j % n)]; // the future is blank everywhere
   const range = isWeight ? 1 : rangeOf(array);
   const grid = new HeatMap({
     label: `${what === "value" ? "Values" : "Gradients"} of ${name}: rows are tokens`,
