@@ -488,3 +488,18 @@ def test_weights_that_an_update_never_changed_are_found(folder, tmp_path):
     assert rules.layers.no_gradient(patient).said.startswith("all ")
     patient.weights = {**patient.weights, "head.weight": patient.first["head.weight"]}
     assert rules.layers.no_gradient(patient).said.startswith("head.weight: ")
+
+
+def test_without_a_run_the_newest_one_is_named(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    end = "; see python -m gpt.doctor --help\n"
+    assert doctor.main([]) == 2
+    assert capsys.readouterr().err == f"gpt.doctor: the following arguments are required: RUN{end}"
+    for age, name in enumerate(["a new one", "old", "older"]):
+        Path("runs", name, "checkpoint").mkdir(parents=True)
+        os.utime(Path("runs", name, "checkpoint"), (1e9 - age, 1e9 - age))
+    Path("runs", "no run").mkdir()
+    assert doctor.main([]) == 2
+    assert capsys.readouterr().err.endswith(f"; the newest here is 'runs/a new one'{end}")
+    assert doctor.main(["run", "--data"]) == 2  # another usage error
+    assert capsys.readouterr().err == f"gpt.doctor: argument --data: expected one argument{end}"
