@@ -199,10 +199,10 @@ def test_a_run_that_learns_has_no_finding():
         (
             run_of(FALLING + np.where(np.arange(200) == 0, 1.7, 0)),
             "initial-loss",
-            "5.800, and ln V, equal chances for 65",
+            "5.800; equal chances for 65 tokens have ln V = ",
         ),
         (run_of(np.full(200, 3.31)), "learned-nothing", "best validation loss is 3.310, the unigram's 3.300"),
-        (run_of(0.3 + 3.7 * np.exp(-np.arange(200) / 20)), "too-good", "0.300, 0.19 of the 5-gram's 1.600"),
+        (run_of(0.3 + 3.7 * np.exp(-np.arange(200) / 20)), "too-good", "0.300, 0.19 times the 5-gram's 1.600"),
         (
             run_of(FALLING, val=[2.0, 1.9, 2.0, 2.1, 2.2, 2.3, 2.4, 2.5, 2.6, 2.7]),
             "overfitting",
