@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import difflib
 import functools
@@ -23,6 +24,7 @@ from tinytensor.terminal import fail, program, say, silence
 __all__ = ["fail", "say", "silence"]
 
 Made = TypeVar("Made")
+MISSING = "the following arguments are required: "  # argparse's words
 # The fields of the configuration that may change when a run goes on.
 RESUMABLE = ("steps", "eval_every", "patience", "device", "cuda_graph", "tf32", "threads")
 
@@ -96,11 +98,22 @@ class Parser(argparse.ArgumentParser):
         super().__init__(f"python -m {name}", description=description, allow_abbrev=False)
 
     def error(self, message: str) -> NoReturn:
+        close, missing = [], message.startswith(MISSING) and "RUN" in message.removeprefix(MISSING).split(", ")
         if message.startswith("unrecognized arguments: --"):
             given = message.split()[2].split("=")[0]
             close = difflib.get_close_matches(given, self._option_string_actions, 1, 0.7)
-            message += f"; did you mean {close[0]}?" if close else f"; see {self.prog} --help"
-        raise UserError(re.sub(r"^argument \S+: (?=--)", "", message))  # one flag named twice
+        message = re.sub(r"^argument \S+: (?=--)", "", message)  # one flag named twice
+        newest = newest_run() if missing else None
+        message += f"; the newest here is {word(newest)}" if newest is not None else ""
+        raise UserError(message + (f"; did you mean {close[0]}?" if close else f"; see {self.prog} --help"))
+
+
+def newest_run() -> Path | None:
+    """Return the folder in ./runs whose checkpoint was written last; None if there is none."""
+    with contextlib.suppress(OSError):
+        saved = max(Path("runs").glob("*/checkpoint"), key=lambda found: found.stat().st_mtime, default=None)
+        return saved and saved.parent
+    return None
 
 
 def add_config_arguments(parser: argparse.ArgumentParser, without: Collection[str] = (), **defaults: object) -> None:

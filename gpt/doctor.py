@@ -51,9 +51,7 @@ def make_parser() -> cli.Parser:
     parser.add_argument("--data", metavar="PATH", help="where the text of the run is now, if it has moved")
     parser.add_argument("--deep", action="store_true",
                         help="also train fresh weights for 150 steps, to try learning rates; the run stays as it is")  # fmt: skip
-    parser.add_argument(
-        "--all", action="store_true", help="show the checks that found nothing as well, with their numbers"
-    )
+    parser.add_argument("--all", action="store_true", help="show all checks, with their numbers")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--device", choices=DEVICES, help="where the arrays are (default: where the run was trained)")
     return parser
@@ -72,7 +70,7 @@ def main(argv: list[str]) -> int:
     if options.json:
         print(json.dumps(report.for_programs(str(options.run), patient.run, checks), allow_nan=False))
     else:
-        print(report.text(patient.run, checks, options.all))
+        print(report.text(patient.run, checks, options.all, str(options.run)))
     return 0
 
 

@@ -26,9 +26,11 @@ def attention_saturated(patient: Patient) -> Check | None:
         "attention-saturated",
         shares[worst] > SHARE,
         shares[worst],
-        f"{shares[worst]:.0%} of the queries of {worst} look at one token alone (entropy below {NEAR_ZERO:g} of the most)",
+        f"{shares[worst]:.0%} of the queries of {worst} put all weight on one token (entropy below {NEAR_ZERO:.0%} of the "
+        "largest possible)",
         f"below {SHARE:.0%} of a layer's queries; single heads may do it",
-        "smaller first weights of queries and keys, a lower --learning-rate, --qk-norm; are scores divided by the root of D?",
+        "a lower --learning-rate, --qk-norm, smaller first weights of queries and keys; --attention-scale head, if it is none; "
+        "in your own code: are scores divided by the root of a head's width?",
     )
 
 
@@ -45,8 +47,9 @@ def attention_uniform(patient: Patient) -> Check | None:
         "attention-uniform",
         lowest > NEAR_ONE,
         lowest,
-        f"the head that chooses most has a mean entropy of {lowest:.3f} of the most; 1 is equal weights for all tokens",
-        f"below {NEAR_ONE:g} in at least one head",
+        f"of all heads, the lowest mean entropy of the attention weights is {lowest:.1%} of the largest possible, which is "
+        "that of equal weights for all tokens",
+        f"below {NEAR_ONE:.0%} in at least one head",
         "do gradients reach queries and keys? larger first weights of them; --attention-scale head",
     )
 
@@ -63,7 +66,8 @@ def no_order(patient: Patient) -> Check | None:
         "no-order",
         change < BLIND,
         change,
-        f"with the earlier tokens in another order, the first attention layer finds what differs by {change:.1e} of it",
+        f"when all tokens but the last are shuffled, the output of the first attention layer for the last one changes by "
+        f"{change:.2g} times its largest value",
         f"above {BLIND:g}",
         "are positions added (--positions learned) or turned into angles (rotary), in queries and keys?",
     )

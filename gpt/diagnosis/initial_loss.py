@@ -20,7 +20,8 @@ def initial_loss(run: Recorded) -> Check | None:
         "initial-loss",
         first - uniform > ABOVE,
         first - uniform,
-        f"the loss of the first step is {first:.3f}, and ln V, equal chances for {run.config.vocab_size:,} tokens, {uniform:.3f}",
+        f"the loss of the first step is {first:.3f}; "
+        f"equal chances for {run.config.vocab_size:,} tokens have ln V = {uniform:.3f}",
         f"at most {ABOVE} above ln V",
         f"smaller first weights: {tied}above all in the head, which makes the predictions",
     )

@@ -38,7 +38,7 @@ def spikes(run: Recorded) -> Check | None:
         len(places) > 0,
         float(len(places)),
         f"steps whose loss is far above that of the {measures.WINDOW} before: {len(places)}{where}",
-        f"none: no step {measures.HEIGHT} nats and {measures.DEVIATIONS:.0f} deviations above",
+        f"no step {measures.HEIGHT:g} nat and {measures.DEVIATIONS:.0f} standard deviations above the median of those before it",
         "odd places of the text, a lower --learning-rate, --beta2 0.95 or less, --grad-clip 1",
     )
 

@@ -52,7 +52,7 @@ def no_gradient(patient: Patient) -> Check | None:
         f"{frozen[0]}{more}: no gradient reached them, or no update changed them, in {patient.run.step} steps"
         if frozen
         else f"all {len(patient.weights)} parameters had gradients and changed",
-        "none",
+        "every parameter has a gradient and changes",
         "is there a detach, no_grad or requires_grad=False on the way? is the parameter given to the optimizer, and used?",
     )
 

@@ -29,7 +29,8 @@ def future(patient: Patient) -> Check:
         "future",
         change > CHANGE,
         change,
-        f"with other tokens in the second half of a window, predictions in the first change by {change:.1e} of them",
+        f"when the tokens in the second half of a window change, the logits in the first half change by {change:.2g} times the "
+        "largest logit",
         "0",
         "the mask: query t may see the keys 0 … t alone",
     )

@@ -41,7 +41,7 @@ def too_good(run: Recorded) -> Check | None:
         "too-good",
         fivegram > CERTAIN and share < TOO_GOOD,
         share,
-        f"the best validation loss is {best:.3f}, {share:.2f} of the 5-gram's {fivegram:.3f}",
+        f"the best validation loss is {best:.3f}, {share:.2f} times the 5-gram's {fivegram:.3f}",
         f"above {TOO_GOOD} of it",
         "does the model see the token that it predicts? look at the mask, the shift of the targets, and the split of the text",
     )

@@ -22,7 +22,11 @@ from tinytensor import from_numpy, manual_seed, nn
 LOWEST, HIGHEST, STEPS = 1e-6, 10.0, 150
 RISEN = 0.5  # nats above the lowest: there the loss rises
 AVERAGE = 0.8  # share of the old average in the smoothed loss
-TENTH, ABOVE, BELOW = 10.0, 3.0, 500.0  # the rate with the lowest loss: through, times and through these
+TENTH, BELOW = (
+    10.0,
+    500.0,
+)  # what the rate with the lowest loss is divided by: a good first choice, and the lowest that works
+NEAR = 2.0  # the same: above it a rate works, but a little more may not
 
 
 def losses(patient: Patient) -> tuple[Array, Array]:
@@ -67,6 +71,15 @@ def read_off(rates: Array, losses: Array) -> tuple[float, float]:
     return float(rates[lowest]), float(rates[lowest + risen[0]] if len(risen) else rates[-1])
 
 
+def verdict(rate: float, lowest: float) -> str:
+    """Return what a learning rate is, beside the rate at which the loss was lowest."""
+    if rate > lowest:
+        return "too high"
+    if rate < lowest / BELOW:
+        return "too low"
+    return "near the highest that works" if rate > lowest / NEAR else "in the range that works"
+
+
 def range_test(patient: Patient) -> Check | None:
     """Where the learning rate of the run lies among those that work. None if the loss does not fall at any."""
     rate = patient.run.config.learning_rate
@@ -76,10 +89,10 @@ def range_test(patient: Patient) -> Check | None:
         return None
     return Check(
         "range-test",
-        not lowest / BELOW <= rate <= lowest * ABOVE,
+        verdict(rate, lowest).startswith("too"),
         rate,
-        f"a rising rate has the lowest loss at {lowest:.1e}, and a loss {RISEN:g} higher at {risen:.1e}; "
-        f"the run has --learning-rate {rate:g}",
-        f"{lowest / BELOW:.0e} to {lowest * ABOVE:.0e}; a tenth of {lowest:.1e} is a good first choice",
-        f"--learning-rate {lowest / TENTH:.0e}",
+        f"--learning-rate {rate:g} is {verdict(rate, lowest)}: fresh weights whose rate rises step by step have the lowest loss "
+        f"at {lowest:.1e}, and {RISEN:g} more at {risen:.1e}",
+        f"{lowest / BELOW:.0e} to {lowest:.1e}; a tenth of the highest is a good first choice",
+        f"--learning-rate {lowest / TENTH:.1e}",
     )

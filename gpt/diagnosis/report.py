@@ -3,55 +3,63 @@
 from __future__ import annotations
 
 import math
+import re
 import textwrap
 from dataclasses import asdict
 from typing import Any
 
-from gpt.cli import shown
+from gpt import cli
 from gpt.diagnosis.check import Check, explained, findings
 from gpt.diagnosis.recorded import Recorded
 
 WIDTH = 118
+PARTS = ("said", "normal", "advice")  # of an entry
+INSPECT = "python -m gpt.inspect"
+# Findings whose place can be seen in the page of gpt.inspect.
+SHOWN = {"attention-saturated", "attention-uniform", "no-order", "dead-units", "gradient-layers", "no-gradient"}
 
 
-def text(run: Recorded, checks: list[Check], everything: bool) -> str:
-    """Return the report. With `everything`, it has the checks that found nothing as well."""
+def text(run: Recorded, checks: list[Check], everything: bool, name: str = "RUN") -> str:
+    """Return the report on the run of this name. With `everything`, it has the other checks as well as the findings."""
     found, follow = findings(checks), explained(checks)
-    quiet = [check for check in checks if not check.odd]
+    others = [check for check in checks if check not in found]
     lines = [f"step        {run.step:,} of {run.config.steps:,}", f"losses      {losses(run)} (nats per token)", ""]
     if found:
         lines += [f"{len(found)} finding{'s' if len(found) > 1 else ''} in {len(checks)} checks:", ""]
     for check in found:
-        lines += [line for what in ("said", "normal", "advice") for line in entry(check, what)] + [""]
+        lines += [line for what in PARTS for line in entry(check, what)] + [""]
     for cause in found:
         names = ", ".join(name for name, by in follow.items() if by == cause.name)
         lines += [f"{names} {'follow' if ',' in names else 'follows'} from {cause.name}"] if names else []
     if not found:
         lines.append(f"nothing odd in {len(checks)} checks")
-    lines += [f"            ({check.said})" for check in quiet if check.name == "range-test" and not everything]
+    if SHOWN & {check.name for check in checks if check.odd}:
+        lines.append(f"{INSPECT} {cli.word(name)} shows where")
+    shown = others if everything else [check for check in others if check.name == "range-test"]  # the verdict of --deep
+    if not found and not everything:
+        lines.append(f"            --all shows their numbers{'' if shown else ', --deep tries learning rates'}")
     if everything:
-        lines += ["", "all other checks:", ""]
-        lines += [line for check in quiet for what in ("said", "normal") for line in entry(check, what)]
-    elif not found:
-        lines.append("            --all shows their numbers, --deep tries learning rates")
+        lines += ["", "the other checks:" if found else "all checks:"]
+    lines += [""] * bool(shown)
+    lines += [line for check in shown for what in PARTS[: 3 if check.odd else 2] for line in entry(check, what)]
     return "\n".join(lines)
 
 
 def losses(run: Recorded) -> str:
     """Return the last losses beside the baselines."""
-    train = f"training {shown(run.last_train)}, " if run.last_train is not None else ""
-    validation = f"validation {shown(run.evaluated[-1][1])}, " if run.evaluated else ""
+    train = f"training {cli.shown(run.last_train)}, " if run.last_train is not None else ""
+    validation = f"validation {cli.shown(run.evaluated[-1][1])}, " if run.evaluated else ""
     return f"{train}{validation}{run.baselines}"
 
 
 def entry(check: Check, what: str) -> list[str]:
-    """Return one line of a finding, broken where it is too long: `said`, `normal` or `advice`."""
+    """Return one part of a finding, a flag and its value on one line, broken where it is too long."""
     begin = (
         f"{check.name:<20}" if what == "said" else f"{' ' * 20}{ {'normal': 'normal: ', 'advice': 'try:    '}[what] }"
     )
-    return textwrap.wrap(
-        getattr(check, what), WIDTH, initial_indent=begin, subsequent_indent=" " * 28, break_on_hyphens=False
-    )
+    together = re.sub(r"(?<![\w-])(--[\w-]+) ", "\\1\N{NO-BREAK SPACE}", getattr(check, what))
+    broken = textwrap.wrap(together, WIDTH, initial_indent=begin, subsequent_indent=" " * 28, break_on_hyphens=False)
+    return [line.replace("\N{NO-BREAK SPACE}", " ") for line in broken]
 
 
 def for_programs(name: str, run: Recorded, checks: list[Check]) -> dict[str, Any]:

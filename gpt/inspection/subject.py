@@ -27,6 +27,7 @@ from gpt.trained import Trained
 
 LONGEST = 256  # tokens in a page: its attention maps are as wide as they are high
 COUNTED = 1 << 22  # characters of a corpus that are counted for the baselines
+NONE = "no baselines: "
 LINE = range(32, 65)  # characters of the line that is taken where no text is given
 
 
@@ -63,9 +64,7 @@ def choose(found: Trained, run: Path | str, asked: Asked, command: str) -> Subje
     tokenizer, notes = found.vocabulary(asked.tokenizer), list[str]()
     read = _corpus(found, run, asked, tokenizer, notes)
     longest = min(found.config.context, LONGEST)
-    ids = (
-        _ids(tokenizer, asked.text, "--text") if asked.text is not None else _line(read, tokenizer, found.name, longest)
-    )
+    ids = _ids(tokenizer, asked.text, "--text") if asked.text is not None else _line(read, tokenizer, notes, longest)
     patch = None if asked.patch is None else _ids(tokenizer, asked.patch, "--patch")
     for name, each in (("the text", ids), ("the text of --patch", patch)):
         if each is not None and len(each) > longest:
@@ -109,15 +108,13 @@ def _corpus(
     if asked.data is not None:
         return corpus.read(asked.data, reader=Reader(tokenizer.name, tokenizer, show=show))
     if found.checkpoint is None:
-        notes.append(
-            f"no baselines: {found.name} does not say on which text it was trained; --data PATH names one to count"
-        )
+        notes.append(f"{NONE}{found.name} does not say on which text it was trained; --data PATH names one")
         return None
     try:
         return checkpoint.read_corpus(found.checkpoint, Path(run), show)
     except UserError as error:
-        said = str(error).replace(f"; {corpus.WANTED}", "")  # what else --data takes helps who trains, not who reads
-        notes.append(f"no baselines: {said}")
+        said = str(error).replace(f"; {corpus.WANTED}", "")  # what training takes
+        notes.append(f"{NONE}{said}; --data PATH names its text")
         return None
 
 
@@ -133,16 +130,16 @@ def _train(read: Corpus | Stored | None, tokenizer: Tokenizer, notes: list[str])
             notes.append(f"the baselines count the first {COUNTED:,} characters of {read.name}")
         return tokenizer.encode(read.text[:end], read.name, small=True)
     except UserError as error:
-        notes.append(f"no baselines: {error}")
+        notes.append(f"{NONE}{error}")
         return None
 
 
-def _line(read: Corpus | Stored | None, tokenizer: Tokenizer, name: str, longest: int) -> Array:
+def _line(read: Corpus | Stored | None, tokenizer: Tokenizer, notes: list[str], longest: int) -> Array:
     """The first line of the validation text that is neither short nor long; of stored tokens the first ones."""
     if isinstance(read, Stored):
         return np.asarray(read.validation[: min(longest, LINE.stop)])
     if read is None:
-        raise UserError(f"{name}: there is no text to take a line of; give --text TEXT")
+        raise UserError(f"there is no text to take a line of: {notes[-1].removeprefix(NONE)}, or give --text TEXT")
     text = read.text[corpus.cut(read.text) :]
     lines = text.splitlines()
     line = next(

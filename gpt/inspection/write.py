@@ -54,7 +54,7 @@ def target(path: Path) -> Path:
             )
         os.makedirs(path.parent, exist_ok=True)
     except OSError as error:
-        raise UserError(f"--out {path}: {error.strerror}") from None
+        raise UserError(f"--out {path}: {files.why(error)}; name a file elsewhere") from None
     return path
 
 

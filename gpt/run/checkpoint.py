@@ -224,7 +224,14 @@ def read(run: Path, names: Sequence[str] = FILES, partial: bool = False) -> Chec
 def not_a_run(run: Path, lacks: str) -> UserError:
     other = files.exists(run / "config.json") and not is_there(run)
     hint = f"; a folder of transformers is hf:{run}" if other else ""
-    return UserError(f"{run} is not a run folder: it has no {lacks}; give a folder that python -m gpt.train made{hint}")
+    why = (
+        f"it has no {lacks}"
+        if os.path.isdir(run)
+        else "it is a file"
+        if os.path.isfile(run)
+        else "there is no such folder"
+    )
+    return UserError(f"{run} is not a run folder: {why}; give a folder that python -m gpt.train made{hint}")
 
 
 def current(run: Path, stack: ExitStack) -> Folder | None:

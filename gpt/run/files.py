@@ -48,6 +48,15 @@ def kind(mode: int) -> str:
     return next((name for test, name in KINDS if test(mode)), "a device")
 
 
+def why(error: OSError) -> str:
+    """Say what stopped an operation: what is in the way of a folder, or the words of the system."""
+    path = Path(error.filename or ".")
+    blocked = next((each for each in (path, *path.parents) if os.path.lexists(each) and not os.path.isdir(each)), None)
+    if isinstance(error, (FileExistsError, NotADirectoryError)) and blocked is not None:
+        return f"{blocked} is {kind(os.lstat(blocked).st_mode)}, and must be a folder"
+    return str(error.strerror)
+
+
 def wanted(path: Path, what: str, found: os.stat_result) -> None:
     """Raise UserError unless that is what was found at the path."""
     if kind(found.st_mode) != what:

@@ -201,7 +201,9 @@ def new_folder(out: Path | None) -> Path:
                 return folder
         raise UserError("runs/ has a thousand runs of this second; give --out")
     except OSError as error:
-        raise UserError(f"cannot make the run folder {error.filename}: {error.strerror}; give another --out") from None
+        raise UserError(
+            f"cannot make the run folder {error.filename}: {files.why(error)}; give another --out"
+        ) from None
 
 
 def write_config(config: TrainConfig, folder: Path) -> None:

@@ -105,9 +105,12 @@ def test_a_corpus_that_is_gone_or_changed_is_said(tmp_path, capsys):
     assert page(run / "inspect.html")["baselines"] is None
     (tmp_path / "text").unlink()
     assert main([str(run), "--text", "nine"]) == 0
-    assert "no baselines: cannot read" in capsys.readouterr().err
+    assert "no baselines: cannot read" in (said := capsys.readouterr().err) and "shakespeare" not in said
+    assert said.count("--data PATH") == 1
     assert main([str(run)]) == 2
-    assert "there is no text to take a line of; give --text TEXT" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "there is no text to take a line of: cannot read" in said
+    assert said.endswith("No such file or directory; --data PATH names its text, or give --text TEXT\n")
     (tmp_path / "other").write_text(TEXT)
     assert main([str(run), "--text", "nine", "--data", str(tmp_path / "other")]) == 0
     assert page(run / "inspect.html")["baselines"]

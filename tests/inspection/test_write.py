@@ -147,8 +147,8 @@ def test_what_is_no_file_is_not_replaced(tmp_path):
         "": "is a folder; name a file in it, as .*/inspect.html$",
         "link": "is a link; name a file$",
         "fifo": "is a FIFO; name a file$",
-        "file/page.html": ": (Not a directory|File exists)$",
-        "x" * 300: ": File name too long$",
+        "file/page.html": "/file is a file, and must be a folder; name a file elsewhere$",
+        "x" * 300: ": File name too long; name a file elsewhere$",
     }.items():
         with pytest.raises(UserError, match=message):
             write.target(tmp_path / name)

@@ -8,6 +8,7 @@ import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,7 +19,8 @@ from profiles import cases
 import tinytensor
 from gpt import doctor, prepare
 from gpt.config import TrainConfig
-from gpt.diagnosis import check, measures, probe, range_test, report, rules
+from gpt.diagnosis import check, learning_rate, measures, probe, range_test, report, rules
+from gpt.diagnosis.attention import attention_saturated
 from gpt.diagnosis.check import Check, explained, findings
 from gpt.diagnosis.layers import by_block
 from gpt.diagnosis.patient import admit
@@ -197,10 +199,10 @@ def test_a_run_that_learns_has_no_finding():
         (
             run_of(FALLING + np.where(np.arange(200) == 0, 1.7, 0)),
             "initial-loss",
-            "5.800, and ln V, equal chances for 65",
+            "5.800; equal chances for 65 tokens have ln V = ",
         ),
         (run_of(np.full(200, 3.31)), "learned-nothing", "best validation loss is 3.310, the unigram's 3.300"),
-        (run_of(0.3 + 3.7 * np.exp(-np.arange(200) / 20)), "too-good", "0.300, 0.19 of the 5-gram's 1.600"),
+        (run_of(0.3 + 3.7 * np.exp(-np.arange(200) / 20)), "too-good", "0.300, 0.19 times the 5-gram's 1.600"),
         (
             run_of(FALLING, val=[2.0, 1.9, 2.0, 2.1, 2.2, 2.3, 2.4, 2.5, 2.6, 2.7]),
             "overfitting",
@@ -268,6 +270,66 @@ def test_the_range_test_reads_off_where_the_loss_is_lowest_and_has_risen():
     assert rates[losses.argmin()] <= lowest <= 3 * rates[losses.argmin()]
     assert lowest < 0.3 / 2 < risen < 1
     assert range_test.read_off(rates[:3], np.array([4.0, math.nan, math.nan]))[0] == rates[0]
+
+
+@pytest.mark.parametrize(
+    "ratio, saturated, lost, found",
+    [
+        (0.027, 0.99, False, True), (0.027, 0.1, False, False), (0.015, 0.99, False, False),
+        (0.05, 0.1, False, False), (0.05, 0.1, True, True), (0.027, 0.1, True, False),
+    ],
+)  # fmt: skip
+def test_large_updates_and_what_they_do_are_a_finding(ratio, saturated, lost, found, monkeypatch):
+    """Saturated attention makes updates that are near the upper end a finding, and follows from it."""
+    entropies = {"blocks.0.attention": np.where(np.arange(100) < 100 * saturated, 0.0, 0.5)[None]}
+    run = run_of(np.full(200, 2.6) if lost else FALLING, learning_rate=0.03)
+    patient = SimpleNamespace(run=run, probe=probe.Probe(entropies=entropies))
+    monkeypatch.setattr(learning_rate, "ratio", lambda _: ratio)
+    checks = [rule(patient) for rule in (learning_rate.learning_rate_high, attention_saturated)]
+    assert checks[0].odd == found and checks[0].value == ratio
+    if found and saturated > 0.7:
+        assert [each.name for each in findings(checks)] == ["learning-rate-high"]
+        assert "--learning-rate 0.03, and 99% of the queries" in checks[0].said
+        assert checks[0].advice.startswith("--learning-rate 3e-03;")
+
+
+@pytest.mark.parametrize(
+    "rate, words",
+    [
+        (0.031, "too high"), (0.02, "near the highest that works"), (0.003, "in the range that works"), (5e-5, "too low"),
+    ],
+)  # fmt: skip
+def test_the_range_test_ends_with_a_verdict(rate, words, monkeypatch):
+    patient = SimpleNamespace(run=run_of(FALLING, learning_rate=rate))
+    monkeypatch.setattr(range_test, "losses", lambda _: (np.array([1e-6]), np.array([4.0])))
+    monkeypatch.setattr(range_test, "read_off", lambda *_: (0.03, 0.5))
+    found = range_test.range_test(patient)
+    assert found.odd == words.startswith("too") and f"--learning-rate {rate:g} is {words}:" in found.said
+    assert found.advice == "--learning-rate 3.0e-03"
+    high = Check("learning-rate-high", True, 0.03, "updates are large", "small ones", "--learning-rate 3e-03")
+    for everything in (False, True):
+        for checks in ([found], [high, found], [replace(high, odd=False), found]):
+            shown = report.text(patient.run, checks, everything)
+            assert shown.count(f"is {words}:") == 1
+            assert ("try:    --learning-rate 3.0e-03" in shown) == found.odd
+
+
+def test_a_flag_and_its_value_are_on_one_line():
+    for width in range(60, 130):
+        found = Check(
+            "spikes", True, 1.0, "s" * width, "none", f"{'x' * (width - 30)} (--layers, --width), --patience 3"
+        )
+        assert "--patience 3" in "\n".join(report.entry(found, "advice")) and "\N{NO-BREAK SPACE}" not in found.advice
+
+
+def test_the_report_says_once_where_to_look_and_what_the_other_checks_are():
+    odd_ones = [Check(name, True, 1.0, "s", "n", "a") for name in ("dead-units", "attention-saturated")]
+    fine = Check("spikes", False, 0.0, "s", "n", "a")
+    shown = report.text(run_of(FALLING), [*odd_ones, fine], True, "a run")
+    assert shown.count("python -m gpt.inspect 'a run' shows where") == 1 and "the other checks:" in shown
+    shown = report.text(run_of(FALLING), [fine], True, "a run")
+    assert "gpt.inspect" not in shown and "all checks:" in shown and "other" not in shown
+    assert "gpt.inspect" not in report.text(run_of(FALLING), [replace(fine, odd=True)], True)
 
 
 # -------------------------------------------------------------------------------------------------------- command
@@ -426,3 +488,18 @@ def test_weights_that_an_update_never_changed_are_found(folder, tmp_path):
     assert rules.layers.no_gradient(patient).said.startswith("all ")
     patient.weights = {**patient.weights, "head.weight": patient.first["head.weight"]}
     assert rules.layers.no_gradient(patient).said.startswith("head.weight: ")
+
+
+def test_without_a_run_the_newest_one_is_named(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    end = "; see python -m gpt.doctor --help\n"
+    assert doctor.main([]) == 2
+    assert capsys.readouterr().err == f"gpt.doctor: the following arguments are required: RUN{end}"
+    for age, name in enumerate(["a new one", "old", "older"]):
+        Path("runs", name, "checkpoint").mkdir(parents=True)
+        os.utime(Path("runs", name, "checkpoint"), (1e9 - age, 1e9 - age))
+    Path("runs", "no run").mkdir()
+    assert doctor.main([]) == 2
+    assert capsys.readouterr().err.endswith(f"; the newest here is 'runs/a new one'{end}")
+    assert doctor.main(["run", "--data"]) == 2  # another usage error
+    assert capsys.readouterr().err == f"gpt.doctor: argument --data: expected one argument{end}"

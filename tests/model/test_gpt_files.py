@@ -733,8 +733,8 @@ def test_it_takes_the_best_that_the_run_keeps(run):
         ),
         (["--width=16"], "--width 16: the weights that it begins with have 8; leave the flag out"),
         (["--tied"], "--tied True: the weights that it begins with have False"),
-        (["--init=nowhere"], "nowhere is not a run folder: it has no checkpoint"),
-        (["--init=text"], "text is not a run folder"),
+        (["--init=nowhere"], "nowhere is not a run folder: there is no such folder; give a folder"),
+        (["--init=text"], "text is not a run folder: it is a file;"),
         (["--resume=run"], "--init run and --resume: a resumed run keeps its own"),
     ],
 )

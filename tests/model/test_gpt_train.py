@@ -418,7 +418,7 @@ def test_a_run_is_not_overwritten(text, capsys):
 
 def test_a_folder_that_cannot_be_made(text, capsys):
     assert main([*TINY, *text, "--out", "text/run"]) == 2
-    one_line(capsys, "cannot make the run folder text/run: Not a directory")
+    one_line(capsys, "cannot make the run folder text/run: text is a file, and must be a folder")
 
 
 def test_a_full_disk_leaves_the_checkpoint_before(text, monkeypatch, capsys):
