@@ -113,8 +113,8 @@ def _corpus(
     try:
         return checkpoint.read_corpus(found.checkpoint, Path(run), show)
     except UserError as error:
-        said = str(error).replace(f"; {corpus.WANTED}", "")  # what training takes
-        notes.append(f"{NONE}{said}; --data PATH names its text")
+        reason = str(error).partition("; ")[0]  # without what training takes
+        notes.append(f"{NONE}{reason}; --data PATH names its text")
         return None
 
 
