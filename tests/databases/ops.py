@@ -23,7 +23,7 @@ import program
 from compare import Outcome, call, differences
 from report import Tally
 from torch_databases import database
-from translate import DTYPES, Frozen, OutsideSubsetError, freeze, in_float64, name_of, shown, translated
+from translate import DTYPES, Frozen, OutsideSubsetError, freeze, in_float64, name_of, nudged, shown, translated
 
 import tinytensor as tt
 import torch
@@ -216,7 +216,12 @@ def check(entry: Entry, form: Form, sample: Sample, which: str, tally: Tally) ->
     def exact() -> Outcome:
         return call("torch", form.theirs, in_float64(sample.frozen), grad=False, inplace=form.inplace)
 
-    found = differences(ours, theirs, values=values, exact=exact)
+    @cache
+    def near() -> list[Outcome]:
+        moved = [nudged(sample.frozen, seed) for seed in range(8)]
+        return [call("torch", form.theirs, each, grad=False, inplace=form.inplace) for each in moved]
+
+    found = differences(ours, theirs, values=values, exact=exact, near=near)
     tally.count(entry.name, found, ours, form.name, which, lambda: sample.paste(form))
 
 

@@ -93,6 +93,7 @@ def trace(input: Tensor) -> Tensor:
     """Σ x[i, i], of a matrix."""
     if input.ndim != 2:
         raise RuntimeError(f"trace: expected a matrix, but got tensor with dim {input.ndim}")
+    implemented("trace", "fiu", input)
     diagonal = np.arange(min(input.shape))
     return input[diagonal, diagonal].sum()
 
