@@ -49,10 +49,10 @@ def program(name: str) -> Callable[[Callable[[list[str]], int]], Callable[..., i
 
 def guarded(name: str, body: Callable[[list[str]], int], argv: list[str]) -> int:
     """Return the exit status of body(argv), or of the error that stopped it."""
-    if hasattr(sys.stdout, "reconfigure"):  # a terminal may lack a text's characters
-        sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        try:
+        try:  # at once: a Ctrl-C before it would show a traceback
+            if hasattr(sys.stdout, "reconfigure"):  # a terminal may lack a text's characters
+                sys.stdout.reconfigure(errors="backslashreplace")
             return body(argv)
         finally:  # after argparse's SystemExit as well: Python would flush later, and show a traceback
             if sys.stdout is not None:
