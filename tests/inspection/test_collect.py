@@ -20,7 +20,7 @@ from gpt.run import baselines
 from tinytensor.inside.watch import Call
 
 torch = pytest.importorskip("torch")
-pytestmark = pytest.mark.usefixtures("one_torch_thread")
+pytestmark = [pytest.mark.programs, pytest.mark.usefixtures("one_torch_thread")]
 ROOT = Path(tt.__file__).parents[1]
 
 

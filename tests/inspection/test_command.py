@@ -21,6 +21,7 @@ from gpt.inspection.pack import unpacked
 from gpt.tokenizers import CharTokenizer
 from gpt.train import main as train
 
+pytestmark = pytest.mark.programs
 TINY = [
     "--layers=1", "--width=16", "--heads=2", "--context=16", "--batch-size=4", "--threads=1",
     "--steps=2", "--eval-every=2", "--no-plot", "--quiet",

@@ -15,6 +15,8 @@ from gpt.inspection import film as films
 from gpt.inspection.film import for_page, packed, read, thinned
 from gpt.inspection.pack import Packer, unpacked
 
+pytestmark = pytest.mark.programs
+
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):

@@ -31,6 +31,7 @@ from gpt.run.baselines import Baselines
 from gpt.train import main as train
 from tinytensor.nn.hooks import has_hooks
 
+pytestmark = pytest.mark.programs
 BASE = Baselines(uniform=math.log(65), unigram=3.3, bigram=2.5, fivegram=1.6)
 TINY = [
     "--layers=1", "--width=16", "--heads=2", "--context=16", "--batch-size=4", "--threads=1", "--steps=6", "--eval-every=3",

@@ -21,6 +21,7 @@ from gpt.errors import UserError
 from gpt.run import checkpoint, files
 from gpt.tokenizers import BPETokenizer, learn, make
 
+pytestmark = pytest.mark.programs
 TINY = [
     "--layers=1", "--width=16", "--heads=2", "--context=16", "--batch-size=4", "--steps=6", "--eval-every=2", "--threads=1",
     "--no-plot", "--decay=0", "--warmup=0",

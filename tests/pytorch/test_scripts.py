@@ -16,6 +16,7 @@ import pytest
 
 pytest.importorskip("torch")
 
+pytestmark = pytest.mark.programs
 HERE = Path(__file__).parent
 SCRIPTS = sorted((HERE / "scripts").glob("*.py"))
 # Both compute in float32 (rounding 6e-8) in a different order of summation, and 30 steps of an optimizer carry the
