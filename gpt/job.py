@@ -11,7 +11,7 @@ from gpt import cli
 from gpt.build import Model
 from gpt.completion import encode_prompt
 from gpt.config import RECIPES, TrainConfig
-from gpt.diagnosis import report, rules
+from gpt.diagnosis import records, report
 from gpt.diagnosis.recorded import Recorded
 from gpt.errors import UserError
 from gpt.evaluate import bits_per_byte, mean_loss
@@ -199,7 +199,7 @@ def compared(run: Run, best: Evaluation) -> list[str]:
 
 def oddity(run: Run, folder: Path) -> str:
     """Say what is odd about the numbers that the run has recorded; "" if nothing is."""
-    return report.in_a_line(rules.recorded(Recorded(run.config, run.step, metrics.read(folder), run.baselines)))
+    return report.in_a_line(records.recorded(Recorded(run.config, run.step, metrics.read(folder), run.baselines)))
 
 
 def write_sample(run: Run, model: Model, folder: Path) -> None:

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+import tinytensor
 from gpt.build import Model
 from gpt.model import GPT
-from tinytensor import Tensor, no_grad, tensor, trace
+from tinytensor import Tensor, no_grad, tensor
 
 TOP = 5  # tokens that a lens shows, the most likely ones
 
@@ -46,7 +47,7 @@ def look(model: Model, ids: Sequence[int]) -> Look:
     model.eval()
     try:
         with no_grad():
-            with trace(model, calls=False) as t:
+            with tinytensor.trace(model, calls=False) as t:
                 model(tensor([list(ids)], device=device))
             weights = [host(t[f"blocks.{i}.attention.weights"])[0] for i in range(layers_of(model))]
             stages = [lens(logits, ids) for logits in stage_logits(model, t)]

@@ -56,7 +56,7 @@ def update_ratio(weight: Array, exp_avg: Array, exp_avg_sq: Array, steps: int, r
 
 
 def norm(x: Array) -> float:
-    """Return √Σx², summed in float64."""
+    """Return √Σx², summed in float64 in one order, wherever the array lies in memory."""
     return float(np.sqrt(np.square(x, dtype=np.float64).sum()))
 
 

@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
+import tinytensor
 from gpt.data import Ids
 from gpt.diagnosis import measures
 from gpt.diagnosis.measures import Array
 from gpt.model import GPT, CausalSelfAttention, FeedForward
-from tinytensor import Tensor, from_numpy, no_grad, trace
+from tinytensor import Tensor, from_numpy, no_grad
 
 
 @dataclass
@@ -93,7 +94,7 @@ def watch_attention(name: str, found: Probe) -> Any:
 
 def attention_weights(module: CausalSelfAttention, x: Tensor) -> Array:
     """Return the weights (B, H, T, T) with which a layer mixes values, for its inputs x (B, T, C)."""
-    with no_grad(), trace(calls=False) as t:
+    with no_grad(), tinytensor.trace(calls=False) as t:
         module.forward(x)  # not module(x): its hooks would run again
     return array(t["weights"])
 

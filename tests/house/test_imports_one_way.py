@@ -8,6 +8,7 @@ grimp reads the imports from the source, those inside functions as well; those u
 from __future__ import annotations
 
 import functools
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,12 @@ LAYERS = (
 )  # fmt: skip
 # Nothing on the way of a training step imports what stands beside it.
 BESIDE = ("tinytensor.compat", "tinytensor.profiler", "tinytensor.gradcheck", "tinytensor.inside")
+# What a training imports when it is first used, if at all: each file of it would be time before the first step.
+LATER = (
+    "tinytensor.inside", "tinytensor.gradcheck", "gpt.inspection", "gpt.diagnosis.patient", "gpt.diagnosis.probe",
+    "torch", "matplotlib",
+)  # fmt: skip
+ROOT = Path(__file__).parents[2]
 
 
 @functools.cache
@@ -75,6 +82,14 @@ def test_the_path_imports_no_room_beside_it(room: str) -> None:
     chains = [imports.find_shortest_chains(importer=layer, imported=room, as_packages=True) for layer in path]
     wrong = sorted(" → ".join(chain) for found in chains for chain in found)
     assert not wrong, "\n".join(wrong)
+
+
+def test_a_training_starts_without_what_looks_inside() -> None:
+    """Names that are imported on first use are in no graph."""
+    code = "import sys, gpt.train; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    found = [m for m in done.stdout.split() if m.startswith(LATER)]
+    assert not found, found
 
 
 # An annotation may name a class that is defined further up: type checkers import it, a running program does not. These are

@@ -19,7 +19,7 @@ from profiles import cases
 import tinytensor
 from gpt import doctor, prepare
 from gpt.config import TrainConfig
-from gpt.diagnosis import check, learning_rate, measures, probe, range_test, report, rules
+from gpt.diagnosis import check, learning_rate, measures, probe, range_test, records, report, rules
 from gpt.diagnosis.attention import attention_saturated
 from gpt.diagnosis.check import Check, explained, findings
 from gpt.diagnosis.layers import by_block
@@ -187,7 +187,7 @@ FALLING = 1.7 + 2.4 * np.exp(-np.arange(200) / 40)
 
 
 def odd(run):
-    return {each.name: each for each in rules.recorded(run) if each.odd}
+    return {each.name: each for each in records.recorded(run) if each.odd}
 
 
 def test_a_run_that_learns_has_no_finding():
