@@ -19,6 +19,7 @@ from gpt.fast.threads import one_blas_thread, one_blas_thread_each
 from gpt.sampling import sample_each
 from gpt.tokenizers import Tokenizer
 from gpt.tokenizers.base import check_rows
+from gpt.utf8 import with_lf
 from tinytensor import Generator
 
 Prompts: TypeAlias = str | Sequence[int] | Iterable[str | Sequence[int]]
@@ -178,7 +179,7 @@ def check_seeds(first: int, samples: int, what: str = "seed") -> None:
 def encode_prompt(tokenizer: Tokenizer, prompt: str, what: str = "--prompt") -> list[int]:
     """Return the ids of the prompt. Without a prompt, the id of a line end: a new line begins after it."""
     if prompt:
-        return [int(token) for token in tokenizer.encode(prompt.replace("\r\n", "\n"), what)]  # as in training
+        return [int(token) for token in tokenizer.encode(with_lf(prompt), what)]  # as in training
     return [tokenizer.start]
 
 
@@ -202,7 +203,7 @@ def stop_texts(tokenizer: Tokenizer, texts: Sequence[str], what: str = "a stop t
     for text in texts:
         if not text:
             raise UserError(f"{what} must have a character")
-        text = text.replace("\r\n", "\n")
+        text = with_lf(text)
         found.append(text if text in special else tokenizer.decode(tokenizer.encode(text, what)))
     return found
 

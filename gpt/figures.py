@@ -18,10 +18,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+import tinytensor
 from gpt import cli
 from gpt.build import Model
 from gpt.completion import check_vocabulary
 from gpt.config import HUB
+from gpt.diagnosis.measures import norm
 from gpt.drawing import (
     BLUE,
     GREY,
@@ -41,13 +43,14 @@ from gpt.drawing import (
 from gpt.errors import UserError
 from gpt.errors import shown as short
 from gpt.inspection.film import Film, projected, read
-from gpt.inspection.subject import LONGEST
+from gpt.inspection.subject import LONGEST, enough
 from gpt.lens import Look, host, layers_of, look
 from gpt.run import files
 from gpt.run.film import FILM
 from gpt.tokenizers import Tokenizer
 from gpt.trained import find
-from tinytensor import tensor, trace
+from gpt.utf8 import with_lf
+from tinytensor import tensor
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -68,12 +71,7 @@ def all_ids(model: Model, tokenizer: Tokenizer | None, text: str) -> list[int]:
     """Return the ids of the whole text. Raises UserError unless they are 2 or more, and of the model's vocabulary."""
     check_vocabulary(model, tokenizer)
     assert tokenizer is not None
-    ids = [int(i) for i in tokenizer.encode(text.replace("\r\n", "\n"), "--text")]
-    if len(ids) < 2:
-        raise UserError(
-            f"--text is {'one token' if ids else 'empty'}; give at least 2: a loss is that of the next token"
-        )
-    return ids
+    return [int(i) for i in enough(tokenizer.encode(with_lf(text), "--text"), "--text")]
 
 
 def longest(model: Model) -> int:
@@ -246,7 +244,7 @@ def gradients(model: Model, ids: list[int]) -> tuple[list[tuple[str, float]], di
         for p, _, _ in kept:
             p.grad = None
             p.requires_grad_(True)
-        with trace(model, calls=False) as t:
+        with tinytensor.trace(model, calls=False) as t:
             _, loss = model(tensor([ids[:-1]], device=device), tensor([ids[1:]], device=device))
             assert loss is not None
             loss.backward()
@@ -268,7 +266,7 @@ def gradients(model: Model, ids: list[int]) -> tuple[list[tuple[str, float]], di
 
 def length(x: Any) -> float:
     """Return the norm of a Tensor; 0 for None."""
-    return 0.0 if x is None else float(np.linalg.norm(host(x).astype(np.float64)))
+    return 0.0 if x is None else norm(host(x))
 
 
 def by_block(norms: dict[str, float], blocks: int) -> tuple[dict[str, list[float]], dict[str, float]]:

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from gpt.build import Model
+from gpt.diagnosis.measures import norm
 from gpt.inspection.gradients import without_batch
-from gpt.inspection.values import Array, Pass, Value
+from gpt.inspection.values import Pass, Value
 
 
 def flow(found: Pass, model: Model) -> dict[str, Any]:
@@ -42,7 +43,3 @@ def _norms(value: Value) -> dict[str, Any]:
         "value": norm(x), "gradient": norm(g),
         "values": np.sqrt(np.square(x).sum(-1)).tolist(), "gradients": np.sqrt(np.square(g).sum(-1)).tolist(),
     }  # fmt: skip
-
-
-def norm(x: Array) -> float:
-    return float(np.sqrt(np.square(x.astype(np.float64)).sum()))

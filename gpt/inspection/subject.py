@@ -24,6 +24,7 @@ from gpt.run import checkpoint, files
 from gpt.run.film import FILM
 from gpt.tokenizers import Tokenizer
 from gpt.trained import Trained
+from gpt.utf8 import with_lf
 
 LONGEST = 256  # tokens in a page: its attention maps are as wide as they are high
 COUNTED = 1 << 22  # characters of a corpus that are counted for the baselines
@@ -64,8 +65,10 @@ def choose(found: Trained, run: Path | str, asked: Asked, command: str) -> Subje
     tokenizer, notes = found.vocabulary(asked.tokenizer), list[str]()
     read = _corpus(found, run, asked, tokenizer, notes)
     longest = min(found.config.context, LONGEST)
-    ids = _ids(tokenizer, asked.text, "--text") if asked.text is not None else _line(read, tokenizer, notes, longest)
-    patch = None if asked.patch is None else _ids(tokenizer, asked.patch, "--patch")
+    ids = (
+        text_ids(tokenizer, asked.text, "--text") if asked.text is not None else _line(read, tokenizer, notes, longest)
+    )
+    patch = None if asked.patch is None else text_ids(tokenizer, asked.patch, "--patch")
     for name, each in (("the text", ids), ("the text of --patch", patch)):
         if each is not None and len(each) > longest:
             why = "the model's context" if longest == found.config.context else "as many as a page has"
@@ -90,12 +93,17 @@ def _film(found: Trained, run: Path | str, notes: list[str]) -> Film | None:
         return None
 
 
-def _ids(tokenizer: Tokenizer, text: str, what: str) -> Array:
-    """The tokens of a text. Raises UserError for fewer than two: the loss is that of the token after another."""
-    ids = tokenizer.encode(text, what)
+def text_ids(tokenizer: Tokenizer, text: str, what: str) -> Array:
+    """The tokens of a text, with line ends as in training. Raises UserError for fewer than two: the loss is that of the
+    token after another."""
+    return enough(tokenizer.encode(with_lf(text), what), f"{what} {text!r}")
+
+
+def enough(ids: Array, what: str) -> Array:
+    """The ids, if there are two or more. Raises UserError if not."""
     if len(ids) < 2:
         raise UserError(
-            f"{what} {text!r} is {'one token' if len(ids) else 'empty'}; give at least 2: a loss is that of the next token"
+            f"{what} is {'one token' if len(ids) else 'empty'}; give at least 2: a loss is that of the next token"
         )
     return ids
 
@@ -145,4 +153,4 @@ def _line(read: Corpus | Stored | None, tokenizer: Tokenizer, notes: list[str], 
     line = next(
         (line for line in lines[1:] if len(line) in LINE), text[: LINE.stop]
     )  # the first may begin within a word
-    return _ids(tokenizer, line, f"a line of {read.name},")
+    return text_ids(tokenizer, line, f"a line of {read.name},")

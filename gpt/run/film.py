@@ -25,6 +25,7 @@ from safetensors.numpy import save as format_arrays
 
 from gpt import cli
 from gpt.config import TrainConfig
+from gpt.diagnosis.measures import norm
 from gpt.errors import UserError, shown
 from gpt.lens import TOP, host, look
 from gpt.run import files
@@ -34,6 +35,7 @@ from gpt.run.checks import parameter_shapes
 from gpt.run.metrics import Row
 from gpt.run.sealed import is_sealed, seal
 from gpt.run.state import Run
+from gpt.utf8 import with_lf
 from tinytensor import Tensor
 
 FILM, NEW, INDEX = "film", "film.new", "film.json"
@@ -90,7 +92,7 @@ def text_ids(run: Run, text: str | None) -> list[int]:
     config = run.config
     if text is None:
         return [int(i) for i in run.validation_ids[: min(TEXT, config.context, len(run.validation_ids))]]
-    ids = [int(i) for i in run.tokenizer.encode(text.replace("\r\n", "\n"), "--record-text")]
+    ids = [int(i) for i in run.tokenizer.encode(with_lf(text), "--record-text")]
     if not 2 <= len(ids) <= config.context:
         raise UserError(
             f"--record-text has {len(ids):,} token{'s' * (len(ids) != 1)}: it must have 2 to {config.context:,}, a window of "
@@ -307,8 +309,3 @@ def update_of(w: NDArray[np.float64], state: dict[str, Any], group: dict[str, An
 def wide(x: Any) -> NDArray[np.float64]:
     """Return a copy of a Tensor or a number in float64, in the memory of the host."""
     return np.array(x.detach().cpu().numpy() if isinstance(x, Tensor) else x, np.float64)
-
-
-def norm(x: NDArray[np.float64]) -> float:
-    """√ of the sum of squares. np.sum adds in one order, wherever the array lies in memory."""
-    return float(np.sqrt(np.sum(x * x)))

@@ -13,6 +13,7 @@ from gpt.tokenizers.characters import CharTokenizer
 from gpt.tokenizers.utf8 import ByteTokenizer
 from gpt.tokenizers.words import SHOWN
 from gpt.tokenizers.words import shown as shown_bytes
+from gpt.utf8 import with_lf
 
 END = "<|endoftext|>"  # GPT-2's special token
 SPECIAL = re.compile(r"<.+>|\[.+\]", re.DOTALL)  # vocab.json does not say which tokens no merge makes: they look so
@@ -123,7 +124,7 @@ def from_two_files(vocabulary: object, merges: str) -> BPETokenizer:
     """
     if not isinstance(vocabulary, dict):
         raise UserError("the vocabulary must be an object")
-    lines = merges.replace("\r\n", "\n").rstrip("\n").split("\n")
+    lines = with_lf(merges).rstrip("\n").split("\n")
     lines = lines[lines[0].startswith("#version") :]  # a first merge is of two bytes, so this is none
     lines = [] if lines == [""] else lines
     made = {shown_bytes(token) for token in BPETokenizer(parse_merges(lines)).numbers}

@@ -18,7 +18,8 @@ from gpt.inspect import main
 from gpt.inspection import stored, subject, write
 from gpt.inspection.collect import collect
 from gpt.inspection.pack import unpacked
-from gpt.tokenizers import CharTokenizer
+from gpt.inspection.subject import text_ids
+from gpt.tokenizers import ByteTokenizer, CharTokenizer
 from gpt.train import main as train
 
 pytestmark = pytest.mark.programs
@@ -215,3 +216,8 @@ def test_the_page_of_the_default_model_is_below_3_mb():
 def test_a_model_of_twenty_megabytes_keeps_its_weights_and_a_larger_one_does_not():
     assert not stored.is_large(random_model(width=256, layers=6).model)
     assert stored.is_large(random_model(width=256, layers=7).model)
+
+
+def test_line_ends_of_windows_are_those_of_training():
+    tokenizer = ByteTokenizer()
+    assert text_ids(tokenizer, "a\r\nb", "--text").tolist() == tokenizer.encode("a\nb").tolist()
