@@ -150,8 +150,10 @@ def without_recording(t: Any, note: Note) -> Any:
     return t.is_grad_enabled()
 
 
-def nothing_comes(t: Any, note: Note) -> Any:
-    class Stops(t.autograd.Function):  # type: ignore[name-defined,misc]
+def stopping(t: Any) -> Any:
+    """An operation through which no gradient comes back."""
+
+    class Stop(t.autograd.Function):  # type: ignore[name-defined,misc]
         @staticmethod
         def forward(ctx: Any, x: Any) -> Any:
             return x * 1
@@ -160,6 +162,11 @@ def nothing_comes(t: Any, note: Note) -> Any:
         def backward(ctx: Any, dy: Any) -> None:
             return None
 
+    return Stop
+
+
+def nothing_comes(t: Any, note: Note) -> Any:
+    Stops = stopping(t)
     x, w = leaf(t, 1, 2), leaf(t, 3, 4)
     y = x * w
     y.register_hook(noting(note, "y"))
@@ -676,15 +683,7 @@ def programs(draw: Any) -> dict[str, Any]:
 
 def played(plan: dict[str, Any]) -> Callable[[Any, Note], Any]:
     def program(t: Any, note: Note) -> Any:
-        class Stop(t.autograd.Function):  # type: ignore[name-defined,misc]
-            @staticmethod
-            def forward(ctx: Any, x: Any) -> Any:
-                return x * 1
-
-            @staticmethod
-            def backward(ctx: Any, dy: Any) -> None:
-                return None
-
+        Stop = stopping(t)
         values = [leaf(t, 0.5 + i, -0.25, 1, 2).reshape(2, 2).detach().requires_grad_() for i in range(plan["number"])]
         named: dict[int, str] = {}
         late: list[Any] = []  # hooks after accumulation run at the end here, and in PyTorch between others

@@ -8,12 +8,12 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import inside_models
 import numpy as np
 import pytest
+from inside_models import batch
 
 import tinytensor as tt
-from gpt.build import build
-from gpt.config import TrainConfig
 from tinytensor import nn
 from tinytensor.inside.watch import Call, Observer, call_of, observed
 from tinytensor.modes import thread
@@ -21,19 +21,7 @@ from tinytensor.nn import functional as F
 
 
 def gpt(**options: object) -> nn.Module:
-    """A small GPT whose every parameter is random: zeros would hide what passes through them."""
-    tt.manual_seed(1)
-    model = build(
-        TrainConfig(**{"vocab_size": 11, "layers": 2, "width": 16, "heads": 4, "context": 8} | options)
-    ).double()
-    for p in model.parameters():
-        p.data.normal_(std=0.3)
-    return model
-
-
-def batch() -> tuple[tt.Tensor, tt.Tensor]:
-    ids = tt.tensor(np.random.default_rng(0).integers(0, 11, (2, 9)))
-    return ids[:, :-1], ids[:, 1:]
+    return inside_models.gpt(**options).double()
 
 
 @pytest.mark.parametrize("options", [{}, {"positions": "learned", "tied": True}, {"kv_heads": 2, "qk_norm": True}])

@@ -86,25 +86,18 @@ class Link:
 
     def top(self) -> float:
         """Its x at the upper item."""
-        return self.upper.x + _leaves(self.upper, self.source)
+        return self.upper.x + _meets(self.upper, self.source, leaving=True)
 
     def bottom(self) -> float:
         """Its x at the lower item."""
-        return self.lower.x + _enters(self.lower, self.source)
+        return self.lower.x + _meets(self.lower, self.source, leaving=False)
 
 
-def _leaves(item: Item, source: Box) -> float:
+def _meets(item: Item, source: Box, leaving: bool) -> float:
+    """Where an arrow from source leaves or enters an item, from its left side: at the port of a group, else in the middle."""
     child = item.child
     if isinstance(child, Group):
-        port = child.level.out_ports[source]
-        return port.x + port.width / 2
-    return item.width / 2 if child is None else child.centre
-
-
-def _enters(item: Item, source: Box) -> float:
-    child = item.child
-    if isinstance(child, Group):
-        port = child.level.in_ports[source]
+        port = (child.level.out_ports if leaving else child.level.in_ports)[source]
         return port.x + port.width / 2
     return item.width / 2 if child is None else child.centre
 
@@ -341,11 +334,11 @@ def _within(group: Group, arrow: Arrow) -> Iterator[tuple[float, float, float]]:
     for item in route:
         top, bottom = group.y + level.tops[item.layer], group.y + level.bottoms[item.layer]
         if item is route[-1]:
-            x = group.x + item.x + _enters(item, arrow.source)
+            x = group.x + item.x + _meets(item, arrow.source, leaving=False)
             at_border = item.child is None  # a port: on to the border of the group
             yield x, top, group.y + group.height if at_border else top
         else:
-            x = group.x + item.x + _leaves(item, arrow.source)
+            x = group.x + item.x + _meets(item, arrow.source, leaving=True)
             start = top if item.child is None else top + item.child.height
             yield x, group.y if item is route[0] and item.child is None else start, bottom
 

@@ -30,10 +30,8 @@ from tinytensor.tape import Edge, Node, apply
 from tinytensor.writes import tick, written_after
 
 PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
-CALLERS = {
-    Module.__call__.__code__: "self",
-    call_with_hooks.__code__: "module",
-}  # frames of a module, and its name there
+# The frames of a module that runs, and its name there.
+CALLERS = {Module.__call__.__code__: "self", call_with_hooks.__code__: "module"}
 
 
 class Line(NamedTuple):
@@ -258,9 +256,8 @@ def _origin(edge: Edge | None) -> Any:
     return None if call is None else ref(call)
 
 
-_made: WeakValueDictionary[int, Call] = (
-    WeakValueDictionary()
-)  # by the id of an output; an entry lives as long as its Call
+# By the id of an output; an entry lives as long as its Call.
+_made: WeakValueDictionary[int, Call] = WeakValueDictionary()
 
 
 def call_of(x: Any) -> Call | None:
