@@ -58,8 +58,8 @@ from tinytensor.functions.signature import publish as _publish
 from tinytensor.functions.signature import publish_methods as _publish_methods
 from tinytensor.subset import outside as _outside
 if TYPE_CHECKING:
-    from tinytensor import amp, autograd, cuda, nn, optim, profiler, serialization, utils
-    from tinytensor.compat import accelerator, as_torch, backends, distributed, settings
+    from tinytensor import amp, autograd, cuda, distributed, nn, optim, profiler, serialization, utils
+    from tinytensor.compat import accelerator, as_torch, backends, settings
     from tinytensor.amp import autocast
     from tinytensor.autograd.anomaly_mode import is_anomaly_check_nan_enabled, is_anomaly_enabled, set_anomaly_enabled
     from tinytensor.cuda import OutOfMemoryError

@@ -56,7 +56,7 @@ def test_importing_it_imports_none_of_the_optional_packages() -> None:
 LATER = (
     "tinytensor.accelerator", "tinytensor.amp", "tinytensor.autograd", "tinytensor.backends", "tinytensor.cuda",
     "tinytensor.compat.accelerator", "tinytensor.compat.as_torch", "tinytensor.compat.backends",
-    "tinytensor.compat.distributed", "tinytensor.distributed", "tinytensor.gradcheck", "tinytensor.nn",
+    "tinytensor.distributed", "tinytensor.gradcheck", "tinytensor.nn",
     "tinytensor.optim", "tinytensor.serialization", "tinytensor.utils", "argparse", "dataclasses", "json", "logging",
     "numpy.random", "random", "secrets", "tempfile", "uuid",
 )  # fmt: skip

@@ -1,7 +1,7 @@
 """Modules that only scripts written for PyTorch need: nothing else in the package imports them.
 
-Each module has PyTorch's path as well: `import tinytensor.distributed` and `from tinytensor import distributed` return
-`tinytensor.compat.distributed`. It is one module under two names, and runs once.
+Each module has PyTorch's path as well: `import tinytensor.backends` and `from tinytensor import backends` return
+`tinytensor.compat.backends`. It is one module under two names, and runs once.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 # PyTorch's path → the module
 HOMES = {
-    f"tinytensor.{n}": f"{__name__}.{n}" for n in ("accelerator", "as_torch", "backends", "distributed", "settings")
+    f"tinytensor.{n}": f"{__name__}.{n}" for n in ("accelerator", "as_torch", "backends", "settings")
 }
 HOMES["tinytensor.utils.tensorboard"] = f"{__name__}.tensorboard"
 
