@@ -6,7 +6,7 @@
 plain       operations one by one, in fresh memory each time, BLAS with all threads, AdamW for each parameter
 fused       attention, layer norm, GELU, cross entropy and linear as one primitive each
 memory      freed blocks are kept for the next step (buffers.keep_freed_memory)
-shards      Python threads share the batch, each with one BLAS thread (gpt.fast.threads.Shards)
+shards      Python threads share the batch, each with one BLAS thread (gpt.fast.shards.Shards)
 flat        parameters, gradients, moments are vectors (AdamW(fused=True)), updated by the same threads, as in gpt.train
 """
 
@@ -31,7 +31,7 @@ def rung_step(rung: str, size: Size, threads: int) -> Iterator[Callable[[], obje
     from threadpoolctl import threadpool_limits
 
     from gpt.build import build
-    from gpt.fast.threads import Shards
+    from gpt.fast.shards import Shards
     from gpt.optimizer import parameter_groups
     from gpt.train import shard_gradient
     from tinytensor import buffers, optim

@@ -46,7 +46,7 @@ def tinytensor_step(
 ) -> Iterator[Callable[[], object]]:
     """The loop of gpt.train."""
     from gpt.build import build
-    from gpt.fast.threads import Shards
+    from gpt.fast.shards import Shards
     from gpt.optimizer import make_optimizer
     from gpt.train import shard_gradient
     from tinytensor.buffers import keep_freed_memory

@@ -209,6 +209,11 @@ class TrainConfig(GPTConfig):
         shown="0, the number of usable cores",
     )  # fmt: skip
 
+    @property
+    def tokens(self) -> int:
+        """The number of predictions of an update."""
+        return self.grad_accumulation * self.batch_size * self.context
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.threads > self.batch_size:

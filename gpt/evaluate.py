@@ -12,6 +12,7 @@ import json
 import math
 import sys
 from collections.abc import Iterator
+from itertools import zip_longest
 
 import numpy as np
 
@@ -23,36 +24,39 @@ from gpt.corpora.progress import on_stderr
 from gpt.data import Ids
 from gpt.errors import UserError
 from gpt.fast import threads
+from gpt.fast.threads import cores_each
 from gpt.run import baselines, checkpoint
 from gpt.run.progress import evaluation
 from gpt.tokenizers import Tokenizer
 from gpt.trained import find
 from tinytensor import from_numpy, no_grad
 from tinytensor.buffers import keep_freed_memory
+from tinytensor.distributed.ranks import ALONE, Ranks
 
 TOKENS_AT_ONCE = 1024  # predictions of one forward
 
 
-def windows(ids: Ids, context: int, limit: int = 0) -> Iterator[tuple[Ids, Ids]]:
+def windows(ids: Ids, context: int, limit: int = 0, first: int = 0, every: int = 1) -> Iterator[tuple[Ids, Ids]]:
     """Yield inputs and targets (B, T) that predict every token of ids (N,) but the first once.
 
-    With a limit, they are at most so many windows, evenly spaced over the split.
+    With a limit, they are at most so many windows, evenly spaced over the split. `every` n-th batch of windows from `first`
+    on is the part of one of n ranks.
     """
     full = (len(ids) - 1) // context
     rest = len(ids) - 1 - full * context  # predictions of the last window, if it is shorter
     count = limit if 0 < limit < full else full
     at_once = max(1, TOKENS_AT_ONCE // context)
-    for i in range(0, count, at_once):
+    for i in range(first * at_once, count, every * at_once):
         chosen = np.arange(i, min(i + at_once, count)) * full // count
         both = ids[chosen[:, None] * context + np.arange(context + 1)]  # (B, T + 1): the ids may be on a disk
         yield both[:, :-1], both[:, 1:]
-    if rest and count == full:
+    if rest and count == full and -(-count // at_once) % every == first:
         both = ids[full * context : len(ids)][None]
         yield both[:, :-1], both[:, 1:]
 
 
-def mean_loss(model: Model, ids: Ids, limit: int = 0, show: bool = False) -> tuple[float, int]:
-    """Return the mean of -ln p over the predictions, in nats, and their number.
+def mean_loss(model: Model, ids: Ids, limit: int = 0, show: bool = False, ranks: Ranks = ALONE) -> tuple[float, int]:
+    """Return the mean of -ln p over the predictions, in nats, and their number: the same bits for any number of ranks.
 
     With `show`, a bar on the terminal tells how far it is, if that takes more than some seconds.
     """
@@ -66,12 +70,13 @@ def mean_loss(model: Model, ids: Ids, limit: int = 0, show: bool = False) -> tup
 
     was_training = model.training
     model.eval()
-    count = threads.usable_cores() if device.type == "cpu" else 1
-    with evaluation(len(ids) - 1, show) as advance:
-        parts = windows(ids, model.config.context, limit)
-        totals = threads.ordered_map(total, parts, count, lambda result: advance(result[1]))
+    count = cores_each(ranks) if device.type == "cpu" else 1
+    with evaluation(len(ids) - 1, show and not ranks.rank) as advance:
+        parts = windows(ids, model.config.context, limit, ranks.rank, ranks.size)
+        own = threads.ordered_map(total, parts, count, lambda result: advance(ranks.size * result[1]))
     model.train(was_training)
-    losses, counts = zip(*totals, strict=True)
+    taken = [each for turn in zip_longest(*ranks.collect(own)) for each in turn if each]  # in the order of the windows
+    losses, counts = zip(*taken, strict=True)
     return sum(losses) / sum(counts), sum(counts)
 
 

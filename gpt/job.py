@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, fields, replace
@@ -24,6 +25,8 @@ from gpt.run.state import Evaluation, Run
 from gpt.sampling import sample
 from tinytensor import Generator
 from tinytensor.buffers import keep_freed_memory
+from tinytensor.distributed.ranks import ALONE, Ranks
+from tinytensor.distributed.ranks import found as found_ranks
 
 INITS = next(each.metadata["rule"].choices for each in fields(TrainConfig) if each.name == "init")
 INIT_HELP = (
@@ -50,6 +53,7 @@ class Options:
     profile: bool
     record: bool
     record_text: str | None
+    shard_optimizer: bool
 
 
 def make_parser() -> cli.Parser:
@@ -67,6 +71,9 @@ def make_parser() -> cli.Parser:
                      help="keep in RUN/film what the model does with a text at some forty steps")  # fmt: skip
     run.add_argument("--record-text", metavar="TEXT",
                      help=f"record with this text (default: {film.TEXT} tokens of the validation split)")  # fmt: skip
+    many = parser.add_argument_group("many processes: mpiexec -n N python -m gpt.train …")
+    many.add_argument("--shard-optimizer", action="store_true",
+                      help="share out AdamW's state: each of N processes keeps an N-th of it")  # fmt: skip
     cli.add_config_arguments(parser, without=("init",))
     return parser
 
@@ -86,12 +93,27 @@ def parse(argv: list[str]) -> Options:
 
 
 def open_run(options: Options) -> tuple[Run, Path]:
+    """Return the run and its folder, on every rank."""
+    ranks = found_ranks()
+    if ranks.size == 1:
+        return open_alone(options)
+    from gpt.ranks.opening import open_on_all
+
+    return open_on_all(ranks, lambda: open_alone(options, ranks))
+
+
+def open_alone(options: Options, ranks: Ranks = ALONE) -> tuple[Run, Path]:
     """Return the run and its folder. A new folder is made last, when nothing else can be wrong any more."""
+    many = ranks, options.shard_optimizer and ranks.size > 1
     if options.resume:
-        run = open_again(options.resume, options.given, options.quiet)
+        run = open_again(options.resume, options.given, options.quiet, *many)
     else:
-        run = prepare(options.recipe or "default", options.given, options.quiet, options.init)
+        run = prepare(options.recipe or "default", options.given, options.quiet, options.init, *many)
     keep_freed_memory()  # from here on: what reading and counting the text took goes back to the system
+    if ranks.size > 1:
+        from gpt.ranks.opening import check
+
+        check(run, options.record or options.record_text is not None)
     if options.profile and run.config.cuda_graph:
         raise UserError("--profile: a recorded update has no parts to be timed; take --no-cuda-graph with it")
     if options.record or options.record_text is not None:
@@ -101,6 +123,8 @@ def open_run(options: Options) -> tuple[Run, Path]:
 
 def carry_out(run: Run, folder: Path, options: Options, train: Callable[[Run, Path, bool], int | None]) -> int:
     """Train the run in its folder, then measure it; return the exit status. train(run, folder, quiet): see gpt/train.py."""
+    if run.ranks.rank:
+        return follow(run, folder, options, train)
     quiet = options.quiet
     with locked(folder):
         # The run was read before the lock was there. The metadata alone, which have a checksum, say whether it is the last.
@@ -120,6 +144,17 @@ def carry_out(run: Run, folder: Path, options: Options, train: Callable[[Run, Pa
     if not quiet:
         cli.say(f"{summary}\nrun folder      {folder}")
         say_what_next(run, folder)
+    return 0
+
+
+def follow(run: Run, folder: Path, options: Options, train: Callable[[Run, Path, bool], int | None]) -> int:
+    """Do what all ranks have to do together, on those that write and print nothing."""
+    run.save(folder)
+    signal = train(run, folder, True)
+    if signal is not None:
+        return 128 + signal
+    if not (options.no_plot and options.quiet):
+        measured(run, best_of(run, folder)[1])
     return 0
 
 
@@ -153,15 +188,13 @@ def finish(run: Run, folder: Path, plot: bool, show: bool) -> str:
     as the best were, and `compared` has both losses from there: so this measures one model, whichever is the best.
     Whatever goes wrong with the files is no more than a note.
     """
-    best = run.best if run.best and run.best.step < run.step else None  # None: the last weights are the best
-    step, model = (run.step, run.model) if best is None else (best.step, checkpoint.load(folder, run.config.device)[0])
+    best, model = best_of(run, folder)
     cli.attempt("gpt.train", "sample.txt", lambda: write_sample(run, model, folder))
     if not (plot or show):
         return ""
-    limit = MOST // run.config.context if len(run.validation_ids) > MOST else 0
-    loss, predictions = mean_loss(model, run.validation_ids, limit, show=show)
+    loss, predictions, limit = measured(run, model, show)
     if plot:
-        cli.attempt("gpt.train", "loss.png", lambda: draw(run, folder, step, loss))
+        cli.attempt("gpt.train", "loss.png", lambda: draw(run, folder, best.step if best else run.step, loss))
     bits = bits_per_byte(loss, run.tokenizer, run.validation_ids, run.config.context, limit)
     part = f"{limit:,} windows of the split, evenly spaced" if limit else "the whole split"
     lines = [
@@ -171,6 +204,26 @@ def finish(run: Run, folder: Path, plot: bool, show: bool) -> str:
     if best is not None and show:
         lines += compared(run, best)
     return "\n".join([*lines, f"baselines       {run.baselines}"])
+
+
+def best_of(run: Run, folder: Path) -> tuple[Evaluation | None, Model]:
+    """Return the evaluation of the best weights, if these are not the last ones, and the model that has them."""
+    best = run.best if run.best and run.best.step < run.step else None
+    if best is None:
+        return None, run.model
+    return best, copy.deepcopy(run.model) if run.ranks.rank else checkpoint.load(folder, run.config.device)[0]
+
+
+def measured(run: Run, model: Model, show: bool = False) -> tuple[float, int, int]:
+    """Return the loss of the first rank's model over the validation split, the number of predictions, and the limit.
+
+    All ranks take part.
+    """
+    if model is not run.model:
+        for parameter in model.parameters():
+            run.ranks.broadcast(parameter.array)
+    limit = MOST // run.config.context if len(run.validation_ids) > MOST else 0
+    return *mean_loss(model, run.validation_ids, limit, show=show, ranks=run.ranks), limit
 
 
 def compared(run: Run, best: Evaluation) -> list[str]:

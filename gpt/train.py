@@ -20,7 +20,7 @@ from gpt import cli, data, job
 from gpt.build import Model
 from gpt.data import Batch
 from gpt.fast.gpu import fast_update
-from gpt.fast.threads import Shards
+from gpt.fast.shards import Shards
 from gpt.optimizer import Outcome, learning_rate
 from gpt.run.interrupt import Interrupt
 from gpt.run.metrics import row_of
@@ -35,7 +35,7 @@ def shard_gradient(model: Model, x: Tensor, y: Tensor, share: float, scale: Tens
 
     `share` is its part of all windows of the update. The loss of the update is the sum of share · loss over the shards
     of all batches, so its gradient is the sum of theirs. This adds share · dloss/dw to `w.grad` of every weight w of
-    `model`, the copy of this thread. Shards.gradient (gpt/fast/threads.py) adds the copies up. Returns share · loss.
+    `model`, the copy of this thread. Shards.gradient (gpt/fast/shards.py) adds the copies up. Returns share · loss.
     """
     _, loss = model(x, y)  # forward: the mean of -ln p over the tokens of this shard
     assert loss is not None
@@ -64,7 +64,9 @@ def train(run: Run, folder: Path, quiet: bool) -> int | None:
     with (
         np.errstate(all="ignore"),  # numbers that are not finite are reported by name instead
         Interrupt() as interrupt,  # Ctrl-C ends the loop after a whole step
-        Shards(run.model, config, shard_gradient, run.optimizer) as shards,  # the threads
+        Shards(
+            run.model, config, shard_gradient, run.optimizer, run.ranks, interrupt
+        ) as shards,  # threads, mpiexec's ranks
         recording(run, folder, quiet) as record,  # metrics.jsonl, checkpoints and the terminal
     ):
         # On a GPU or in float16 an update of gpt/fast takes the place of `update` above. It makes the same change.
@@ -72,13 +74,14 @@ def train(run: Run, folder: Path, quiet: bool) -> int | None:
         while run.step < config.steps and interrupt.signal is None and not run.is_stuck:
             started = time.perf_counter()
             # Draw. Several batches for one update have the gradient of one larger batch, in less memory.
-            batches = [data.batch(run.train_ids, config, run.step, i) for i in range(config.grad_accumulation)]
+            micro_steps = range(config.grad_accumulation)
+            batches = [data.batch(run.train_ids, config, run.step, i, shards.rows) for i in micro_steps]
             rate = learning_rate(run.step, config)
             outcome = update_weights(batches, run.step, rate)  # forward, backward, clip, step
             run.step += 1
             run.check(outcome)  # stops if a number is not finite
             run.seconds = time.perf_counter() - began
-            speed = sum(ids.size for ids, _ in batches) / (time.perf_counter() - started)
+            speed = config.tokens / (time.perf_counter() - started)
             # Report; every `eval_every` steps save, evaluate on text that training never draws, and keep the best weights.
             record.step(row_of(run, outcome, rate, speed))
     if interrupt.signal is not None:

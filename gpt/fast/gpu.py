@@ -10,7 +10,7 @@ import numpy as np
 
 from gpt.data import Batch
 from gpt.fast.half import HalfUpdate
-from gpt.fast.threads import Shards
+from gpt.fast.shards import Shards
 from gpt.optimizer import Outcome
 from tinytensor import Tensor, cuda, int64, nn, stack, zeros
 from tinytensor.amp import GradScaler
@@ -20,11 +20,17 @@ Update: TypeAlias = Callable[[Sequence[Batch], int, float], Outcome]  # update(b
 
 
 def fast_update(shards: Shards, optimizer: AdamW, scaler: GradScaler | None = None) -> Update | None:
-    """Return the update for a GPU, a CUDA graph or float16; None where `update` of gpt/train.py is the one."""
+    """Return the update for a GPU, a CUDA graph, float16 or many ranks; None where `update` of gpt/train.py is the one."""
     config = shards.config
     if config.device != "cpu":
         return (GraphedUpdate if config.cuda_graph else GPUUpdate)(shards, optimizer, scaler)
-    return HalfUpdate(shards, optimizer, scaler) if scaler else None
+    if scaler is not None:
+        return HalfUpdate(shards, optimizer, scaler)
+    if shards.exchange is not None:
+        from gpt.ranks.update import RanksUpdate
+
+        return RanksUpdate(shards, optimizer)
+    return None
 
 
 class GPUUpdate:

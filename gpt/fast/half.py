@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 
 from gpt.config import TrainConfig
-from gpt.fast.threads import Batches, Shards
+from gpt.fast.shards import Batches, Shards
 from gpt.optimizer import Outcome
 from tinytensor import Tensor, full, nn
 from tinytensor.amp import GradScaler

@@ -80,6 +80,7 @@ class Checkpoint:
     written: TrainConfig | None = None  # what config.json says; it may differ in CHANGEABLE
     format: int = FORMAT
     is_best: bool = False  # from RUN/best
+    ranks: int = 1  # how many trained it
 
     def named(self) -> str:
         """Say which weights these are."""
@@ -129,6 +130,7 @@ def metadata_of(checkpoint: Checkpoint, sums: dict[str, str]) -> dict[str, Any]:
         "loss_scale": checkpoint.loss_scale,
         "best": checkpoint.best,
         "pending": checkpoint.pending,
+        "ranks": checkpoint.ranks,
         "sha256": sums,
         "versions": {
             "python": platform.python_version(),
@@ -304,10 +306,13 @@ def described(values: dict[str, Any], path: Path) -> Checkpoint:
     best, pending = values.get("best"), values.get("pending")
     if best is not None and not (has_numbers(best, {"loss", "step"}) and type(best["step"]) is int):
         raise UserError(f"{path} is damaged: best {shown(best)}")
-    number = values.get("format", 1)
+    number, ranks = values.get("format", 1), values.get("ranks", 1)  # older versions: none
+    if type(ranks) is not int or ranks < 1:
+        raise UserError(f"{path} is damaged: ranks {shown(ranks)}")
     return Checkpoint(
-        step, float(seconds), config, tokenizer, str(text), loss_scale=scale, best=best, pending=pending, format=number
-    )
+        step, float(seconds), config, tokenizer, str(text), loss_scale=scale, best=best, pending=pending, format=number,
+        ranks=ranks,
+    )  # fmt: skip
 
 
 def check_tokenizer(tokenizer: Tokenizer, config: TrainConfig, number: int, path: Path) -> None:
@@ -433,13 +438,21 @@ def weight_arrays(model: Model) -> Arrays:
 
 
 def optimizer_arrays(model: Model, optimizer: AdamW) -> Arrays:
-    """Return the state of AdamW: an array for each `parameter.key`, such as `norm.weight.exp_avg`."""
+    """Return the state of AdamW: an array for each `parameter.key`, such as `norm.weight.exp_avg`.
+
+    Where it is shared out among ranks, the first one has it, and all call this.
+    """
+    if hasattr(optimizer, "consolidate_state_dict"):
+        optimizer.consolidate_state_dict()
     names = {id(parameter): name for name, parameter in model.named_parameters()}
-    return {
+    arrays = {
         f"{names[id(parameter)]}.{key}": to_array(value)
         for parameter, state in optimizer.state.items()
         for key, value in state.items()
     }
+    if hasattr(optimizer, "consolidate_state_dict"):
+        optimizer.state.clear()
+    return arrays
 
 
 def restore_optimizer(model: Model, optimizer: AdamW, saved: Arrays) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
@@ -11,11 +12,18 @@ SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if 
 
 
 class Interrupt:
-    """A context in which the first signal of SIGNALS only sets `signal`. A second one acts as usual."""
+    """A context in which the first signal of SIGNALS only sets `received`. A second one acts as usual."""
 
     def __init__(self) -> None:
-        self.signal: int | None = None
+        self.received: int | None = None  # by this process
+        # Ranks (gpt/ranks) stop after the same step, whichever of them received the signal: they agree in each exchange.
+        self.agreed: Callable[[], int | None] | None = None
         self._before: dict[signal.Signals, Any] = {}
+
+    @property
+    def signal(self) -> int | None:
+        """The number of the signal that asks to stop now, None if there is none."""
+        return self.received if self.agreed is None else self.agreed()
 
     def __enter__(self) -> Interrupt:
         if threading.current_thread() is threading.main_thread():  # Python's rule for handlers
@@ -26,7 +34,7 @@ class Interrupt:
         return self
 
     def _request(self, number: int, frame: FrameType | None) -> None:
-        self.signal = number
+        self.received = number
         self._restore()
 
     def _restore(self) -> None:

@@ -16,11 +16,13 @@ from gpt.corpora.cached import Reader
 from gpt.corpora.progress import Bar
 from gpt.corpora.stored import Stored
 from gpt.corpus import Corpus
+from gpt.data import Ids
 from gpt.errors import UserError
 from gpt.fast.half import make_scaler
-from gpt.fast.threads import usable_cores
+from gpt.fast.threads import cores_each
 from gpt.optimizer import make_optimizer
 from gpt.run import baselines, checkpoint, files, film, metrics
+from gpt.run.baselines import Baselines
 from gpt.run.checkpoint import Checkpoint
 from gpt.run.checks import check_memory
 from gpt.run.lock import LOCK
@@ -28,12 +30,21 @@ from gpt.run.state import Evaluation, Run
 from gpt.tokenizers import Tokenizer, folders
 from gpt.trained import Trained, find
 from tinytensor import manual_seed, set_float32_matmul_precision
+from tinytensor.distributed.ranks import ALONE, Ranks
+from tinytensor.optim import AdamW
 
 # What a run leaves that was killed before its first checkpoint. A new run may take such a folder.
 BEGINNING = {LOCK, "config.json", "config.json.new", checkpoint.NEW, film.NEW}
 
 
-def prepare(recipe: str, given: dict[str, object], quiet: bool, init: Path | str | None = None) -> Run:
+def prepare(
+    recipe: str,
+    given: dict[str, object],
+    quiet: bool,
+    init: Path | str | None = None,
+    ranks: Ranks = ALONE,
+    sharded: bool = False,
+) -> Run:
     """Return a run from scratch: its text, first weights and optimizer. Writes nothing.
 
     `init` is a run folder, or "hf:NAME", whose model, weights and vocabulary it takes, those of the best checkpoint if it
@@ -60,8 +71,10 @@ def prepare(recipe: str, given: dict[str, object], quiet: bool, init: Path | str
         HUB
     ):  # a dataset is read with the tokens that are asked for
         check_prepared(text, given.get("tokenizer"))
-    config = dataclasses.replace(config, data=text.name, threads=threads_of(config))
-    return begin(config, text) if found is None or tokenizer is None else assemble(config, text, tokenizer, found.read)
+    config = dataclasses.replace(config, data=text.name, threads=threads_of(config, ranks))
+    if found is None or tokenizer is None:
+        return begin(config, text, ranks, sharded)
+    return assemble(config, text, tokenizer, found.read, ranks, sharded)
 
 
 def check_prepared(text: Stored, named: object) -> None:
@@ -95,7 +108,7 @@ def inherited(config: TrainConfig, found: Trained, given: dict[str, object]) -> 
     return dataclasses.replace(config, **kept)
 
 
-def open_again(folder: Path, given: dict[str, object], quiet: bool) -> Run:
+def open_again(folder: Path, given: dict[str, object], quiet: bool, ranks: Ranks = ALONE, sharded: bool = False) -> Run:
     """Return the run in the folder as its checkpoint has it. Writes nothing."""
     saved = checkpoint.read(folder)
     data = given.pop("data", None)
@@ -105,15 +118,19 @@ def open_again(folder: Path, given: dict[str, object], quiet: bool) -> Run:
     config = cli.resumed_config(saved.config, saved.step, {**edits, **given, "data": saved.config.data})
     cli.check_device(config.device, config.tf32)
     text = checkpoint.read_corpus(saved, folder, Bar(quiet, "gpt.train"), None if data is None else str(data))
-    config = dataclasses.replace(config, data=text.name, threads=threads_of(config))
+    if ranks.size != saved.ranks and "threads" not in given:
+        config = dataclasses.replace(config, threads=0)  # as many as each rank has cores now
+    config = dataclasses.replace(config, data=text.name, threads=threads_of(config, ranks))
     lost = metrics.lost(folder, saved.step - (saved.pending is not None))  # a damaged file is refused, also if quiet
     if not quiet:
-        for note in notes(folder, saved, config, edits, lost):
+        for note in notes(folder, saved, config, edits, lost, ranks.size):
             cli.say(f"note: {note}")
-    return resume(config, text, saved, folder)
+    return resume(config, text, saved, folder, ranks, sharded)
 
 
-def notes(folder: Path, saved: Checkpoint, config: TrainConfig, edits: dict[str, object], lost: int) -> Iterator[str]:
+def notes(
+    folder: Path, saved: Checkpoint, config: TrainConfig, edits: dict[str, object], lost: int, ranks: int
+) -> Iterator[str]:
     """Yield what a user should know of a run that goes on from `saved` with the configuration, without `lost` rows."""
     if lost:
         yield f"metrics.jsonl has no row for {lost} of the {saved.step} steps; the weights do not depend on it"
@@ -124,31 +141,41 @@ def notes(folder: Path, saved: Checkpoint, config: TrainConfig, edits: dict[str,
         )
     if config.steps != saved.config.steps:
         yield f"the learning rate's schedule now ends at step {config.steps}"
-    for name, what in (("threads", "number of threads"), ("device", "device")):
-        if getattr(config, name) != getattr(saved.config, name):
+    changed = {"number of ranks": (ranks, saved.ranks)} if ranks != saved.ranks else {}
+    changed |= {} if changed else {"number of threads": (config.threads, saved.config.threads)}
+    for what, (now, before) in {**changed, "device": (config.device, saved.config.device)}.items():
+        if now != before:
             yield f"another {what} sums in another order: the last bits will differ"
     if config.dropout and saved.format < 2:
         yield "this run is from a version whose masks of dropout depended on --threads; the next steps have others"
 
 
-def begin(config: TrainConfig, text: Corpus | Stored) -> Run:
+def begin(config: TrainConfig, text: Corpus | Stored, ranks: Ranks = ALONE, sharded: bool = False) -> Run:
     """Return a run with fresh weights."""
     if isinstance(text, Stored):
         tokenizer = text.tokenizer
     else:
         tokenizer = tokenizers.make(config.tokenizer, text.text, corpus.cut(text.text))
     config = dataclasses.replace(config, vocab_size=tokenizer.vocab_size)
-    return assemble(config, text, tokenizer, checkpoint.fresh_model)
+    return assemble(config, text, tokenizer, checkpoint.fresh_model, ranks, sharded)
 
 
-def resume(config: TrainConfig, text: Corpus | Stored, saved: Checkpoint, folder: Path) -> Run:
+def resume(
+    config: TrainConfig,
+    text: Corpus | Stored,
+    saved: Checkpoint,
+    folder: Path,
+    ranks: Ranks = ALONE,
+    sharded: bool = False,
+) -> Run:
     """Return the run of the checkpoint, which is in that folder."""
 
     def restored(config: TrainConfig) -> Model:
         return checkpoint.restore_model(dataclasses.replace(saved, config=config), config.device)
 
-    run = assemble(config, text, saved.tokenizer, restored)
+    run = assemble(config, text, saved.tokenizer, restored, ranks, sharded)
     checkpoint.restore_optimizer(run.model, run.optimizer, saved.optimizer)
+    run.restored = saved.optimizer if ranks.size > 1 else {}
     if run.scaler:
         run.scaler.load_state_dict(saved.loss_scale)
     run.step, run.seconds = saved.step, saved.seconds
@@ -162,7 +189,12 @@ def resume(config: TrainConfig, text: Corpus | Stored, saved: Checkpoint, folder
 
 
 def assemble(
-    config: TrainConfig, text: Corpus | Stored, tokenizer: Tokenizer, make_model: Callable[[TrainConfig], Model]
+    config: TrainConfig,
+    text: Corpus | Stored,
+    tokenizer: Tokenizer,
+    make_model: Callable[[TrainConfig], Model],
+    ranks: Ranks = ALONE,
+    sharded: bool = False,
 ) -> Run:
     """Return a run before its first step, with the model that make_model(config) returns; it may have rows without a token."""
     config = dataclasses.replace(config, tokenizer=tokenizer.name)
@@ -170,18 +202,50 @@ def assemble(
     check_memory(config)
     train_ids, validation_ids = corpus.split(text, tokenizer, config.context)
     base = baselines.measure(train_ids, validation_ids, tokenizer.vocab_size)
+    named = text.name, text.sha256  # the run keeps the ids, and lets go of the text
+    return put_together(config, *named, tokenizer, train_ids, validation_ids, base, make_model, ranks, sharded)
+
+
+def put_together(
+    config: TrainConfig,
+    corpus: str,
+    corpus_sha256: str,
+    tokenizer: Tokenizer,
+    train_ids: Ids,
+    validation_ids: Ids,
+    base: Baselines,
+    make_model: Callable[[TrainConfig], Model],
+    ranks: Ranks,
+    sharded: bool,
+) -> Run:
+    """Return a run before its first step, of what was read; it has the model that make_model(config) returns."""
     manual_seed(config.seed)
     model = make_model(config)
     set_float32_matmul_precision("high" if config.tf32 else "highest")
-    optimizer, scaler = make_optimizer(model, config), make_scaler(config)
-    named = text.name, text.sha256  # the run keeps the ids, and lets go of the text
-    return Run(config, *named, tokenizer, train_ids, validation_ids, base, model, optimizer, scaler)
+    if sharded:
+        from gpt.ranks.sharded import make_sharded
+
+        optimizer: AdamW = make_sharded(model, config, ranks)
+    else:
+        optimizer = make_optimizer(model, config)
+    scaler, ids = make_scaler(config), (train_ids, validation_ids)
+    return Run(config, corpus, corpus_sha256, tokenizer, *ids, base, model, optimizer, scaler, ranks=ranks)
 
 
-def threads_of(config: TrainConfig) -> int:
-    """Return the number of threads that was asked for; else one for each core, or one with a GPU."""
-    usable = min(usable_cores(), config.batch_size) if config.device == "cpu" else 1
-    return config.threads or usable
+def threads_of(config: TrainConfig, ranks: Ranks = ALONE) -> int:
+    """Return the number of threads of each rank that was asked for; else one for each core, or one with a GPU.
+
+    Raises UserError if a batch has too few windows for all.
+    """
+    usable = min(cores_each(ranks), config.batch_size // ranks.size) if config.device == "cpu" else 1
+    threads = config.threads or max(1, usable)
+    if ranks.size * threads > config.batch_size:
+        each = f"{ranks.size} ranks" + (f" with {threads} threads each" if threads > 1 else "")
+        raise UserError(
+            f"{each} cannot share --batch-size {config.batch_size}: a batch needs a window for each thread of each rank; "
+            f"take --batch-size {ranks.size * threads}, or fewer ranks"
+        )
+    return threads
 
 
 def new_folder(out: Path | None) -> Path:

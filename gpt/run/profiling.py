@@ -15,7 +15,7 @@ from typing import Any
 
 from gpt import cli, data
 from gpt.fast import threads
-from gpt.fast.threads import Shards
+from gpt.fast.shards import Shards
 from gpt.run import files
 from gpt.run.film import Film
 from gpt.run.state import Run

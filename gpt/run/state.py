@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,13 @@ from gpt.data import Ids
 from gpt.errors import UserError, shown
 from gpt.optimizer import Outcome
 from gpt.run import checkpoint
+from gpt.run.arrays import Arrays
 from gpt.run.baselines import Baselines
 from gpt.run.checkpoint import Checkpoint
 from gpt.run.checks import first_not_finite
 from gpt.tokenizers import Tokenizer
 from tinytensor.amp import GradScaler
+from tinytensor.distributed.ranks import ALONE, Ranks
 from tinytensor.optim import AdamW
 
 
@@ -50,6 +52,8 @@ class Run:
     seconds: float = 0.0
     best: Evaluation | None = None  # the one with the lowest loss so far
     last: Evaluation | None = None  # the one that this process made last
+    ranks: Ranks = ALONE  # the processes that train it together
+    restored: Arrays = field(default_factory=dict)  # AdamW's state in the checkpoint, until the other ranks have it
     pending: dict[str, Any] | None = None  # the row of `step` (gpt/run/metrics.py) until that step is evaluated
 
     @property
@@ -61,12 +65,15 @@ class Run:
         return self.step // every - self.best.step // every >= patience
 
     def save(self, folder: Path, names: Sequence[str] = checkpoint.FILES) -> None:
-        """Replace the checkpoint in the folder, with these files of arrays.
+        """Replace the checkpoint in the folder, with these files of arrays. All ranks call it, and the first one writes.
 
         Raises UserError if a weight is not finite, and leaves the old one.
         """
         weights = checkpoint.weight_arrays(self.model)
         self.check_finite(largest_weight=float(np.max([abs(array).max() for array in weights.values()])))
+        state = checkpoint.optimizer_arrays(self.model, self.optimizer) if checkpoint.OPTIMIZER in names else {}
+        if self.ranks.rank:
+            return
         now = Checkpoint(
             self.step,
             self.seconds,
@@ -74,7 +81,8 @@ class Run:
             self.tokenizer,
             self.corpus_sha256,
             weights,
-            checkpoint.optimizer_arrays(self.model, self.optimizer) if checkpoint.OPTIMIZER in names else {},
+            state,
+            ranks=self.ranks.size,
             loss_scale=self.scaler.state_dict() if self.scaler else {},
             best=asdict(self.best) if self.best else None,
             pending=self.pending,

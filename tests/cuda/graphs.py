@@ -20,7 +20,7 @@ from gpt import data
 from gpt.config import RECIPES, TrainConfig
 from gpt.fast.gpu import GPUUpdate, GraphedUpdate, fast_update
 from gpt.fast.half import make_scaler
-from gpt.fast.threads import Shards
+from gpt.fast.shards import Shards
 from gpt.model import GPT
 from gpt.optimizer import learning_rate, make_optimizer
 from gpt.train import shard_gradient

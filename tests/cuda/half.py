@@ -22,7 +22,7 @@ import tinytensor as tt
 from gpt import data
 from gpt.config import RECIPES, TrainConfig
 from gpt.fast.gpu import GPUUpdate, fast_update
-from gpt.fast.threads import Shards
+from gpt.fast.shards import Shards
 from gpt.model import GPT
 from gpt.optimizer import Outcome, learning_rate, make_optimizer
 from gpt.run import checkpoint

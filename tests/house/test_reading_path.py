@@ -20,7 +20,7 @@ CHECKS = "checks arguments and calls apply"  # one file of the kind is on the li
 HOLDS = "returns what is there or what it is given: it computes nothing in a default step"
 GUARD = "guard: notes, compares and refuses; it changes no number"
 OFF_THE_LIST = {
-    "gpt/fast/threads.py": FAST + "gpt/train.py",  # one shard: shard_gradient for the whole batch
+    "gpt/fast/shards.py": FAST + "gpt/train.py",  # one shard: shard_gradient for the whole batch
     "tinytensor/ops/blockwise_attention.py": FAST + "tinytensor/ops/attention.py",
     "tinytensor/accumulate_base.py": FAST + "tinytensor/accumulate.py",  # buffers that the tape offers
     "tinytensor/nn/flat.py": FAST + "tinytensor/optim/adamw.py",  # all parameters in one buffer

@@ -17,7 +17,8 @@ from gpt.bigram import Bigram
 from gpt.build import build
 from gpt.config import RECIPES, GPTConfig, TrainConfig
 from gpt.errors import UserError
-from gpt.fast.threads import Shards, ordered_map, rows_of, seed_of, usable_cores
+from gpt.fast.shards import Shards, rows_of, seed_of
+from gpt.fast.threads import ordered_map, usable_cores
 from gpt.model import GPT
 from gpt.optimizer import make_optimizer
 from gpt.rotary import rotary

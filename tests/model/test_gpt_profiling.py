@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import tinytensor as tt
-from gpt.fast.threads import Shards
+from gpt.fast.shards import Shards
 from gpt.run.profiling import PARTS
 from gpt.run.state import Run
 from gpt.train import main

@@ -473,7 +473,7 @@ def test_a_full_disk_costs_no_more_than_the_file(text, name, monkeypatch, capsys
 
 @pytest.mark.parametrize("broken", ["head.weight", "blocks.0.feed_forward.up.bias"])
 def test_a_gradient_that_is_not_finite_stops_before_the_update(text, broken, monkeypatch, capsys):
-    from gpt.fast.threads import Shards
+    from gpt.fast.shards import Shards
 
     gradient = Shards.gradient
 
@@ -514,7 +514,7 @@ def test_an_overflow_of_float16_skips_the_step_and_halves_the_scale(text, monkey
 
 
 def test_a_gradient_that_overflows_float16_at_any_scale_stops(text, monkeypatch, capsys):
-    from gpt.fast.threads import Shards
+    from gpt.fast.shards import Shards
 
     gradient = Shards.gradient
 
@@ -719,7 +719,7 @@ def test_a_file_system_without_locks_is_no_obstacle(tmp_path, monkeypatch):
 
 def test_a_loss_that_overflows_from_finite_weights_is_explained(text, monkeypatch, capsys):
     """Nothing stored is infinite: the message says so, with the largest value."""
-    monkeypatch.setattr("gpt.fast.threads.Shards.gradient", lambda self, batches, step: tensor(float("inf")))
+    monkeypatch.setattr("gpt.fast.shards.Shards.gradient", lambda self, batches, step: tensor(float("inf")))
     assert main([*TINY, *text, "--out", "run", "--quiet"]) == 2
     one_line(capsys, "loss is inf", "every parameter is finite, and the largest value", "last checkpoint is intact")
 

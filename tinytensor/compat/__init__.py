@@ -13,9 +13,7 @@ from types import ModuleType
 from typing import Any
 
 # PyTorch's path → the module
-HOMES = {
-    f"tinytensor.{n}": f"{__name__}.{n}" for n in ("accelerator", "as_torch", "backends", "settings")
-}
+HOMES = {f"tinytensor.{n}": f"{__name__}.{n}" for n in ("accelerator", "as_torch", "backends", "settings")}
 HOMES["tinytensor.utils.tensorboard"] = f"{__name__}.tensorboard"
 
 

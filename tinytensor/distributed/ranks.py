@@ -34,8 +34,9 @@ class Ranks:
 
     rank = 0  # the number of this process
     size = 1  # how many there are
-    local_size = 1  # how many of them are on this host
     hosts: Sequence[str] = ("localhost",)  # the host of each rank
+    local_rank = 0  # the number of this one among those on its host
+    sharing = 1  # how many there have the cores of this one: mpiexec may bind each to cores of its own
 
     def all_reduce(self, x: Array, op: str = "sum") -> None:
         """x ← the sum ("prod", "min", "max") of the x of all ranks, in place. All ranks get the same bits."""
@@ -51,6 +52,10 @@ class Ranks:
         """whole ← the parts of all ranks, one after another. `part` may be the piece of this rank in `whole`."""
         if not np.shares_memory(part, whole):
             whole[...] = part.reshape(whole.shape)
+
+    def gather(self, part: Array, whole: Array, to: int = 0) -> None:
+        """On the rank `to`, whole ← the parts of all ranks, one after another; on others `whole` is not read."""
+        whole[...] = part.reshape(whole.shape)
 
     def barrier(self) -> None:
         """Wait until all ranks are here."""
@@ -83,8 +88,11 @@ class MPIRanks(Ranks):
 
         self.mpi, self.communicator = MPI, MPI.COMM_WORLD if communicator is None else communicator
         self.rank, self.size = self.communicator.Get_rank(), self.communicator.Get_size()
-        self.hosts = self.communicator.allgather(MPI.Get_processor_name())
-        self.local_size = list(self.hosts).count(self.hosts[self.rank])
+        cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+        places = self.communicator.allgather((MPI.Get_processor_name(), cores))
+        self.hosts = [host for host, _ in places]
+        self.local_rank = self.hosts[: self.rank].count(self.hosts[self.rank])
+        self.sharing = places.count(places[self.rank])
         self._operations = {"sum": MPI.SUM, "prod": MPI.PROD, "min": MPI.MIN, "max": MPI.MAX}
 
     @functools.cached_property
@@ -119,6 +127,9 @@ class MPIRanks(Ranks):
             return self._nccl.all_gather(part, whole)  # type: ignore[no-any-return]
         own = as_bytes(part)
         self.communicator.Allgather(self.mpi.IN_PLACE if np.shares_memory(part, whole) else own, as_bytes(whole))
+
+    def gather(self, part: Array, whole: Array, to: int = 0) -> None:
+        self.communicator.Gather(as_bytes(part), as_bytes(whole) if self.rank == to else None, to)
 
     def barrier(self) -> None:
         self.communicator.Barrier()

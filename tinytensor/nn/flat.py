@@ -16,6 +16,7 @@ same values and have gradients of their own.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import accumulate
 from typing import Any
 
 from tinytensor.backend import Array
@@ -45,9 +46,18 @@ class Flat:
                 value[...] = array
             p.array, p.grad, p._flat, p._grad_buffer = value, None, self, gradient
 
-    def parts(self, buffer: Array) -> list[Array]:
-        """Cut a buffer of the size of all parameters into arrays that share its memory, one for each parameter."""
-        parts, start = [], 0
+    def move(self, data: Array, grad: Array, start: int) -> None:
+        """Move into buffers that several Flats share (Joined), from element `start` on. Forgets the gradients."""
+        values, count = self.data, self.data.size
+        self.data, self.grad = part_of(data, start, (count,)), part_of(grad, start, (count,))
+        self.values, self.gradients = self.parts(data, start), self.parts(grad, start)
+        self.data[...] = values
+        for p, value, gradient in zip(self.parameters, self.values, self.gradients):
+            p.array, p.grad, p._grad_buffer = value, None, gradient
+
+    def parts(self, buffer: Array, start: int = 0) -> list[Array]:
+        """Cut a `vector`, from element `start` on, into arrays that share its memory, one for each parameter."""
+        parts = []
         for p in self.parameters:
             parts.append(part_of(buffer, start, p.array.shape))
             start += p.array.size
@@ -59,6 +69,29 @@ class Flat:
             p.array is value and p.grad is not None and p.grad.array is gradient
             for p, value, gradient in zip(self.parameters, self.values, self.gradients)
         )
+
+
+class Joined:
+    """Flats one after another in one buffer of values, `data`, and one of gradients, `grad`, as ranks exchange them.
+
+    The buffers consist of `pieces` of one size; the last one ends in zeros if the number of parameters is no multiple.
+    `grad` has `more` elements behind them, for what goes with the gradients.
+    """
+
+    def __init__(self, flats: Sequence[Flat], pieces: int = 1, more: int = 0) -> None:
+        self.starts = [
+            0,
+            *accumulate(flat.data.size for flat in flats),
+        ]  # where each Flat begins, and where the last ends
+        self.size = -(-self.starts[-1] // pieces)  # of a piece
+        like = flats[0].data
+        self.data, self.grad = vector(self.size * pieces, like), vector(self.size * pieces + more, like)
+        for flat, start in zip(flats, self.starts):
+            flat.move(self.data, self.grad, start)
+
+    def piece(self, number: int) -> slice:
+        """The elements of a piece."""
+        return slice(number * self.size, (number + 1) * self.size)
 
 
 def flat_of(parameter: Tensor) -> Flat | None:

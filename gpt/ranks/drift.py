@@ -1,0 +1,39 @@
+"""Whether the ranks still have the same weights. They do as long as every rank computes what all others do."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+
+import numpy as np
+
+from gpt.build import Model
+from gpt.errors import UserError
+from gpt.run.state import Run
+
+EVERY = 100  # steps between two comparisons; one takes a millisecond for a million weights
+
+
+def check_equal(run: Run) -> None:
+    """Every EVERY steps, and with the last one, raise UserError unless all ranks have the same weights, bit for bit.
+
+    It names the ranks that differ from most of the others; of two, the second.
+    """
+    if run.step % EVERY and run.step < run.config.steps:
+        return
+    sums = run.ranks.collect(digest(run.model))
+    usual = Counter(sums).most_common(1)[0][0]
+    others = [run.ranks.named(rank) for rank, each in enumerate(sums) if each != usual]
+    if others:
+        raise UserError(
+            f"step {run.step}: the weights on {', '.join(others)} are no longer those of the other ranks; stopped, the "
+            f"last checkpoint is intact; look for a faulty memory or processor there, or for other versions of NumPy"
+        )
+
+
+def digest(model: Model) -> bytes:
+    """Return a checksum of all weights."""
+    found = hashlib.blake2b(digest_size=16)
+    for parameter in model.parameters():
+        found.update(np.ascontiguousarray(parameter.detach().cpu().numpy()).data)
+    return found.digest()
