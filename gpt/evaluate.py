@@ -1,6 +1,7 @@
 """The loss of a trained model over a whole validation split.
 
     python -m gpt.evaluate RUN [--last] [--data PATH] [--json]
+    mpiexec -n 4 python -m gpt.evaluate RUN                      # the same number, sooner
 
 Windows of `context` tokens lie side by side, so every token but the first is predicted once. The last window
 may be shorter.
@@ -32,6 +33,7 @@ from gpt.trained import find
 from tinytensor import from_numpy, no_grad
 from tinytensor.buffers import keep_freed_memory
 from tinytensor.distributed.ranks import ALONE, Ranks
+from tinytensor.distributed.ranks import found as found_ranks
 
 TOKENS_AT_ONCE = 1024  # predictions of one forward
 
@@ -104,6 +106,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args(argv)
     keep_freed_memory()
+    ranks = found_ranks()
 
     found = find(options.run, options.last)
     tokenizer = found.vocabulary(options.tokenizer)
@@ -115,11 +118,13 @@ def main(argv: list[str]) -> int:
         raise UserError(f"{found.name} does not say on which text it was trained; give --data PATH")
     model = found.model(options.device)
     train_ids, validation_ids = corpus.split(text, tokenizer, found.config.context, fixed=True)
-    loss, tokens = mean_loss(model, validation_ids, show=not options.json)
+    loss, tokens = mean_loss(model, validation_ids, show=not options.json, ranks=ranks)
     if not math.isfinite(loss):
         raise UserError(
             f"the loss is {loss}, so the predictions are not finite: train again, with a lower --learning-rate"
         )
+    if ranks.rank:
+        return 0
     bits = bits_per_byte(loss, tokenizer, validation_ids, found.config.context)
     if options.json:
         saved = found.checkpoint

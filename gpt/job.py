@@ -150,7 +150,8 @@ def carry_out(run: Run, folder: Path, options: Options, train: Callable[[Run, Pa
 def follow(run: Run, folder: Path, options: Options, train: Callable[[Run, Path, bool], int | None]) -> int:
     """Do what all ranks have to do together, on those that write and print nothing."""
     run.save(folder)
-    signal = train(run, folder, True)
+    with profiled(run, folder, True) if options.profile else nullcontext():
+        signal = train(run, folder, True)
     if signal is not None:
         return 128 + signal
     if not (options.no_plot and options.quiet):

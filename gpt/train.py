@@ -64,9 +64,7 @@ def train(run: Run, folder: Path, quiet: bool) -> int | None:
     with (
         np.errstate(all="ignore"),  # numbers that are not finite are reported by name instead
         Interrupt() as interrupt,  # Ctrl-C ends the loop after a whole step
-        Shards(
-            run.model, config, shard_gradient, run.optimizer, run.ranks, interrupt
-        ) as shards,  # threads, mpiexec's ranks
+        Shards(run.model, config, shard_gradient, run.optimizer, run.ranks, interrupt) as shards,  # threads and ranks
         recording(run, folder, quiet) as record,  # metrics.jsonl, checkpoints and the terminal
     ):
         # On a GPU or in float16 an update of gpt/fast takes the place of `update` above. It makes the same change.

@@ -19,7 +19,6 @@ from gpt.ranks.sharded import MORE, ShardedAdamW
 from gpt.run.interrupt import SIGNALS, Interrupt
 from tinytensor import Tensor
 from tinytensor.backend import Array, array_module
-from tinytensor.base import wrap
 from tinytensor.distributed.ranks import Ranks
 from tinytensor.nn import flat
 from tinytensor.nn.flat import Joined
@@ -27,6 +26,8 @@ from tinytensor.nn.flat import Joined
 
 class Exchange:
     """Adds up what the ranks have. The parameters are those of a model, in the Flats of a fused optimizer."""
+
+    is_profiled = False  # then waiting for the others has a time of its own
 
     def __init__(self, ranks: Ranks, parameters: Sequence[Any], optimizer: Any, interrupt: Interrupt) -> None:
         self.ranks, self.interrupt = ranks, interrupt
@@ -37,7 +38,6 @@ class Exchange:
         self.half = self.joined.grad.dtype == np.float16
         self.sums = self.joined.grad.astype(np.float32) if self.half else self.joined.grad
         self.more = self.sums[-MORE:]  # the loss, and of how many ranks each signal has asked to stop
-        self.is_profiled = False  # then waiting for the others has a time of its own
         interrupt.agreed = self.agreed
 
     def add_up(self, loss: Tensor) -> Tensor:
@@ -56,7 +56,9 @@ class Exchange:
         if self.half:
             with np.errstate(over="ignore"):  # a sum above 65504 is inf, and the loss scale is halved
                 self.joined.grad[:-MORE] = self.sums[:-MORE]
-        return wrap(self.more[:1].reshape(()).astype(loss.array.dtype))
+        total: Tensor = loss.clone()
+        total.array[...] = self.more[0]
+        return total
 
     def wait(self) -> None:
         """Wait for the other ranks."""

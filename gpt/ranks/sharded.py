@@ -16,9 +16,8 @@ from gpt.build import Model
 from gpt.config import TrainConfig
 from gpt.optimizer import parameter_groups
 from gpt.run.interrupt import SIGNALS
-from tinytensor import Tensor, tensor
+from tinytensor import Tensor, from_numpy, tensor
 from tinytensor.backend import Array
-from tinytensor.base import wrap
 from tinytensor.buffers import vector
 from tinytensor.distributed.ranks import Ranks
 from tinytensor.nn.flat import Joined, flat_of
@@ -95,7 +94,7 @@ class ShardedAdamW(AdamW):
                 parts = {name: flat.parts(whole, start)[i] for name, whole in wholes.items()}
                 self.state[p] = {
                     "step": tensor(self.steps.item()),
-                    **{name: wrap(part) for name, part in parts.items()},
+                    **{name: from_numpy(part) for name, part in parts.items()},
                 }
 
     def _gathered(self, piece: Array, to: int) -> Array:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +36,22 @@ ROWS = 30  # that are shown of the table of saved arrays; profile.json has all
 
 @contextmanager
 def profiled(run: Run, folder: Path, quiet: bool) -> Iterator[None]:
-    """Profile the steps in this context. Then write profile.txt and profile.json, and print the first unless quiet."""
+    """Profile the steps in this context. Then write profile.txt and profile.json, and print the first unless quiet.
+
+    Of several ranks the first one is profiled. All of them wait for each other before they exchange anything, so that
+    waiting and exchanging have rows of their own.
+    """
     first = run.step
-    with profile(profile_memory=True) as prof:
+    with waiting_apart(run), profile(profile_memory=True) if not run.ranks.rank else nullcontext() as prof:
+        if prof is None:
+            yield
+            return
+        if run.ranks.size > 1:
+            from gpt.ranks.exchange import Exchange
+
+            prof.watch(Exchange, "wait", "waiting for ranks")
+            prof.watch(Exchange, "reduce", "adding up over ranks")
+            prof.watch(Exchange, "clip", "clipping")
         prof.watch(type(run.optimizer), "step", "optimizer")
         for owner, name, label in PARTS:
             prof.watch(owner, name, label)
@@ -48,6 +61,21 @@ def profiled(run: Run, folder: Path, quiet: bool) -> Iterator[None]:
     steps = run.step - first
     if steps:
         cli.attempt("gpt.train", "profile", lambda: leave(prof, steps, folder, quiet))
+
+
+@contextmanager
+def waiting_apart(run: Run) -> Iterator[None]:
+    """A context in which ranks wait for each other before an exchange."""
+    if run.ranks.size == 1:
+        yield
+        return
+    from gpt.ranks.exchange import Exchange
+
+    Exchange.is_profiled = True
+    try:
+        yield
+    finally:
+        Exchange.is_profiled = False
 
 
 def leave(prof: profile, steps: int, folder: Path, quiet: bool) -> None:

@@ -32,7 +32,7 @@ def folder(tmp_path, monkeypatch):
 def losses(monkeypatch, *values):
     """Let the evaluations of a run find these losses, one after the other."""
     left = iter(values)
-    monkeypatch.setattr(record, "mean_loss", lambda model, ids, limit: (next(left), 1))
+    monkeypatch.setattr(record, "mean_loss", lambda model, ids, limit, **_: (next(left), 1))
 
 
 def windows_of(name):
@@ -89,7 +89,7 @@ def test_a_summary_measures_the_weights_that_are_taken_and_no_others(found, monk
     losses(monkeypatch, *found)
     measured = []
 
-    def watched(model, ids, limit, show):
+    def watched(model, ids, limit, show, ranks):
         measured.append({name: value.numpy() for name, value in model.state_dict().items()})
         return 1.25, len(ids) - 1
 
@@ -108,7 +108,7 @@ def test_a_loss_that_nobody_sees_is_not_measured(monkeypatch):
     assert Path("run/sample.txt").stat().st_size > 0
     measured = []
     with monkeypatch.context() as patch:
-        patch.setattr("gpt.job.mean_loss", lambda model, ids, limit, show: measured.append(show) or (1.5, 1))
+        patch.setattr("gpt.job.mean_loss", lambda model, ids, limit, show, **_: measured.append(show) or (1.5, 1))
         plotting = [word for word in TINY if word != "--no-plot"]
         assert main([*plotting, "--out=plotted", "--quiet"]) == 0
         assert main([*TINY, "--out=shown"]) == 0
@@ -277,7 +277,7 @@ def test_an_evaluation_that_fails_costs_no_step(monkeypatch, capsys):
     assert main([*TINY, "--out=whole", "--quiet"]) == 0
     with monkeypatch.context() as patch:
 
-        def fails(*_):
+        def fails(*_, **__):
             raise MemoryError
 
         patch.setattr(record, "mean_loss", fails)

@@ -287,7 +287,7 @@ def test_a_run_that_is_stopped_and_goes_on_has_the_film_of_one_that_is_not(recor
 
 def test_patience_ends_a_film_where_the_run_ends(monkeypatch):
     monkeypatch.setattr(film, "moments", lambda steps: [0, 1, 3, 5, 20])
-    monkeypatch.setattr("gpt.run.record.mean_loss", lambda model, ids, limit: (1.0, 1))
+    monkeypatch.setattr("gpt.run.record.mean_loss", lambda model, ids, limit, **_: (1.0, 1))
     assert main([*TINY, "--steps=20", "--patience=2", "--out=run", "--record"]) == 0
     assert read("run").steps == [0, 1, 3, 5, 12]
     assert main([*ON, "--patience=0"]) == 0
