@@ -21,7 +21,7 @@ from tinytensor import Tensor
 from tinytensor.backend import Array, array_module
 from tinytensor.distributed.ranks import Ranks
 from tinytensor.nn import flat
-from tinytensor.nn.flat import Joined
+from tinytensor.nn.flat import Flat, Joined
 
 
 class Exchange:
@@ -45,7 +45,9 @@ class Exchange:
 
         A ShardedAdamW has the sum of its piece alone.
         """
-        assert all(each.complete() for each in self.flats)  # every parameter has its gradient in the buffer
+        for each in self.flats:
+            if not each.complete():  # a parameter that is not trained has no gradient, on any rank
+                zero_gaps(each)
         asked = [float(self.interrupt.received == signal) for signal in SIGNALS]
         self.more[0], self.more[1:] = loss.array, array_module(self.more).asarray(asked)
         if self.half:
@@ -75,6 +77,7 @@ class Exchange:
         """Return the signal that one of the ranks had received before the last exchange, None if none had."""
         return next((signal for signal, asked in zip(SIGNALS, self.more[1:].tolist()) if asked), None)
 
+    @np.errstate(all="ignore")  # an infinite gradient · 0 is nan, not a warning
     def clip(self, limit: float) -> float:
         """Cut a gradient that is longer than `limit` to that length; return its length, as clip_grad_norm_ does.
 
@@ -90,6 +93,13 @@ class Exchange:
         if not factor >= 1:
             gradient *= factor
         return norm
+
+
+def zero_gaps(parameters: Flat) -> None:
+    """Fill the places of parameters without a gradient with zeros, which add up to zeros."""
+    for p, gradient in zip(parameters.parameters, parameters.gradients):
+        if p.grad is None:
+            gradient.fill(0)
 
 
 def square(x: Array) -> float:

@@ -51,7 +51,7 @@ class ShardedAdamW(AdamW):
         table = np.zeros((self.ranks.size, MORE + 1))  # float64
         table[self.ranks.rank] = [*more.tolist(), float(self.gradient @ self.gradient)]
         self.ranks.all_gather(table[self.ranks.rank], table)
-        more[...] = table[:, :-1].sum(0)
+        more[...] = table[:, :-1].astype(more.dtype).sum(0)  # in the order of the ranks
         self.squares = table[:, -1].tolist()
 
     def step(self, closure: Any = None) -> Any:

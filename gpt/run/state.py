@@ -111,6 +111,13 @@ class Run:
                 f"stopped, the last checkpoint is intact; try a lower --learning-rate"
             )
 
+    def workers(self) -> str:
+        """Say who shares a batch."""
+        threads, hosts = f"threads: {self.config.threads}", len(set(self.ranks.hosts))
+        if self.ranks.size == 1:
+            return threads
+        return f"ranks: {self.ranks.size} on {hosts} host{'s' * (hosts > 1)}, {threads} each"
+
     def __str__(self) -> str:
         """The text and the model in three lines."""
         length, different = len(self.train_ids) + len(self.validation_ids), self.tokenizer.vocab_size
@@ -121,6 +128,6 @@ class Run:
         size = sum(parameter.numel() for parameter in self.model.parameters())
         return (
             f"text      {self.corpus}: {length:,} {self.tokenizer.unit}, {tokens}\n"
-            f"model     {self.config.model}: {size:,} parameters; threads: {self.config.threads}\n"
+            f"model     {self.config.model}: {size:,} parameters; {self.workers()}\n"
             f"baselines {self.baselines} (nats per token)"
         )
