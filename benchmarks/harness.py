@@ -25,7 +25,8 @@ Row = dict[str, Any]
 Results = dict[str, dict[str, Any]]
 
 BY_TORCH = ("torch", "nanogpt")
-SHARED = ("train_step", "ladder", "memory", "scaling")  # benchmarks that train
+SHARED = ("train_step", "ladder", "memory", "scaling", "ranks")  # benchmarks that train
+ON_RANKS = ("ranks", "shared-out")  # engines that mpiexec starts, a process for each thread
 BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 
@@ -99,6 +100,10 @@ def child(case: Case) -> dict[str, Any]:
     """Measure the case in a fresh process and return its JSON line. If it fails, UserError with its last line."""
     threads = dict.fromkeys(BLAS_THREADS, str(case.blas_threads()))
     command = [sys.executable, "-m", "benchmarks.child", json.dumps(asdict(case))]
+    if case.engine in ON_RANKS:
+        from gpt.launch import find_mpiexec
+
+        command = [*find_mpiexec(None), "-n", str(case.threads), *command]
     answer: dict[str, Any] = json.loads(run(command, case.threads, case.name("measure"), threads).splitlines()[-1])
     return answer
 
@@ -170,7 +175,8 @@ def pooled(key: str, what: str, answers: Sequence[dict[str, Any]]) -> Any:
     values = [answer["results"][what][key] for answer in answers]
     if not isinstance(values[-1], list):
         return values[-1]
-    return rounded(statistics.median([x for value in values for x in value]))
+    numbers = [x for value in values for x in value]
+    return rounded(statistics.median(numbers)) if numbers else None
 
 
 def ratio(rounds: Sequence[Sequence[dict[str, Any]]], i: int, j: int, what: str) -> float | None:

@@ -73,9 +73,9 @@ def mean_loss(model: Model, ids: Ids, limit: int = 0, show: bool = False, ranks:
     was_training = model.training
     model.eval()
     count = cores_each(ranks) if device.type == "cpu" else 1
-    with evaluation(len(ids) - 1, show and not ranks.rank) as advance:
+    with evaluation(len(ids) - 1, show and ranks.size == 1) as advance:
         parts = windows(ids, model.config.context, limit, ranks.rank, ranks.size)
-        own = threads.ordered_map(total, parts, count, lambda result: advance(ranks.size * result[1]))
+        own = threads.ordered_map(total, parts, count, lambda result: advance(result[1]))
     model.train(was_training)
     taken = [each for turn in zip_longest(*ranks.collect(own)) for each in turn if each]  # in the order of the windows
     losses, counts = zip(*taken, strict=True)

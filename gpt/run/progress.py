@@ -16,14 +16,17 @@ SECONDS_BETWEEN_LINES = 5.0
 
 
 class Progress:
-    """Shows the last row and the time left. Prints `beside`, the baselines of the text, beside every loss."""
+    """Shows the last row and the time left. Prints `beside`, the baselines of the text, beside every loss.
 
-    def __init__(self, config: TrainConfig, step: int, beside: object, quiet: bool) -> None:
+    Without `may_move` there are lines on a terminal as well: mpiexec passes lines on, and may show them a terminal of its own.
+    """
+
+    def __init__(self, config: TrainConfig, step: int, beside: object, quiet: bool, may_move: bool = True) -> None:
         self._steps, self._first, self._quiet = config.steps, step, quiet
         self._beside = beside
         self._val = ""
         self._began = self._last_line = time.perf_counter()
-        on_terminal = not quiet and sys.stdout is not None and sys.stdout.isatty()
+        on_terminal = may_move and not quiet and sys.stdout is not None and sys.stdout.isatty()
         self._bar: Any = (
             cli.attempt("gpt.train", "progress bar", lambda: bar(config.steps, step)) if on_terminal else None
         )

@@ -88,7 +88,8 @@ def recording(run: Run, folder: Path, quiet: bool) -> Iterator[Record]:
         yield record
         return
     done = run.step - (run.pending is not None)  # the steps that have their rows
-    with Metrics(folder, done) as metrics, Progress(run.config, done, run.baselines.brief(), quiet) as progress:
+    progress = Progress(run.config, done, run.baselines.brief(), quiet, may_move=run.ranks.size == 1)
+    with Metrics(folder, done) as metrics, progress:
         recorded = film.go_on(run, folder)
         record = Record(run, folder, metrics, progress, recorded)
         if run.pending is not None:
