@@ -1,29 +1,51 @@
-"""torch.distributed: tells scripts that can use several processes that there is only one."""
+"""torch.distributed on MPI: `mpiexec -n N python script.py` starts N ranks, and these functions exchange their Tensors."""
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
-
+from tinytensor.distributed.collectives import (
+    all_gather,
+    all_gather_into_tensor,
+    all_reduce,
+    barrier,
+    broadcast,
+    gather,
+    irecv,
+    isend,
+    recv,
+    reduce,
+    reduce_scatter,
+    reduce_scatter_tensor,
+    scatter,
+    send,
+)
+from tinytensor.distributed.group import (
+    GroupMember,
+    ProcessGroup,
+    ReduceOp,
+    destroy_process_group,
+    get_backend,
+    get_node_local_rank,
+    get_process_group_ranks,
+    get_rank,
+    get_world_size,
+    group,
+    init_process_group,
+    is_available,
+    is_gloo_available,
+    is_initialized,
+    is_mpi_available,
+    is_nccl_available,
+)
+from tinytensor.distributed.objects import all_gather_object, broadcast_object_list, gather_object
+from tinytensor.distributed.work import Work
 from tinytensor.subset import outside
 
-
-def is_available() -> bool:
-    """False."""
-    return False
-
-
-def is_initialized() -> bool:
-    """False."""
-    return False
-
-
-def init_process_group(*args: Any, **kwargs: Any) -> NoReturn:
-    """RuntimeError."""
-    raise RuntimeError("several processes are outside tinytensor's subset: run the script without torchrun, in one")
-
-
-destroy_process_group = init_process_group
-
-__all__ = ["destroy_process_group", "init_process_group", "is_available", "is_initialized"]
+__all__ = [
+    "GroupMember", "ProcessGroup", "ReduceOp", "Work", "all_gather", "all_gather_into_tensor", "all_gather_object",
+    "all_reduce", "barrier", "broadcast", "broadcast_object_list", "destroy_process_group", "gather", "gather_object",
+    "get_backend", "get_node_local_rank", "get_process_group_ranks", "get_rank", "get_world_size", "group",
+    "init_process_group", "irecv", "is_available", "is_gloo_available", "is_initialized", "is_mpi_available",
+    "is_nccl_available", "isend", "recv", "reduce", "reduce_scatter", "reduce_scatter_tensor", "scatter", "send",
+]  # fmt: skip
 
 __getattr__ = outside("tinytensor.distributed")

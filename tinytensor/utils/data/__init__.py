@@ -5,6 +5,7 @@ from __future__ import annotations
 from tinytensor.subset import outside
 from tinytensor.utils.data.dataloader import DataLoader, default_collate
 from tinytensor.utils.data.dataset import Dataset, Subset, TensorDataset, random_split
+from tinytensor.utils.data.distributed import DistributedSampler
 from tinytensor.utils.data.sampler import (
     BatchSampler,
     RandomSampler,
@@ -16,6 +17,7 @@ __all__ = [
     "BatchSampler",
     "DataLoader",
     "Dataset",
+    "DistributedSampler",
     "RandomSampler",
     "Sampler",
     "SequentialSampler",
