@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from mpi import BOTH, MPI, MPICH
+from mpi import BOTH, MPI
 
 pytest.importorskip("torch")
 pytest.importorskip("mpi4py", reason="pip install 'tinytensor[mpi]'")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tinytensor.distributed.collectives import (
     all_gather,
     all_gather_into_tensor,
+    all_gather_single,
     all_reduce,
     barrier,
     broadcast,
@@ -14,11 +15,14 @@ from tinytensor.distributed.collectives import (
     recv,
     reduce,
     reduce_scatter,
+    reduce_scatter_single,
     reduce_scatter_tensor,
     scatter,
     send,
 )
-from tinytensor.distributed.group import (
+from tinytensor.distributed.objects import all_gather_object, broadcast_object_list, gather_object
+from tinytensor.distributed.work import Work
+from tinytensor.distributed.world import (
     GroupMember,
     ProcessGroup,
     ReduceOp,
@@ -36,16 +40,15 @@ from tinytensor.distributed.group import (
     is_mpi_available,
     is_nccl_available,
 )
-from tinytensor.distributed.objects import all_gather_object, broadcast_object_list, gather_object
-from tinytensor.distributed.work import Work
 from tinytensor.subset import outside
 
 __all__ = [
     "GroupMember", "ProcessGroup", "ReduceOp", "Work", "all_gather", "all_gather_into_tensor", "all_gather_object",
-    "all_reduce", "barrier", "broadcast", "broadcast_object_list", "destroy_process_group", "gather", "gather_object",
-    "get_backend", "get_node_local_rank", "get_process_group_ranks", "get_rank", "get_world_size", "group",
-    "init_process_group", "irecv", "is_available", "is_gloo_available", "is_initialized", "is_mpi_available",
-    "is_nccl_available", "isend", "recv", "reduce", "reduce_scatter", "reduce_scatter_tensor", "scatter", "send",
+    "all_gather_single", "all_reduce", "barrier", "broadcast", "broadcast_object_list", "destroy_process_group",
+    "gather", "gather_object", "get_backend", "get_node_local_rank", "get_process_group_ranks", "get_rank",
+    "get_world_size", "group", "init_process_group", "irecv", "is_available", "is_gloo_available", "is_initialized",
+    "is_mpi_available", "is_nccl_available", "isend", "recv", "reduce", "reduce_scatter", "reduce_scatter_single",
+    "reduce_scatter_tensor", "scatter", "send",
 ]  # fmt: skip
 
 __getattr__ = outside("tinytensor.distributed")

@@ -12,9 +12,9 @@ import numpy as np
 
 from tinytensor.backend import array_module
 from tinytensor.base import is_tensor, wrap
-from tinytensor.distributed.group import ProcessGroup, ReduceOp, operation, world_of
 from tinytensor.distributed.wire import Wire, apart, write
 from tinytensor.distributed.work import Work, returned
+from tinytensor.distributed.world import ProcessGroup, ReduceOp, operation, world_of
 from tinytensor.functions.inplace import copy_
 from tinytensor.tensor import Tensor
 
@@ -126,6 +126,9 @@ def reduce_scatter_tensor(
     return returned(Work(request, lambda: _mean(part, op, world)), async_op)
 
 
+reduce_scatter_single = reduce_scatter_tensor  # PyTorch's newer name
+
+
 def reduce_scatter(
     output: Tensor, input_list: list[Tensor], op: Any = ReduceOp.SUM, group: Any = None, async_op: bool = False
 ) -> Work | None:
@@ -181,6 +184,9 @@ def all_gather_into_tensor(
     part, whole = Wire(input_tensor, moved=True), Wire(output_tensor, moved=True)
     request = world.exchanges.all_gather(apart(part.array, whole.array), whole.array)
     return returned(Work(request, whole.put), async_op)
+
+
+all_gather_single = all_gather_into_tensor  # PyTorch's newer name
 
 
 def gather(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tinytensor.distributed.collectives import rank_in
-from tinytensor.distributed.group import world_of
+from tinytensor.distributed.world import world_of
 
 
 def all_gather_object(object_list: list[Any], obj: Any, group: Any = None) -> None:

@@ -20,7 +20,7 @@ import numpy as np
 from tinytensor.accumulate import Accumulator, accumulate_grad
 from tinytensor.backend import Array
 from tinytensor.buffers import part_of, vector
-from tinytensor.distributed.group import ProcessGroup
+from tinytensor.distributed.world import ProcessGroup
 from tinytensor.grad_hooks import of_leaf
 from tinytensor.writes import note_write
 

@@ -2,8 +2,9 @@
 
     bool       bytes of 0 and 1: their sum is the largest (or), their product the smallest (and)
     float16    MPI has no such type: float32, rounded at the end
+    uint8      uint32, of which the lowest byte counts: sums of bytes stop at 255 in some Open MPIs
 
-All other dtypes stay as they are, and a contiguous Tensor is exchanged in its own memory.
+What is only moved is bytes. All other dtypes stay as they are, and a contiguous Tensor is exchanged in its own memory.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import numpy as np
 from tinytensor.backend import Array, array_module
 from tinytensor.writes import note_write
 
+WIDER = {"float16": np.float32, "uint8": np.uint32}
+
 
 class Wire:
     """One Tensor to send, to receive, or both."""
@@ -24,8 +27,8 @@ class Wire:
         self.tensor, x = tensor, tensor.array
         if host and not isinstance(x, np.ndarray):
             x = x.get()
-        if not moved and x.dtype == np.float16 and isinstance(x, np.ndarray):  # NCCL's class does so itself
-            x = x.astype(np.float32)
+        if not moved and isinstance(x, np.ndarray) and x.dtype.name in WIDER:  # NCCL needs no more than its class does
+            x = x.astype(WIDER[x.dtype.name])
         elif not (x.flags.c_contiguous and getattr(x.flags, "writeable", True)):
             x = x.copy(order="C")
         self.own = x is not tensor.array  # a copy: the Tensor has to be written at the end

@@ -14,9 +14,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from tinytensor.devices import device_of
-from tinytensor.distributed.group import ProcessGroup, world_of
 from tinytensor.distributed.reducer import Reducer
 from tinytensor.distributed.wire import Wire
+from tinytensor.distributed.world import ProcessGroup, world_of
 from tinytensor.modes import is_grad_enabled
 from tinytensor.nn.module import Module
 from tinytensor.tensor import Tensor

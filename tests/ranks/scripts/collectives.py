@@ -6,15 +6,15 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from started import join, save
+
 import torch
 import torch.distributed as dist
-from started import join, save
 
 rank, size = join()
 last = size - 1
 results: dict[str, Any] = {}
-DTYPES = {"float16": torch.float16, "float32": torch.float32, "float64": torch.float64, "int32": torch.int32,
-          "int64": torch.int64, "uint8": torch.uint8, "bool": torch.bool}  # fmt: skip
+DTYPES = ("float16", "float32", "float64", "int32", "int64", "uint8", "bool")
 OPS = ("SUM", "PRODUCT", "MIN", "MAX", "AVG", "BAND", "BOR", "BXOR")
 count = 0
 
@@ -60,39 +60,58 @@ def note(name: str, call: Callable[[], Any], *shown: Any) -> None:
         results[f"{name} fails"] = type(error).__name__
 
 
-for dtype, kind in DTYPES.items():
-    for layout in ("plain", "transposed", "strided", "0-d"):
-        for op in OPS:
-            x = laid_out(layout, dtype)
-            how = getattr(dist.ReduceOp, op)
-            note(f"all_reduce {dtype} {layout} {op}", lambda: dist.all_reduce(x, how, async_op=op == "MAX"), x)
-    for layout in ("plain", "transposed", "strided", "0-d", "empty"):
-        x = laid_out(layout, dtype)
-        note(f"broadcast {dtype} {layout}", lambda: dist.broadcast(x, src=last), x)
-        x, ys = laid_out(layout, dtype), [laid_out(layout, dtype) for _ in range(size)]
-        note(f"all_gather {dtype} {layout}", lambda: dist.all_gather(ys, x, async_op=layout == "plain"), *ys)
-        x = laid_out(layout, dtype)
-        ys = [laid_out(layout, dtype) for _ in range(size)] if rank == last else None
-        note(f"gather {dtype} {layout}", lambda: dist.gather(x, ys, dst=last), *(ys or []))
-        x = laid_out(layout, dtype)
-        ys = [laid_out(layout, dtype, of=9 + i) for i in range(size)] if rank == 0 else None
-        note(f"scatter {dtype} {layout}", lambda: dist.scatter(x, ys), x)
-    for op in ("SUM", "MAX"):
-        x = laid_out("plain", dtype)
-        note(f"reduce {dtype} {op}", lambda: dist.reduce(x, last, getattr(dist.ReduceOp, op)), *([x] * (rank == last)))
-        x, y = values(dtype, (2 * size, 3)), values(dtype, (2, 3))
-        note(f"reduce_scatter_tensor {dtype} {op}", lambda: dist.reduce_scatter_tensor(y, x, getattr(dist.ReduceOp, op)), y)
-        y, xs = values(dtype, (2, 3)), [values(dtype, (2, 3), of=9 * rank + i) for i in range(size)]
-        note(f"reduce_scatter {dtype} {op}", lambda: dist.reduce_scatter(y, xs, getattr(dist.ReduceOp, op)), y)
+def added(dtype: str, layout: str, op: str) -> None:
+    x, how = laid_out(layout, dtype), getattr(dist.ReduceOp, op)
+    note(f"all_reduce {dtype} {layout} {op}", lambda: dist.all_reduce(x, how, async_op=op == "MAX"), x)
+
+
+def moved(dtype: str, layout: str) -> None:
+    a, b, c, d = (laid_out(layout, dtype, of=rank + 20 * i) for i in range(4))
+    lists = [[laid_out(layout, dtype, of=9 + i) for i in range(size)] for _ in range(3)]
+    everywhere, there, here = lists[0], lists[1] if rank == last else None, lists[2] if rank == 0 else None
+    note(f"broadcast {dtype} {layout}", lambda: dist.broadcast(a, src=last), a)
+    note(
+        f"all_gather {dtype} {layout}", lambda: dist.all_gather(everywhere, b, async_op=layout == "plain"), *everywhere
+    )
+    note(f"gather {dtype} {layout}", lambda: dist.gather(c, there, dst=last), *(there or []))
+    note(f"scatter {dtype} {layout}", lambda: dist.scatter(d, here), d)
+
+
+def in_pieces(dtype: str, op: str) -> None:
+    how, long = getattr(dist.ReduceOp, op), values(dtype, (100,))  # long enough for the vector instructions of an MPI
+    a, whole, b, c = values(dtype, (2, 3)), values(dtype, (2 * size, 3)), values(dtype, (2, 3)), values(dtype, (2, 3))
+    xs = [values(dtype, (2, 3), of=9 * rank + i) for i in range(size)]
+    note(f"all_reduce long {dtype} {op}", lambda: dist.all_reduce(long, how), long)
+    note(f"reduce {dtype} {op}", lambda: dist.reduce(a, last, how), *([a] * (rank == last)))
+    note(f"reduce_scatter_tensor {dtype} {op}", lambda: dist.reduce_scatter_tensor(b, whole, how), b)
+    note(f"reduce_scatter {dtype} {op}", lambda: dist.reduce_scatter(c, xs, how), c)
+
+
+def gathered(dtype: str) -> None:
     x, y = values(dtype, (2, 3)), values(dtype, (2 * size, 3))
     note(f"all_gather_into_tensor {dtype}", lambda: dist.all_gather_into_tensor(y, x, async_op=dtype == "int32"), y)
+
+
+def from_one_to_one(dtype: str, source: int) -> None:
     x = dense(values(dtype, (2, 3)).t())
-    if rank:
+    if rank == source:
         note(f"send {dtype}", lambda: dist.send(x, 0, tag=3))
-    else:
-        for source in range(1, size):
-            note(f"recv {dtype} {source}", lambda: dist.recv(x, source, tag=3))
-            results[f"received {dtype} {source}"] = x.clone()
+    elif rank == 0:
+        note(f"recv {dtype} {source}", lambda: dist.recv(x, source, tag=3))
+        results[f"received {dtype} {source}"] = x
+
+
+for dtype in DTYPES:
+    for layout in ("plain", "transposed", "strided", "0-d"):
+        for op in OPS:
+            added(dtype, layout, op)
+    for layout in ("plain", "transposed", "strided", "0-d", "empty"):
+        moved(dtype, layout)
+    for op in OPS[:4]:
+        in_pieces(dtype, op)
+    gathered(dtype)
+    for source in range(1, size):
+        from_one_to_one(dtype, source)
 
 # ------------------------------------------------------------------------------------------ what autograd sees
 
@@ -113,8 +132,9 @@ works = [dist.all_reduce(x, async_op=True) for x in xs]
 for i in (3, 0, 4, 1, 2):
     works[i].wait()
 results.update({f"one of five {i}": x for i, x in enumerate(xs)})
-after = [dist.isend(xs[0], (rank + 1) % size), dist.irecv(xs[1], (rank - 1) % size)]
-results["round the ring"] = all(work.wait() for work in after) and xs[1]
+if size > 1:
+    after = [dist.isend(xs[0], (rank + 1) % size), dist.irecv(xs[1], (rank - 1) % size)]
+    results["round the ring"] = all(work.wait() for work in after) and xs[1]
 note("barrier", lambda: dist.barrier())
 note("barrier later", lambda: dist.barrier(async_op=True))
 

@@ -8,8 +8,9 @@ from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
-import torch
 from started import join, save
+
+import torch
 from torch import nn
 from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel as DDP

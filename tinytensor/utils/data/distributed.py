@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sized
 
 import numpy as np
 
-from tinytensor.distributed.group import get_rank, get_world_size
+from tinytensor.distributed.world import get_rank, get_world_size
 from tinytensor.utils.data.sampler import Sampler, T_co
 
 
