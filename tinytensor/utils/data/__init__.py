@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from tinytensor.subset import outside
 from tinytensor.utils.data.dataloader import DataLoader, default_collate
 from tinytensor.utils.data.dataset import Dataset, Subset, TensorDataset, random_split
-from tinytensor.utils.data.distributed import DistributedSampler
 from tinytensor.utils.data.sampler import (
     BatchSampler,
     RandomSampler,
     Sampler,
     SequentialSampler,
 )
+
+if TYPE_CHECKING:
+    from tinytensor.utils.data.distributed import DistributedSampler
 
 __all__ = [
     "BatchSampler",
@@ -28,4 +32,4 @@ __all__ = [
 ]
 
 
-__getattr__ = outside("tinytensor.utils.data")
+__getattr__ = outside("tinytensor.utils.data", {"DistributedSampler": "tinytensor.utils.data.distributed"})
