@@ -14,6 +14,7 @@ import numpy as np
 import tinytensor as tt
 import tinytensor.distributed as dist
 from tinytensor import nn
+from tinytensor.nn.flat import flat_of
 from tinytensor.nn.parallel import DistributedDataParallel as DDP
 
 
@@ -65,12 +66,14 @@ def halves() -> None:
     """float16: gradients are added up in float32, and the mean is rounded once."""
     model = DDP(nn.Linear(3, 2).half())
     grads = [np.random.RandomState(r).randn(2, 3).astype(np.float16) for r in range(dist.get_world_size())]
-    (model.module.weight * 0).sum()
-    out = model(tt.eye(3).half())
-    out.backward(tt.from_numpy(grads[dist.get_rank()].T.copy()))
+    model(tt.eye(3).half()).backward(tt.from_numpy(grads[dist.get_rank()].T.copy()))
     mean = np.mean([g.astype(np.float32) for g in grads], 0)
     assert model.module.weight.grad.dtype == tt.float16
     assert np.abs(model.module.weight.grad.numpy() - mean).max() <= np.abs(mean).max() * 2**-11
+    model.zero_grad()
+    smallest = tt.full((3, 2), 2.0**-24).half()
+    model(tt.eye(3).half()).backward(smallest)  # a share of it is 0 in float16
+    assert tt.equal(model.module.weight.grad, smallest.t())
 
 
 def unused() -> None:
@@ -100,6 +103,8 @@ def unused() -> None:
         optimizer.zero_grad()
         model(tt.ones(1, 2)).sum().backward()
         optimizer.step()
+    flat = flat_of(model.module.b.bias)
+    assert flat is not None and flat.complete()
     everywhere: list[Any] = [None] * size
     dist.all_gather_object(everywhere, [p.tolist() for p in model.parameters()])
     assert all(values == everywhere[0] for values in everywhere)
@@ -185,6 +190,9 @@ def group() -> None:
         assert sorted(dist.recv(got) for _ in range(size - 1)) == list(range(1, size))  # from whoever sends
     else:
         dist.send(tt.ones(1), 0)
+    x = tt.ones(1) * (rank + 1)
+    dist.reduce(x, 0, dist.ReduceOp.AVG)
+    assert x.item() == ((size + 1) / 2 if rank == 0 else rank + 1)
     dist.all_reduce(tt.ones(2), async_op=True)  # nobody waits for it
     dist.destroy_process_group()
     refused(ValueError, dist.get_rank, "init_process_group")

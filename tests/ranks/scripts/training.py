@@ -73,8 +73,8 @@ class Branches(nn.Module):
         super().__init__()
         self.common, self.left, self.right, self.never = (nn.Linear(4, 4) for _ in range(4))
 
-    def forward(self, x: Any) -> Any:
-        return (self.left if rank == 0 else self.right)(self.common(x)).square().mean()
+    def forward(self, x: Any, left: bool = rank == 0) -> Any:
+        return (self.left if left else self.right)(self.common(x)).square().mean()
 
 
 def started(model: nn.Module) -> nn.Module:
@@ -147,6 +147,15 @@ for kept in (False, True):
         optimizer.step()
         losses.append(loss.detach())
     note(f"branches {kept}", model, losses)
+
+model = DDP(started(Branches()), find_unused_parameters=True)
+with model.no_sync():
+    model(drawn(1, 3, 4), left=rank == 1).backward()
+model(drawn(2, 3, 4), left=False).backward()
+note("a branch of no_sync", model, [torch.zeros(())])
+model.zero_grad()
+model(drawn(3, 3, 4), left=False).backward()
+note("no branch of no_sync", model, [torch.zeros(())])
 
 # ------------------------------------------------------------------------------------------ other ways to go backward
 
