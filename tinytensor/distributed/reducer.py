@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from tinytensor.accumulate import Accumulator, accumulate_grad
-from tinytensor.backend import Array
+from tinytensor.backend import Array, array_module
 from tinytensor.buffers import part_of, vector
 from tinytensor.distributed.world import ProcessGroup
 from tinytensor.grad_hooks import of_leaf
@@ -34,17 +34,14 @@ class Place:
         self.ready = False
         self.bucket: Bucket
         self.values: Array
-        self.count: Array  # of the ranks that have a gradient, (1,)
 
     def fill(self, grad: Array | None, scale: float) -> None:
         """Put what .grad will be on this rank into the bucket: the old gradient and the new one, divided by the ranks."""
         old = self.parameter._grad
-        self.values[...] = 0
-        for g in (grad, None if old is None else old.array):
-            if g is not None:
-                self.values += g
+        self.values[...] = 0 if grad is None else grad
+        if old is not None:
+            self.values += old.array
         self.values *= scale
-        self.count[...] = self.ready or self.used
 
     def take(self) -> None:
         """.grad ← what the bucket holds."""
@@ -67,11 +64,11 @@ class Bucket:
         self.places, self.request, self.missing = places, None, len(places)
         count = sum(place.parameter.array.size for place in places)
         self.array = vector(count + len(places), like)
+        self.counts = part_of(self.array, count, (len(places),))  # of the ranks that have a gradient, for each place
         start = 0
-        for i, place in enumerate(places):
+        for place in places:
             place.bucket = self
             place.values = part_of(self.array, start, place.parameter.array.shape)
-            place.count = part_of(self.array, count + i, (1,))
             start += place.parameter.array.size
 
 
@@ -157,6 +154,8 @@ class Reducer:
 
     def _send(self) -> None:
         bucket = self.buckets[self.sent]
+        own = [place.ready or place.used for place in bucket.places]
+        bucket.counts[...] = array_module(bucket.array).asarray(own, bucket.array.dtype)
         bucket.request = self.world.exchanges.all_reduce(bucket.array, "sum")
         self.sent += 1
 
@@ -177,12 +176,11 @@ class Reducer:
         for bucket in self.buckets:
             if bucket.request is not None:
                 bucket.request.Wait()
-            for place in bucket.places:
-                count = int(place.count[0])
+            for place, count in zip(bucket.places, bucket.counts.tolist(), strict=True):
                 if count:  # else its .grad stays as it is
                     place.take()
                 if count < self.world.size():
-                    unused.append(f"{place.name} on {self.world.size() - count}")
+                    unused.append(f"{place.name} on {self.world.size() - int(count)}")
                 place.used = False
         self.announced -= 1
         self._begin()

@@ -99,14 +99,15 @@ class DistributedDataParallel(Module):
     def forward(self, *inputs: Any, **kwargs: Any) -> Any:
         """module(*inputs, **kwargs). The backward that follows averages the gradients, unless this is under no_sync."""
         synchronized = is_grad_enabled() and self.require_backward_grad_sync
-        if synchronized:
-            self.reducer.expect()
         if self.require_forward_param_sync and self.broadcast_buffers:
             self._from_rank_0(list(self.module.buffers()))
         self.require_forward_param_sync = synchronized
         if self.device_ids:
             inputs, kwargs = _moved(inputs, self.device_ids[0]), _moved(kwargs, self.device_ids[0])
-        return self.module(*inputs, **kwargs)
+        output = self.module(*inputs, **kwargs)
+        if synchronized:
+            self.reducer.expect()
+        return output
 
     @contextmanager
     def no_sync(self) -> Iterator[None]:
@@ -171,8 +172,9 @@ def _moved(value: Any, device: Any) -> Any:
 
 
 def _same_on_all(world: ProcessGroup, module: Module) -> None:
-    """RuntimeError, on all ranks, where the parameters of a rank are not those of rank 0."""
-    own = [(name, tuple(p.shape), str(p.dtype), p.requires_grad) for name, p in module.named_parameters()]
+    """RuntimeError, on all ranks, where the parameters or buffers of a rank are not those of rank 0."""
+    named = [*module.named_parameters(), *module.named_buffers()]
+    own = [(name, tuple(p.shape), str(p.dtype), p.requires_grad) for name, p in named]
     first, *rest = world.ranks.collect(own)
     for rank, theirs in enumerate(rest, start=1):
         if theirs != first:
