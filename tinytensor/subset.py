@@ -13,7 +13,7 @@ from typing import Any
 
 CONVOLUTION = "convolutions and pooling are not here: index patches with x[...] and multiply them, or use numpy"
 OPTIMIZERS = "use Adam, AdamW, SGD or RMSprop"
-ONE_PROCESS = "one process does the work: gpt.train --threads N shares a batch among threads"
+ONE_PROCESS = "start the script with mpiexec -n N: torch.distributed and DistributedDataParallel are on MPI"
 FULL_COMPLEX = "Tensors are real: keep the real and the imaginary part apart, or use numpy on x.numpy()"
 
 STATE_DICT_HOOKS = ("state_dict_pre", "state_dict_post", "load_state_dict_pre", "load_state_dict_post")
@@ -26,9 +26,9 @@ INSTEAD = {
     ),
     **dict.fromkeys(["unfold", "fold", "interpolate", "Upsample", "PixelShuffle"], CONVOLUTION),
     **dict.fromkeys(["LBFGS", "Adagrad", "Adadelta", "Adamax", "NAdam", "RAdam", "ASGD", "Rprop", "Muon"], OPTIMIZERS),
-    **dict.fromkeys(
-        ["DataParallel", "multiprocessing", "all_reduce", "DistributedSampler", "fsdp", "rpc"], ONE_PROCESS
-    ),
+    **dict.fromkeys(["DataParallel", "multiprocessing", "fsdp", "rpc", "launch", "run", "elastic"], ONE_PROCESS),
+    **dict.fromkeys(["new_group", "new_subgroups", "split_group"], "group.WORLD, of all ranks, is the one group"),
+    **dict.fromkeys(["all_to_all", "all_to_all_single"], "use all_gather, or isend and irecv"),
     **dict.fromkeys(["complex64", "complex128", "cfloat", "complex", "view_as_real", "view_as_complex"], FULL_COMPLEX),
     **dict.fromkeys(
         ["BatchNorm2d", "BatchNorm3d", "GroupNorm", "InstanceNorm2d"], "use BatchNorm1d, LayerNorm or RMSNorm"

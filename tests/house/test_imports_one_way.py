@@ -28,7 +28,8 @@ LAYERS = (
 BESIDE = ("tinytensor.compat", "tinytensor.profiler", "tinytensor.gradcheck", "tinytensor.inside")
 # What a training imports when it is first used, if at all: each file of it would be time before the first step.
 LATER = (
-    "tinytensor.inside", "tinytensor.gradcheck", "gpt.inspection", "gpt.diagnosis.patient", "gpt.diagnosis.probe",
+    "tinytensor.inside", "tinytensor.gradcheck", "tinytensor.distributed.world", "tinytensor.nn.parallel",
+    "gpt.inspection", "gpt.diagnosis.patient", "gpt.diagnosis.probe",
     "torch", "matplotlib",
 )  # fmt: skip
 ROOT = Path(__file__).parents[2]
@@ -93,9 +94,11 @@ def test_a_training_starts_without_what_looks_inside() -> None:
 
 
 # An annotation may name a class that is defined further up: type checkers import it, a running program does not. These are
-# all: the Tensor with its methods, the tape's Node, a parameter's Flat, and what the two packages offer on demand.
+# all: the Tensor with its methods, the tape's Node, a parameter's Flat, and what packages offer on demand.
 NAMED = {"tinytensor.tensor": {"Tensor"}, "tinytensor.tape": {"Edge", "Node"}, "tinytensor.nn.flat": {"Flat"}}
-PACKAGE_FILES = {"tinytensor", "tinytensor.autograd", "gpt"}  # they have names that are imported on first use
+PACKAGE_FILES = {  # they have names that are imported on first use
+    "tinytensor", "tinytensor.autograd", "tinytensor.distributed", "tinytensor.nn", "tinytensor.utils.data", "gpt",
+}  # fmt: skip
 
 
 def test_type_checkers_import_three_modules_more() -> None:

@@ -70,6 +70,6 @@ def test_public_paths_lead_into_the_wheel(installed: Path, tmp_path: Path) -> No
 
 def test_a_script_for_pytorch_runs(installed: Path, tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(
-        "import torch, torch.distributed as dist\nprint(torch.__name__, dist.is_available())"
+        "import torch, torch.distributed as dist\nprint(torch.__name__, dist.is_initialized())"
     )
     assert printed(installed, tmp_path, "-m", "tinytensor", "script.py") == "tinytensor False\n"

@@ -42,7 +42,7 @@ MISSING = [
     "t.autograd.forward_ad",
     "t.cuda.make_graphed_callables",
     "t.amp.custom_fwd",
-    "t.distributed.all_reduce",
+    "t.distributed.new_group",
     "t.accelerator.memory",
 ]
 
@@ -90,7 +90,6 @@ OUTSIDE: list[tuple[type[Exception], Callable[[], Any]]] = [
     (NotImplementedError, lambda: F.pad(x, (1, 1), mode="reflect")),
     (NotImplementedError, lambda: tt.autocast("cpu", dtype=tt.bfloat16)),
     (NotImplementedError, lambda: tt.autocast("cpu")),
-    (NotImplementedError, lambda: tt.nn.parallel.DistributedDataParallel(tt.nn.ReLU())),
     (NotImplementedError, lambda: tt.nn.parallel.DataParallel(tt.nn.ReLU())),
     (NotImplementedError, lambda: tt.set_default_dtype(tt.float64)),
     (NotImplementedError, lambda: tt.set_default_device("cuda")),
@@ -176,6 +175,8 @@ ROOMS = [
     tt.optim.lr_scheduler,
     tt.autograd,
     tt.utils.data,
+    tt.distributed,
+    tt.nn.parallel,
     tt.cuda,
     tt.amp,
 ]
@@ -283,7 +284,7 @@ IMPORTS = [
     "from tinytensor.nn.functional import conv2d",
     "from tinytensor.optim.lr_scheduler import NoSuchLR",
     "from tinytensor import fft",
-    "from tinytensor.distributed import all_reduce",
+    "from tinytensor.distributed import all_to_all",
     "import tinytensor.distributed.fsdp",
     "import tinytensor.utils.checkpoint as checkpoint",
 ]

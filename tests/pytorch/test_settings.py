@@ -76,7 +76,7 @@ def test_defaults_and_precisions() -> None:
     tt.set_default_device("cpu")
     tt.set_default_device(None)
     tt.backends.cudnn.benchmark = True
-    assert not tt.distributed.is_available()
+    assert not tt.distributed.is_initialized()
 
 
 def test_the_precision_of_products_has_two_names() -> None:

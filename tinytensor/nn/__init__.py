@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from tinytensor.nn import functional, init, modules, parallel, utils
+from typing import TYPE_CHECKING
+
+from tinytensor.nn import functional, init, modules, utils
 from tinytensor.nn.constructors import placed
 from tinytensor.nn.containers import ModuleDict, ModuleList, ParameterList, Sequential
 from tinytensor.nn.layers import GELU, Embedding, LayerNorm, Linear
@@ -41,6 +43,9 @@ from tinytensor.nn.wrappers import (
 )  # fmt: skip
 from tinytensor.subset import outside
 
+if TYPE_CHECKING:
+    from tinytensor.nn import parallel
+
 __all__ = [
     "BCELoss", "BCEWithLogitsLoss", "BatchNorm1d", "CrossEntropyLoss", "Dropout", "ELU", "Embedding", "Flatten",
     "GELU", "GRU", "GRUCell", "HuberLoss", "Identity", "KLDivLoss", "L1Loss", "LSTM", "LSTMCell", "LayerNorm",
@@ -53,4 +58,4 @@ __all__ = [
 placed(Linear, Embedding, LayerNorm, RMSNorm, BatchNorm1d, RNN, LSTM, GRU, RNNCell, LSTMCell, GRUCell)
 placed(MultiheadAttention, TransformerEncoderLayer, TransformerDecoderLayer)
 
-__getattr__ = outside("tinytensor.nn")
+__getattr__ = outside("tinytensor.nn", {"parallel": "tinytensor.nn.parallel"})  # for scripts on several ranks

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from tinytensor.subset import outside
 from tinytensor.utils.data.dataloader import DataLoader, default_collate
 from tinytensor.utils.data.dataset import Dataset, Subset, TensorDataset, random_split
@@ -12,10 +14,14 @@ from tinytensor.utils.data.sampler import (
     SequentialSampler,
 )
 
+if TYPE_CHECKING:
+    from tinytensor.utils.data.distributed import DistributedSampler
+
 __all__ = [
     "BatchSampler",
     "DataLoader",
     "Dataset",
+    "DistributedSampler",
     "RandomSampler",
     "Sampler",
     "SequentialSampler",
@@ -26,4 +32,4 @@ __all__ = [
 ]
 
 
-__getattr__ = outside("tinytensor.utils.data")
+__getattr__ = outside("tinytensor.utils.data", {"DistributedSampler": "tinytensor.utils.data.distributed"})
