@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from benchmarks.cli import ENGINE, MEDIAN, MIN, SIZE, SPREAD, TO_TORCH, Benchmark, Column, number, ratio_to
+from benchmarks.cli import ENGINE, MEDIAN, MIN, PEAK, SIZE, SPREAD, TO_TORCH, Benchmark, Column, number, ratio_to
 from benchmarks.harness import Case, Results, Size, timed
 from benchmarks.plots import bars
 from benchmarks.train_step import config_of, random_ids, steps_of, tinytensor_step, torch_step
@@ -84,12 +84,29 @@ def measure(case: Case) -> Results:
     size, sharded = Size.parse(case.size), case.engine == "shared-out"
     if case.engine in ("threads", "torch"):
         with (tinytensor_step if case.engine == "threads" else torch_step)(size, case.threads) as step:
-            return {"time_step": {"ms": timed(step), "computing": [], "waiting": [], "adding_up": []}}
+            return {
+                "time_step": {"ms": timed(step), "state_mib": None, "computing": [], "waiting": [], "adding_up": []}
+            }
     with ranks_step(size, sharded, profiled=False) as (step, shards):
         times = [] if shards.ranks.rank else timed(step)
     with ranks_step(size, sharded, profiled=True) as (step, shards):
         split = parts(step, shards.exchange) if shards.exchange is not None and not shards.ranks.rank else {}
-    return {"time_step": {"ms": times, **{name: split.get(name, []) for name in ("computing", "waiting", "adding_up")}}}
+    state = state_mib(shards.optimizer)
+    return {
+        "time_step": {
+            "ms": times,
+            "state_mib": state,
+            **{name: split.get(name, []) for name in ("computing", "waiting", "adding_up")},
+        }
+    }
+
+
+def state_mib(optimizer: Any) -> float:
+    """MiB of AdamW's moments on this rank."""
+    if hasattr(optimizer, "m"):  # shared out
+        return float(optimizer.m.nbytes + optimizer.v.nbytes) / 2**20
+    moments = [x.array for state in optimizer.state.values() for name, x in state.items() if name != "step"]
+    return float(sum(x.nbytes for x in moments)) / 2**20
 
 
 def workers(row: Any) -> object:
@@ -107,6 +124,7 @@ BENCHMARK = Benchmark(
     columns=(
         SIZE, Column("workers", workers), ENGINE, MEDIAN, MIN, SPREAD, ratio_to("threads"), TO_TORCH,
         number("computing", "computing"), number("waiting", "waiting"), number("adding up", "adding_up"),
+        PEAK, number("moments MiB", "state_mib", ".1f"),
     ),
     draw=bars("milliseconds for a training step"),
 )  # fmt: skip
