@@ -26,7 +26,7 @@ Results = dict[str, dict[str, Any]]
 
 BY_TORCH = ("torch", "nanogpt")
 SHARED = ("train_step", "ladder", "memory", "scaling", "ranks")  # benchmarks that train
-ON_RANKS = ("ranks", "shared-out")  # engines that mpiexec starts, a process for each thread
+ON_RANKS = ("ranks", "shared-out", "buckets", "one-bucket")  # engines that mpiexec starts, a process for each thread
 BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 

@@ -6,6 +6,9 @@
 threads     one process, with so many threads
 ranks       so many processes with one thread each; one all-reduce a step
 shared-out  the same, with AdamW's state shared out: reduce-scatter and all-gather
+buckets     so many processes, with nn.parallel.DistributedDataParallel: gradients leave in buckets of 1 MiB while the
+            backward goes on
+one-bucket  the same with one bucket for all gradients, when the backward has ended
 torch       one process of PyTorch, with so many threads
 
 The last columns say where rank 0 spends a step: computing, waiting for the other ranks, and adding up with them. They are
@@ -27,6 +30,8 @@ from benchmarks.plots import bars
 from benchmarks.train_step import config_of, random_ids, steps_of, tinytensor_step, torch_step
 
 PROFILED = 30  # steps
+BUCKETS = {"buckets": 1.0, "one-bucket": 1e6}  # MiB
+NO_PARTS: dict[str, list[float]] = {"computing": [], "waiting": [], "adding_up": []}
 
 
 @contextmanager
@@ -59,6 +64,53 @@ def ranks_step(size: Size, sharded: bool, profiled: bool) -> Iterator[tuple[Call
             step()
 
 
+@contextmanager
+def ddp_step(size: Size, bucket_mib: float) -> Iterator[tuple[Callable[[], object], Any]]:
+    """The same step with DistributedDataParallel, and the ranks. An all-reduce tells the others whether one more follows."""
+    import numpy as np
+
+    from gpt import data
+    from gpt.build import build
+    from gpt.fast.shards import rows_of
+    from gpt.fast.threads import one_blas_thread
+    from gpt.optimizer import make_optimizer
+    from tinytensor import distributed, from_numpy, manual_seed, nn
+    from tinytensor.buffers import keep_freed_memory
+    from tinytensor.distributed.ranks import found
+
+    keep_freed_memory()
+    if not distributed.is_initialized():
+        distributed.init_process_group("mpi")
+    ranks, config, ids, steps = found(), config_of(size, 1), random_ids(), iter(range(10**9))
+    manual_seed(0)
+    model = build(config)
+    wrapped, optimizer = (
+        nn.parallel.DistributedDataParallel(model, bucket_cap_mb=bucket_mib),
+        make_optimizer(model, config),
+    )
+    rows, goes_on = rows_of(config.batch_size, ranks.rank, ranks.size), np.ones(1, np.int32)
+
+    def step() -> object:
+        ranks.all_reduce(goes_on, "min")
+        if not goes_on[0]:
+            return None
+        x, y = (from_numpy(part) for part in data.batch(ids, config, next(steps), 0, rows))
+        optimizer.zero_grad()
+        _, loss = wrapped(x, y)
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), config.grad_clip).item()
+        optimizer.step()
+        return loss.item()
+
+    with one_blas_thread():
+        while ranks.rank and step() is not None:
+            pass
+        yield step, ranks
+        if not ranks.rank:
+            goes_on[0] = 0
+            step()
+
+
 def parts(step: Callable[[], object], exchange: Any) -> dict[str, list[float]]:
     """Milliseconds of this rank for waiting, adding up, and all else, in each of PROFILED steps."""
     spent: dict[str, list[float]] = {"waiting": [], "adding_up": [], "computing": []}
@@ -84,9 +136,10 @@ def measure(case: Case) -> Results:
     size, sharded = Size.parse(case.size), case.engine == "shared-out"
     if case.engine in ("threads", "torch"):
         with (tinytensor_step if case.engine == "threads" else torch_step)(size, case.threads) as step:
-            return {
-                "time_step": {"ms": timed(step), "state_mib": None, "computing": [], "waiting": [], "adding_up": []}
-            }
+            return {"time_step": {"ms": timed(step), "state_mib": None, **NO_PARTS}}
+    if case.engine in BUCKETS:
+        with ddp_step(size, BUCKETS[case.engine]) as (step, ranks):
+            return {"time_step": {"ms": [] if ranks.rank else timed(step), "state_mib": None, **NO_PARTS}}
     with ranks_step(size, sharded, profiled=False) as (step, shards):
         times = [] if shards.ranks.rank else timed(step)
     with ranks_step(size, sharded, profiled=True) as (step, shards):
@@ -116,7 +169,7 @@ def workers(row: Any) -> object:
 BENCHMARK = Benchmark(
     name="ranks",
     text=__doc__,
-    engines=("threads", "ranks", "shared-out", "torch"),
+    engines=("threads", "ranks", "shared-out", *BUCKETS, "torch"),
     threads=(1, 2),
     sizes=("2,4,128,128,8", "4,4,128,64,12", "6,6,384,256,4"),
     check_size=Size.parse,
