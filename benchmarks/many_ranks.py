@@ -31,7 +31,7 @@ from gpt.errors import UserError
 RANKS = (1, 2, 4)
 SIZES = (4, 1024, 16384, 262144, 1653760, 4194304)  # bytes; the fifth are the gradients of the default model
 DOCUMENT, PLOTS = ROOT / "docs" / "scaling.md", {"strong": "scaling-strong.png", "weak": "scaling-weak.png"}
-NOISE_STEPS = (0, 500, 2000)
+NOISE_STEPS = (0, 500, 1000, 2000)  # the default training has 2,000
 GROUPS, GROUP = 4, 64  # batches, and windows of each, from which the noise scale is estimated
 
 

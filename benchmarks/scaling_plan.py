@@ -28,6 +28,7 @@ MEASURED = ROOT / "benchmarks" / "results" / "many_ranks.json"
 EXCHANGES: dict[str, Callable[[int, float, Link], float]] = {
     "all_reduce": all_reduce, "reduce_scatter": reduce_scatter, "all_gather": all_gather,
 }  # fmt: skip
+HALFWAY = 1000  # steps of the default training, at which its noise scale is taken for B_crit
 SHORT = 2048  # bytes up to which MPICH's all-reduce takes recursive doubling (MPIR_CVAR_ALLREDUCE_SHORT_MSG_SIZE)
 
 
@@ -154,7 +155,7 @@ def jobs(measured: Row) -> list[tuple[Job, list[Cluster]]]:
     default = Job(
         "default, CPU", here.parameters, 4.0 * here.parameters, busy * here.fixed, busy * here.per_window,
         busy * here.update, here.spread, measured["context"], measured["batch"], measured["batch"],
-        measured["noise"][-1]["windows"], measured["layers"], 4.0 * measured["context"] * measured["width"],
+        next(row["windows"] for row in measured["noise"] if row["step"] == HALFWAY), measured["layers"], 4.0 * measured["context"] * measured["width"],
     )  # fmt: skip
     cpus = [networks.of_cpus(network, here.cores, here.links[2]) for network in NETWORKS]
     gpus = [networks.of_gpus(network) for network in NETWORKS]
