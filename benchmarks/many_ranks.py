@@ -83,19 +83,19 @@ def measure(rounds: int, repeats: int) -> Row:
     """Start 1, 2 and 4 ranks in turns, so many rounds."""
     from gpt.config import TrainConfig
 
-    config, busy, found = TrainConfig(), load(), []
+    config, found = TrainConfig(), []
     with Progress(rounds * len(RANKS)) as progress:
         for _ in range(rounds):
-            answers = {}
+            busy, answers = load(), {}
             for n in RANKS:
                 answers[n] = child(n, repeats)
                 progress.tick(Case("many_ranks", f"{n} ranks", "tinytensor", n))
-            found.append(summarized(answers))
+            found.append({**summarized(answers), "load": busy})
     last = answers[1]
     return {
         "parameters": last["parameters"], "context": config.context, "batch": config.batch_size,
         "layers": config.layers, "width": config.width, "cores": cores(), "rounds": found,
-        "environment": last["environment"], "load": busy,
+        "environment": last["environment"],
     }  # fmt: skip
 
 

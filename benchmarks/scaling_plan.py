@@ -152,10 +152,11 @@ def jobs(measured: Row) -> list[tuple[Job, list[Cluster]]]:
     """The three models, each with its clusters. A core as measured here trains the default model, a GPU the others."""
     here = machine(measured)
     busy = here.shared(here.cores) if here.cores > 1 else 1.0
+    critical = next(row["windows"] for row in measured["noise"] if row["step"] == HALFWAY)
     default = Job(
         "default, CPU", here.parameters, 4.0 * here.parameters, busy * here.fixed, busy * here.per_window,
         busy * here.update, here.spread, measured["context"], measured["batch"], measured["batch"],
-        next(row["windows"] for row in measured["noise"] if row["step"] == HALFWAY), measured["layers"], 4.0 * measured["context"] * measured["width"],
+        critical, measured["layers"], 4.0 * measured["context"] * measured["width"],
     )  # fmt: skip
     cpus = [networks.of_cpus(network, here.cores, here.links[2]) for network in NETWORKS]
     gpus = [networks.of_gpus(network) for network in NETWORKS]
@@ -175,20 +176,20 @@ def why(job: Job, cluster: Cluster, n: int, windows: float) -> str:
     return f"{name}, {100 * shares[name] / whole:.0f} % of a step"
 
 
-def strong_row(job: Job, cluster: Cluster) -> tuple[str, ...]:
+def strong_cell(job: Job, cluster: Cluster) -> str:
     """Where the same batch stops scaling, how many times as fast as one rank it is there, and what is in the way."""
     seconds = [t for n in COUNTS if (t := step_model.strong(job, cluster, n)) is not None]
     at, fastest = step_model.stop(seconds), min(range(len(seconds)), key=seconds.__getitem__)
     n, more = COUNTS[at], COUNTS[min(at + 1, len(seconds) - 1)]
     reason = why(job, cluster, more, job.windows / more)
     if n == more:
-        reason = f"one window a rank; {reason}"
-    times = [f"{seconds[0] / seconds[i]:.3g}" for i in (at, fastest)]
-    return job.name, cluster.name, f"{n:,}", times[0], f"{COUNTS[fastest]:,}", times[1], reason
+        reason = f"one window a rank, then {reason}"
+    best = "" if at == fastest else f" (fastest with {COUNTS[fastest]:,}: {shown(seconds[0] / seconds[fastest])})"
+    return f"**{n:,}**: {shown(seconds[0] / seconds[at])}{best}; {reason}"
 
 
-def weak_row(job: Job, cluster: Cluster) -> tuple[str, ...]:
-    """The efficiency of steps whose batch grows with the ranks, and where the time to a loss stops falling."""
+def weak_cell(job: Job, cluster: Cluster) -> str:
+    """Where a batch that grows with the ranks stops to shorten the time to a loss, and the efficiency of steps."""
 
     def efficiency(n: int) -> float:
         one = step_model.step(job, cluster, 1, job.per_rank)
@@ -198,12 +199,9 @@ def weak_row(job: Job, cluster: Cluster) -> tuple[str, ...]:
     at = step_model.stop(seconds)
     n, more = COUNTS[at], COUNTS[min(at + 1, len(COUNTS) - 1)]
     fewer = step_model.steps_of(job, job.per_rank) / step_model.steps_of(job, job.per_rank * more)  # more at best
-    if fewer / more < efficiency(more):
-        reason = f"the batch: B_crit is that of {job.critical / job.per_rank:.0f} ranks"
-    else:
-        reason = why(job, cluster, more, job.per_rank)
-    cells = [f"{100 * efficiency(each):.0f} %" for each in (8, 64, 4096)]
-    return job.name, cluster.name, *cells, f"{n:,}", f"{seconds[0] / seconds[at]:.3g}", reason
+    reason = "the batch" if fewer / more < efficiency(more) else why(job, cluster, more, job.per_rank)
+    steps = ", ".join(f"{100 * efficiency(each):.0f}" for each in (8, 64, 4096))
+    return f"{steps} %; **{n:,}**: {shown(seconds[0] / seconds[at])}; {reason}"
 
 
 # ------------------------------------------------------------------------------------------------------ tables
@@ -258,35 +256,36 @@ def check_table(measured: Row) -> str:
 
 
 def machine_table(measured: Row) -> str:
-    """The fitted numbers."""
+    """The fitted numbers, in one row."""
     here = machine(measured)
-    rows = [
-        ("a shard of b windows", f"{1e3 * here.fixed:.2f} + {1e3 * here.per_window:.2f} b ms"),
-        ("standard deviation of its time (of the quartiles)", f"{100 * here.spread:.1f} %"),
-        ("two ranks at once, over one alone", f"{here.beside:.2f}"),
-        ("clipping, AdamW and two copies of the gradient", f"{1e3 * here.update:.2f} ms"),
-        ("γ, adding up", f"{1e-9 / here.links[2].addition:.1f} GB/s"),
-    ]
+    cells = {
+        "a shard of b windows": f"{1e3 * here.fixed:.2f} + {1e3 * here.per_window:.2f} b ms",
+        "its spread v, from the quartiles": f"{100 * here.spread:.1f} %",
+        "two at once over one alone": f"{here.beside:.2f}",
+        "U: clip, AdamW, copies": f"{1e3 * here.update:.2f} ms",
+        "1/γ": f"{1e-9 / here.links[2].addition:.1f} GB/s",
+    }
     for n, link in here.links.items():
-        rows.append((f"α and 1/β of {n} ranks", f"{1e6 * link.latency:.1f} µs, {1e-9 * link.bandwidth:.1f} GB/s"))
-    rows += [
-        (f"gradient noise scale after {row['step']:,} steps", f"{row['windows']:.0f} windows")
-        for row in measured["noise"]
-    ]
-    return markdown(["", ""], rows)
+        cells[f"α, 1/β of {n} ranks"] = f"{1e6 * link.latency:,.0f} µs, {1e-9 * link.bandwidth:.1f} GB/s"
+    steps = ", ".join(f"{row['step']:,}" for row in measured["noise"])
+    cells[f"noise scale after {steps} steps"] = (
+        ", ".join(shown(row["windows"]) for row in measured["noise"]) + " windows"
+    )
+    return markdown(list(cells), [list(cells.values())], len(cells))
 
 
 def exchange_table(measured: Row) -> str:
     """Milliseconds of the three operations by size, measured and by the formulas with the fitted α and β."""
     here, rows = machine(measured), []
-    for ranks, operations in median(measured["rounds"])["exchanges"].items():
-        for i, (size, _) in enumerate(operations["all_reduce"]):
-            cells = [ranks, f"{size:,.0f}"]
-            for name, cost in EXCHANGES.items():
-                bytes_, seconds = operations[name][i]
-                cells.append(f"{1e3 * seconds:.3f}, {1e3 * cost(int(ranks), bytes_, here.links[int(ranks)]):.3f}")
-            rows.append((*cells, ""))
-    return markdown(["ranks", "bytes", "all-reduce", "reduce-scatter", "all-gather", ""], rows, 0)
+    exchanges = median(measured["rounds"])["exchanges"]
+    for i, (size, _) in enumerate(exchanges["2"]["all_reduce"]):
+        cells = [f"{size:,.0f}"]
+        for ranks, (name, cost) in itertools.product(exchanges, EXCHANGES.items()):
+            bytes_, seconds = exchanges[ranks][name][i]
+            cells.append(f"{shown(1e3 * seconds)}, {shown(1e3 * cost(int(ranks), bytes_, here.links[int(ranks)]))}")
+        rows.append((*cells, ""))
+    titles = [f"{name.replace('_', '-')}, {ranks} ranks" for ranks, name in itertools.product(exchanges, EXCHANGES)]
+    return markdown(["bytes", *titles, ""], rows, 0)
 
 
 def network_table(networks_: Sequence[Network] = NETWORKS) -> str:
@@ -298,14 +297,14 @@ def network_table(networks_: Sequence[Network] = NETWORKS) -> str:
     return markdown(["network", "α", "1/β", "adapters", "source"], rows)
 
 
-def strong_table(measured: Row) -> str:
-    titles = ["model", "network", "half used up to", "times as fast", "fastest with", "times as fast", "in the way"]
-    return markdown(titles, [strong_row(job, each) for job, clusters in jobs(measured) for each in clusters], 2)
-
-
-def weak_table(measured: Row) -> str:
-    titles = ["model", "network", "step at 8", "at 64", "at 4,096", "half used up to", "times as fast", "in the way"]
-    return markdown(titles, [weak_row(job, each) for job, clusters in jobs(measured) for each in clusters], 2)
+def by_network(measured: Row, cell: Callable[[Job, Cluster], str], critical: bool = False) -> str:
+    """A row for each network, a column for each model, perhaps with B_crit in its title."""
+    found = jobs(measured)
+    rows = [(network.name, *(cell(job, clusters[i]) for job, clusters in found)) for i, network in enumerate(NETWORKS)]
+    titles = [
+        f"{job.name} (B_crit: {job.critical / job.per_rank:.0f} ranks)" if critical else job.name for job, _ in found
+    ]
+    return markdown(["network", *titles], rows, 4)
 
 
 def scenarios(measured: Row) -> list[tuple[Job, Cluster, int]]:
@@ -357,8 +356,8 @@ def memory_table(measured: Row) -> str:
     """Gigabytes of weights, gradients and optimizer on a rank, by stage of ZeRO, for the 1.5B model."""
     job = jobs(measured)[-1][0]
     rows = [
-        (str(n), *(f"{1e-9 * step_model.zero_bytes(job.parameters, n, stage):.1f}" for stage in range(4)), "")
-        for n in (1, 8, 64, 1024)
+        (f"{n:,}", *(f"{shown(1e-9 * step_model.zero_bytes(job.parameters, n, stage))}" for stage in range(4)), "")
+        for n in (8, 64, 1024)
     ]
     return markdown(["ranks", "replicated", "ZeRO 1", "ZeRO 2", "ZeRO 3", ""], rows, 0)
 
@@ -367,23 +366,24 @@ def simulated_table(measured: Row) -> str:
     """Steps of weak scaling on paper and simulated, in milliseconds, on each model's network of `scenarios`."""
     rows = []
     for job, cluster, _ in scenarios(measured):
-        for n in (64, 4096):
+        cells = [f"{job.name}, {cluster.name}"]
+        for n in (8, 64, 4096):
             paper = step_model.step(job, cluster, n, job.per_rank)
             simulated = statistics.fmean(step_model.simulate(job, cluster, n, job.per_rank))
-            difference = f"{100 * (simulated / paper - 1):+.1f} %"
-            rows.append((job.name, cluster.name, f"{n:,}", shown(1e3 * paper), shown(1e3 * simulated), difference, ""))
-    return markdown(["model", "network", "ranks", "paper, ms", "simulated, ms", "difference", ""], rows, 2)
+            cells.append(f"{shown(1e3 * paper)}, {shown(1e3 * simulated)} ({100 * (simulated / paper - 1):+.1f} %)")
+        rows.append((*cells, ""))
+    return markdown(["ms on paper, simulated", "8 ranks", "64", "4,096", ""], rows)
 
 
 def shown(x: float) -> str:
-    """Three digits."""
-    digits = max(0, 2 - math.floor(math.log10(x)))
-    return f"{x:,.{digits}f}"
+    """Three digits, or all before the point."""
+    return f"{x:,.{max(0, 2 - math.floor(math.log10(x)))}f}"
 
 
 TABLES: dict[str, Callable[[Row], str]] = {
     "machine": machine_table, "exchanges": exchange_table, "check": check_table,
-    "networks": lambda _: network_table(), "strong": strong_table, "weak": weak_table, "next": next_table,
+    "networks": lambda _: network_table(), "strong": lambda measured: by_network(measured, strong_cell),
+    "weak": lambda measured: by_network(measured, weak_cell, critical=True), "next": next_table,
     "memory": memory_table, "simulated": simulated_table,
 }  # fmt: skip
 
@@ -391,11 +391,11 @@ TABLES: dict[str, Callable[[Row], str]] = {
 def with_tables(text: str, measured: Row) -> str:
     """The text with every table between its two comments made again: <!-- table NAME --> … <!-- /table -->."""
     for name, make in TABLES.items():
-        begin, end = f"<!-- table {name} -->\n", "\n<!-- /table -->"
+        begin, end = f"<!-- table {name} -->\n", "<!-- /table -->"
         before, found, rest = text.partition(begin)
         if not found:
             raise UserError(f"the document has no {begin.strip()}")
-        text = before + begin + make(measured) + end + rest.partition(end)[2]
+        text = before + begin + make(measured) + "\n" + end + rest.partition(end)[2]
     return text
 
 
@@ -408,7 +408,7 @@ def draw(measured: Row, path: Path, kind: str) -> None:
     from benchmarks import plots
 
     made = plots.figure(11, 4.2)
-    colours = ("#999999", *plots.OTHERS[:3], "#0072B2")
+    colours = ("#999999", *plots.OTHERS[:3], plots.COLOURS["tinytensor"])
     for axes, (job, clusters) in zip(made.subplots(1, 3), jobs(measured), strict=True):
         for cluster, colour in zip(clusters, colours, strict=True):
             seconds = [(step_model.strong if kind == "strong" else step_model.to_loss)(job, cluster, n) for n in COUNTS]
@@ -421,6 +421,12 @@ def draw(measured: Row, path: Path, kind: str) -> None:
             axes.axvline(job.critical / job.per_rank, color="black", linewidth=0.8, linestyle="--")
             axes.annotate(" batch = B_crit", (job.critical / job.per_rank, axes.get_ylim()[0]), fontsize=8,
                           xytext=(0, 4), textcoords="offset points")  # fmt: skip
+        axes.set_xticks(COUNTS[: most.bit_length() : 1 if most < 16 else 3])
+        axes.minorticks_off()
+        axes.xaxis.set_major_formatter("{x:,g}")
+        axes.yaxis.set_major_formatter("{x:g}")
+        if most < 16:
+            axes.set_yticks(COUNTS[: most.bit_length()])
         axes.spines[["top", "right"]].set_visible(False)
     made.axes[0].set_ylabel("times as fast: " + ("a step of the same batch" if kind == "strong" else "time to a loss"))
     made.axes[0].legend(frameon=False, fontsize=8)

@@ -30,7 +30,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Any
 
@@ -197,14 +197,15 @@ def stop(seconds: Sequence[float]) -> int:
 
 
 def parts(job: Job, cluster: Cluster, n: int, windows: float) -> dict[str, float]:
-    """The seconds of T(n), without overlap, by what they are for."""
+    """The seconds of T(n), without overlap, by what they are for. Bandwidth is what the bytes take without latency."""
     ideal, whole = job.compute(windows), cluster.flat(n, job.bytes)
-    latency = min(whole, cluster.flat(n, 0.0))
+    instant = replace(cluster, inner=replace(cluster.inner, latency=0.0), outer=replace(cluster.outer, latency=0.0))
+    bandwidth = instant.flat(n, job.bytes)
     return {
         "computing": ideal - job.fixed,
         "fixed part of computing": job.fixed,
         "waiting for the slowest": ideal * (slowest(n, job.spread) - 1),
-        "latency": latency,
-        "bandwidth": whole - latency,
+        "latency": whole - bandwidth,
+        "bandwidth": bandwidth,
         "update": job.update,
     }
