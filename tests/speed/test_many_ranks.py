@@ -283,6 +283,41 @@ def test_overlap_hides_all_but_a_bucket_or_what_does_not_fit(compute: float, buc
     assert end <= (compute + buckets * seconds) * (1 + 1e-9)
 
 
+@pytest.mark.parametrize(
+    ("plan", "exchanged", "updated"),
+    [
+        (Plan(), 1, 1), (Plan(zero=1), 1, 1 / 64), (Plan(zero=2), 1, 1 / 64), (Plan(zero=3), 1.5, 1 / 64),
+    ],
+)  # fmt: skip
+def test_a_sharded_optimizer_sends_as_much_and_updates_less(plan: Plan, exchanged: float, updated: float) -> None:
+    job = replace(JOB, spread=0.0)
+    whole = CLUSTER.flat(64, job.bytes)
+    expected = job.compute(8) + exchanged * whole + updated * job.update
+    assert step_model.step(job, CLUSTER, 64, 8, plan) == pytest.approx(expected)
+
+
+def test_compressed_gradients_cost_as_fewer_bytes() -> None:
+    fewer = replace(JOB, bytes=JOB.bytes / 4)
+    assert step_model.step(JOB, CLUSTER, 64, 8, Plan(compression=4)) == step_model.step(fewer, CLUSTER, 64, 8)
+
+
+def test_ranks_of_a_group_share_layers() -> None:
+    job, cluster = replace(JOB, spread=0.0), replace(CLUSTER, per_node=4, adapters=4)
+    shared = 4 * job.layers * all_reduce(4, 8 * 4 * job.activation, cluster.inner)  # of 32 windows
+    exchange = Cluster("", 1, cluster.inner, cluster.outer).flat(16, job.bytes / 4)
+    expected = job.fixed + 8 * job.per_window + shared + exchange + job.update / 4
+    assert step_model.step(job, cluster, 64, 8, Plan(tensor=4)) == pytest.approx(expected)
+
+
+def test_ranks_of_a_pipeline_wait_for_its_ends() -> None:
+    job, cluster = replace(JOB, spread=0.0), replace(CLUSTER, per_node=4, adapters=4)
+    computing = job.fixed + 8 * job.per_window * 35 / 32  # 32 windows on 4 stages
+    hops = 2 * 35 * cluster.inner.message(job.activation)
+    exchange = Cluster("", 1, cluster.inner, cluster.outer).flat(16, job.bytes / 4)
+    expected = computing + hops + exchange + job.update / 4
+    assert step_model.step(job, cluster, 64, 8, Plan(pipeline=4)) == pytest.approx(expected)
+
+
 def test_zero_divides_what_it_shares() -> None:
     assert [step_model.zero_bytes(7.5e9, 64, stage) / 1e9 for stage in range(4)] == pytest.approx(
         [120, 31.4, 16.6, 1.9], abs=0.05  # figure 1 of Rajbhandari et al. 2020
