@@ -5,9 +5,10 @@
     python -m benchmarks.many_ranks check             the predicted beside the measured times of a step
     python -m benchmarks.many_ranks plan              write the tables and plots of docs/scaling.md
 
-measure and noise write benchmarks/results/many_ranks.json, the others read it. measure needs MPI (the extra mpi). The model
-is in benchmarks/step_model.py, the costs of exchanges in benchmarks/collectives.py, networks and GPUs with their sources in
-benchmarks/networks.py.
+measure and noise write benchmarks/results/many_ranks.json, the others read it. Rounds of further measurements on the same
+machine are added, and the quiet third of all counts: on a busy machine, measure again at another time. measure needs MPI (the
+extra mpi). The model is in benchmarks/step_model.py, the costs of exchanges in benchmarks/collectives.py, networks and GPUs
+with their sources in benchmarks/networks.py.
 """
 
 from __future__ import annotations
@@ -90,7 +91,7 @@ def measure(rounds: int, repeats: int) -> Row:
             for n in RANKS:
                 answers[n] = child(n, repeats)
                 progress.tick(Case("many_ranks", f"{n} ranks", "tinytensor", n))
-            found.append({**summarized(answers), "load": busy})
+            found.append({**summarized(answers), "load": busy, "commit": answers[1]["environment"]["commit"]})
     last = answers[1]
     return {
         "parameters": last["parameters"], "context": config.context, "batch": config.batch_size,
@@ -167,11 +168,22 @@ def noise(path: Path, steps: Sequence[int] = NOISE_STEPS) -> list[Row]:
 
 
 def write(path: Path, found: Row) -> None:
-    """Put the values into the file, and keep its others."""
+    """Put the values into the file, and keep its others. New rounds join those of the same machine and model."""
     from gpt.run import files
 
     kept = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    if "rounds" in found and same(kept, found):
+        found = {**found, "rounds": kept["rounds"] + found["rounds"]}
     files.write(path, json.dumps({**kept, **found}, indent=1, ensure_ascii=False) + "\n")
+
+
+def same(kept: Row, found: Row) -> bool:
+    """Whether both are of the same processor, number of cores and model."""
+
+    def what(row: Row) -> tuple[object, ...]:
+        return row["environment"]["cpu"], *(row[key] for key in ("cores", "parameters", "context", "batch"))
+
+    return "rounds" in kept and what(kept) == what(found)
 
 
 def plan(measured: Row, document: Path, folder: Path) -> None:
@@ -209,9 +221,7 @@ def _main(argv: list[str]) -> int:
     if given.what == "plan":
         plan(measured, DOCUMENT, DOCUMENT.parent)
     elif given.what != "noise":
-        print(scaling_plan.check_table(measured))
-        errors = scaling_plan.summary(measured)
-        print("\n" + ", ".join(f"{name} error {100 * error:.0f} %" for name, error in errors.items()))
+        print(f"{scaling_plan.check_table(measured)}\n\n{scaling_plan.error_sentence(measured)}")
     return 0
 
 

@@ -49,8 +49,8 @@ NCCL_NETWORK, NCCL_NVLINK = 9.6e-6, 3.4e-6
 # https://glennklockwood.com/garden/processors/h100 (900 GB/s, both directions)
 GPU = next(card for card in CARDS if card.name == "H100 SXM")
 GPUS, NVLINK = 8, 450e9
-# The share of the peak that model operations reach: llm.c trains the 1.5B model on 8 H100 at about 50 %
-# (https://github.com/karpathy/llm.c/discussions/677). For 124M: assumed the same, and for any number of windows.
+# The share of the peak that model operations reach: about 50 % where llm.c trains the 1.5B model on 8 H100, by the
+# announcement of https://github.com/karpathy/llm.c/discussions/677. For 124M: assumed the same, and for any number of windows.
 UTILISATION = 0.5
 GPU_SPREAD = 0.01  # standard deviation of a GPU's time for the same work, as a share of it: assumed
 

@@ -386,7 +386,11 @@ def test_ranks_take_turns_and_each_round_has_its_medians(monkeypatch: pytest.Mon
         }
         if n > 1:
             times |= {f"{name} 400": [[1.0] * (n - 1) + [2.0]] for name in scaling_plan.EXCHANGES}
-        return "warning\n" + json.dumps({"ranks": n, "parameters": 7, "times": times, "environment": {}}) + "\n"
+        return (
+            "warning\n"
+            + json.dumps({"ranks": n, "parameters": 7, "times": times, "environment": {"commit": "abc"}})
+            + "\n"
+        )
 
     monkeypatch.setattr(many_ranks, "run", run)
     found = many_ranks.measure(3, 1)
@@ -396,20 +400,42 @@ def test_ranks_take_turns_and_each_round_has_its_medians(monkeypatch: pytest.Mon
     ]  # fmt: skip  # of the slowest rank
     assert found["rounds"][0]["shards"] == {"1": [[1, 10], [8, 10]], "2": [[1, 11], [8, 11]], "4": [[1, 3], [8, 3]]}
     assert found["rounds"][0]["exchanges"]["4"]["all_gather"] == [[400, 2.0]]
-    assert scaling_plan.median(found["rounds"])["steps"]["strong"] == {"1": 40, "2": 50, "4": 60}
+    assert scaling_plan.pooled(found["rounds"])["steps"]["strong"] == {"1": 40, "2": 50, "4": 60}
 
 
 def test_a_machine_that_obeys_the_model_has_no_error() -> None:
     measured = scaling_plan.read()
     here = scaling_plan.machine(measured)
-    each = scaling_plan.median(measured["rounds"])
+    each = scaling_plan.pooled(scaling_plan.quiet(measured))
     for kind, steps in each["steps"].items():
         for n in steps:
             steps[n] = here.step(int(n), measured["batch"] / (int(n) if kind == "strong" else 1))
-    rows = scaling_plan.check_rows({**measured, "rounds": [each]})
+    rows = scaling_plan.check_rows(measured, [each])
     assert [row["error"] for row in rows] == pytest.approx([0.0] * 6)
     each["steps"]["weak"]["4"] *= 2
-    assert scaling_plan.summary({**measured, "rounds": [each]})["largest"] == pytest.approx(0.5)
+    rows = scaling_plan.check_rows(measured, [each])
+    assert scaling_plan.errors(rows, 2) == pytest.approx((0.0, 0.5))
+    assert "**0 %** where each rank has a core, and **50 %**" in scaling_plan.error_sentence(
+        {**measured, "rounds": [each]}
+    )
+
+
+def test_steps_do_not_decide_which_rounds_are_quiet() -> None:
+    measured = scaling_plan.read()
+    chosen = scaling_plan.quiet(measured)
+    assert len(chosen) == len(measured["rounds"]) // 3
+    other = {**measured, "rounds": [{**each, "steps": {}, "exchanges": {}} for each in measured["rounds"]]}
+    assert [each["shards"] for each in scaling_plan.quiet(other)] == [each["shards"] for each in chosen]
+
+
+def test_new_rounds_join_those_of_the_same_machine(tmp_path: Path) -> None:
+    measured, file = scaling_plan.read(), tmp_path / "measured.json"
+    many_ranks.write(file, {"noise": []})
+    many_ranks.write(file, measured)
+    many_ranks.write(file, {**measured, "rounds": measured["rounds"][:1]})
+    assert scaling_plan.read(file)["rounds"] == [*measured["rounds"], measured["rounds"][0]]
+    many_ranks.write(file, {**measured, "cores": 64, "rounds": measured["rounds"][:1]})
+    assert scaling_plan.read(file)["rounds"] == measured["rounds"][:1]
 
 
 def test_the_noise_scale_is_that_of_the_draws() -> None:
@@ -474,13 +500,6 @@ def test_another_measurement_changes_the_document() -> None:
     assert scaling_plan.with_tables(text, slower) != text
     with pytest.raises(UserError, match="has no <!-- table machine -->"):
         scaling_plan.with_tables("nothing", measured)
-
-
-def test_the_sentence_about_the_error_is_true() -> None:
-    errors = scaling_plan.summary(scaling_plan.read())
-    text = many_ranks.DOCUMENT.read_text("utf-8")
-    for error in errors.values():
-        assert f"**{100 * error:.0f} %**" in text
 
 
 def test_plots_are_small_and_drawn_again(tmp_path: Path) -> None:
