@@ -251,19 +251,23 @@ def check_rows(measured: Row, rounds: Sequence[Row]) -> list[Row]:
                 "predicted_ratio": predicted / here.step(1, measured["batch"]),
                 "ratio": took / each["steps"][kind]["1"],
             })  # fmt: skip
-        rows.append({"kind": kind, "ranks": n, "windows": windows, **median(found)})
+        spread = [each["error"] for each in found]
+        rows.append(
+            {"kind": kind, "ranks": n, "windows": windows, **median(found), "least": min(spread), "most": max(spread)}
+        )
     return rows
 
 
 def check_table(measured: Row) -> str:
     """Predicted beside measured steps of the quiet rounds, in milliseconds and as multiples of one rank's; all errors."""
-    titles = ["scaling", "ranks", "windows a rank", "predicted, ms", "measured, ms", "error", "÷ 1 rank, predicted",
+    titles = ["scaling", "ranks", "windows a rank", "predicted, ms", "measured, ms", "error", "of single rounds", "÷ 1 rank, predicted",
               "measured", "error in all rounds", ""]  # fmt: skip
     every = check_rows(measured, measured["rounds"])
     rows = [
         (
             row["kind"], str(row["ranks"]), f"{row['windows']:g}", f"{1e3 * row['predicted']:.1f}",
-            f"{1e3 * row['measured']:.1f}", f"{100 * row['error']:+.0f} %", f"{row['predicted_ratio']:.2f}",
+            f"{1e3 * row['measured']:.1f}", f"{100 * row['error']:+.0f} %",
+            f"{100 * row['least']:+.0f} to {100 * row['most']:+.0f} %", f"{row['predicted_ratio']:.2f}",
             f"{row['ratio']:.2f}", f"{100 * other['error']:+.0f} %", "",
         )
         for row, other in zip(check_rows(measured, quiet(measured)), every, strict=True)
@@ -283,7 +287,7 @@ def error_sentence(measured: Row) -> str:
     own, shared = errors(check_rows(measured, chosen), measured["cores"])
     all_own, all_shared = errors(check_rows(measured, measured["rounds"]), measured["cores"])
     return (
-        f"The largest of these errors is **{100 * own:.0f} %** where each rank has a core, and **{100 * shared:.0f} %** where "
+        f"The largest median error is **{100 * own:.0f} %** where each rank has a core, and **{100 * shared:.0f} %** where "
         f"four share two.\nThat is in the {len(chosen)} quiet rounds of {len(measured['rounds'])}; in all it is "
         f"{100 * all_own:.0f} and {100 * all_shared:.0f} %."
     )
