@@ -260,8 +260,8 @@ def check_rows(measured: Row, rounds: Sequence[Row]) -> list[Row]:
 
 def check_table(measured: Row) -> str:
     """Predicted beside measured steps of the quiet rounds, in milliseconds and as multiples of one rank's; all errors."""
-    titles = ["scaling", "ranks", "windows a rank", "predicted, ms", "measured, ms", "error", "of single rounds", "÷ 1 rank, predicted",
-              "measured", "error in all rounds", ""]  # fmt: skip
+    titles = ["scaling", "ranks", "windows a rank", "predicted, ms", "measured, ms", "error", "of single rounds",
+              "÷ 1 rank, predicted", "measured", "error in all rounds", ""]  # fmt: skip
     every = check_rows(measured, measured["rounds"])
     rows = [
         (
