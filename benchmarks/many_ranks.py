@@ -174,7 +174,20 @@ def write(path: Path, found: Row) -> None:
     kept = json.loads(path.read_text("utf-8")) if path.exists() else {}
     if "rounds" in found and same(kept, found):
         found = {**found, "rounds": kept["rounds"] + found["rounds"]}
-    files.write(path, json.dumps({**kept, **found}, indent=1, ensure_ascii=False) + "\n")
+    files.write(path, text_of({**kept, **found}))
+
+
+def text_of(measured: Row) -> str:
+    """The values as JSON, one a line, and one line for each item of a list."""
+
+    def lines(items: list[Any]) -> str:
+        return ",\n".join(json.dumps(item) for item in items)
+
+    values = {
+        key: f"[\n{lines(value)}\n]" if isinstance(value, list) else json.dumps(value)
+        for key, value in measured.items()
+    }
+    return "{\n" + ",\n".join(f'"{key}": {text}' for key, text in values.items()) + "\n}\n"
 
 
 def same(kept: Row, found: Row) -> bool:

@@ -432,6 +432,7 @@ def test_new_rounds_join_those_of_the_same_machine(tmp_path: Path) -> None:
     measured, file = scaling_plan.read(), tmp_path / "measured.json"
     many_ranks.write(file, {"noise": []})
     many_ranks.write(file, measured)
+    assert file.read_text("utf-8") == scaling_plan.MEASURED.read_text("utf-8")
     many_ranks.write(file, {**measured, "rounds": measured["rounds"][:1]})
     assert scaling_plan.read(file)["rounds"] == [*measured["rounds"], measured["rounds"][0]]
     many_ranks.write(file, {**measured, "cores": 64, "rounds": measured["rounds"][:1]})
