@@ -142,7 +142,7 @@ def noise(path: Path, steps: Sequence[int] = NOISE_STEPS) -> list[Row]:
     from gpt import data
     from gpt.build import build
     from gpt.config import TrainConfig
-    from gpt.fast.threads import Shards
+    from gpt.fast.shards import Shards
     from gpt.optimizer import learning_rate, make_optimizer
     from gpt.train import shard_gradient, update
     from tinytensor import manual_seed

@@ -13,85 +13,88 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from benchmarks.environment import environment
-from tinytensor.distributed.ranks import Ranks, found
+from tinytensor.distributed.ranks import ALONE, Ranks, found
 
 WINDOWS = (1, 2, 4, 8)  # of a shard
 SEQUENCE = 5  # steps between two barriers
 
 
 class Trainer:
-    """A step of gpt.train on each rank: the gradient of its windows, one all-reduce of all gradients, the update."""
+    """The parts of a step of gpt.train, and whole steps, on each rank.
 
-    def __init__(self, ranks: Ranks, config: Any, shards: Any, optimizer: Any, ids: Any) -> None:
-        import numpy as np
+    alone: the Shards of this rank, which exchange nothing; together: for each kind of scaling the Shards of all ranks.
+    """
 
-        self.ranks, self.config, self.shards, self.optimizer, self.ids = ranks, config, shards, optimizer, ids
-        self.n, self.buffer = 0, np.empty(sum(p.numel() for p in shards.parameters), np.float32)
+    def __init__(self, config: Any, ids: Any, alone: Any, together: dict[str, Any]) -> None:
+        self.config, self.ids, self.alone, self.together, self.n = config, ids, alone, together, 0
 
-    def gradient(self, windows: int) -> None:
-        """The gradient of the mean loss of so many windows, other ones on each rank and in each step."""
+    def batch(self, shards: Any, windows: int) -> Any:
+        """Another batch of so many windows in each step; the rows of this rank."""
         from dataclasses import replace
 
         from gpt import data
 
         self.n += 1
-        seed = self.config.seed + self.ranks.rank
-        batch = data.batch(self.ids, replace(self.config, batch_size=windows, seed=seed), self.n)
-        self.shards.gradient([batch], self.n)
+        return data.batch(self.ids, replace(self.config, batch_size=windows), self.n, 0, shards.rows)
 
-    def copied(self, back: bool) -> None:
-        """Copy the gradients into one buffer, or back."""
-        from tinytensor.nn import flat
+    def gradient(self, windows: int) -> None:
+        """The gradient of the mean loss of so many windows on this rank."""
+        self.alone.gradient([self.batch(self.alone, windows)], self.n)
 
-        start = 0
-        for part in flat.gradients(self.shards.parameters):
-            ours, theirs = part.reshape(-1), self.buffer[start : start + part.size]
-            if back:
-                ours[:] = theirs
-            else:
-                theirs[:] = ours
-            start += part.size
-
-    def update(self, reduce: bool = False) -> None:
-        """What a step does after its gradient: two copies with the exchange between them, clipping, AdamW."""
+    def update(self) -> None:
+        """What a step does after its gradient: clipping, AdamW."""
         from tinytensor import nn
 
-        self.copied(back=False)
-        if reduce:
-            self.ranks.all_reduce(self.buffer)
-            self.buffer /= self.ranks.size
-        self.copied(back=True)
-        nn.utils.clip_grad_norm_(self.shards.parameters, self.config.grad_clip).item()
-        self.optimizer.step()
+        shards = self.together["strong"]
+        if shards.exchange is None:
+            nn.utils.clip_grad_norm_(shards.parameters, self.config.grad_clip).item()
+        else:
+            shards.exchange.clip(self.config.grad_clip)
+        shards.optimizer.step()
 
-    def steps(self, windows: int) -> None:
+    def steps(self, scaling: str) -> None:
         """A sequence of whole steps."""
+        from gpt.fast.gpu import fast_update
+        from gpt.train import update
+
+        shards = self.together[scaling]
+        make = fast_update(shards, shards.optimizer) or functools.partial(update, shards, shards.optimizer)
         for _ in range(SEQUENCE):
-            self.gradient(windows)
-            self.update(reduce=True)
+            make([self.batch(shards, shards.config.batch_size)], self.n, 1e-3)
 
 
 @contextmanager
 def trainer(ranks: Ranks) -> Iterator[Trainer]:
-    """The default model of gpt.config on random characters, one thread."""
+    """The default model of gpt.config on random characters, one thread on each rank."""
+    from dataclasses import replace
+
     from benchmarks.train_step import random_ids
     from gpt.build import build
     from gpt.config import TrainConfig
-    from gpt.fast.threads import Shards
+    from gpt.fast.shards import Shards
     from gpt.optimizer import make_optimizer
     from gpt.train import shard_gradient
+    from tinytensor import manual_seed
     from tinytensor.buffers import keep_freed_memory
 
     keep_freed_memory()
+
+    def shards_of(batch_size: int, ranks: Ranks) -> Any:
+        manual_seed(0)  # the same weights on all ranks
+        own = replace(config, batch_size=batch_size)
+        model = build(own)
+        return Shards(model, own, shard_gradient, make_optimizer(model, own), ranks)
+
     config = TrainConfig(threads=1)
-    model = build(config)
-    optimizer = make_optimizer(model, config)
-    with Shards(model, config, shard_gradient, optimizer) as shards:
-        yield Trainer(ranks, config, shards, optimizer, random_ids())
+    sizes = {"strong": config.batch_size, "weak": config.batch_size * ranks.size}
+    with ExitStack() as stack:
+        alone = stack.enter_context(shards_of(config.batch_size, ALONE))
+        together = {name: stack.enter_context(shards_of(size, ranks)) for name, size in sizes.items()}
+        yield Trainer(config, random_ids(), alone, together)
 
 
 Call = Callable[[], object]
@@ -113,12 +116,10 @@ def passes(ranks: Ranks, calls: dict[str, Call], repeats: int) -> dict[str, Time
 
 def training_calls(training: Trainer) -> dict[str, Call]:
     """Shards of some sizes, the update, and sequences of steps: of the same batch for all ranks, and of one for each."""
-    batch, size = training.config.batch_size, training.ranks.size
-    steps = {"strong": batch // size, "weak": batch}
     return {
         **{f"shard {b}": functools.partial(training.gradient, b) for b in WINDOWS},
+        **{f"steps {name}": functools.partial(training.steps, name) for name in training.together},
         "update": training.update,
-        **{f"steps {name}": functools.partial(training.steps, b) for name, b in steps.items()},
     }
 
 
@@ -142,7 +143,7 @@ def measure(ranks: Ranks, sizes: list[int], repeats: int) -> dict[str, Any]:
     """Everything that is measured on that many ranks."""
     with trainer(ranks) as training:
         times = passes(ranks, {**training_calls(training), **exchange_calls(ranks, sizes)}, repeats)
-        parameters = training.buffer.size
+        parameters = sum(p.numel() for p in training.alone.parameters)
     for name in times:
         if name.startswith("steps "):
             times[name] = [tuple(seconds / SEQUENCE for seconds in each) for each in times[name]]

@@ -300,7 +300,7 @@ def machine_table(measured: Row) -> str:
         "a shard of b windows": f"{1e3 * here.fixed:.2f} + {1e3 * here.per_window:.2f} b ms",
         "its spread v, from the quartiles": f"{100 * here.spread:.1f} %",
         "two at once over one alone": f"{here.beside:.2f}",
-        "U: clip, AdamW, copies": f"{1e3 * here.update:.2f} ms",
+        "U: clip, AdamW": f"{1e3 * here.update:.2f} ms",
         "1/γ": f"{1e-9 / here.links[2].addition:.1f} GB/s",
     }
     for n, link in here.links.items():
