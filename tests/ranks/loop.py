@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 
@@ -60,7 +61,12 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--at", type=int, default=10, help="the step of the fault")
     parser.add_argument("--pause", type=float, default=5)
     parser.add_argument("--silence", type=float, default=SECONDS)
+    parser.add_argument("--once", type=Path, help="no fault if this file is there; it is made with the fault")
+    if line := os.environ.get("LOOP"):  # gpt.launch gives flags of gpt.train
+        argv = line.split()
     options = parser.parse_args(argv)
+    if options.once and options.once.exists():
+        options.fault = "none"
     ranks = found()
     x = np.zeros(1000, np.float32)
     faulty = options.rank in (None, ranks.rank)
@@ -68,6 +74,8 @@ def main(argv: list[str]) -> int:
         for step in range(options.steps):
             time.sleep(0.005)  # what a step computes
             if faulty and step == options.at:
+                if options.once:
+                    options.once.touch()
                 fail_as(options.fault, options.pause)
             x[:] = ranks.rank
             ranks.all_reduce(x)
