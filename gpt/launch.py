@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -38,6 +39,7 @@ from gpt.run.opening import new_folder
 
 PROGRAM = ("-m", "gpt.train")
 RESTARTS = 3
+LATE = 10.0  # seconds that a rank may outlive mpiexec
 STUCK = 2  # times that ranks are lost without a new checkpoint since the start
 ASKED = {128 + number for number in SIGNALS} | {141}  # exit statuses of ranks that were asked to stop
 HELP = """\
@@ -84,18 +86,33 @@ class Launch:
             threading.Thread(target=pass_on, args=(source, target, each))
             for (source, target), each in zip(pairs, filters)
         ]
+        first: set[int] = set()
+        threads.append(threading.Thread(target=lambda: first.update(self.first(process))))
         for thread in threads:
             thread.start()
         status = process.wait()
         for thread in threads:
             thread.join()
+        processes.wait_for(self.here(), LATE)  # mpiexec may end before them, and they hold the lock of the run
         known = processes.read(self.table)
-        self.losses = [loss.named(known) for each in filters for loss in each.losses]
+        self.losses = [loss.named(known, first) for each in filters for loss in each.losses]
         return status
+
+    def here(self) -> list[int]:
+        """The processes of the ranks on this host, as far as they have told."""
+        return [each.pid for each in processes.read(self.table) if each.host == platform.node()]
+
+    def first(self, process: subprocess.Popen[bytes]) -> set[int]:
+        """The ranks on this host that ended first."""
+        while process.poll() is None:
+            if pids := self.here():
+                return processes.first_to_end(pids, lambda: process.poll() is not None)
+            time.sleep(0.1)
+        return set()
 
     def stop(self, number: int, frame: FrameType | None) -> None:
         """Pass a signal on. The ranks here get it themselves, since Open MPI's mpiexec would kill them; they tell the others."""
-        pids = [each.pid for each in processes.read(self.table) if each.host == platform.node()]
+        pids = self.here()
         again, self.stopped = bool(self.stopped), number
         if self.process is None or self.process.poll() is not None:
             return

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import signal
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from gpt.ranks.processes import Process
@@ -42,20 +42,28 @@ class Loss:
     pid: int | None = None
     rank: int | None = None
     signal: int | None = None
+    sure: bool = True  # that it was the first. Hydra ends the others by SIGKILL, and may name one of those
 
-    def named(self, table: Iterable[Process]) -> Loss:
-        """The same with the rank of the process, if the table has it."""
-        ranks = {each.rank for each in table if each.pid == self.pid}
-        same = {each.rank for each in table if (each.pid, each.host) == (self.pid, self.host)} or ranks
-        return dataclasses.replace(self, rank=same.pop()) if self.rank is None and len(same) == 1 else self
+    def named(self, table: Collection[Process], first: Collection[int] = ()) -> Loss:
+        """The same with the rank, if the table has the process. `first` are the processes that ended first, if known."""
+        if self.pid is None or self.sure:
+            return self
+        pid = next(iter(first)) if len(first) == 1 else self.pid
+        ranks = [each for each in table if each.pid == pid and (each.host == self.host or pid in first)]
+        rank = ranks[0].rank if len(ranks) == 1 else self.rank
+        number = self.signal if pid == self.pid else None  # the banner has that of another
+        return dataclasses.replace(self, pid=pid, rank=rank, signal=number, sure=len(first) == 1)
 
     def __str__(self) -> str:
         if self.pid is None:
             return f"mpiexec has lost {self.host or 'a host'}: it is down, or its network is"
         who = "a rank" if self.rank is None else f"rank {self.rank}"
-        how = "ended" if self.signal is None else f"was killed by signal {self.signal} ({name_of(self.signal)})"
-        why = ", perhaps since the memory was full" if self.signal == getattr(signal, "SIGKILL", 9) else ""
-        return f"{who} on {self.host} (process {self.pid}) {how}{why}"
+        how, why = "ended without a word", ", perhaps killed since the memory was full"
+        if self.signal is not None:
+            how = f"was killed by signal {self.signal} ({name_of(self.signal)})"
+            why = ", perhaps since the memory was full" if self.signal == getattr(signal, "SIGKILL", 9) else ""
+        unsure = "" if self.sure else "; it, or one that ended just before it"
+        return f"{who} on {self.host} (process {self.pid}) {how}{why}{unsure}"
 
 
 def name_of(number: int) -> str:
@@ -126,7 +134,7 @@ class Filter:
         """Take what a line of Hydra's banner says."""
         if died := DIED.match(line):
             rank = died["rank"]
-            self.losses.append(Loss(died["host"], int(died["pid"]), None if rank is None else int(rank)))
+            self.losses.append(Loss(died["host"], int(died["pid"]), None if rank is None else int(rank), sure=False))
         elif (by := BY.match(line)) and self.losses:
             self.losses[-1].signal = int(by[1])
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from gpt.errors import UserError
 from gpt.ranks import processes
-from gpt.ranks.heartbeat import LOST
+from gpt.ranks.heartbeat import LOST, SPOKEN
 from tinytensor.distributed.ranks import MPIRanks, found
 from tinytensor.terminal import fail, silence
 
@@ -97,6 +97,7 @@ def end(name: str, ranks: MPIRanks, communicator: Any, failure: Failure) -> int:
         digests = exchanged(ranks, communicator, failure.digest())
     if digests is None:
         tell(name, failure, ranks.named(ranks.rank))
+        time.sleep(SPOKEN)
         ranks.abort(failure.status or 1)
     elif ranks.rank == 0:
         tell(name, failure)

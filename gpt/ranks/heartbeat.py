@@ -24,6 +24,7 @@ from tinytensor.terminal import fail
 PERIOD = 0.5  # seconds between two beats
 SECONDS = 15.0  # of silence until a rank counts as lost
 LEAVING = 0.02  # seconds between two looks for the last beat of the rank before
+SPOKEN = 0.5  # seconds for mpiexec to pass on what a rank has printed: MPICH's drops it where the ranks end at once
 HARD = 5.0  # seconds that MPI has to end all ranks; then this one ends without it
 LOST = 75  # exit status: EX_TEMPFAIL of sysexits.h, another try may succeed
 BEAT, GOODBYE = 1, 2
@@ -90,6 +91,7 @@ class Heartbeat:
             before = (self._ranks.rank - 1) % self._ranks.size
             who = f"{self._ranks.named(before)} (process {self._processes[before]})"
             fail(self._name, f"{who} {lost}; all ranks end{self._advice and '; '}{self._advice}", 0)
+            time.sleep(SPOKEN)
             hard = threading.Timer(HARD, os._exit, [LOST])
             hard.daemon = True
             hard.start()

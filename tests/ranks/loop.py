@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import ctypes
 import errno
+import json
 import os
 import signal
 import sys
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from gpt import launch
 from gpt.cli import command
 from gpt.errors import UserError
 from gpt.ranks.heartbeat import SECONDS, Heartbeat
@@ -61,6 +63,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--at", type=int, default=10, help="the step of the fault")
     parser.add_argument("--pause", type=float, default=5)
     parser.add_argument("--silence", type=float, default=SECONDS)
+    parser.add_argument("--table", type=Path, help="a file for the processes of all ranks")
     parser.add_argument("--once", type=Path, help="no fault if this file is there; it is made with the fault")
     if line := os.environ.get("LOOP"):  # gpt.launch gives flags of gpt.train
         argv = line.split()
@@ -70,6 +73,10 @@ def main(argv: list[str]) -> int:
     ranks = found()
     x = np.zeros(1000, np.float32)
     faulty = options.rank in (None, ranks.rank)
+    pids = ranks.collect(os.getpid())
+    if options.table and ranks.rank == 0:
+        with options.table.open("a") as table:  # a line for each start
+            table.write(json.dumps(pids) + "\n")
     with Heartbeat(ranks, options.silence, advice="the run goes on with --resume RUN", name="loop"):
         for step in range(options.steps):
             time.sleep(0.005)  # what a step computes
@@ -89,4 +96,7 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    if sys.argv[1:2] == ["--launch"]:  # gpt.launch starts this loop in place of gpt.train, with the flags in LOOP
+        launch.PROGRAM = (__file__,)
+        sys.exit(launch.main(sys.argv[2:]))
     sys.exit(main())
