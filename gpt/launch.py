@@ -103,10 +103,11 @@ class Launch:
         return [each.pid for each in processes.read(self.table) if each.host == platform.node()]
 
     def first(self, process: subprocess.Popen[bytes]) -> set[int]:
-        """The ranks on this host that ended first."""
+        """The processes that ended first, if all ranks are on this host: else one of another host may have been before."""
         while process.poll() is None:
             if pids := self.here():
-                return processes.first_to_end(pids, lambda: process.poll() is not None)
+                alone = len(pids) == self.ranks
+                return processes.first_to_end(pids, lambda: process.poll() is not None) if alone else set()
             time.sleep(0.1)
         return set()
 

@@ -45,11 +45,12 @@ class Loss:
     sure: bool = True  # that it was the first. Hydra ends the others by SIGKILL, and may name one of those
 
     def named(self, table: Collection[Process], first: Collection[int] = ()) -> Loss:
-        """The same with the rank, if the table has the process. `first` are the processes that ended first, if known."""
+        """The same with the rank, if the table has the process. `first` are the processes of that host that ended
+        first, if it has all ranks and they are known."""
         if self.pid is None or self.sure:
             return self
         pid = next(iter(first)) if len(first) == 1 else self.pid
-        ranks = [each for each in table if each.pid == pid and (each.host == self.host or pid in first)]
+        ranks = [each for each in table if each.pid == pid and each.host == self.host]
         rank = ranks[0].rank if len(ranks) == 1 else self.rank
         number = self.signal if pid == self.pid else None  # the banner has that of another
         return dataclasses.replace(self, pid=pid, rank=rank, signal=number, sure=len(first) == 1)
