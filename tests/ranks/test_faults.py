@@ -7,6 +7,7 @@ import random
 import re
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -314,3 +315,28 @@ def test_a_wrong_flag_of_the_training_starts_nothing(capfd: pytest.CaptureFixtur
         parse(["--stepz", "5"])
     assert launch.main(["-n", "2", "--stepz", "5"]) == 2
     assert "did you mean --steps?" in capfd.readouterr().err
+
+
+# Without mpiexec, and without MPI.
+
+COMMAND = (
+    "import sys; from gpt.cli import command; status = command('loop', ranks=True)(lambda argv: print('ran') or 0)([])"
+)
+
+
+def test_a_program_for_ranks_imports_nothing_of_them_without_mpiexec() -> None:
+    code = f"{COMMAND}; print(*sys.modules)"
+    alone = {name: value for name, value in os.environ.items() if not name.startswith(("OMPI_", "PMI", "MV2_"))}
+    done = subprocess.run([sys.executable, "-c", code], env=alone, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("ran\n")
+    assert not [name for name in done.stdout.split() if name.startswith(("mpi4py", "gpt.ranks"))]
+
+
+@pytest.mark.parametrize("rank", ["0", "1"])
+def test_without_mpi4py_one_process_says_so(rank: str) -> None:
+    code = f"import sys; sys.modules['mpi4py'] = None; {COMMAND}; sys.exit(status)"
+    environment = {**os.environ, "PMI_SIZE": "2", "PMI_RANK": rank}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.count("\n") == (rank == "0")
+    assert ("mpiexec has started 2 processes" in done.stderr) == (rank == "0")
