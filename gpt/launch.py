@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import codecs
 import contextlib
+import dataclasses
 import importlib.util
 import os
 import platform
@@ -22,7 +23,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import IO
@@ -95,6 +96,9 @@ class Launch:
             thread.join()
         processes.wait_for(self.here(), LATE)  # mpiexec may end before them, and they hold the lock of the run
         known = processes.read(self.table)
+        if self.ranks == 1:  # gpt.train does not use MPI then
+            self.losses = [dataclasses.replace(loss, rank=0, sure=True) for each in filters for loss in each.losses]
+            return status
         self.losses = [loss.named(known, first) for each in filters for loss in each.losses]
         return status
 
@@ -192,7 +196,7 @@ def may_share_cores(mpiexec: list[str], ranks: int) -> list[str]:
 def resuming(options: job.Options, folder: Path) -> list[str]:
     """The flags with which the run in the folder goes on: what it keeps itself is left out."""
     flags = ["--resume", str(folder)]
-    for each in fields(options):
+    for each in dataclasses.fields(options):
         value = getattr(options, each.name)
         if each.name in ("given", "out", "resume", "init", "recipe") or value in (None, False):
             continue

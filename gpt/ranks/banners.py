@@ -14,11 +14,12 @@ from dataclasses import dataclass
 
 from gpt.ranks.processes import Process
 
-# MPICH, line by line. Its process manager, Hydra, prints them on stdout.
-HYDRA = re.compile(
+# Lines, most of MPICH, whose process manager, Hydra, prints its banner on stdout; the last is of Open MPI.
+NOISE = re.compile(
     r"={60,}$|=   |YOUR APPLICATION TERMINATED WITH THE EXIT STRING: |This typically refers to a problem with your appl"
     r"|Please see the FAQ page for debugging suggestions$|Abort\(-?\d+\) on node \d+ \(rank \d+ in comm \d+\): applicatio"
     r"|\[mpiexec@\S+\] (Sending Ctrl-C to proc|Press Ctrl-C again)"
+    r"|\[\S+:\d+\] PMIX ERROR: PMIX_ERR_(UNREACH|LOST_CONNECTION)"
 )
 DIED = re.compile(r"=   (?:RANK (?P<rank>\d+) )?PID (?P<pid>\d+) RUNNING AT (?P<host>\S+)")
 BY = re.compile(r"(?:=   KILLED BY SIGNAL: |YOUR APPLICATION .*\(signal )(\d+)")
@@ -31,7 +32,7 @@ BLOCKS = re.compile(
 )
 EXITED = re.compile(r"process rank (?P<rank>\d+) with PID (?P<pid>\d+) on node (?P<host>\S+) exited on signal (\d+)")
 DAEMON = re.compile(r"Remote daemon: *\S+ on node (\S+)")
-BEGINNINGS = ("=", "-", "Abort(", "YOUR APPLICATION", "This typically", "Please see the FAQ", "[mpiexec@")
+BEGINNINGS = ("=", "-", "Abort(", "YOUR APPLICATION", "This typically", "Please see the FAQ", "[")
 
 
 @dataclass
@@ -119,7 +120,7 @@ class Filter:
         if DASHES.match(line):
             self._block = [line]
             return ""
-        if HYDRA.match(line):
+        if NOISE.match(line):
             self._empty = ""
             self._learn(line)
             return ""
@@ -132,7 +133,7 @@ class Filter:
         return before + line + "\n"
 
     def _learn(self, line: str) -> None:
-        """Take what a line of Hydra's banner says."""
+        """Take what such a line says."""
         if died := DIED.match(line):
             rank = died["rank"]
             self.losses.append(Loss(died["host"], int(died["pid"]), None if rank is None else int(rank), sure=False))

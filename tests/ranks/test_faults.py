@@ -13,7 +13,7 @@ from pathlib import Path
 
 import faults
 import pytest
-from faults import BANNERS, HOST, LOOP
+from faults import BANNERS, HOST, LOOP, Case
 from mpi import BOTH, MPI
 
 from gpt import launch
@@ -73,7 +73,6 @@ def test_ranks_without_a_fault_say_nothing(mpi: MPI) -> None:
     [
         ("user", 2, "there is no file corpus.txt; give another --data"),
         ("disk", 2, "RUN/metrics.jsonl: No space left on device"),
-        ("memory", 2, "out of memory; lower --batch-size, --context, --width or --layers. Unable to allocate 9.00 TiB"),
         ("signal", 130, "interrupted"),
         ("leaves", 7, None),
     ],
@@ -81,15 +80,15 @@ def test_ranks_without_a_fault_say_nothing(mpi: MPI) -> None:
 def test_an_error_is_said_once_by_all_or_by_the_one_who_has_it(mpi: MPI, fault: str, status: int, message: str) -> None:
     for rank in (None, 1):
         who = "" if rank is None else f"rank {rank} on {HOST}: "
-        _, err = run(mpi, 3, status, "--fault", fault, *(() if rank is None else ("--rank", rank)))
+        _, err = run(mpi, 2, status, "--fault", fault, *(() if rank is None else ("--rank", rank)))
         assert err == ([] if message is None else [f"loop: {who}{message}"])
 
 
 @both
 def test_a_traceback_is_printed_once_under_the_rank_that_has_it(mpi: MPI) -> None:
-    for rank in (None, 2):
+    for rank in (None, 1):
         who = "" if rank is None else f"rank {rank} on {HOST}: "
-        _, err = run(mpi, 3, 1, "--fault", "exception", *(() if rank is None else ("--rank", rank)))
+        _, err = run(mpi, 2, 1, "--fault", "exception", *(() if rank is None else ("--rank", rank)))
         assert err[:2] == [f"loop: {who}an error of the program", "Traceback (most recent call last):"]
         assert err[-1] == "ZeroDivisionError: a mistake in the program"
         assert sum(line.startswith("Traceback") for line in err) == 1
@@ -137,11 +136,13 @@ def test_a_slow_rank_is_not_lost(mpi: MPI, flags: tuple[object, ...]) -> None:
 
 
 @both
-@pytest.mark.parametrize("fault", ["kill", "stop", "freeze"])
+@pytest.mark.parametrize("fault", ["kill", "stop", "memory", "freeze"])
 def test_a_fault_from_outside(mpi: MPI, fault: str, tmp_path: Path) -> None:
     """freeze: all ranks are stopped for longer than a rank may be silent, as by Ctrl-Z."""
     draw = random.Random(f"{mpi.name} {fault}")
     case = faults.drawn(draw, [mpi], [fault], most=3)
+    if fault == "freeze":  # before the second beat of three ranks: none is on its way that would end the silence
+        case = Case(mpi, 3, fault, 0, 0.1)
     outcome = faults.carry_out(case, tmp_path)
     assert not outcome.wrong(case), (case, outcome)
 
@@ -199,6 +200,12 @@ def test_a_banner_is_understood_and_left_out(name: str, losses: list[Loss], size
     own = [line for line in shown.splitlines() if not line.startswith("[node7:")]  # Open MPI's stack of a crash stays
     assert [line.strip() for line in own] == ["step 1", "step 2"]
     assert [loss.named(TABLE) for loss in kept.losses] == losses
+
+
+def test_what_open_mpi_says_of_its_own_connections_is_left_out() -> None:
+    kept = Filter()
+    assert not kept.feed("[node7:27133] PMIX ERROR: PMIX_ERR_UNREACH in file src/server/pmix_server.c at line 3146\n")
+    assert kept.feed("[node7] is no such line\n") == "[node7] is no such line\n"
 
 
 def test_a_banner_of_an_older_mpich_has_the_rank_and_the_signal() -> None:
