@@ -161,6 +161,7 @@ def pass_on(source: IO[bytes], target: IO[str], filtered: banners.Filter) -> Non
         while piece := os.read(source.fileno(), 1 << 16):
             show(target, filtered.feed(decoder.decode(piece)))
     show(target, filtered.feed(decoder.decode(b"", final=True)) + filtered.finish())
+    show(target, "\n" if filtered.within else "")  # a progress bar that was cut off
 
 
 def show(target: IO[str], text: str) -> None:

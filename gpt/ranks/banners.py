@@ -79,6 +79,7 @@ def name_of(number: int) -> str:
 class Filter:
     """Takes the output of mpiexec piece by piece, and gives it back without its banners. `losses` is what they say.
 
+    `within` says whether the output is within a line, as a progress bar leaves it.
     What is no banner comes back at once, also a line that has no end yet, as that of a progress bar. The beginning of a
     line that may become one is kept, and an empty line before it.
     """
@@ -86,20 +87,20 @@ class Filter:
     def __init__(self) -> None:
         self.losses: list[Loss] = []
         self._line = ""  # of a line without its end, what is kept
-        self._passes = False  # the beginning of this line has been given back already
+        self.within = False  # the beginning of this line has been given back already
         self._empty = ""  # an empty line that may belong to a banner
         self._block: list[str] | None = None  # the lines since a line of dashes
 
     def feed(self, text: str) -> str:
         """What to print, now that this came."""
-        *lines, rest = (self._line + text.replace("\0", "")).split("\n")  # PRRTE ends a block with a zero
+        *lines, rest = (self._line + text.replace("\0", "")).split("\n")  # Open MPI ends a block with a zero
         self._line, shown = "", []
         for line in lines:
-            shown.append(line + "\n" if self._passes else self._complete(line))
-            self._passes = False
-        if self._passes or (rest and self._block is None and not self._may_begin(rest)):
+            shown.append(line + "\n" if self.within else self._complete(line))
+            self.within = False
+        if self.within or (rest and self._block is None and not self._may_begin(rest)):
             shown.append(self._empty + rest)
-            self._empty, self._passes = "", True
+            self._empty, self.within = "", True
         else:
             self._line = rest
         return "".join(shown)
