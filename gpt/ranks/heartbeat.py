@@ -3,8 +3,8 @@
 The ranks stand in a ring. A thread of each sends a beat to the next rank twice a second, and listens to the one before.
 mpiexec notices a process that ended; it does not notice one that is stopped, swapped out, or on a host that hangs.
 
-The thread has a communicator of its own, so its messages never meet those of the training. It waits outside of MPI: an
-all-reduce shares MPI's lock with it for some microseconds of each second. docs/distributed-faults.md has measurements.
+The thread has a communicator of its own, so its messages never meet those of the training. It waits outside of MPI, so an
+all-reduce shares MPI's lock with it for a moment twice a second (tests/ranks/heartbeat_cost.py measures what that costs).
 """
 
 from __future__ import annotations
