@@ -8,6 +8,7 @@ from gpt.cli import command, overview
 
 COMMANDS = {
     "gpt.train": "train a model; leaves a run folder",
+    "gpt.launch": "train on several processes, and start them again when one is lost",
     "gpt.prepare": "make a corpus of texts of any size, which gpt.train reads without loading it",
     "gpt.generate": "write text with the model of a run",
     "gpt.evaluate": "measure the loss of a run over the whole validation split",

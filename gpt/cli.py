@@ -19,6 +19,7 @@ from gpt.config import DEVICES, HUB, RECIPES, TYPES, TrainConfig, check, flag
 from gpt.errors import Stopped, UserError
 from tinytensor import devices
 from tinytensor.cuda import OutOfMemoryError
+from tinytensor.distributed.ranks import STARTED
 from tinytensor.terminal import fail, program, say, silence
 
 __all__ = ["fail", "say", "silence"]
@@ -29,26 +30,42 @@ MISSING = "the following arguments are required: "  # argparse's words
 RESUMABLE = ("steps", "eval_every", "patience", "device", "cuda_graph", "tf32", "threads")
 
 
-def command(name: str) -> Callable[[Callable[[list[str]], int]], Callable[..., int]]:
-    """Make main(argv) a program (tinytensor/terminal.py) that says in one line what a user can put right, with status 2."""
+def command(name: str, ranks: bool = False) -> Callable[[Callable[[list[str]], int]], Callable[..., int]]:
+    """Make main(argv) a program (tinytensor/terminal.py) that says in one line what a user can put right, with status 2.
+
+    With `ranks` mpiexec may start it several times: gpt/ranks/failing.py then says errors once for all processes.
+    """
 
     def decorate(body: Callable[[list[str]], int]) -> Callable[..., int]:
         @program(name)
         @functools.wraps(body)
         def main(argv: list[str]) -> int:
             try:
+                if ranks and any(os.environ.get(variable) for variable in STARTED):
+                    from gpt.ranks.failing import together  # imports mpi4py
+
+                    return together(name, body, argv, told)
                 return body(argv)
-            except UserError as error:
-                return fail(name, str(error), 2)
-            except Stopped as error:
-                return fail(name, str(error), 128 + error.number)
-            except (MemoryError, OutOfMemoryError) as error:
-                sizes = "--batch-size, --context, --width or --layers"
-                return fail(name, f"out of memory; lower {sizes}. {error}", 2)
+            except Exception as error:
+                known = told(error)
+                if known is None:
+                    raise
+                return fail(name, *known)
 
         return main
 
     return decorate
+
+
+def told(error: BaseException) -> tuple[str, int] | None:
+    """Return the line and the exit status for an error that a user can put right, or for a request to stop; else None."""
+    if isinstance(error, UserError):
+        return str(error), 2
+    if isinstance(error, Stopped):
+        return str(error), 128 + error.number
+    if isinstance(error, (MemoryError, OutOfMemoryError)):
+        return f"out of memory; lower --batch-size, --context, --width or --layers. {error}", 2
+    return None
 
 
 def overview(package: str, commands: dict[str, str], argv: list[str]) -> int:
