@@ -93,7 +93,7 @@ def bits_per_byte(loss: float, tokenizer: Tokenizer, ids: Ids, context: int, lim
     return loss * count / (math.log(2) * length)
 
 
-@command("gpt.evaluate")
+@command("gpt.evaluate", ranks=True)
 def main(argv: list[str]) -> int:
     parser = Parser("gpt.evaluate", "Loss of a run over the whole validation split.")
     add_run_arguments(parser)

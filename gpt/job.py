@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import copy
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import TypeAlias
 
 from gpt import cli
 from gpt.build import Model
@@ -36,7 +38,11 @@ INIT_HELP = (
 )
 SAMPLE_TOKENS, SAMPLE_TEMPERATURE = 500, 0.8
 MOST = 1 << 20  # predictions of the loss in the summary; python -m gpt.evaluate makes all
+ANSWER_WITHIN = 15.0  # seconds
 RISE = 0.02  # nats: a last loss that is higher than the best by more is no noise
+
+
+Train: TypeAlias = Callable[[Run, Path, bool], "int | None"]  # train(run, folder, quiet): see gpt/train.py
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,7 @@ class Options:
     record: bool
     record_text: str | None
     shard_optimizer: bool
+    answer_within: float
 
 
 def make_parser() -> cli.Parser:
@@ -74,8 +81,21 @@ def make_parser() -> cli.Parser:
     many = parser.add_argument_group("many processes: mpiexec -n N python -m gpt.train …")
     many.add_argument("--shard-optimizer", action="store_true",
                       help="share out AdamW's state: each of N processes keeps an N-th of it")  # fmt: skip
+    many.add_argument("--answer-within", type=seconds, metavar="SECONDS", default=ANSWER_WITHIN,
+                      help="end all processes if one is silent for so long (default: %(default)g)")  # fmt: skip
     cli.add_config_arguments(parser, without=("init",))
     return parser
+
+
+def seconds(text: str) -> float:
+    """Convert a flag to a time of at least a second."""
+    try:
+        found = float(text)
+    except ValueError:
+        found = 0.0
+    if not 1 <= found <= 1e6:
+        raise argparse.ArgumentTypeError(f"--answer-within {text}: it must be a number of seconds from 1 to 1,000,000")
+    return found
 
 
 def parse(argv: list[str]) -> Options:
@@ -121,10 +141,24 @@ def open_alone(options: Options, ranks: Ranks = ALONE) -> tuple[Run, Path]:
     return run, options.resume or new_folder(options.out)
 
 
-def carry_out(run: Run, folder: Path, options: Options, train: Callable[[Run, Path, bool], int | None]) -> int:
+def carry_out(run: Run, folder: Path, options: Options, train: Train) -> int:
     """Train the run in its folder, then measure it; return the exit status. train(run, folder, quiet): see gpt/train.py."""
-    if run.ranks.rank:
-        return follow(run, folder, options, train)
+    with watched(run, folder, options):
+        return (follow if run.ranks.rank else lead)(run, folder, options, train)
+
+
+def watched(run: Run, folder: Path, options: Options) -> AbstractContextManager[object]:
+    """A context in which a rank that does not answer ends all of them."""
+    if run.ranks.size == 1:
+        return nullcontext()
+    from gpt.ranks.heartbeat import Heartbeat
+
+    advice = f"go on with --resume {cli.word(folder)}, on any number of ranks"
+    return Heartbeat(run.ranks, options.answer_within, advice=advice)
+
+
+def lead(run: Run, folder: Path, options: Options, train: Train) -> int:
+    """Do it as the only rank, or as the first one, which prints and writes."""
     quiet = options.quiet
     with locked(folder):
         # The run was read before the lock was there. The metadata alone, which have a checksum, say whether it is the last.
@@ -147,7 +181,7 @@ def carry_out(run: Run, folder: Path, options: Options, train: Callable[[Run, Pa
     return 0
 
 
-def follow(run: Run, folder: Path, options: Options, train: Callable[[Run, Path, bool], int | None]) -> int:
+def follow(run: Run, folder: Path, options: Options, train: Train) -> int:
     """Do what all ranks have to do together, on those that write and print nothing."""
     run.save(folder)
     with profiled(run, folder, True) if options.profile else nullcontext():

@@ -87,7 +87,7 @@ def train(run: Run, folder: Path, quiet: bool) -> int | None:
     return interrupt.signal
 
 
-@cli.command("gpt.train")
+@cli.command("gpt.train", ranks=True)
 def main(argv: list[str]) -> int:
     """Read the flags, open a new run or one to resume, train it, and say how good it is. Return the exit status."""
     options = job.parse(argv)
