@@ -34,7 +34,7 @@ def mpi(request: pytest.FixtureRequest) -> MPI:
 def test_many_ranks_follow_the_curve_of_one(mpi: MPI, dtype: str, kind: str, tmp_path: Path) -> None:
     flags = [*equal.SMALL, "--steps", "40"]
     table = list(equal.compared(tmp_path, flags, [dtype], [kind], [2, 4], [mpi]))
-    assert len(table) == 9
+    assert len(table) == 9 + (dtype == "float32")
     assert all(row.right for row in table), "\n".join(map(str, table))
     values = [row["train_loss"] for row in equal.rows(tmp_path / f"{dtype}-{kind}" / "alone")]
     assert values[0] - values[-1] > 1  # it learns: a curve that stays where it is proves little
@@ -102,8 +102,13 @@ def test_a_signal_saves_and_stops_all_ranks(mpi: MPI, tmp_path: Path) -> None:
     flags = [*TINY, "--steps", "100000", "--eval-every", "50000", "--quiet", "--no-plot", "--threads", "1"]
     process = mpi.start(2, "-m", "gpt.train", *flags, "--out", run)
     until(lambda: (run / "metrics.jsonl").exists() and len(equal.rows(run)) > 20)
-    os.kill(rank_of(process.pid, 1), signal.SIGTERM)
-    out, err = process.communicate(timeout=60)
+    try:
+        os.kill(rank_of(run, 1), signal.SIGTERM)
+        out, err = process.communicate(timeout=60)
+    except BaseException:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        raise
     steps = [row["step"] for row in equal.rows(run)]
     saved = json.loads((run / "checkpoint" / "metadata.json").read_text())["step"]
     assert steps == list(range(1, saved + 1))
@@ -118,22 +123,20 @@ def until(holds: object, seconds: float = 60) -> None:
         time.sleep(0.05)
 
 
-def rank_of(mpiexec: int, rank: int) -> int:
-    """The process of a rank below mpiexec."""
-    found = {}
+def rank_of(run: Path, rank: int) -> int:
+    """The process of a rank that trains in that folder."""
+    found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             variables = dict(v.partition(b"=")[::2] for v in (folder / "environ").read_bytes().split(b"\0"))
-            command = (folder / "cmdline").read_bytes()
-            session = int((folder / "stat").read_text().rsplit(")", 1)[1].split()[3])
-        except (OSError, ValueError):
+            command = (folder / "cmdline").read_bytes().split(b"\0")
+        except OSError:
             continue
         number = variables.get(b"PMI_RANK", variables.get(b"OMPI_COMM_WORLD_RANK"))
-        if number is not None and b"gpt.train" in command and b"mpiexec" not in command:
-            found[int(folder.name)] = int(number), session
-    chosen = [pid for pid, (number, _) in found.items() if number == rank]
-    assert len(chosen) == 1, found
-    return chosen[0]
+        if number == str(rank).encode() and str(run).encode() in command and b"mpiexec" not in command[0]:
+            found.append(int(folder.name))
+    assert len(found) == 1, found
+    return found[0]
 
 
 @pytest.mark.parametrize(("flags", "said"), [
