@@ -43,7 +43,7 @@ class GPUUpdate:
         self.shards, self.optimizer = shards, optimizer
         self.half = HalfUpdate(shards, optimizer, scaler) if scaler else None
         config = shards.config
-        shape = config.grad_accumulation, 2, config.batch_size, config.context
+        shape = config.grad_accumulation, 2, shards.rows.stop - shards.rows.start, config.context
         self.batches, self.rate = zeros(shape, dtype=int64, device="cuda"), zeros((), device="cuda")
         for group in optimizer.param_groups:
             group.update(lr=self.rate, capturable=True)

@@ -94,11 +94,10 @@ class NCCL:
 
 
 def take_device(ranks: Any, cupy: Any) -> int:
-    """Make the GPU of this rank the current one, if several are visible. Returns its number."""
+    """Make the GPU of this rank the current one, if there are several of both. Returns its number."""
     count = cupy.cuda.runtime.getDeviceCount()
-    if count > 1:
-        local = list(ranks.hosts[: ranks.rank]).count(ranks.hosts[ranks.rank])
-        cupy.cuda.Device(local % count).use()
+    if count > 1 and ranks.size > 1:
+        cupy.cuda.Device(ranks.local_rank % count).use()
     return int(cupy.cuda.Device().id)
 
 
