@@ -20,7 +20,7 @@ from gpt.errors import Stopped, UserError
 from tinytensor import devices
 from tinytensor.cuda import OutOfMemoryError
 from tinytensor.cuda.nccl import take_device
-from tinytensor.distributed.ranks import STARTED, found
+from tinytensor.distributed.ranks import STARTED, known
 from tinytensor.terminal import fail, program, say, silence
 
 __all__ = ["fail", "say", "silence"]
@@ -240,7 +240,7 @@ def check_device(device: str, tf32: bool = False) -> None:
             cupy = devices.cupy()
         except RuntimeError as error:
             raise UserError(f"--device cuda: {error}; or take --device cpu") from None
-        take_device(found(), cupy)  # of several ranks on a host, each has a GPU
+        take_device(known(), cupy)  # of several ranks on a host, each has a GPU
         capability = int(cupy.cuda.Device().compute_capability)
         if tf32 and capability < 80:
             raise UserError(

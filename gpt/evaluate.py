@@ -117,6 +117,10 @@ def main(argv: list[str]) -> int:
     else:
         raise UserError(f"{found.name} does not say on which text it was trained; give --data PATH")
     model = found.model(options.device)
+    for parameter in model.parameters():  # a training may have saved since the first rank has read them
+        ranks.broadcast(parameter.array)
+    if len(set(ranks.collect(text.sha256))) > 1:
+        raise UserError(f"{text.name} is not the same text on all hosts; copy it, or use a shared folder")
     train_ids, validation_ids = corpus.split(text, tokenizer, found.config.context, fixed=True)
     loss, tokens = mean_loss(model, validation_ids, show=not options.json, ranks=ranks)
     if not math.isfinite(loss):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import copy
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TypeAlias
@@ -61,6 +61,7 @@ class Options:
     record_text: str | None
     shard_optimizer: bool
     answer_within: float
+    compare_every: int
 
 
 def make_parser() -> cli.Parser:
@@ -83,6 +84,8 @@ def make_parser() -> cli.Parser:
                       help="share out AdamW's state: each of N processes keeps an N-th of it")  # fmt: skip
     many.add_argument("--answer-within", type=seconds, metavar="SECONDS", default=ANSWER_WITHIN,
                       help="end all processes if one is silent for so long (default: %(default)g)")  # fmt: skip
+    many.add_argument("--compare-every", type=count, metavar="N", default=Run.compare_every,
+                      help="steps between two comparisons of the processes' weights (default: %(default)d)")  # fmt: skip
     cli.add_config_arguments(parser, without=("init",))
     return parser
 
@@ -96,6 +99,13 @@ def seconds(text: str) -> float:
     if not 1 <= found <= 1e6:
         raise argparse.ArgumentTypeError(f"--answer-within {text}: it must be a number of seconds from 1 to 1,000,000")
     return found
+
+
+def count(text: str) -> int:
+    """Convert a flag to a number of steps."""
+    if not text.isdecimal() or not 1 <= int(text) <= 10**8:
+        raise argparse.ArgumentTypeError(f"--compare-every {text}: it must be a whole number from 1 to 100,000,000")
+    return int(text)
 
 
 def parse(argv: list[str]) -> Options:
@@ -119,7 +129,10 @@ def open_run(options: Options) -> tuple[Run, Path]:
         return open_alone(options)
     from gpt.ranks.opening import open_on_all
 
-    return open_on_all(ranks, lambda: open_alone(options, ranks))
+    run, folder = open_on_all(ranks, lambda: open_alone(options, ranks))
+    keep_freed_memory()
+    run.compare_every = options.compare_every
+    return run, folder
 
 
 def open_alone(options: Options, ranks: Ranks = ALONE) -> tuple[Run, Path]:
@@ -133,7 +146,8 @@ def open_alone(options: Options, ranks: Ranks = ALONE) -> tuple[Run, Path]:
     if ranks.size > 1:
         from gpt.ranks.opening import check
 
-        check(run, options.record or options.record_text is not None)
+        filmed = options.record or options.record_text is not None
+        check(run, filmed or (options.resume is not None and files.is_folder(options.resume / film.FILM)))
     if options.profile and run.config.cuda_graph:
         raise UserError("--profile: a recorded update has no parts to be timed; take --no-cuda-graph with it")
     if options.record or options.record_text is not None:
@@ -143,18 +157,11 @@ def open_alone(options: Options, ranks: Ranks = ALONE) -> tuple[Run, Path]:
 
 def carry_out(run: Run, folder: Path, options: Options, train: Train) -> int:
     """Train the run in its folder, then measure it; return the exit status. train(run, folder, quiet): see gpt/train.py."""
-    with watched(run, folder, options):
-        return (follow if run.ranks.rank else lead)(run, folder, options, train)
+    if run.ranks.size > 1:
+        from gpt.ranks.heartbeat import adjust
 
-
-def watched(run: Run, folder: Path, options: Options) -> AbstractContextManager[object]:
-    """A context in which a rank that does not answer ends all of them."""
-    if run.ranks.size == 1:
-        return nullcontext()
-    from gpt.ranks.heartbeat import Heartbeat
-
-    advice = f"go on with --resume {cli.word(folder)}, on any number of ranks"
-    return Heartbeat(run.ranks, options.answer_within, advice=advice)
+        adjust(options.answer_within, f"go on with --resume {cli.word(folder)}, on any number of ranks")
+    return (follow if run.ranks.rank else lead)(run, folder, options, train)
 
 
 def lead(run: Run, folder: Path, options: Options, train: Train) -> int:

@@ -67,7 +67,7 @@ def train(run: Run, folder: Path, quiet: bool) -> int | None:
         Shards(run.model, config, shard_gradient, run.optimizer, run.ranks, interrupt) as shards,  # threads and ranks
         recording(run, folder, quiet) as record,  # metrics.jsonl, checkpoints and the terminal
     ):
-        # On a GPU or in float16 an update of gpt/fast takes the place of `update` above. It makes the same change.
+        # On a GPU, in float16 and on ranks another update (gpt/fast/gpu.py) takes the place of `update`. It changes the same.
         update_weights = fast_update(shards, run.optimizer, run.scaler) or partial(update, shards, run.optimizer)
         while run.step < config.steps and interrupt.signal is None and not run.is_stuck:
             started = time.perf_counter()

@@ -82,7 +82,9 @@ class Shards:
             self.optimizer.map = self.map
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None and self.exchange is not None:
+            self.exchange.agree()
         if self.optimizer is not None:
             self.optimizer.map = map
         self._pool.shutdown()
@@ -100,7 +102,8 @@ class Shards:
         return [parts[i % threads][i // threads] for i in range(len(items))]
 
     def gradient(self, batches: Batches, step: int | None, scale: Tensor | None = None) -> Tensor:
-        """Return the mean loss of the batches. Leaves its gradient, times the scale, in the model's parameters.
+        """Return the mean loss of the batches. Leaves its gradient, times the scale, in the model's parameters (in a
+        ShardedAdamW, which has a piece of them, in its `gradient`).
 
         Of each batch it takes the windows `rows`, those of this rank. Dropout draws the random numbers of that step; for
         None it goes on with the numbers that come next (see `seed`).

@@ -77,6 +77,11 @@ class Exchange:
         """Return the signal that one of the ranks had received before the last exchange, None if none had."""
         return next((signal for signal, asked in zip(SIGNALS, self.more[1:].tolist()) if asked), None)
 
+    def agree(self) -> None:
+        """Agree once more, after the last step: a signal may have come in an evaluation."""
+        received = [each for each in self.ranks.collect(self.interrupt.received) if each is not None]
+        self.interrupt.agreed = lambda: received[0] if received else None
+
     @np.errstate(all="ignore")  # an infinite gradient · 0 is nan, not a warning
     def clip(self, limit: float) -> float:
         """Cut a gradient that is longer than `limit` to that length; return its length, as clip_grad_norm_ does.

@@ -20,7 +20,7 @@ import numpy as np
 
 from gpt.errors import UserError
 from gpt.ranks import processes
-from gpt.ranks.heartbeat import LOST, SPOKEN
+from gpt.ranks.heartbeat import LOST, SPOKEN, beating
 from tinytensor.distributed.ranks import MPIRanks, found
 from tinytensor.terminal import fail, silence
 
@@ -62,7 +62,8 @@ def together(name: str, body: Callable[[list[str]], int], argv: list[str], told:
     processes.announce(ranks)
     communicator = ranks.communicator.Dup()  # what ranks say of their errors meets no other message
     try:
-        return body(argv)
+        with beating(ranks, name):
+            return body(argv)
     except BaseException as error:
         return end(name, ranks, communicator, failure_of(error, ranks.mpi.Exception, told))
 

@@ -13,7 +13,8 @@ import atexit
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 
 import numpy as np
@@ -52,6 +53,10 @@ class Heartbeat:
         self._advice, self._name = advice, name
         self._leaving = threading.Event()
         self._thread: threading.Thread | None = None
+
+    def adjust(self, seconds: float, advice: str) -> None:
+        """Change both, at any time."""
+        self._seconds, self._advice = seconds, advice
 
     def __enter__(self) -> Heartbeat:
         ranks = self._ranks
@@ -119,3 +124,23 @@ class Heartbeat:
                 sent[0] = GOODBYE if said else BEAT
                 send = communicator.Isend(sent, after)
         return ""
+
+
+_open: list[Heartbeat] = []  # that of this process
+
+
+@contextmanager
+def beating(ranks: Ranks, name: str) -> Iterator[None]:
+    """A context with a Heartbeat that `adjust` changes."""
+    with Heartbeat(ranks, name=name) as heartbeat:
+        _open.append(heartbeat)
+        try:
+            yield
+        finally:
+            _open.remove(heartbeat)
+
+
+def adjust(seconds: float, advice: str) -> None:
+    """Let the heartbeat of this process wait so long, and say that advice; nothing where there is none."""
+    for heartbeat in _open:
+        heartbeat.adjust(seconds, advice)

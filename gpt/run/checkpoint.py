@@ -442,15 +442,16 @@ def optimizer_arrays(model: Model, optimizer: AdamW) -> Arrays:
 
     Where it is shared out among ranks, the first one has it, and all call this.
     """
-    if hasattr(optimizer, "consolidate_state_dict"):
-        optimizer.consolidate_state_dict()
+    consolidate = getattr(optimizer, "consolidate_state_dict", None)
+    if consolidate is not None:
+        consolidate()  # into memory of its own: no more copies
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     arrays = {
-        f"{names[id(parameter)]}.{key}": to_array(value)
+        f"{names[id(parameter)]}.{key}": to_array(value) if consolidate is None else value.numpy()
         for parameter, state in optimizer.state.items()
         for key, value in state.items()
     }
-    if hasattr(optimizer, "consolidate_state_dict"):
+    if consolidate is not None:
         optimizer.state.clear()
     return arrays
 

@@ -40,7 +40,7 @@ class Record:
     def step(self, row: Row) -> None:
         """Take the row of the step that the run made last. If an evaluation is due, save and evaluate."""
         run = self._run
-        if run.ranks.size > 1:
+        if run.ranks.size > 1 and run.step % run.compare_every == 0:
             check_equal(run)
         if self._film is not None:
             self._film.step(row)  # before the save: a run that goes on has all moments of the film up to its step

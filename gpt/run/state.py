@@ -53,6 +53,7 @@ class Run:
     best: Evaluation | None = None  # the one with the lowest loss so far
     last: Evaluation | None = None  # the one that this process made last
     ranks: Ranks = ALONE  # the processes that train it together
+    compare_every: int = 100  # steps between two comparisons of their weights
     restored: Arrays = field(default_factory=dict)  # AdamW's state in the checkpoint, until the other ranks have it
     pending: dict[str, Any] | None = None  # the row of `step` (gpt/run/metrics.py) until that step is evaluated
 
@@ -69,9 +70,14 @@ class Run:
 
         Raises UserError if a weight is not finite, and leaves the old one.
         """
-        weights = checkpoint.weight_arrays(self.model)
-        self.check_finite(largest_weight=float(np.max([abs(array).max() for array in weights.values()])))
+        if self.ranks.size > 1:
+            from gpt.ranks.drift import check_equal
+
+            check_equal(self)  # before a save, so that no checkpoint has weights that have drifted
         state = checkpoint.optimizer_arrays(self.model, self.optimizer) if checkpoint.OPTIMIZER in names else {}
+        weights = {} if self.ranks.rank else checkpoint.weight_arrays(self.model)
+        largest = [float(parameter.detach().abs().max()) for parameter in self.model.parameters()]
+        self.check_finite(largest_weight=float(np.max(largest)))
         if self.ranks.rank:
             return
         now = Checkpoint(

@@ -9,6 +9,7 @@ import copy
 import dataclasses
 import math
 import signal
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from thread_ranks import Room, ThreadRanks, on_ranks
 import tinytensor as tt
 from gpt import data
 from gpt.config import TrainConfig
+from gpt.corpora.stored import StoredIds, open_corpus
 from gpt.errors import UserError
 from gpt.evaluate import mean_loss, windows
 from gpt.fast.gpu import fast_update
@@ -28,6 +30,7 @@ from gpt.fast.half import make_scaler
 from gpt.fast.shards import Shards
 from gpt.model import GPT
 from gpt.optimizer import Outcome, make_optimizer
+from gpt.prepare import main as prepare
 from gpt.ranks import drift
 from gpt.ranks.exchange import Exchange
 from gpt.ranks.sharded import MORE, ShardedAdamW, make_sharded
@@ -118,7 +121,7 @@ def test_one_all_reduce_a_step_in_place(monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setattr(ThreadRanks, "all_reduce", noted)
     (model, *_), _ = many(2, config, 4, room=room)
-    assert room.calls == ["all_reduce"] * 4
+    assert room.calls == ["all_reduce"] * 4 + ["collect"]  # and one agreement at the end
     assert len(places) == 2  # one buffer on each rank, in every step
     assert {size for *_, size in places} == {weights(model).size + weights(model).size % 2 + MORE}
 
@@ -126,7 +129,7 @@ def test_one_all_reduce_a_step_in_place(monkeypatch: pytest.MonkeyPatch) -> None
 def test_exchanges_of_a_shared_out_step_are_three() -> None:
     room = Room(3)
     many(3, config_of(), 2, sharded=True, room=room)
-    assert room.calls == ["reduce_scatter", "all_gather", "all_gather"] * 2
+    assert room.calls == ["reduce_scatter", "all_gather", "all_gather"] * 2 + ["collect"]
 
 
 def test_gradients_lie_in_the_buffer_that_is_added_up() -> None:
@@ -365,8 +368,8 @@ def test_a_rank_whose_weights_drift_is_named(size: int, spoilt: set[int], named:
     def work(ranks: ThreadRanks) -> str:
         run = Run.__new__(Run)
         run.ranks, run.model, run.config = ranks, models[ranks.rank], config
-        for run.step in range(1, 2 * drift.EVERY + 1):
-            if run.step == drift.EVERY + 1 and ranks.rank in spoilt:
+        for run.step in range(1, 9):
+            if run.step == 5 and ranks.rank in spoilt:
                 weight = next(run.model.parameters()).array  # by the last bit of a number
                 weight.flat[3] = np.nextafter(weight.flat[3], 9)
             try:
@@ -378,21 +381,51 @@ def test_a_rank_whose_weights_drift_is_named(size: int, spoilt: set[int], named:
     models = [model_of(config) for _ in range(size)]
     said = on_ranks(size, work)
     assert len(set(said)) == 1
-    assert said[0].startswith(f"step {2 * drift.EVERY}: the weights on {named} are no longer those")
+    assert said[0].startswith(f"step 5: the weights on {named} are no longer those")
 
 
-def test_the_last_step_is_compared_as_well() -> None:
-    config, room = config_of(steps=7), Room(2)
+def test_weights_that_have_drifted_are_not_saved(tmp_path: Path) -> None:
+    config, before = config_of(), sorted(tmp_path.iterdir())
 
-    def work(ranks: ThreadRanks) -> None:
+    def work(ranks: ThreadRanks) -> str:
         run = Run.__new__(Run)
-        run.ranks, run.model, run.config = ranks, model, config
-        for run.step in range(1, 8):
-            drift.check_equal(run)
+        run.ranks, run.model, run.config, run.step = ranks, models[ranks.rank], config, 3
+        if ranks.rank == 0:  # the one that writes
+            next(run.model.parameters()).array.flat[0] += 1
+        with pytest.raises(UserError, match="are no longer those") as caught:
+            run.save(tmp_path)
+        return str(caught.value)
 
-    model = model_of(config)
-    on_ranks(2, work, room)
-    assert room.calls == ["collect"]
+    models = [model_of(config) for _ in range(3)]
+    assert len(set(on_ranks(3, work))) == 1
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_signal_after_the_last_exchange_is_agreed_on() -> None:
+    config = config_of()
+
+    def work(ranks: ThreadRanks) -> int | None:
+        interrupt, model = Interrupt(), models[ranks.rank]
+        with Shards(model, config, shard_gradient, make_optimizer(model, config), ranks, interrupt):
+            if ranks.rank == 2:
+                interrupt.received = signal.SIGTERM
+        return interrupt.signal
+
+    models = [model_of(config) for _ in range(3)]
+    assert on_ranks(3, work) == [signal.SIGTERM] * 3
+
+
+def test_a_rank_reads_the_bytes_of_its_own_windows(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("".join(chr(97 + (i * i) % 26) for i in range(5000)), "utf-8")
+    assert prepare([str(text), "--out", str(tmp_path / "corpus")]) == 0
+    ids = open_corpus(tmp_path / "corpus", 1).train
+    config, places, read = config_of(), [], StoredIds.read
+    monkeypatch.setattr(StoredIds, "read", lambda self, a, b: places.append((a, b)) or read(self, a, b))
+    parts = [data.batch(ids, config, 5, 0, rows) for rows in (slice(0, 5), slice(5, 12))]
+    assert len(places) == 12
+    assert {b - a for a, b in places} == {config.context + 1}
+    np.testing.assert_array_equal(np.concatenate([x for x, _ in parts]), data.batch(ids, config, 5)[0])
 
 
 @pytest.mark.parametrize(("size", "batch", "threads", "expected"), [(2, 12, 0, 1), (3, 12, 2, 2), (12, 12, 0, 1)])

@@ -32,7 +32,7 @@ def mpi(request: pytest.FixtureRequest) -> MPI:
 
 @pytest.mark.parametrize(("dtype", "kind"), [("float64", "dropout"), ("float32", "accumulation")])
 def test_many_ranks_follow_the_curve_of_one(mpi: MPI, dtype: str, kind: str, tmp_path: Path) -> None:
-    flags = [*equal.SMALL, "--steps", "40"]
+    flags = [*equal.SMALL, "--steps", "200"]
     table = list(equal.compared(tmp_path, flags, [dtype], [kind], [2, 4], [mpi]))
     assert len(table) == 9 + (dtype == "float32")
     assert all(row.right for row in table), "\n".join(map(str, table))
@@ -99,10 +99,10 @@ def test_the_profile_has_waiting_and_adding_up(mpi: MPI, tmp_path: Path) -> None
 
 def test_a_signal_saves_and_stops_all_ranks(mpi: MPI, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    flags = [*TINY, "--steps", "100000", "--eval-every", "50000", "--quiet", "--no-plot", "--threads", "1"]
+    flags = [*TINY, "--steps", "5000", "--eval-every", "5000", "--quiet", "--no-plot", "--threads", "1"]
     process = mpi.start(2, "-m", "gpt.train", *flags, "--out", run)
-    until(lambda: (run / "metrics.jsonl").exists() and len(equal.rows(run)) > 20)
     try:
+        until(lambda: (run / "metrics.jsonl").exists() and len(equal.rows(run)) > 20)
         os.kill(rank_of(run, 1), signal.SIGTERM)
         out, err = process.communicate(timeout=60)
     except BaseException:
@@ -146,11 +146,45 @@ def rank_of(run: Path, rank: int) -> int:
     (["--batch-size", "1"], "2 ranks cannot share --batch-size 1"),
     (["--shard-optimizer", "--dtype", "float16"], "--shard-optimizer is for --dtype float32 or float64"),
     (["--shard-optimizer", "--record"], "--record shows AdamW's state"),
+    (["--answer-within", "0"], "--answer-within 0: it must be a number of seconds"),
+    (["--compare-every", "no"], "--compare-every no: it must be a whole number"),
 ])  # fmt: skip
 def test_what_is_wrong_is_said_once(flags: list[str], said: str, tmp_path: Path) -> None:
     out = MPICH.run(2, "-m", "gpt.train", *TINY, *flags, "--out", tmp_path / "run", status=2)
     assert out.count(said) == 1, out
     assert not (tmp_path / "run").exists()
+
+
+def test_a_film_is_not_gone_on_with_where_the_state_is_shared_out(tmp_path: Path) -> None:
+    run = equal.train([*TINY, "--steps", "10", "--record", "--threads", "1"], tmp_path / "run", 2)
+    again = ["-m", "gpt.train", "--resume", run, "--steps", "20", "--threads", "1"]
+    assert "--record shows AdamW's state" in MPICH.run(2, *again, "--shard-optimizer", status=2)
+    MPICH.run(2, *again)
+
+
+def test_a_program_that_a_rank_starts_is_no_rank(mpi: MPI) -> None:
+    size = "from tinytensor.distributed.ranks import found; size = found().size"
+    start = f"import subprocess, sys; subprocess.run([sys.executable, '-c', '{size}; print(size)'])"
+    code = f"{size}; {start}"
+    assert mpi.run(2, "-c", code).split() == ["1", "1"]
+
+
+def test_calls_of_mpi_in_a_training(mpi: MPI, tmp_path: Path) -> None:
+    """One Allreduce a step; all else is of the opening, evaluations, saves and the end: none of it grows with the steps."""
+    counts = []
+    for steps in ("20", "40"):
+        flags = [*TINY, "--steps", steps, "--eval-every", "1000", "--threads", "1", "--quiet", "--no-plot"]
+        out = mpi.run(2, Path(__file__).with_name("counted.py"), *flags, "--out", tmp_path / steps)
+        counts.append(json.loads(out.splitlines()[-1]))
+    assert [count["Allreduce"] for count in counts] == [20, 40]
+    assert [count.pop("large") for count in counts] == [20, 40]  # in each the whole buffer, in place
+    assert {**counts[0], "Allreduce": 0} == {**counts[1], "Allreduce": 0}
+
+
+def test_every_rank_keeps_freed_memory(mpi: MPI, tmp_path: Path) -> None:
+    flags = [*TINY, "--steps", "1", "--threads", "1", "--quiet", "--no-plot"]
+    out = mpi.run(2, Path(__file__).with_name("counted.py"), *flags, "--out", tmp_path / "run")
+    assert json.loads(out.splitlines()[-1])["kept on ranks"] == [True, True]
 
 
 def test_help_is_printed_once() -> None:

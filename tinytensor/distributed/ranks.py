@@ -81,7 +81,10 @@ ALONE = Ranks()
 
 
 class MPIRanks(Ranks):
-    """The ranks of an MPI communicator. Arrays on a GPU go from one to another by NCCL (cuda/nccl.py)."""
+    """The ranks of an MPI communicator. Arrays on a GPU go from one to another by NCCL (cuda/nccl.py).
+
+    MPI adds up no float16 and no bool on the host: who has them makes other arrays of them first.
+    """
 
     def __init__(self, communicator: Any = None) -> None:
         from mpi4py import MPI
@@ -104,13 +107,7 @@ class MPIRanks(Ranks):
     def all_reduce(self, x: Array, op: str = "sum") -> None:
         if not isinstance(x, np.ndarray):
             return self._nccl.all_reduce(x, op)  # type: ignore[no-any-return]
-        if x.dtype == np.float16:  # MPI has no such type, and sums need more digits
-            wide = x.astype(np.float32)
-            self.communicator.Allreduce(self.mpi.IN_PLACE, wide, self._operations[op])
-            with np.errstate(over="ignore"):
-                x[...] = wide
-        else:
-            self.communicator.Allreduce(self.mpi.IN_PLACE, x, self._operations[op])
+        self.communicator.Allreduce(self.mpi.IN_PLACE, x, self._operations[op])
 
     def broadcast(self, x: Array, source: int = 0) -> None:
         if not isinstance(x, np.ndarray):
@@ -150,8 +147,9 @@ def as_bytes(x: Any) -> Any:
 
 
 def announced() -> int | None:
-    """How many ranks mpiexec says that it has started; None without it, and where it says no number, as PMIx does."""
-    return next((int(os.environ[name]) for name in SIZES if os.environ.get(name, "").isdecimal()), None)
+    """How many ranks mpiexec or srun says that it has started; None without them, and where they say no number."""
+    names = (*SIZES, "SLURM_STEP_NUM_TASKS") if "PMIX_RANK" in os.environ else SIZES  # PMIx itself says none
+    return next((int(os.environ[name]) for name in names if os.environ.get(name, "").isdecimal()), None)
 
 
 @functools.cache
@@ -174,4 +172,11 @@ def found() -> Ranks:
         raise RuntimeError(
             f"{started}, and the MPI of mpi4py, {version}, sees {ranks.size}: take the mpiexec of the same MPI"
         )
+    for name in STARTED:  # a program that this one starts is no rank
+        os.environ.pop(name, None)
     return ranks
+
+
+def known() -> Ranks:
+    """The ranks that `found` has returned; ALONE if nobody has asked for them yet."""
+    return found() if found.cache_info().currsize else ALONE
