@@ -68,7 +68,9 @@ class Loss:
     def __str__(self) -> str:
         if self.inside:
             where = f" on {self.host} (process {self.pid})" if self.host else ""
-            return f"rank {self.rank}{where} was ended by MPI after an error of its own, perhaps since the memory was full"
+            return (
+                f"rank {self.rank}{where} was ended by MPI after an error of its own, perhaps since the memory was full"
+            )
         if self.is_host():
             return f"mpiexec has lost {self.host or 'a host'}: it is down, or its network is"
         who = "a rank" if self.rank is None else f"rank {self.rank}"

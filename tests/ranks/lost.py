@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import os
 import random
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -84,8 +84,11 @@ class Outcome(NamedTuple):
 
 
 def drawn(draw: random.Random, mpis: Sequence[MPI], faults: Sequence[str], launched: bool | None = None) -> Case:
-    """A random case. A disk is that of rank 0, which writes."""
+    """A random case. A disk is that of rank 0, which writes. A kill may come before the first step and after the last."""
     ranks, fault = draw.choice((2, 2, 3)), draw.choice(faults)
+    step, pause = draw.randint(1, GROWING if fault == "memory" else LAST), draw.uniform(0, 0.05)
+    if fault == "kill" and draw.random() < 0.3:
+        step, pause = draw.choice(((0, draw.uniform(0, 2)), (STEPS, draw.uniform(0, 0.2))))
     then = draw.choice([number for number in (1, 2, 3) if number != ranks])
     return Case(
         mpi=draw.choice(mpis),
@@ -94,8 +97,8 @@ def drawn(draw: random.Random, mpis: Sequence[MPI], faults: Sequence[str], launc
         sharded=draw.random() < 0.5,
         fault=fault,
         rank=0 if fault in ("disk", "save", "full") else draw.randrange(ranks),
-        step=draw.randint(1, GROWING if fault == "memory" else LAST),
-        pause=draw.uniform(0, 0.05),
+        step=step,
+        pause=pause,
         then=then,
         then_sharded=then > 1 and draw.random() < 0.5,
     )
@@ -215,7 +218,8 @@ def until_step(case: Case, process: subprocess.Popen[str], run: Path) -> dict[in
         if steps_of(run) and len(pids) < case.ranks:
             pids = processes(run)
         time.sleep(0.002)
-    pids = pids if len(pids) == case.ranks else processes(run)
+    while len(pids) < case.ranks and time.monotonic() < end:
+        pids = processes(run)
     assert len(pids) == case.ranks, pids
     time.sleep(case.pause)
     return pids
@@ -240,15 +244,20 @@ def carry_out(case: Case, folder: Path, whole: Path) -> Outcome:
         if case.fault == "memory" and any(loss.inside for loss in losses):  # MPI needed memory first
             case = case._replace(fault="inside")
         wrong = [f"left: {left}"] if left else []
+        is_over = process.returncode == 0 and not lines and case.step == STEPS  # it came after the end
+        if case.step == 0 and not case.launched and not checkpoint.is_there(run):  # there is nothing to go on with
+            shutil.rmtree(run, ignore_errors=True)
+            again = finished(begin(case, run), run)
+            wrong += filter(None, again)
         try:
             saved = checkpoint.read(run).step
         except UserError as error:
             return Outcome(process.returncode, gone, lines, 0, equal.Difference(9, 9, False), str(error))
-        wrong += unsaid(case, pids, process.returncode, lines, losses)
+        wrong += [] if is_over else unsaid(case, pids, process.returncode, lines, losses)
         if case.goes_on():
             wrong += [f"it ends at step {saved}"] if saved != STEPS else []
         else:
-            wrong += lost_steps(case, run, saved)
+            wrong += lost_steps(case, run, saved) if 0 < case.step < STEPS else []
             kept = failure.read(run)
             if case.fault in ("memory", "disk", "save") and f"gpt.train: {kept}" not in lines:
                 wrong.append(f"failure.txt says {kept!r}")
@@ -283,9 +292,11 @@ def unsaid(case: Case, pids: dict[int, int], status: int, lines: list[str], loss
         lines = [line for line in lines if line.startswith("gpt.")]
         wanted = [f"gpt.launch: {lost} was ended by MPI"] if case.launched else []
     if case.launched and case.fault == "kill":
-        wanted = [f"gpt.launch: {lost} (was killed by signal 9|ended without a word)"]
+        lost = lost if case.step else f"(a |)rank .*on {HOST} \\(process"  # before the ranks have met
+        wanted = [f"gpt.launch: {lost}.* (was killed by signal 9|ended without a word)"]
     if case.goes_on():
-        wanted.append(r"gpt.launch: restart 1 of 1: the checkpoint is of step \d+, it goes on in")
+        at = r"(the checkpoint is of step \d+, it goes on in|before the first checkpoint, it begins anew in)"
+        wanted.append(f"gpt.launch: restart 1 of 1: {at}")
     wrong = [f"not once: {each}" for each in wanted if sum(bool(re.match(each, line)) for line in lines) != 1]
     if len(lines) != len(wanted):
         wrong.append(f"{len(lines)} lines, not {len(wanted)}")
@@ -341,8 +352,8 @@ def main() -> int:
     print("MPI     by   ranks   what  whom  step  then   status   gone  saved    loss  weights  what was said first")
     with tempfile.TemporaryDirectory() as folder:
         whole = undisturbed(Path(folder))
-        for _ in range(options.count):
-            case = drawn(draw, mpis, faults)
+        for number in range(options.count):
+            case = drawn(draw, mpis, [faults[number % len(faults)]])
             counts[case.fault] += 1
             with tempfile.TemporaryDirectory() as place:
                 outcome = carry_out(case, Path(place), whole)
