@@ -27,6 +27,7 @@ __all__ = ["fail", "say", "silence"]
 
 Made = TypeVar("Made")
 MISSING = "the following arguments are required: "  # argparse's words
+NO_THREAD = "can't start new thread"  # Python's words, also where the memory for its stack is missing
 # The fields of the configuration that may change when a run goes on.
 RESUMABLE = ("steps", "eval_every", "patience", "device", "cuda_graph", "tf32", "threads")
 
@@ -66,6 +67,8 @@ def told(error: BaseException) -> tuple[str, int] | None:
         return str(error), 128 + error.number
     if isinstance(error, (MemoryError, OutOfMemoryError)):
         return f"out of memory; lower --batch-size, --context, --width or --layers. {error}", 2
+    if isinstance(error, RuntimeError) and str(error) == NO_THREAD:
+        return "out of memory, or of threads: the system starts no more; lower --threads, or raise ulimit -u", 2
     return None
 
 

@@ -191,7 +191,7 @@ def lead(run: Run, folder: Path, options: Options, train: Train) -> int:
 def follow(run: Run, folder: Path, options: Options, train: Train) -> int:
     """Do what all ranks have to do together, on those that write and print nothing."""
     run.save(folder)
-    with profiled(run, folder, True) if options.profile else nullcontext():
+    with failure.kept(folder, first=False), profiled(run, folder, True) if options.profile else nullcontext():
         signal = train(run, folder, True)
     if signal is not None:
         return 128 + signal

@@ -221,8 +221,8 @@ def were_lost(status: int, launch: Launch) -> bool:
     """Whether ranks were lost, or mpiexec was: not so after an error that each start would have again."""
     if status == 0 or launch.stopped or status in ASKED:
         return False
-    if status in (1, 2):  # an error of a rank, which ended the others; or of mpiexec, which has lost a host
-        return any(loss.pid is None for loss in launch.losses)
+    if status in (1, 2):  # an error of a rank, which ended the others; or of mpiexec, which has lost a host; or of MPI
+        return any(loss.is_host() or loss.inside for loss in launch.losses)
     return bool(launch.losses) or status == LOST or status < 0 or status > 128
 
 

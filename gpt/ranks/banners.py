@@ -23,6 +23,7 @@ NOISE = re.compile(
 )
 DIED = re.compile(r"=   (?:RANK (?P<rank>\d+) )?PID (?P<pid>\d+) RUNNING AT (?P<host>\S+)")
 BY = re.compile(r"(?:=   KILLED BY SIGNAL: |YOUR APPLICATION .*\(signal )(\d+)")
+INSIDE = re.compile(r"Abort\(-?\d+\) on node (\d+): Internal error")  # MPICH's own, as where it gets no memory
 UNREACHED = re.compile(r"\[mpiexec@\S+\] .*(?:assert \(!closed\)|lost connection|proxy .*(?:failed|exited))")
 # Open MPI: blocks between lines of dashes, on stderr.
 DASHES = re.compile(r"-{60,}$")
@@ -44,10 +45,14 @@ class Loss:
     rank: int | None = None
     signal: int | None = None
     sure: bool = True  # that it was the first. Hydra ends the others by SIGKILL, and may name one of those
+    inside: bool = False  # MPI itself has ended it
 
     def named(self, table: Collection[Process], first: Collection[int] = ()) -> Loss:
         """The same with the rank, if the table has the process. `first` are the processes of that host that ended
         first, if it has all ranks and they are known."""
+        if self.inside:
+            found = next((each for each in table if each.rank == self.rank), None)
+            return dataclasses.replace(self, host=found.host, pid=found.pid) if found else self
         if self.pid is None or self.sure:
             return self
         pid = next(iter(first)) if len(first) == 1 else self.pid
@@ -56,8 +61,17 @@ class Loss:
         number = self.signal if pid == self.pid else None  # the banner has that of another
         return dataclasses.replace(self, pid=pid, rank=rank, signal=number, sure=len(first) == 1)
 
+    def is_host(self) -> bool:
+        """Whether it is that of a host."""
+        return self.pid is None and not self.inside
+
     def __str__(self) -> str:
-        if self.pid is None:
+        if self.inside:
+            where = f" on {self.host} (process {self.pid})" if self.host else ""
+            return (
+                f"rank {self.rank}{where} was ended by MPI after an error of its own, perhaps since the memory was full"
+            )
+        if self.is_host():
             return f"mpiexec has lost {self.host or 'a host'}: it is down, or its network is"
         who = "a rank" if self.rank is None else f"rank {self.rank}"
         how, why = "ended without a word", ", perhaps killed since the memory was full"
@@ -129,6 +143,8 @@ class Filter:
         if not line:
             self._empty = "\n"
             return before
+        if inside := INSIDE.match(line):
+            self.losses.append(Loss(rank=int(inside[1]), inside=True))
         if UNREACHED.match(line):
             self.losses.append(Loss())
         return before + line + "\n"

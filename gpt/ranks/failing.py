@@ -21,6 +21,7 @@ import numpy as np
 from gpt.errors import UserError
 from gpt.ranks import processes
 from gpt.ranks.heartbeat import LOST, SPOKEN, beating
+from gpt.run import failure as kept
 from tinytensor.distributed.ranks import MPIRanks, found
 from tinytensor.terminal import fail, silence
 
@@ -98,6 +99,8 @@ def end(name: str, ranks: MPIRanks, communicator: Any, failure: Failure) -> int:
         digests = exchanged(ranks, communicator, failure.digest())
     if digests is None:
         tell(name, failure, ranks.named(ranks.rank))
+        if kept.stopped is not None:  # on a host without that folder it is said alone
+            kept.keep(kept.stopped, f"{ranks.named(ranks.rank)}: {failure.message}")
         time.sleep(SPOKEN)
         ranks.abort(failure.status or 1)
     elif ranks.rank == 0:
