@@ -41,7 +41,7 @@ class Record:
         """Take the row of the step that the run made last. If an evaluation is due, save and evaluate."""
         run = self._run
         if run.ranks.size > 1 and run.step % run.compare_every == 0:
-            check_equal(run)
+            check_equal(run.ranks, run.model, run.step)
         if self._film is not None:
             self._film.step(row)  # before the save: a run that goes on has all moments of the film up to its step
         if run.step % run.config.eval_every and run.step < run.config.steps:
