@@ -39,6 +39,7 @@ INIT_HELP = (
 SAMPLE_TOKENS, SAMPLE_TEMPERATURE = 500, 0.8
 MOST = 1 << 20  # predictions of the loss in the summary; python -m gpt.evaluate makes all
 ANSWER_WITHIN = 15.0  # seconds
+OPENING = 120.0  # the least while the text is read: of a large one, single calls hold Python's lock for long
 RISE = 0.02  # nats: a last loss that is higher than the best by more is no noise
 
 
@@ -117,9 +118,11 @@ def open_run(options: Options) -> tuple[Run, Path]:
     ranks = found_ranks()
     if ranks.size == 1:
         return open_alone(options)
+    from gpt.ranks.heartbeat import Heartbeat
     from gpt.ranks.opening import open_on_all
 
-    return open_on_all(ranks, lambda: open_alone(options, ranks))
+    with Heartbeat(ranks, max(OPENING, options.answer_within)):
+        return open_on_all(ranks, lambda: open_alone(options, ranks))
 
 
 def open_alone(options: Options, ranks: Ranks = ALONE) -> tuple[Run, Path]:
