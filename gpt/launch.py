@@ -199,11 +199,8 @@ def resuming(options: job.Options, folder: Path) -> list[str]:
     flags = ["--resume", str(folder)]
     for each in dataclasses.fields(options):
         value = getattr(options, each.name)
-        if each.name in ("given", "out", "resume", "init", "recipe") or value in (
-            None,
-            False,
-            job.ANSWER_WITHIN,
-        ):  # not given
+        not_given = value in (None, False, job.ANSWER_WITHIN)
+        if not_given or each.name in ("given", "out", "resume", "init", "recipe"):
             continue
         flags += [flag(each.name)] if value is True else [flag(each.name), str(value)]
     for name, value in options.given.items():
