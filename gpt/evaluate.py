@@ -122,6 +122,10 @@ def main(argv: list[str]) -> int:
     if len(set(ranks.collect(text.sha256))) > 1:
         raise UserError(f"{text.name} is not the same text on all hosts; copy it, or use a shared folder")
     train_ids, validation_ids = corpus.split(text, tokenizer, found.config.context, fixed=True)
+    if ranks.size > 1:
+        from gpt.ranks.heartbeat import SECONDS, adjust
+
+        adjust(SECONDS, "start it again")
     loss, tokens = mean_loss(model, validation_ids, show=not options.json, ranks=ranks)
     if not math.isfinite(loss):
         raise UserError(

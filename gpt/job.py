@@ -39,6 +39,7 @@ INIT_HELP = (
 SAMPLE_TOKENS, SAMPLE_TEMPERATURE = 500, 0.8
 MOST = 1 << 20  # predictions of the loss in the summary; python -m gpt.evaluate makes all
 ANSWER_WITHIN = 15.0  # seconds
+COMPARE_EVERY = Run.compare_every  # steps
 RISE = 0.02  # nats: a last loss that is higher than the best by more is no noise
 
 
@@ -84,7 +85,7 @@ def make_parser() -> cli.Parser:
                       help="share out AdamW's state: each of N processes keeps an N-th of it")  # fmt: skip
     many.add_argument("--answer-within", type=seconds, metavar="SECONDS", default=ANSWER_WITHIN,
                       help="end all processes if one is silent for so long (default: %(default)g)")  # fmt: skip
-    many.add_argument("--compare-every", type=count, metavar="N", default=Run.compare_every,
+    many.add_argument("--compare-every", type=count, metavar="N", default=COMPARE_EVERY,
                       help="steps between two comparisons of the processes' weights (default: %(default)d)")  # fmt: skip
     cli.add_config_arguments(parser, without=("init",))
     return parser

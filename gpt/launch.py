@@ -52,9 +52,9 @@ examples:
                                                         on the hosts of that file; all see the folder of the run
   python -m gpt.launch -n 4 --max-restarts 0            end when a process is lost
 
-When a process is lost (killed, out of memory, silent for 15 s), all are started again with --resume. They are not after
-an error of yours (status 2), after Ctrl-C, which saves, or where two starts in a row made no new checkpoint: then the
-status is 75. python -m gpt.train --help has the flags of the training.
+When a process is lost (killed, as when the memory is full, or silent for 15 s), all are started again with --resume. They
+are not after an error that is said (status 1, 2), after Ctrl-C, which saves, or where two starts in a row made no new
+checkpoint: then the status is 75. python -m gpt.train --help has the flags of the training.
 """
 
 
@@ -194,12 +194,15 @@ def may_share_cores(mpiexec: list[str], ranks: int) -> list[str]:
     return ["--map-by", ":OVERSUBSCRIBE"] if "Open MPI" in said or "OpenRTE" in said else []
 
 
+DEFAULTS = {"answer_within": job.ANSWER_WITHIN, "compare_every": job.COMPARE_EVERY}  # flags that say nothing
+
+
 def resuming(options: job.Options, folder: Path) -> list[str]:
     """The flags with which the run in the folder goes on: what it keeps itself is left out."""
     flags = ["--resume", str(folder)]
     for each in dataclasses.fields(options):
         value = getattr(options, each.name)
-        if each.name in ("given", "out", "resume", "init", "recipe") or value in (None, False):
+        if value in (None, False, DEFAULTS.get(each.name)) or each.name in ("given", "out", "resume", "init", "recipe"):
             continue
         flags += [flag(each.name)] if value is True else [flag(each.name), str(value)]
     for name, value in options.given.items():

@@ -24,6 +24,7 @@ from tinytensor.terminal import fail
 
 PERIOD = 0.5  # seconds between two beats
 SECONDS = 15.0  # of silence until a rank counts as lost
+OPENING = 120.0  # the same while texts are read: single calls on a large one hold Python's lock for long
 LEAVING = 0.02  # seconds between two looks for the last beat of the rank before
 SPOKEN = 0.5  # seconds for mpiexec to pass on what a rank has printed: MPICH's drops it where the ranks end at once
 HARD = 5.0  # seconds that MPI has to end all ranks; then this one ends without it
@@ -131,8 +132,8 @@ _open: list[Heartbeat] = []  # that of this process
 
 @contextmanager
 def beating(ranks: Ranks, name: str) -> Iterator[None]:
-    """A context with a Heartbeat that `adjust` changes."""
-    with Heartbeat(ranks, name=name) as heartbeat:
+    """A context with a Heartbeat, which waits OPENING seconds until `adjust` says otherwise."""
+    with Heartbeat(ranks, OPENING, name=name) as heartbeat:
         _open.append(heartbeat)
         try:
             yield

@@ -111,7 +111,8 @@ def save(run: Path, checkpoint: Checkpoint, names: Sequence[str] = FILES) -> Non
     except OSError as error:
         with contextlib.suppress(OSError):
             files.remove(run / NEW)
-        before = "the checkpoint before it is intact" if is_there(run) else "there is no checkpoint yet"
+        goes_on = is_there(run) or (run.name == BEST and is_there(run.parent))  # from there, if this was RUN/best
+        before = "the checkpoint before it is intact" if goes_on else "there is no checkpoint yet"
         where = f"{error.filename}: " if error.filename else ""
         raise UserError(
             f"cannot save step {checkpoint.step} in {run}: {where}{error.strerror or error}; {before}"

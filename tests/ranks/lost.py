@@ -210,7 +210,8 @@ def clear(process: subprocess.Popen[str], run: Path) -> None:
 
 def until_step(case: Case, process: subprocess.Popen[str], run: Path) -> dict[int, int]:
     """Wait for the step, and return the processes of the ranks. AssertionError if the training does not get there."""
-    end, pids = time.monotonic() + SECONDS, {}
+    pids: dict[int, int] = {}
+    end = time.monotonic() + SECONDS
     while steps_of(run) < case.step:
         if time.monotonic() > end or process.poll() is not None:
             clear(process, run)
@@ -281,7 +282,7 @@ def unsaid(case: Case, pids: dict[int, int], status: int, lines: list[str], loss
     expected = {
         "stop": f"gpt.train: {lost} has not answered for {SILENCE} s; all ranks end; go on with --resume",
         "memory": f"gpt.train: {named}: out of memory",
-        "save": f"gpt.train: {named}: cannot save step .*File too large; the checkpoint before it is intact",
+        "save": rf"gpt.train: {named}: cannot save step \d+ in \S+run(/best)?: .*File too large; the checkpoint before",
         "disk": f"gpt.train: {named}: .*File too large",
         "full": f"gpt.train: {named}: .*No space left on device",
         "int": r"gpt.train: step \d+ saved; go on with",
