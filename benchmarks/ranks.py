@@ -142,9 +142,9 @@ def measure(case: Case) -> Results:
             return {"time_step": {"ms": [] if ranks.rank else timed(step), "state_mib": None, **NO_PARTS}}
     with ranks_step(size, sharded, profiled=False) as (step, shards):
         times = [] if shards.ranks.rank else timed(step)
+        state = state_mib(shards.optimizer)
     with ranks_step(size, sharded, profiled=True) as (step, shards):
         split = parts(step, shards.exchange) if shards.exchange is not None and not shards.ranks.rank else {}
-    state = state_mib(shards.optimizer)
     return {
         "time_step": {
             "ms": times,
