@@ -73,7 +73,7 @@ class Thread(Ranks):
 
     def __init__(self, rank: int, meeting: Meeting, hosts: list[str]) -> None:
         self.rank, self.size, self.meeting, self.hosts = rank, len(hosts), meeting, hosts
-        self.local_size = hosts.count(hosts[rank])
+        self.local_rank = hosts[:rank].count(hosts[rank])
 
     def collect(self, value: Any) -> list[Any]:
         return self.meeting.collect(self.rank, value)

@@ -10,6 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted(path for folder in ("gpt", "reference_torch") for path in (ROOT / folder).rglob("*.py"))
+PUBLIC = {"os._exit"}  # in spite of the underscore
 INTERNAL = {"wrap"}  # of the engine: without an underscore, but not documented
 
 
@@ -28,6 +29,8 @@ def trespasses(source: str) -> Iterator[str]:
             names = [part for alias in node.names for part in alias.name.split(".")]
             yield from (f"import of {name}" for name in names if private(name))
         elif isinstance(node, ast.Attribute) and private(node.attr) and ast.unparse(node.value) != "self":
+            if ast.unparse(node) in PUBLIC:
+                continue
             yield f"use of {ast.unparse(node)}"
 
 

@@ -310,6 +310,7 @@ def test_flags_of_both_programs(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(launch, "PROGRAM", ("-c", "import sys; print(sys.argv[1:])"))
+    monkeypatch.setattr(launch.importlib.util, "find_spec", lambda _: object())  # as if mpi4py was installed
     starter = tmp_path / "starter"
     starter.write_text('#!/bin/sh\necho "$1 $2"\nshift 2\nexec "$@"\n')
     starter.chmod(0o755)
