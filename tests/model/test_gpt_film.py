@@ -93,10 +93,10 @@ def stop_in(monkeypatch, step):
     """Let Ctrl-C come while the batch of that step is drawn."""
     batch = data.batch
 
-    def drawn(ids, config, number, part):
+    def drawn(ids, config, number, *rest):
         if number + 1 == step:
             signal.raise_signal(signal.SIGINT)
-        return batch(ids, config, number, part)
+        return batch(ids, config, number, *rest)
 
     monkeypatch.setattr(data, "batch", drawn)
 
@@ -327,10 +327,10 @@ class Killed(BaseException):
 def test_a_kill_between_two_checkpoints_costs_nothing(recorded, monkeypatch):
     batch = data.batch
 
-    def drawn(ids, config, step, part):
+    def drawn(ids, config, step, *rest):
         if step == 7:
             raise Killed
-        return batch(ids, config, step, part)
+        return batch(ids, config, step, *rest)
 
     with monkeypatch.context() as patch:
         patch.setattr(data, "batch", drawn)

@@ -78,9 +78,9 @@ def queries_and_keys(factor: float) -> Callable[[Run], None]:
     return weights("qkv.weight", lambda w: w[: 2 * w.shape[1]].mul_(factor))
 
 
-def shuffled(ids: Any, config: Any, step: int, micro_step: int = 0) -> data.Batch:
+def shuffled(ids: Any, config: Any, step: int, *rest: Any) -> data.Batch:
     """A batch whose targets belong to other inputs."""
-    x, y = ORIGINAL(ids, config, step, micro_step)
+    x, y = ORIGINAL(ids, config, step, *rest)
     return x, np.random.default_rng(step).permutation(y.reshape(-1)).reshape(y.shape)
 
 
@@ -90,9 +90,9 @@ def not_shifted(*arguments: Any) -> data.Batch:
     return x, x.copy()
 
 
-def one_odd_batch(ids: Any, config: Any, step: int, micro_step: int = 0) -> data.Batch:
+def one_odd_batch(ids: Any, config: Any, step: int, *rest: Any) -> data.Batch:
     """Batches of the text, but for step 150, which has noise."""
-    x, y = ORIGINAL(ids, config, step, micro_step)
+    x, y = ORIGINAL(ids, config, step, *rest)
     return (x, np.random.default_rng(0).integers(0, config.vocab_size, y.shape)) if step == 150 else (x, y)
 
 
