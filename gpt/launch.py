@@ -112,7 +112,7 @@ class Launch:
             if pids := self.here():
                 alone = len(pids) == self.ranks
                 return processes.first_to_end(pids, lambda: process.poll() is not None) if alone else set()
-            time.sleep(0.1)
+            time.sleep(0.02)
         return set()
 
     def stop(self, number: int, frame: FrameType | None) -> None:

@@ -106,7 +106,7 @@ class Row(NamedTuple):
 
 def compared(
     folder: Path, flags: Sequence[str], dtypes: Sequence[str], kinds: Sequence[str], sizes: Sequence[int],
-    mpis: Sequence[MPI],
+    mpis: Sequence[MPI], with_threads: bool = True,
 ) -> Iterator[Row]:  # fmt: skip
     """Train all runs, and compare each with that of one process and one thread."""
     for dtype in dtypes:
@@ -120,7 +120,7 @@ def compared(
                 rounding = difference(alone, exact)
                 limit = 2 * rounding.loss
                 yield Row(dtype, kind, "1 process, float64", rounding, limit)
-            for size in sizes:
+            for size in sizes if with_threads else ():
                 threads = train([*common, "--threads", str(size)], place / f"threads-{size}")
                 yield Row(dtype, kind, f"1 process, {size} threads", difference(alone, threads), limit)
             for mpi in mpis:

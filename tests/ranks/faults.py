@@ -75,7 +75,7 @@ class Outcome(NamedTuple):
             return f"exit status {self.status}"
         lost = re.escape(f"rank {case.rank} on {HOST} (process {self.pids[case.rank]}) ")
         line = {
-            "kill": f"^gpt.launch: {lost}(was killed by signal 9|ended without a word)",
+            "kill": f"^gpt.launch: ({lost}(was killed by signal 9|ended without a word)|rank .*; it, or one that ended just)",
             "stop": f"^loop: {lost}has not answered for {SILENCE} s",
             "exception": f"^loop: rank {case.rank} on {HOST}: an error of the program",
             "memory": f"^loop: rank {case.rank} on {HOST}: out of memory",
