@@ -49,10 +49,10 @@ def command(name: str, ranks: bool = False) -> Callable[[Callable[[list[str]], i
                     return together(name, body, argv, told)
                 return body(argv)
             except Exception as error:
-                known = told(error)
-                if known is None:
+                line = told(error)
+                if line is None:
                     raise
-                return fail(name, *known)
+                return fail(name, *line)
 
         return main
 

@@ -26,6 +26,7 @@ from tinytensor.distributed.ranks import MPIRanks, found
 from tinytensor.terminal import fail, silence
 
 WAIT = 2.0  # seconds that the others have to fail as well
+INTERRUPTED = 130  # exit status after Ctrl-C
 LONGEST = 300  # characters of what MPI says
 NUMBERS = ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "MV2_COMM_WORLD_RANK", "PMIX_RANK")  # the rank, as mpiexec calls it
 
@@ -78,7 +79,7 @@ def failure_of(error: BaseException, mpi_error: type[Exception], told: Told) -> 
         number = error.code if isinstance(error.code, int) else int(error.code is not None)
         return Failure(error.code if isinstance(error.code, str) else "", number)
     if isinstance(error, KeyboardInterrupt):
-        return Failure("interrupted", 130)
+        return Failure("interrupted", INTERRUPTED)
     if isinstance(error, BrokenPipeError):  # the reader of the output left
         silence()
         return Failure("", 141)
@@ -98,7 +99,8 @@ def end(name: str, ranks: MPIRanks, communicator: Any, failure: Failure) -> int:
     with contextlib.suppress(ranks.mpi.Exception, KeyboardInterrupt):  # another Ctrl-C ends the wait
         digests = exchanged(ranks, communicator, failure.digest())
     if digests is None:
-        tell(name, failure, ranks.named(ranks.rank))
+        # Ctrl-C is for all: a rank that hears of it first, while the others are in a call of MPI, does not name itself.
+        tell(name, failure, "" if failure.status == INTERRUPTED else ranks.named(ranks.rank))
         if kept.stopped is not None:  # on a host without that folder it is said alone
             kept.keep(kept.stopped, f"{ranks.named(ranks.rank)}: {failure.message}")
         time.sleep(SPOKEN)

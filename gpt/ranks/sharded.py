@@ -85,17 +85,13 @@ class ShardedAdamW(AdamW):
         self.state.clear()
         if not self.steps.item():
             return
-        wholes = {name: self._gathered(piece, to) for name, piece in zip(MOMENTS, (self.m, self.v))}
+        wholes = [self._gathered(piece, to) for piece in (self.m, self.v)]  # in the order of MOMENTS
         if self.ranks.rank != to:
             return
         for flat, start in zip(self.flats, self.joined.starts):
             assert flat is not None
-            for i, p in enumerate(flat.parameters):
-                parts = {name: flat.parts(whole, start)[i] for name, whole in wholes.items()}
-                self.state[p] = {
-                    "step": tensor(self.steps.item()),
-                    **{name: from_numpy(part) for name, part in parts.items()},
-                }
+            for p, *moments in zip(flat.parameters, *(flat.parts(whole, start) for whole in wholes)):
+                self.state[p] = {"step": tensor(self.steps.item()), **dict(zip(MOMENTS, map(from_numpy, moments)))}
 
     def _gathered(self, piece: Array, to: int) -> Array:
         """The pieces of all ranks, one after another, on the rank `to`; elsewhere nothing."""

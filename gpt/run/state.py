@@ -73,9 +73,7 @@ class Run:
         if self.ranks.size > 1:
             from gpt.ranks.drift import check_equal
 
-            check_equal(
-                self.ranks, self.model, self.step
-            )  # before a save, so that no checkpoint has weights that have drifted
+            check_equal(self.ranks, self.model, self.step)  # before a save: no checkpoint has weights that have drifted
         state = checkpoint.optimizer_arrays(self.model, self.optimizer) if checkpoint.OPTIMIZER in names else {}
         weights = {} if self.ranks.rank else checkpoint.weight_arrays(self.model)
         largest = [float(parameter.detach().abs().max()) for parameter in self.model.parameters()]

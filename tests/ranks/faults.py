@@ -35,6 +35,7 @@ LOOP = Path(__file__).with_name("loop.py")
 BANNERS = Path(__file__).with_name("banners")
 HOST = platform.node()
 SILENCE = 3  # seconds
+UNWATCHED = 0.1  # seconds after the ranks have met
 STEPS = 300
 FAULTS = ("kill", "stop", "exception", "memory", "pause", "freeze")
 STATUS = {"exception": 1, "memory": 2}
@@ -74,8 +75,10 @@ class Outcome(NamedTuple):
         if self.status != STATUS.get(case.fault, 0):
             return f"exit status {self.status}"
         lost = re.escape(f"rank {case.rank} on {HOST} (process {self.pids[case.rank]}) ")
+        # gpt.launch may not watch the processes yet when one is killed at once: then its line says that it is not sure.
+        unsure = "|rank .*; it, or one that ended just before it" if case.moment < UNWATCHED else ""
         line = {
-            "kill": f"^gpt.launch: ({lost}(was killed by signal 9|ended without a word)|rank .*; it, or one that ended just)",
+            "kill": f"^gpt.launch: ({lost}(was killed by signal 9|ended without a word){unsure})",
             "stop": f"^loop: {lost}has not answered for {SILENCE} s",
             "exception": f"^loop: rank {case.rank} on {HOST}: an error of the program",
             "memory": f"^loop: rank {case.rank} on {HOST}: out of memory",

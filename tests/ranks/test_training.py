@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import equal
+import lost
 import numpy as np
 import pytest
 from mpi import BOTH, MPI, MPICH, OPENMPI, ROOT
@@ -107,7 +108,7 @@ def test_a_signal_saves_and_stops_all_ranks(mpi: MPI, tmp_path: Path) -> None:
     process = mpi.start(2, "-m", "gpt.train", *flags, "--out", run)
     try:
         until(lambda: (run / "metrics.jsonl").exists() and len(equal.rows(run)) > 20)
-        os.kill(rank_of(run, 1), signal.SIGTERM)
+        os.kill(lost.processes(run)[1], signal.SIGTERM)
         out, err = process.communicate(timeout=60)
     except BaseException:
         os.killpg(process.pid, signal.SIGKILL)
@@ -125,22 +126,6 @@ def until(holds: object, seconds: float = 60) -> None:
     while not holds():  # type: ignore[operator]
         assert time.monotonic() < end, "it has not begun"
         time.sleep(0.05)
-
-
-def rank_of(run: Path, rank: int) -> int:
-    """The process of a rank that trains in that folder."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            variables = dict(v.partition(b"=")[::2] for v in (folder / "environ").read_bytes().split(b"\0"))
-            command = (folder / "cmdline").read_bytes().split(b"\0")
-        except OSError:
-            continue
-        number = variables.get(b"PMI_RANK", variables.get(b"OMPI_COMM_WORLD_RANK"))
-        if number == str(rank).encode() and str(run).encode() in command and b"mpiexec" not in command[0]:
-            found.append(int(folder.name))
-    assert len(found) == 1, found
-    return found[0]
 
 
 @pytest.mark.parametrize(("flags", "said"), [

@@ -166,15 +166,10 @@ def get_node_local_rank(fallback_rank: int | None = None) -> int:
     if "LOCAL_RANK" in os.environ:
         return int(os.environ["LOCAL_RANK"])
     if _world is not None:
-        return local_rank(_world.ranks)
+        return _world.ranks.local_rank
     if fallback_rank is None:
         raise RuntimeError("LOCAL_RANK is not in the environment: call init_process_group first, or pass fallback_rank")
     return fallback_rank
-
-
-def local_rank(ranks: Ranks) -> int:
-    """The number of this rank among those on its host."""
-    return list(ranks.hosts[: ranks.rank]).count(ranks.hosts[ranks.rank])
 
 
 # ------------------------------------------------------------------------------------------ begin and end

@@ -79,10 +79,8 @@ class Joined:
     """
 
     def __init__(self, flats: Sequence[Flat], pieces: int = 1, more: int = 0) -> None:
-        self.starts = [
-            0,
-            *accumulate(flat.data.size for flat in flats),
-        ]  # where each Flat begins, and where the last ends
+        # where each Flat begins, and where the last one ends
+        self.starts = list(accumulate((flat.data.size for flat in flats), initial=0))
         self.size = -(-self.starts[-1] // pieces)  # of a piece
         like = flats[0].data
         self.data, self.grad = vector(self.size * pieces, like), vector(self.size * pieces + more, like)
