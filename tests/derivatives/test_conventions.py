@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable
+from itertools import product
 from typing import Any
 
 import numpy as np
 import pytest
+from grouped import over
 
 import tinytensor as tt
 
@@ -198,10 +200,12 @@ COMPARISONS = ["eq", "ne", "lt", "le", "gt", "ge", "less", "less_equal", "greate
 LOGIC = ["logical_and", "logical_or", "logical_xor"]
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "int64"])
-@pytest.mark.parametrize("of", ["constant", "result", "leaf"])
-@pytest.mark.parametrize("wanted", [False, True])
-@pytest.mark.parametrize("name", COMPARISONS + LOGIC)
+IN_PLACE = product(
+    COMPARISONS + LOGIC, [False, True], ["constant", "result", "leaf"], ["float64", "float32", "float16", "int64"]
+)
+
+
+@over("name, wanted, of, dtype", {"-".join(map(str, case)): case for case in IN_PLACE}, lambda case: case.split("-")[0])
 def test_what_is_compared_in_place_has_pytorchs_gradient(name: str, wanted: bool, of: str, dtype: str) -> None:
     """Of a comparison 0, for both operands. Logic is not recorded: the Tensor keeps its history."""
 

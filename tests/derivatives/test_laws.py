@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from grouped import by_name, over
 from hypothesis import given
 from hypothesis import strategies as st
 from profiles import cases
@@ -32,13 +33,13 @@ ROUNDING = 1e-12  # float64: sums of a few dozen terms of the order of 1, each g
 
 def rows(*names: str) -> Any:
     """Parametrize a test by the rows of samples.py, of all primitives or of some, at kinks excepted."""
-    cases = [
-        pytest.param(PRIMITIVES[name], sample, id=f"{name}-{i}")
+    cases = {
+        f"{name}-{i}": (PRIMITIVES[name], sample)
         for name in names or SAMPLES
         for i, sample in enumerate(SAMPLES[name])
         if sample.smooth
-    ]
-    return pytest.mark.parametrize("primitive, sample", cases)
+    }
+    return over("primitive, sample", cases, by_name)
 
 
 def leaf(*shape: int, seed: int = 0) -> tt.Tensor:

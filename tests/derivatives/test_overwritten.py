@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from grouped import by_name, over
 
 import tinytensor as tt
 from tinytensor import tape
@@ -51,7 +52,7 @@ def played(t: Any, name: str, sample: Sample, overwritten: int | None) -> list[A
     return [None if x is None or x.grad is None else x.grad.tolist() for x in leaves]
 
 
-@pytest.mark.parametrize("name, i", ROWS)
+@over("name, i", {f"{name}-{i}": (name, i) for name, i in ROWS}, by_name)
 def test_what_is_overwritten_is_refused_where_pytorch_refuses_it(name: str, i: int) -> None:
     sample = SAMPLES[name][i]
     floats = [k for k, a in enumerate(sample.arrays) if a is not None and a.dtype.kind == "f"]

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from grouped import by_name, over
 
 import gpt.rotary_samples  # noqa: F401  (a model may add primitives of its own)
 import tinytensor as tt
@@ -22,13 +23,19 @@ from tinytensor.gradcheck.table import LIMITS, Sample, cotangents, forward, play
 from tinytensor.primitive import PRIMITIVES, Primitive
 from tinytensor.tape import apply
 
-CASES = [
-    pytest.param(PRIMITIVES[name], s, id=f"{name}-{i}") for name, rows in SAMPLES.items() for i, s in enumerate(rows)
-]
-each = pytest.mark.parametrize("primitive, sample", CASES)
-smooth = pytest.mark.parametrize("primitive, sample", [case for case in CASES if case.values[1].smooth])
-kinks = pytest.mark.parametrize("primitive, sample", [case for case in CASES if not case.values[1].smooth])
-fused = pytest.mark.parametrize("primitive, sample", [case for case in CASES if case.values[0].composed])
+ops.load_all()
+CASES = {f"{name}-{i}": (PRIMITIVES[name], s) for name, rows in SAMPLES.items() for i, s in enumerate(rows)}
+
+
+def those(wanted: Callable[[Primitive, Sample], object] = lambda *_: True) -> Any:
+    """Run a test over the cases that are wanted, all calls of a primitive in one."""
+    return over("primitive, sample", {name: case for name, case in CASES.items() if wanted(*case)}, by_name)
+
+
+each = those()
+smooth = those(lambda _, sample: sample.smooth)
+kinks = those(lambda _, sample: not sample.smooth)
+fused = those(lambda primitive, _: primitive.composed)
 
 TAKES_MORE_THAN_ONE = {"rotary": "it turns pairs"}
 

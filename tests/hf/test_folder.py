@@ -39,6 +39,8 @@ from gpt.tokenizers import BPETokenizer, ByteTokenizer, CharTokenizer
 from gpt.tokenizers.bpe import learn
 from tinytensor import manual_seed, no_grad, rand, tensor
 
+pytestmark = pytest.mark.hf
+
 MODEL = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 

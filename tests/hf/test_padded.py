@@ -27,6 +27,8 @@ from gpt.tokenizers import BPETokenizer, CharTokenizer
 from gpt.tokenizers.base import PADDING, check_rows
 from gpt.tokenizers.bpe import learn
 
+pytestmark = pytest.mark.hf
+
 TEXT = "It was the best of times, it was the worst of times. Ünïcödé!\n" * 20
 BPE = BPETokenizer(learn(TEXT, 270), {"<|endoftext|>": 270})  # 271 tokens
 ROWS = 320

@@ -23,6 +23,8 @@ from gpt.tokenizers import BPETokenizer, ByteTokenizer, CharTokenizer, folders
 from gpt.tokenizers.bpe import learn
 from gpt.trained import find
 
+pytestmark = pytest.mark.hf
+
 TEXT = "It was the best of times, it was the worst of times. Ünïcödé!\n" * 20
 MERGES = learn(TEXT, 268)
 LOOK_SPECIAL = ["<|endoftext|>", "<pad>", "[MASK]", "<s>", "<|im start|>", "<a\nb>"]

@@ -19,6 +19,8 @@ from gpt.hf import config as entries
 from gpt.hf import export, pretrained
 from tinytensor import no_grad, tensor
 
+pytestmark = pytest.mark.hf
+
 MODEL = "model.safetensors"
 LLAMA = {"norm": "rms", "activation": "swiglu"}
 KINDS = {

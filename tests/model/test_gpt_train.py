@@ -666,6 +666,7 @@ def test_on_a_terminal_there_is_a_bar(text, monkeypatch, capsys):
     assert "step 1/9" not in out
 
 
+@pytest.mark.programs
 @pytest.mark.parametrize("close", ["| head -4 >/dev/null", "| true", ">&-", "2>&-"])
 def test_a_run_outlives_its_reader(text, tmp_path, close):
     line = f"{sys.executable} -m gpt.train {' '.join([*TINY, *text])} --eval-every 1 --out run {close}"

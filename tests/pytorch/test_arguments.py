@@ -12,6 +12,7 @@ import linecache
 import traceback
 import warnings
 from collections import defaultdict
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import numpy as np
 import pytest
 from calls import ROWS, Array, Call, strategy
 from forms import ABSENT, absent, own_names
+from grouped import over
 from hypothesis import given
 from hypothesis import strategies as st
 from profiles import cases
@@ -70,9 +72,14 @@ def test_an_operator_in_place_refuses_a_leaf_that_requires_grad(operator: str) -
         assert x.tolist() == [1.0, 2.0]
 
 
-@pytest.mark.parametrize("operator", ["**", "//", "%", "&", "|", "^", "<<", ">>", "+", "-", "*", "/", "@"])
-@pytest.mark.parametrize("number", [5, True, 2.5, -3, None, "a", [1]])
-@pytest.mark.parametrize("dtype", ["int64", "uint8", "bool", "float32"])
+BEFORE = product(
+    ["**", "//", "%", "&", "|", "^", "<<", ">>", "+", "-", "*", "/", "@"],
+    [5, True, 2.5, -3, None, "a", [1]],
+    ["int64", "uint8", "bool", "float32"],
+)
+
+
+@over("operator, number, dtype", {" ".join(map(str, case)): case for case in BEFORE})
 def test_a_number_before_an_operator(operator: str, number: Any, dtype: str) -> None:
     found = []
     for t in (torch, tt):
@@ -165,7 +172,7 @@ def test_an_argument_that_says_nothing_is_taken_where_pytorch_has_it(home: str) 
 OTHERS = {"torch.Size"}  # not public(): a class
 
 
-@pytest.mark.parametrize("home", [h for h in FUNCTIONS if h not in OTHERS])
+@over("home", {home: home for home in FUNCTIONS if home not in OTHERS})
 def test_another_argument_is_refused_in_words(home: str) -> None:
     """A value outside of the subset, and a name that no function has."""
 
@@ -311,8 +318,7 @@ def test_an_empty_mask_fits_what_is_empty(shape: tuple[int, ...], index: str) ->
 IN_PLACE = sorted(n for n in dir(tt.Tensor) if n[-1] == "_" != n[0] and n[:-1] in dir(tt.Tensor) and n != "detach_")
 
 
-@pytest.mark.parametrize("name", IN_PLACE)
-@pytest.mark.parametrize("dtype", ["bool", "uint8", "int64", "float32"])
+@over("name, dtype", {" ".join(case): case for case in product(IN_PLACE, ["bool", "uint8", "int64", "float32"])})
 def test_an_expanded_tensor_is_not_written_to(name: str, dtype: str) -> None:
     """That it is expanded is said first, before what the function does not take."""
     for arguments in ((), (1,), (True,), (1.5,)):

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from grouped import over
 from hypothesis import given
 from hypothesis import strategies as st
 from profiles import cases
@@ -557,7 +558,7 @@ def outcome(t: Any, expression: str) -> Any:
     return dtype, str(value).replace("tinytensor", "torch")
 
 
-@pytest.mark.parametrize("expression", [line for line in EXPRESSIONS.splitlines() if line])
+@over("expression", {line: line for line in EXPRESSIONS.splitlines() if line})
 def test_as_pytorch(expression: str) -> None:
     assert outcome(tt, expression) == outcome(torch, expression)
 

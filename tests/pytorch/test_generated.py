@@ -400,7 +400,7 @@ def parting(theirs: Outcome, ours: Outcome, call: Call, row: Row) -> str | None:
 def test_as_pytorch(name: str) -> None:
     row, places, tried = ROWS[name], homes(name), []
 
-    @cases(15)
+    @cases(10)
     @given(call=strategy(row), home=st.sampled_from(places))
     def check(call: Call, home: str) -> None:
         found, refused = difference(home, call, row)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from grouped import by_module, over
 
 import tinytensor as tt
 import tinytensor.nn.functional as F
@@ -229,7 +230,7 @@ def test_the_enumeration_finds_what_is_public() -> None:
     assert len(PUBLIC) > 300
 
 
-@pytest.mark.parametrize("name, value", PUBLIC, ids=[name for name, _ in PUBLIC])
+@over("name, value", {name: (name, value) for name, value in PUBLIC}, by_module)
 def test_has_a_docstring(name: str, value: Any) -> None:
     if not name.endswith(("__init__", ".update")):
         assert inspect.getdoc(value), f"{name} has no docstring"
@@ -258,7 +259,7 @@ def test_the_reader_of_arguments_finds_one_that_is_ignored() -> None:
     assert parameters - read == {"b", "c"}
 
 
-@pytest.mark.parametrize("name, value", PUBLIC, ids=[name for name, _ in PUBLIC])
+@over("name, value", {name: (name, value) for name, value in PUBLIC}, by_module)
 def test_every_argument_is_used(name: str, value: Any) -> None:
     if not isinstance(value, FunctionType) or "<lambda>" in value.__qualname__:
         return

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from grouped import over
 
 import tinytensor as tt
 import tinytensor.nn.functional
@@ -964,7 +965,7 @@ def described(value: Any) -> Any:
     return repr(value).replace("tinytensor.", "torch.")
 
 
-@pytest.mark.parametrize("expression", EXPRESSIONS)
+@over("expression", {e: e for e in EXPRESSIONS})
 def test_value_dtype_shape_print_and_error(expression: str) -> None:
     theirs, ours = run(expression, torch), run(expression, tt)
     assert described(ours) == described(theirs), f"PyTorch: {theirs!r}, tinytensor: {ours!r}"
@@ -972,7 +973,7 @@ def test_value_dtype_shape_print_and_error(expression: str) -> None:
         assert str(ours), "an error has to say what is wrong"
 
 
-@pytest.mark.parametrize("expression", GRADIENTS)
+@over("expression", {e: e for e in GRADIENTS})
 def test_gradient(expression: str) -> None:
     values = np.random.default_rng(1).standard_normal((4, 3))
     results = []
