@@ -226,9 +226,9 @@ def weak_cell(job: Job, cluster: Cluster) -> str:
 # ------------------------------------------------------------------------------------------------------ tables
 
 
-def markdown(titles: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1) -> str:
-    """A table in Markdown; the first `left` columns and the last are words."""
-    sides = ["---" if i < left or i == len(titles) - 1 else "--:" for i in range(len(titles))]
+def markdown(titles: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1, right: int = 0) -> str:
+    """A table in Markdown; the first `left` columns and the last `right` are words, the others numbers."""
+    sides = ["---" if i < left or i >= len(titles) - right else "--:" for i in range(len(titles))]
     lines = [titles, sides, *rows]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines).replace("| --- |", "|---|")
 
@@ -261,14 +261,14 @@ def check_rows(measured: Row, rounds: Sequence[Row]) -> list[Row]:
 def check_table(measured: Row) -> str:
     """Predicted beside measured steps of the quiet rounds, in milliseconds and as multiples of one rank's; all errors."""
     titles = ["scaling", "ranks", "windows a rank", "predicted, ms", "measured, ms", "error", "of single rounds",
-              "÷ 1 rank, predicted", "measured", "error in all rounds", ""]  # fmt: skip
+              "÷ 1 rank, predicted", "measured", "error in all rounds"]  # fmt: skip
     every = check_rows(measured, measured["rounds"])
     rows = [
         (
             row["kind"], str(row["ranks"]), f"{row['windows']:g}", f"{1e3 * row['predicted']:.1f}",
             f"{1e3 * row['measured']:.1f}", f"{100 * row['error']:+.0f} %",
             f"{100 * row['least']:+.0f} to {100 * row['most']:+.0f} %", f"{row['predicted_ratio']:.2f}",
-            f"{row['ratio']:.2f}", f"{100 * other['error']:+.0f} %", "",
+            f"{row['ratio']:.2f}", f"{100 * other['error']:+.0f} %",
         )
         for row, other in zip(check_rows(measured, quiet(measured)), every, strict=True)
     ]  # fmt: skip
@@ -323,9 +323,9 @@ def exchange_table(measured: Row) -> str:
         for ranks, (name, cost) in itertools.product(exchanges, EXCHANGES.items()):
             bytes_, seconds = exchanges[ranks][name][i]
             cells.append(f"{shown(1e3 * seconds)}, {shown(1e3 * cost(int(ranks), bytes_, here.links[int(ranks)]))}")
-        rows.append((*cells, ""))
+        rows.append(tuple(cells))
     titles = [f"{name.replace('_', '-')}, {ranks} ranks" for ranks, name in itertools.product(exchanges, EXCHANGES)]
-    return markdown(["bytes", *titles, ""], rows, 0)
+    return markdown(["bytes", *titles], rows, 0)
 
 
 def network_table(networks_: Sequence[Network] = NETWORKS) -> str:
@@ -334,7 +334,7 @@ def network_table(networks_: Sequence[Network] = NETWORKS) -> str:
         (each.name, f"{1e6 * each.latency:g} µs", f"{1e-9 * each.bandwidth:g} GB/s", str(each.adapters), each.source)
         for each in networks_
     ]
-    return markdown(["network", "α", "1/β", "adapters", "source"], rows)
+    return markdown(["network", "α", "1/β", "adapters", "source"], rows, 1, 1)
 
 
 def by_network(measured: Row, cell: Callable[[Job, Cluster], str], critical: bool = False) -> str:
@@ -396,10 +396,10 @@ def memory_table(measured: Row) -> str:
     """Gigabytes of weights, gradients and optimizer on a rank, by stage of ZeRO, for the 1.5B model."""
     job = jobs(measured)[-1][0]
     rows = [
-        (f"{n:,}", *(f"{shown(1e-9 * step_model.zero_bytes(job.parameters, n, stage))}" for stage in range(4)), "")
+        (f"{n:,}", *(f"{shown(1e-9 * step_model.zero_bytes(job.parameters, n, stage))}" for stage in range(4)))
         for n in (8, 1024)
     ]
-    return markdown(["ranks", "replicated", "ZeRO 1", "ZeRO 2", "ZeRO 3", ""], rows, 0)
+    return markdown(["ranks", "replicated", "ZeRO 1", "ZeRO 2", "ZeRO 3"], rows, 0)
 
 
 def simulated_table(measured: Row) -> str:
@@ -411,8 +411,8 @@ def simulated_table(measured: Row) -> str:
             paper = step_model.step(job, cluster, n, job.per_rank)
             simulated = statistics.fmean(step_model.simulate(job, cluster, n, job.per_rank))
             cells.append(f"{shown(1e3 * paper)}, {shown(1e3 * simulated)} ({100 * (simulated / paper - 1):+.1f} %)")
-        rows.append((*cells, ""))
-    return markdown(["ms on paper, simulated", "8 ranks", "64", "4,096", ""], rows)
+        rows.append(tuple(cells))
+    return markdown(["ms on paper, simulated", "8 ranks", "64", "4,096"], rows)
 
 
 def shown(x: float) -> str:
