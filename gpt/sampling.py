@@ -107,8 +107,9 @@ class Text:
 
     def extend(self, ids: Sequence[int]) -> None:
         """Put tokens at the end."""
-        self.tokens += ids
-        self.seen.update(ids)
+        new = [int(token) for token in ids]  # an array, too: `list += array` would add numbers
+        self.tokens += new
+        self.seen.update(new)
 
     def unread(self) -> list[int]:
         """Return what the model has to read now: at least one token, as many as the context at most."""

@@ -142,6 +142,13 @@ def test_a_penalty_of_any_size_leaves_probabilities(penalty, logits):
     assert np.isfinite(p).all() and p.sum() == pytest.approx(1)
 
 
+@pytest.mark.parametrize("kind", [tuple, np.array, tt.tensor, iter], ids=["tuple", "array", "tensor", "iterator"])
+def test_a_prompt_is_any_row_of_tokens(kind):
+    prompt = kind([3, 4, 5, 6, 7])
+    expected = list(sample(awake(), [3, 4, 5, 6, 7], 12, temperature=0, repetition_penalty=1.5))
+    assert list(sample(awake(), prompt, 12, temperature=0, repetition_penalty=1.5)) == expected
+
+
 @pytest.mark.parametrize("use_cache", [True, False])
 def test_the_penalty_is_for_all_tokens_so_far(use_cache, monkeypatch):
     """Of the prompt and of what was drawn, those that the model sees no more as well."""
