@@ -50,7 +50,7 @@ def child(ranks: int, repeats: int) -> Row:
     try:
         text = run(command, cores(), f"mpiexec -n {ranks}", variables)
     except FileNotFoundError:
-        raise UserError("there is no mpiexec: pip install 'tinytensor[mpi]'") from None
+        raise UserError("there is no mpiexec: pip install mpi4py mpich") from None
     answer: Row = json.loads(text.splitlines()[-1])
     if answer["ranks"] != ranks:
         raise UserError(f"mpiexec -n {ranks} started {answer['ranks']} ranks: take the mpiexec of mpi4py's MPI")

@@ -123,6 +123,8 @@ class Parser(argparse.ArgumentParser):
         if message.startswith("unrecognized arguments: --"):
             given = message.split()[2].split("=")[0]
             close = difflib.get_close_matches(given, self._option_string_actions, 1, 0.7)
+        if message.startswith("unrecognized arguments: -n "):
+            message += f"; several processes train by mpiexec -n N {python()} -m {self.prog.split()[-1]} …"
         message = re.sub(r"^argument \S+: (?=--)", "", message)  # one flag named twice
         newest = newest_run() if missing else None
         message += f"; the newest here is {word(newest)}" if newest is not None else ""

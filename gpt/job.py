@@ -127,6 +127,8 @@ def open_run(options: Options) -> tuple[Run, Path]:
     """Return the run and its folder, on every rank."""
     ranks = found_ranks()
     if ranks.size == 1:
+        if options.shard_optimizer and not options.quiet:
+            cli.note("gpt.train", "--shard-optimizer shares nothing out on one process; mpiexec -n N starts several")
         return open_alone(options)
     from gpt.ranks.opening import open_on_all
 
@@ -180,7 +182,8 @@ def lead(run: Run, folder: Path, options: Options, train: Train) -> int:
         with failure.kept(folder), profiled(run, folder, quiet) if options.profile else nullcontext():
             signal = train(run, folder, quiet)
         if signal is not None:
-            message = f"step {run.step} saved; go on with {cli.python()} -m gpt.train --resume {cli.word(folder)}"
+            start = f"mpiexec -n {run.ranks.size} {cli.python()}" if run.ranks.size > 1 else cli.python()
+            message = f"step {run.step} saved; go on with {start} -m gpt.train --resume {cli.word(folder)}"
             return cli.fail("gpt.train", message, 128 + signal)
         summary = finish(run, folder, plot=not options.no_plot, show=not quiet)
     if not quiet:

@@ -69,6 +69,7 @@ class Launch:
     stopped: int = 0  # the signal that asked to stop
     process: subprocess.Popen[bytes] | None = None
     losses: list[banners.Loss] = field(default_factory=list)
+    given: str = ""  # the command of mpiexec, if the user gave one
 
     def run(self, flags: list[str]) -> int:
         """Run the ranks with these flags of gpt.train. Return the exit status of mpiexec, negative for a signal."""
@@ -99,8 +100,14 @@ class Launch:
         if self.ranks == 1:  # gpt.train does not use MPI then
             self.losses = [dataclasses.replace(loss, rank=0, sure=True) for each in filters for loss in each.losses]
             return status
-        self.losses = [loss.named(known, first) for each in filters for loss in each.losses]
-        return status
+        losses = [loss for each in filters for loss in each.losses]
+        # A failed exchange follows from the loss of another rank, which is named better where something else tells of it.
+        causes = [loss for loss in losses if not loss.exchange] or losses[:1]
+        self.losses = [loss.named(known, first) for loss in causes]
+        if not any(loss.exchange for loss in losses):
+            return status
+        # Then the status of mpiexec is the lowest byte of MPI's code for that error, and may be any number.
+        return next((each.aborted for each in filters if each.aborted is not None), LOST)
 
     def here(self) -> list[int]:
         """The processes of the ranks on this host, as far as they have told."""
@@ -172,14 +179,14 @@ def show(target: IO[str], text: str) -> None:
 
 def find_mpiexec(command: str | None) -> list[str]:
     """The words of the command that starts ranks: the one given, or the mpiexec beside this Python, or that of the PATH."""
-    advice = "pip install 'tinytensor[mpi]' brings one, or load the MPI of your cluster"
+    advice = "pip install mpi4py mpich brings one, or load the MPI of your cluster"
     words = shlex.split(command or "mpiexec")
     beside = Path(sys.executable).parent / words[0]
     found = str(beside) if command is None and os.access(beside, os.X_OK) else shutil.which(words[0])
     if found is None:
         raise UserError(f"there is no {words[0]} here; {advice}")
     if importlib.util.find_spec("mpi4py") is None:
-        raise UserError("mpi4py is missing, by which the processes find each other; pip install 'tinytensor[mpi]'")
+        raise UserError("mpi4py is missing, by which the processes find each other; pip install mpi4py mpich")
     return [found, *words[1:]]
 
 
@@ -243,17 +250,19 @@ def train(launch: Launch, options: job.Options, flags: list[str], restarts: int)
         step, stuck = reached, stuck + 1 if reached == step else 0
         at = "before the first checkpoint" if reached is None else f"the checkpoint is of step {reached}"
         if stuck == STUCK:
-            return give_up(launch, f"no new checkpoint in {STUCK} starts, {at}; find the cause first", reached)
+            return give_up(launch, f"no new checkpoint in {STUCK} starts, {at}; find the cause first", reached, options)
         if number < restarts:
             how = "it begins anew in" if reached is None else "it goes on in"
             cli.note("gpt.launch", f"restart {number + 1} of {restarts}: {at}, {how} {launch.folder}")
             flags = flags if reached is None else resuming(options, launch.folder)
-    return give_up(launch, f"no restart is left, {at}", reached)
+    return give_up(launch, f"no restart is left, {at}", reached, options)
 
 
-def give_up(launch: Launch, why: str, step: int | None) -> int:
+def give_up(launch: Launch, why: str, step: int | None, options: job.Options) -> int:
     """Say why there is no further restart, and how to go on. Return the exit status."""
-    go_on = f"; go on with {cli.python()} -m gpt.launch -n {launch.ranks} -- --resume {cli.word(launch.folder)}"
+    by = ["--mpiexec", launch.given] if launch.given else []
+    words = ["-m", "gpt.launch", "-n", str(launch.ranks), *by, "--", *resuming(options, launch.folder)]
+    go_on = f"; go on with {cli.python()} {shlex.join(words)}"
     return cli.fail("gpt.launch", why + (go_on if step is not None else ""), LOST)
 
 
@@ -295,7 +304,7 @@ def main(argv: list[str]) -> int:
     if not (options.resume or options.out):
         flags = [*flags, "--out", str(folder)]
     with tempfile.TemporaryDirectory(prefix="gpt-launch-") as beside:
-        launch = Launch(mpiexec, own.ranks, folder, Path(beside) / "processes")
+        launch = Launch(mpiexec, own.ranks, folder, Path(beside) / "processes", given=own.mpiexec or "")
         with handling(launch):
             status = train(launch, options, flags, own.max_restarts)
     if is_new:

@@ -174,9 +174,7 @@ def unzstd(file: Input, path: str, read: Callable[[int], object]) -> Iterator[by
     try:
         import zstandard
     except ImportError:
-        raise UserError(
-            f"{path}: to read .zst takes the package zstandard: pip install 'tinytensor[corpora]'"
-        ) from None
+        raise UserError(f"{path}: to read .zst takes a package: pip install zstandard") from None
     frame = None
     try:
         while chunk := file.read(PACKED):
@@ -275,9 +273,7 @@ def table_rows(source: Source, how: How, read: Callable[[int], object], first: i
         import pyarrow as pa
         from pyarrow import parquet
     except ImportError:
-        raise UserError(
-            f"{source.path}: to read parquet takes the package pyarrow: pip install 'tinytensor[corpora]'"
-        ) from None
+        raise UserError(f"{source.path}: to read parquet takes a package: pip install pyarrow") from None
     with opened(source) as file:
         try:
             table = parquet.ParquetFile(file, buffer_size=CHUNK)

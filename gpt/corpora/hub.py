@@ -127,7 +127,7 @@ def library() -> Any:
     try:
         import datasets
     except ImportError:
-        raise UserError("hf:NAME takes the package datasets: pip install 'tinytensor[hf]'") from None
+        raise UserError("hf:NAME takes a package: pip install datasets") from None
     datasets.disable_progress_bars()
     return datasets
 

@@ -54,7 +54,7 @@ def fetched(name: str, repository: str, wanted: Sequence[str]) -> Path:
     except ImportError:
         raise UserError(
             f"{name}: there is no such folder, and fetching a model by its name needs huggingface_hub; "
-            f"pip install 'tinytensor[hf]', or give the path of a folder"
+            f"pip install huggingface_hub, or give the path of a folder"
         ) from None
     try:
         return Path(snapshot_download(repository, allow_patterns=list(wanted)))

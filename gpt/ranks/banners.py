@@ -24,6 +24,10 @@ NOISE = re.compile(
 DIED = re.compile(r"=   (?:RANK (?P<rank>\d+) )?PID (?P<pid>\d+) RUNNING AT (?P<host>\S+)")
 BY = re.compile(r"(?:=   KILLED BY SIGNAL: |YOUR APPLICATION .*\(signal )(\d+)")
 INSIDE = re.compile(r"Abort\(-?\d+\) on node (\d+): Internal error")  # MPICH's own, as where it gets no memory
+EXCHANGE = re.compile(
+    r"Abort\(-?\d+\) on node (\d+) .*: Fatal error in "
+)  # MPICH's: another rank was gone within a call
+BY_RANK = re.compile(r"Abort\((\d+)\) on node \d+ .*: application called")  # a rank has ended all, with this status
 UNREACHED = re.compile(r"\[mpiexec@\S+\] .*(?:assert \(!closed\)|lost connection|proxy .*(?:failed|exited))")
 # Open MPI: blocks between lines of dashes, on stderr.
 DASHES = re.compile(r"-{60,}$")
@@ -46,6 +50,7 @@ class Loss:
     signal: int | None = None
     sure: bool = True  # that it was the first. Hydra ends the others by SIGKILL, and may name one of those
     inside: bool = False  # MPI itself has ended it
+    exchange: bool = False  # MPI has ended `rank` since an exchange failed: another one is lost
 
     def named(self, table: Collection[Process], first: Collection[int] = ()) -> Loss:
         """The same with the rank, if the table has the process. `first` are the processes of that host that ended
@@ -53,6 +58,9 @@ class Loss:
         if self.inside:
             found = next((each for each in table if each.rank == self.rank), None)
             return dataclasses.replace(self, host=found.host, pid=found.pid) if found else self
+        if self.exchange and len(first) == 1:
+            found = next((each for each in table if each.pid in first), None)
+            return Loss(found.host, found.pid, found.rank) if found else self
         if self.pid is None or self.sure:
             return self
         pid = next(iter(first)) if len(first) == 1 else self.pid
@@ -63,7 +71,7 @@ class Loss:
 
     def is_host(self) -> bool:
         """Whether it is that of a host."""
-        return self.pid is None and not self.inside
+        return self.pid is None and not self.inside and not self.exchange
 
     def __str__(self) -> str:
         if self.inside:
@@ -71,6 +79,8 @@ class Loss:
             return (
                 f"rank {self.rank}{where} was ended by MPI after an error of its own, perhaps since the memory was full"
             )
+        if self.exchange:
+            return f"an exchange of rank {self.rank} failed: another rank is lost, or the network is"
         if self.is_host():
             return f"mpiexec has lost {self.host or 'a host'}: it is down, or its network is"
         who = "a rank" if self.rank is None else f"rank {self.rank}"
@@ -93,6 +103,7 @@ def name_of(number: int) -> str:
 class Filter:
     """Takes the output of mpiexec piece by piece, and gives it back without its banners. `losses` is what they say.
 
+    `aborted` is the exit status with which a rank has ended all of them, by MPI_Abort.
     `within` says whether the output is within a line, as a progress bar leaves it.
     What is no banner comes back at once, also a line that has no end yet, as that of a progress bar. The beginning of a
     line that may become one is kept, and an empty line before it.
@@ -100,6 +111,7 @@ class Filter:
 
     def __init__(self) -> None:
         self.losses: list[Loss] = []
+        self.aborted: int | None = None
         self._line = ""  # of a line without its end, what is kept
         self.within = False  # the beginning of this line has been given back already
         self._empty = ""  # an empty line that may belong to a banner
@@ -145,12 +157,16 @@ class Filter:
             return before
         if inside := INSIDE.match(line):
             self.losses.append(Loss(rank=int(inside[1]), inside=True))
+        if exchange := EXCHANGE.match(line):
+            self.losses.append(Loss(rank=int(exchange[1]), exchange=True))
         if UNREACHED.match(line):
             self.losses.append(Loss())
         return before + line + "\n"
 
     def _learn(self, line: str) -> None:
         """Take what such a line says."""
+        if status := BY_RANK.match(line):
+            self.aborted = int(status[1])
         if died := DIED.match(line):
             rank = died["rank"]
             self.losses.append(Loss(died["host"], int(died["pid"]), None if rank is None else int(rank), sure=False))

@@ -127,7 +127,7 @@ def downloaded() -> Path:
         from huggingface_hub import hf_hub_download
     except ImportError:
         raise UserError(
-            f"--tokenizer gpt2 needs a package that fetches it: pip install 'tinytensor[hf]'; or {folder}"
+            f"--tokenizer gpt2 needs a package that fetches it: pip install huggingface_hub; or {folder}"
         ) from None
     try:
         paths = [Path(hf_hub_download(GPT2_ON_HUB, name)) for name in PAIRS[0]]

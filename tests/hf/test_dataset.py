@@ -21,7 +21,7 @@ from gpt.run import checkpoint
 
 pytestmark = pytest.mark.hf
 
-datasets = pytest.importorskip("datasets", reason="pip install 'tinytensor[hf-test]'")
+datasets = pytest.importorskip("datasets", reason="pip install -e '.[hf-test]'")
 huggingface_hub = pytest.importorskip("huggingface_hub")
 pa = pytest.importorskip("pyarrow")
 parquet = pytest.importorskip("pyarrow.parquet")

@@ -15,7 +15,7 @@ from gpt.corpora.sources import Source
 
 pytestmark = pytest.mark.hf
 
-pa = pytest.importorskip("pyarrow", reason="pip install 'tinytensor[hf-test]'")
+pa = pytest.importorskip("pyarrow", reason="pip install -e '.[hf-test]'")
 parquet = pytest.importorskip("pyarrow.parquet")
 zstandard = pytest.importorskip("zstandard")
 pytest.importorskip("datasets")

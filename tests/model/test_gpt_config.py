@@ -41,6 +41,7 @@ REFUSED = {
     "--batch-size 2 --threads 3": "at most as many threads as the batch has windows",
     "--wdth 64": "unrecognized arguments: --wdth 64; did you mean --width?",
     "--unheard-of": "unrecognized arguments: --unheard-of; see python -m gpt.train --help",
+    "-n 4": "unrecognized arguments: -n 4; several processes train by mpiexec -n N",
     "--steps": "argument --steps: expected one argument",
     "--model bigram --heads 2": "--heads: --model bigram has no transformer",
     "--resume x --out y": "--out and --resume",

@@ -507,7 +507,7 @@ def test_gpt2_by_name_is_found_in_the_package_or_fetched(text, capsys, monkeypat
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)  # as if it was not installed
     assert train.main(line) == 2
-    refused(capsys, "--tokenizer gpt2 needs", "pip install 'tinytensor[hf]'", "gpt2:FOLDER")
+    refused(capsys, "--tokenizer gpt2 needs", "pip install huggingface_hub", "gpt2:FOLDER")
 
     def fails(repository, name):
         raise ConnectionError("no network,\nand two lines")

@@ -122,6 +122,11 @@ def test_it_learns(text):
     assert rows[-1]["val_loss"] < 0.5 * rows[0]["train_loss"]
 
 
+def test_sharing_out_on_one_process_says_that_it_does_nothing(text, capsys):
+    assert main([*TINY, *text, "--steps=1", "--shard-optimizer", "--out=run"]) == 0
+    assert "--shard-optimizer shares nothing out on one process; mpiexec" in capsys.readouterr().err
+
+
 def test_quiet_says_nothing_and_no_plot_draws_nothing(text, capsys):
     assert main([*TINY, *text, "--out", "run", "--quiet"]) == 0
     assert capsys.readouterr() == ("", "")

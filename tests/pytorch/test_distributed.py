@@ -16,15 +16,15 @@ import pytest
 import tinytensor as tt
 import tinytensor.distributed as dist
 from tinytensor.distributed import world
+from tinytensor.distributed.ranks import found
 from tinytensor.nn.parallel import DistributedDataParallel as DDP
 from tinytensor.utils.data import DistributedSampler
 from tinytensor.utils.data.distributed import permutation
 
 
 @pytest.fixture
-def alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A world of one rank, for which mpi4py has to be installed, and is not imported."""
-    monkeypatch.setattr(world, "is_available", lambda: True)
+def alone() -> Iterator[None]:
+    """A world of one rank, for which mpi4py is not imported."""
     dist.init_process_group("mpi")
     yield
     if dist.is_initialized():
@@ -151,10 +151,7 @@ def test_before_it_is_initialized_errors_are_pytorchs(call: Callable[[Any], Any]
         (RuntimeError, {"device_id": 0}, "CuPy|GPU"),
     ],
 )
-def test_what_is_refused_at_the_start(
-    monkeypatch: pytest.MonkeyPatch, error: type[Exception], arguments: dict[str, Any], words: str
-) -> None:
-    monkeypatch.setattr(world, "is_available", lambda: True)
+def test_what_is_refused_at_the_start(error: type[Exception], arguments: dict[str, Any], words: str) -> None:
     if "device_id" in arguments and tt.cuda.is_available():
         pytest.skip("there is a GPU")
     with pytest.raises(error, match=words) as caught:
@@ -162,15 +159,22 @@ def test_what_is_refused_at_the_start(
     assert "\n" not in str(caught.value) and not dist.is_initialized()
 
 
-def test_without_mpi4py_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_mpi4py_one_process_is_a_world_and_many_say_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(world.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "mpi4py", None)
     assert not dist.is_available() and not dist.is_mpi_available()
-    with pytest.raises(RuntimeError, match=r"pip install 'tinytensor\[mpi\]'"):
+    dist.init_process_group()
+    t = tt.ones(2)
+    dist.all_reduce(t)
+    assert (dist.get_rank(), dist.get_world_size(), t.tolist()) == (0, 1, [1, 1])
+    dist.destroy_process_group()
+    monkeypatch.setattr(world, "found", found.__wrapped__)  # not what this process has found before
+    monkeypatch.setenv("PMI_SIZE", "2")
+    with pytest.raises(RuntimeError, match=r"mpiexec has started 2 processes, .* pip install mpi4py mpich"):
         dist.init_process_group()
 
 
-def test_what_is_accepted_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(world, "is_available", lambda: True)
+def test_what_is_accepted_at_the_start() -> None:
     dist.init_process_group("MPI", "env://", timedelta(seconds=5), 1, 0)
     with pytest.raises(ValueError, match="twice"):
         dist.init_process_group()

@@ -8,7 +8,7 @@ import pytest
 from mpi import BOTH, MPI
 
 pytest.importorskip("torch")
-pytest.importorskip("mpi4py", reason="pip install 'tinytensor[mpi]'")
+pytest.importorskip("mpi4py", reason="pip install -e '.[mpi-test]'")
 from gloo import Saved, differences, ours, pytorchs
 
 pytestmark = pytest.mark.mpi

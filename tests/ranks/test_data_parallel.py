@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from mpi import BOTH, MPI, MPICH
 
-pytest.importorskip("mpi4py", reason="pip install 'tinytensor[mpi]'")
+pytest.importorskip("mpi4py", reason="pip install -e '.[mpi-test]'")
 from gloo import SCRIPTS, differences, ours, pytorchs
 
 pytestmark = pytest.mark.mpi

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from mpi import BOTH, MPI, ROOT
 
-pytest.importorskip("mpi4py", reason="pip install 'tinytensor[mpi]'")
+pytest.importorskip("mpi4py", reason="pip install -e '.[mpi-test]'")
 pytestmark = pytest.mark.mpi
 PAGE = (ROOT / "docs" / "torch-distributed.md").read_text("utf-8")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -215,6 +216,41 @@ def test_an_error_within_mpi_is_a_loss_and_its_lines_stay() -> None:
     assert launched(1, loss) and not launched(1)
 
 
+FATAL = "Abort(945988239) on node 0 (rank 0 in comm 0): Fatal error in internal_Reduce_scatter_block_c: Other MPI error"
+
+
+def test_an_exchange_that_fails_in_mpi_is_the_loss_of_another_rank() -> None:
+    kept = Filter()
+    assert kept.feed(f"{FATAL}\n") + kept.finish() == f"{FATAL}\n"
+    (loss,) = kept.losses
+    assert str(loss.named(TABLE, {16476})).startswith("rank 1 on node7 (process 16476) ended without a word")
+    assert str(loss.named(TABLE)) == "an exchange of rank 0 failed: another rank is lost, or the network is"
+
+
+@posix
+@pytest.mark.parametrize(
+    "said, code, status, lost",
+    [
+        (FATAL, 143, LOST, True),  # 945988239 modulo 256 is 143, the status after SIGTERM
+        (FATAL, 0, LOST, True),
+        (f"{FATAL}\nAbort(2) on node 1 (rank 1 in comm 0): application called MPI_Abort(MPI_COMM_WORLD, 2)", 143, 2, False),
+        (f"Abort(75) on node 1 (rank 1 in comm 0): application called MPI_Abort(MPI_COMM_WORLD, 75)\n{FATAL}", 15, LOST, True),
+        ("saved", 143, 143, False),
+    ],
+)  # fmt: skip
+def test_the_code_of_a_failed_exchange_is_no_exit_status(
+    said: str, code: int, status: int, lost: bool, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    starter = tmp_path / "mpiexec"
+    starter.write_text(f'#!/bin/sh\nprintf "%s\\n" "{said}" >&2\nexit {code}\n')
+    starter.chmod(0o755)
+    started = Launch([str(starter)], 2, tmp_path, tmp_path / "table")
+    assert started.run([]) == status
+    assert were_lost(status, started) is lost
+    assert (FATAL in capfd.readouterr().err) == (FATAL in said)
+    assert len(started.losses) == (FATAL in said)
+
+
 def test_a_banner_of_an_older_mpich_has_the_rank_and_the_signal() -> None:
     kept = Filter()
     text = (BANNERS / "mpich-kill.txt").read_text().replace("PID 16476", "RANK 2 PID 16476")
@@ -303,6 +339,17 @@ def test_a_restart_leaves_out_what_the_run_keeps() -> None:
     assert resuming(parse(flags), Path("RUN")) == ["--resume", "RUN", "--quiet", "--steps", "9"]
     again = ["--resume", "RUN", "--data", "text", "--no-tf32", "--record-text", "to be"]
     assert sorted(resuming(parse(again), Path("RUN"))) == sorted(again)
+
+
+def test_the_command_that_goes_on_has_the_flags_of_both_programs(capfd: pytest.CaptureFixture[str]) -> None:
+    own, flags = "mpiexec --map-by :OVERSUBSCRIBE", ["--data", "text", "--shard-optimizer", "--compare-every", "7"]
+    assert launch.give_up(Launch([], 4, Path("a b"), Path(), given=own), "why", 9, parse(flags)) == LOST
+    _, _, line = capfd.readouterr().err.partition(" -m gpt.launch ")
+    words = shlex.split(line)
+    taken = launch.make_parser().parse_args(words[: words.index("--")])
+    assert (taken.ranks, taken.mpiexec) == (4, own)
+    again = parse(words[words.index("--") + 1 :])
+    assert (again.resume, again.shard_optimizer, again.compare_every) == (Path("a b"), True, 7)
 
 
 @posix

@@ -467,7 +467,7 @@ def test_a_wrong_flag_is_one_line(arguments: list[str], line: str, capsys: pytes
 
 def test_without_mpiexec_one_line_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(many_ranks, "mpiexec", lambda: "no-such-mpiexec")
-    with pytest.raises(UserError, match=r"there is no mpiexec: pip install 'tinytensor\[mpi\]'"):
+    with pytest.raises(UserError, match=r"there is no mpiexec: pip install mpi4py mpich"):
         many_ranks.child(2, 1)
     one = json.dumps({"ranks": 1})
     monkeypatch.setattr(many_ranks, "run", lambda *_: one)

@@ -166,7 +166,7 @@ def found() -> Ranks:
         version = ranks.mpi.Get_library_version().strip("\0").split("\n")[0].split(",")[0].strip()
     except (ImportError, RuntimeError) as error:
         raise RuntimeError(
-            f"{started}, and they cannot find each other ({error}); pip install 'tinytensor[mpi]', or leave mpiexec out"
+            f"{started}, and they cannot find each other ({error}); pip install mpi4py mpich, or leave mpiexec out"
         ) from None
     if ranks.size != (announced() or ranks.size):
         raise RuntimeError(

@@ -20,7 +20,6 @@ from tinytensor.distributed.work import wait_for_all
 from tinytensor.dtypes import from_numpy_dtype
 
 MISSING = "Default process group has not been initialized, please make sure to call init_process_group."
-INSTALL = "mpi4py is not installed: pip install 'tinytensor[mpi]'"
 
 
 class ReduceOp(Enum):
@@ -191,7 +190,7 @@ def init_process_group(
     backend: "mpi" or None. MPI knows the number of processes and their ranks: world_size and rank have to agree, or a
     warning says that they are not used, as PyTorch's does. timeout is a hint that MPI does not follow. device_id: the GPU
     to make the current one. An uncaught exception of one rank ends all of them.
-    ValueError for a second call, RuntimeError for another backend, without mpi4py, and where ranks cannot find each other.
+    ValueError for a second call, RuntimeError for another backend, and where ranks cannot find each other.
     """
     global _world
     if _world is not None:
@@ -206,8 +205,6 @@ def init_process_group(
             raise NotImplementedError(
                 f"init_process_group: {name}={value!r} is outside tinytensor's subset: leave it out"
             )
-    if not is_available():
-        raise RuntimeError(INSTALL)
     ranks = found()
     if world_size not in (-1, ranks.size) or rank not in (-1, ranks.rank):
         warnings.warn(
