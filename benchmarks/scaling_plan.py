@@ -291,9 +291,9 @@ def error_sentence(measured: Row) -> str:
     return (
         f"The largest median error is **{100 * own:.0f} %** where each rank has a core, and **{100 * shared:.0f} %** where "
         f"four share two.\nThat is in the {len(chosen)} quiet rounds of {len(measured['rounds'])}; in all it is "
-        f"{100 * all_own:.0f} and {100 * all_shared:.0f} %.\nAn error is predicted ÷ measured − 1 in one round, and the column has the "
-        f"median over the rounds: it is not the ratio of the two columns beside it, which are medians of their own.\nThe ratio to one "
-        f"rank, which has the errors of two steps, is off by up to **{100 * ratio:.0f} %**."
+        f"{100 * all_own:.0f} and {100 * all_shared:.0f} %.\nAn error is predicted ÷ measured − 1 in one round, and the column "
+        "has the median over the rounds: it is not the ratio of the two columns beside it, which are medians of their own.\n"
+        f"The ratio to one rank, which has the errors of two steps, is off by up to **{100 * ratio:.0f} %**."
     )
 
 
