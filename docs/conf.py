@@ -2,22 +2,48 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent / "_extensions"))
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+# Where the site and the repository are, if that is known: canonical links, Colab and links to lines need it.
+html_baseurl = os.environ.get("SITE_URL", "")
+repository_url = os.environ.get("REPOSITORY_URL", "")
+repository_branch = "main"
 
 project = "tinytensor"
 author = "the tinytensor developers"
-extensions = ["myst_nb", "mathml"]
-exclude_patterns = ["lab", "_extensions"]
+language = "en"
+extensions = ["myst_nb", "building", "mathml", "repository", "notebooks"]
+exclude_patterns = ["lab", "_extensions", "_templates"]
+templates_path = ["_templates"]
+# Pages whose text lies outside of docs/, and where their own links lead from
+documents_outside = {
+    "README.md": "readme",
+    "CONTRIBUTING.md": "contributing",
+    "CHANGELOG.md": "changelog",
+    "runs/README.md": "runs",
+    "notebooks/guide.ipynb": "notebooks/guide",
+    "notebooks/gpt2.ipynb": "notebooks/gpt2",
+}
+
 html_theme = "furo"
 html_title = "tinytensor"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_show_copyright = False
+html_show_sphinx = False
+html_copy_source = False
 
 myst_enable_extensions = ["dollarmath", "amsmath", "colon_fence", "deflist", "attrs_inline"]
-myst_heading_anchors = 3
+myst_heading_anchors = 4
 nb_execution_mode = "cache"  # a chapter that has not changed is not executed again
+nb_execution_excludepatterns = ["notebooks/*"]  # these have their outputs, and need PyTorch
 nb_execution_raise_on_error = True
 nb_execution_timeout = 120
 nb_merge_streams = True
+nb_ipywidgets_js = {}  # no script of another host
 html_math_renderer = "mathml"
