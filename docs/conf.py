@@ -17,7 +17,7 @@ repository_branch = "main"
 project = "tinytensor"
 author = "the tinytensor developers"
 language = "en"
-extensions = ["myst_nb", "building", "mathml", "repository", "notebooks"]
+extensions = ["myst_nb", "building", "mathml", "repository", "reference", "notebooks"]
 exclude_patterns = ["lab", "_extensions", "_templates"]
 templates_path = ["_templates"]
 # Pages whose text lies outside of docs/, and where their own links lead from

@@ -19,7 +19,7 @@ CACHE = "executed"  # the folder, beside the doctrees, of what the cells said
 def engine() -> str:
     """A digest of all that a chapter or a docstring comes from: a chapter is executed again when it changes."""
     digest = hashlib.sha256()
-    for package in ("tinytensor", "gpt"):
+    for package in ("tinytensor", "gpt", "docs/_extensions"):
         for path in sorted((ROOT / package).rglob("*.py")):
             digest.update(path.read_bytes())
     return digest.hexdigest()[:16]

@@ -171,15 +171,13 @@ def _file(app: Sphinx, page: str, path: str) -> str:
 
 @cache
 def _lines(path: str, text: str) -> str:
+    """The highlighted lines; a style sheet numbers them, each an element of its own to link to."""
     try:
         lexer = get_lexer_for_filename(path, stripnl=False)
     except ClassNotFound:
         lexer = TextLexer(stripnl=False)
     lines = highlight(text, lexer, HtmlFormatter(nowrap=True)).splitlines()
-    return "\n".join(
-        f'<span id="L{i}"><a class="lineno" href="#L{i}" data-line="{i}" aria-label="line {i}"></a>{line}</span>'
-        for i, line in enumerate(lines, 1)
-    )
+    return "\n".join(f'<i id="L{i}"></i>{line}' for i, line in enumerate(lines, 1))
 
 
 def _folder(app: Sphinx, page: str, path: str) -> str:
@@ -198,6 +196,22 @@ def _folder(app: Sphinx, page: str, path: str) -> str:
     return f'<h1 class="source-path">{_crumbs(app, page, path)}</h1>{table}'
 
 
+def beside(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any) -> None:
+    """The sidebar of a file's page: the files beside it, in place of the tree of documents."""
+    if pagename.startswith(PAGES):
+        here = str(PurePosixPath(pagename.removeprefix(PAGES)).parent)
+        below = "" if here == "." else f"{here}/"
+        names = sorted(name for name in files() if name.startswith(below) and "/" not in name[len(below) :])
+        items = [
+            f'<li class="toctree-l1{" current current-page" if PAGES + name == pagename else ""}">'
+            f'<a class="reference internal" href="{app.builder.get_relative_uri(pagename, PAGES + name)}">'
+            f"{html.escape(name[len(below) :])}</a></li>"
+            for name in names
+        ]
+        tree = f'<p class="caption" role="heading"><span class="caption-text">{below or "/"}</span></p><ul>{"".join(items)}</ul>'
+        context["toctree"] = lambda **options: tree
+
+
 def purpose(path: str) -> str:
     """The first line of the docstring of a Python file, or nothing."""
     if not path.endswith(".py") or path not in files():
@@ -212,4 +226,5 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_transform(RepositoryLinks)
     app.add_post_transform(RepositoryAddresses)
     app.connect("html-collect-pages", pages)
+    app.connect("html-page-context", beside, priority=400)  # before the theme makes its tree
     return {"parallel_read_safe": True, "parallel_write_safe": True}
