@@ -13,11 +13,13 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 html_baseurl = os.environ.get("SITE_URL", "")
 repository_url = os.environ.get("REPOSITORY_URL", "")
 repository_branch = "main"
+# A notebook in Colab: https://colab.research.google.com/github/…/{name}.ipynb
+colab_url = os.environ.get("COLAB_URL", "")
 
 project = "tinytensor"
 author = "the tinytensor developers"
 language = "en"
-extensions = ["myst_nb", "building", "mathml", "repository", "reference", "notebooks"]
+extensions = ["myst_nb", "building", "mathml", "repository", "reference", "notebooks", "chapters"]
 exclude_patterns = ["lab", "_extensions", "_templates"]
 templates_path = ["_templates"]
 # Pages whose text lies outside of docs/, and where their own links lead from
@@ -47,3 +49,5 @@ nb_execution_timeout = 120
 nb_merge_streams = True
 nb_ipywidgets_js = {}  # no script of another host
 html_math_renderer = "mathml"
+toc_object_entries_show_parents = "hide"
+python_maximum_signature_line_length = 100
