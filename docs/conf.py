@@ -19,7 +19,7 @@ colab_url = os.environ.get("COLAB_URL", "")
 project = "tinytensor"
 author = "the tinytensor developers"
 language = "en"
-extensions = ["myst_nb", "building", "mathml", "repository", "reference", "notebooks", "chapters"]
+extensions = ["myst_nb", "building", "mathml", "repository", "reference", "notebooks", "chapters", "practice"]
 exclude_patterns = ["lab", "_extensions", "_templates"]
 templates_path = ["_templates"]
 # Pages whose text lies outside of docs/, and where their own links lead from
@@ -36,6 +36,20 @@ html_theme = "furo"
 html_title = "tinytensor"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_logo = "_static/logo.svg"
+html_favicon = "_static/logo.svg"
+html_theme_options = {
+    "light_css_variables": {
+        "color-brand-primary": "#1f5fbf",
+        "color-brand-content": "#1f5fbf",
+        "color-brand-visited": "#5b4b9a",
+    },
+    "dark_css_variables": {
+        "color-brand-primary": "#7fb0f5",
+        "color-brand-content": "#8ab8ff",
+        "color-brand-visited": "#b7a8f0",
+    },
+}
 html_show_copyright = False
 html_show_sphinx = False
 html_copy_source = False
@@ -44,7 +58,7 @@ myst_enable_extensions = ["dollarmath", "amsmath", "colon_fence", "deflist", "at
 myst_heading_anchors = 4
 nb_execution_mode = "cache"  # a chapter that has not changed is not executed again
 nb_execution_excludepatterns = ["notebooks/*"]  # these have their outputs, and need PyTorch
-nb_execution_raise_on_error = True
+nb_execution_show_tb = True  # a cell that fails is a warning with its traceback, and -W makes it an error
 nb_execution_timeout = 120
 nb_merge_streams = True
 nb_ipywidgets_js = {}  # no script of another host

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import shutil
 from fnmatch import fnmatch
 from pathlib import Path
@@ -16,17 +17,24 @@ from sphinx.directives.other import TocTree
 CACHE = "executed"  # the folder, beside the doctrees, of what the cells said
 
 
-def engine() -> str:
-    """A digest of all that a chapter or a docstring comes from: a chapter is executed again when it changes."""
+def digest_of(*packages: str) -> str:
+    """A digest of the Python files of these folders."""
     digest = hashlib.sha256()
-    for package in ("tinytensor", "gpt", "docs/_extensions"):
+    for package in packages:
         for path in sorted((ROOT / package).rglob("*.py")):
             digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 
 
+def quiet() -> None:
+    """Libraries that say on stderr what they do."""
+    for name in ("fontTools", "traitlets"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
 def note_engine(app: Sphinx, config: Config) -> None:
-    config.engine_digest = engine()
+    config.engine_digest = digest_of("tinytensor", "gpt")  # when it changes, chapters are executed again
+    config.site_digest = digest_of("tinytensor", "gpt", "docs/_extensions")  # and all pages are read again
 
 
 def place(app: Sphinx) -> None:
@@ -47,14 +55,18 @@ class OptionalTocTree(TocTree):
     def run(self) -> list[nodes.Node]:
         pages = self.env.found_docs
         self.content.data = [
-            line for line in self.content.data if not any(c in line for c in "*[?") or any(fnmatch(p, line) for p in pages)
+            line
+            for line in self.content.data
+            if not any(c in line for c in "*[?") or any(fnmatch(p, line) for p in pages)
         ]
         self.options["glob"] = None
         return super().run() if any(self.content.data) else []
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    app.add_config_value("engine_digest", "", "env", str)
+    quiet()
+    app.add_config_value("engine_digest", "", "", str)
+    app.add_config_value("site_digest", "", "env", str)
     app.connect("config-inited", note_engine)
     app.connect("builder-inited", place, priority=900)  # after MyST-NB has read its own configuration
     app.add_directive("optional-toctree", OptionalTocTree)

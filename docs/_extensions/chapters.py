@@ -7,6 +7,7 @@ the same cells; the engine's lines that the page includes stand in it as text, a
 from __future__ import annotations
 
 import ast
+import html
 import importlib.util
 import json
 import re
@@ -18,7 +19,7 @@ from typing import Any
 import jupytext
 import nbformat
 from docutils import nodes
-from repository import ROOT
+from repository import ROOT, SITE
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.transforms import SphinxTransform
@@ -31,7 +32,9 @@ NOTEBOOKS = "notebooks"  # the folder of the site with the chapters as notebooks
 LABORATORY = "lab"
 # Minutes: for so many words, lines of code, formulas in lines of their own, questions, and exercises of gpt.learn
 WORDS, LINES, FORMULAS, QUESTIONS, EXERCISES = 1 / 180, 1 / 12, 1 / 2, 2, 8
-DIRECTIVE = re.compile(r"^(`{3,}|:{3,})\{(?P<name>[\w-]+)\}[ ]?(?P<argument>.*)\n(?P<body>(?:.*\n)*?)\1[ ]*$", re.MULTILINE)
+DIRECTIVE = re.compile(
+    r"^(`{3,}|:{3,})\{(?P<name>[\w-]+)\}[ ]?(?P<argument>.*)\n(?P<body>(?:.*\n)*?)\1[ ]*$", re.MULTILINE
+)
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,9 @@ def _read(path: Path, text: str) -> Chapter:
     """Count what a reader has to read and to do."""
     notebook = jupytext.reads(text, fmt="md:myst")
     prose = "\n\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
-    cells = tuple((cell.source, tuple(cell.metadata.get("tags", ()))) for cell in notebook.cells if cell.cell_type == "code")
+    cells = tuple(
+        (cell.source, tuple(cell.metadata.get("tags", ()))) for cell in notebook.cells if cell.cell_type == "code"
+    )
     seen = [code for code, tags in cells if not {"remove-input", "remove-cell"} & set(tags)]
     lines = sum(len(code.splitlines()) for code in seen)
     for match in DIRECTIVE.finditer(prose):
@@ -122,8 +127,8 @@ class Links(SphinxTransform):
             return
         it = chapter(path)
         times = f"reading {minutes(it.reading)}" + (f", exercises {minutes(it.solving)}" if it.solving else "")
-        links = [("Open in the laboratory", f"../{LABORATORY}/index.html?chapter={name}", "lab")]
-        links += [("Download as a notebook", f"../{NOTEBOOKS}/{name}.ipynb", "notebook")]
+        links = [("Open in the laboratory", f"{SITE}{LABORATORY}/index.html?chapter={name}", "lab")]
+        links += [("Download as a notebook", f"{SITE}{NOTEBOOKS}/{name}.ipynb", "notebook")]
         if self.config.colab_url:
             links += [("Open in Colab", self.config.colab_url.format(name=name), "colab")]
         paragraph = nodes.paragraph("", "", nodes.inline("", times, classes=["times"]), classes=["chapter-links"])
@@ -141,13 +146,15 @@ class SiteMap(SphinxDirective):
         items = nodes.enumerated_list("", classes=["site-map"])
         for it in chapters():
             link = nodes.reference("", "", refuri=f"chapters/{it.name}.html", internal=True)
+            link += nodes.inline("", str(int(it.name[:2])), classes=["site-map-number"])
             link += nodes.inline("", it.title, classes=["site-map-title"])
             todo = it.questions + it.exercises
             times = minutes(it.reading + it.solving) + (f" · {todo} exercises" if todo else "")
             link += nodes.inline("", times, classes=["site-map-times"])
             items += nodes.list_item("", nodes.paragraph("", "", link))
         total = sum(it.reading + it.solving for it in chapters()) / 60
-        text = f"{len(chapters())} chapters, about {total:.0f} hours with all exercises. The times are counted from words, lines of code and exercises."
+        text = f"{len(chapters())} chapters, about {total:.0f} hours with all exercises. "
+        text += "The times are counted from words, lines of code and exercises."
         return [items, nodes.paragraph("", text, classes=["site-map-total"])] if chapters() else []
 
 
@@ -163,8 +170,10 @@ class Details(SphinxTransform):
                 text = title.astext() if title is not None else "Answer"
                 if title is not None:
                     node.remove(title)
-                start = nodes.raw("", f'<details class="admonition dropdown"><summary class="admonition-title">{text}</summary>', format="html")
-                node.replace_self([start, *node.children, nodes.raw("", "</details>", format="html")])
+                head = f'<details class="admonition dropdown"><summary class="admonition-title">{html.escape(text)}</summary>'
+                ends = [nodes.raw("", head, format="html"), *node.children, nodes.raw("", "</details>", format="html")]
+                place = node.parent.index(node)
+                node.parent[place : place + 1] = ends
 
 
 # ------------------------------------------------------------------------------------------ notebooks
@@ -188,7 +197,10 @@ def notebook(path: Path, baseurl: str = "", wheel: str = "") -> nbformat.Noteboo
 def install(baseurl: str, wheel: str) -> str:
     """The first cell: it installs the wheel beside the site where the package is missing, or says how."""
     if not (baseurl and wheel):
-        return "# If this fails: run `pip install .` in the folder of tinytensor, in the environment of this notebook.\nimport tinytensor"
+        return (
+            "# If this fails: run `pip install .` in the folder of tinytensor, in the environment of this notebook.\n"
+            "import tinytensor"
+        )
     return (
         "import importlib.util\n\n# In Colab, and wherever tinytensor is not installed\n"
         f"if importlib.util.find_spec('tinytensor') is None:\n    %pip install --quiet {baseurl.rstrip('/')}/{LABORATORY}/{wheel}"
@@ -202,7 +214,9 @@ def for_jupyter(path: Path, text: str, baseurl: str) -> str:
     text = re.sub(r"^\$\$(.*?)\$\$ \(([\w-]+)\)$", r"$$\1\\tag{\2}$$", text, flags=re.MULTILINE | re.DOTALL)
     text = re.sub(r"\{(eq|ref|numref)\}`([^`]+)`", r"(\2)", text)
     text = re.sub(r"\{[\w:]+\}`([^`<]+?)(?: <[^`]*>)?`", r"`\1`", text)
-    return re.sub(r"\]\((?!\w+:|#)([^)\s#]+)(#[^)\s]*)?\)", lambda m: f"]({_address(path, m[1], baseurl)}{m[2] or ''})", text)
+    return re.sub(
+        r"\]\((?!\w+:|#)([^)\s#]+)(#[^)\s]*)?\)", lambda m: f"]({_address(path, m[1], baseurl)}{m[2] or ''})", text
+    )
 
 
 def _plain(path: Path, match: re.Match[str]) -> str:
@@ -275,7 +289,8 @@ def finish(app: Sphinx, error: Exception | None) -> None:
 
 def outdated(app: Sphinx, env: BuildEnvironment, added: set[str], changed: set[str], removed: set[str]) -> list[str]:
     """The page of the map is old when a chapter is new or another one."""
-    return ["index"] if any(name.startswith("chapters/") for name in added | changed | removed) and "index" in env.found_docs else []
+    other = any(name.startswith("chapters/") for name in added | changed | removed)
+    return ["index"] if other and "index" in env.found_docs else []
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

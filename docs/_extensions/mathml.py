@@ -28,7 +28,14 @@ CHILDREN = {"mfrac": 2, "msub": 2, "msup": 2, "munder": 2, "mover": 2, "mroot": 
 OPERATORS = {"max", "min", "sup", "inf", "lim", "argmax", "argmin", "arg max", "arg min"}  # their subscripts go below
 ACCENTS = {"^": "ˆ", "~": "˜", "―": "‾"}
 TABLES = {"aligned": "align*", "align": "align*", "gathered": "gather*", "gather": "gather*", "split": "split"}
+UPRIGHT = "&#x000(?:4[1-9A-F]|5[0-9A]|6[1-9A-F]|7[0-9A]);|&#x003[9A][0-9A-F];"
 FONT = "mathematics.woff2"
+# Of the font: Latin and Greek, operators, arrows, brackets, and bold, italic, script, double-struck, sans and typewriter letters
+CHARACTERS = [
+    (0x20, 0x7F), (0xA0, 0xFF), (0x2C6, 0x2DD), (0x370, 0x3FF), (0x2010, 0x2060), (0x20D0, 0x20F0), (0x2100, 0x214F),
+    (0x2190, 0x21FF), (0x2200, 0x22FF), (0x2308, 0x230B), (0x239B, 0x23E1), (0x27E6, 0x27EF), (0x2A00, 0x2A10),
+    (0x1D400, 0x1D4CF), (0x1D538, 0x1D56B), (0x1D5A0, 0x1D5D3), (0x1D670, 0x1D755), (0x1D7CE, 0x1D7E1),
+]  # fmt: skip
 
 
 class Unreadable(ValueError):
@@ -46,7 +53,7 @@ def mathml(latex: str, display: bool) -> str:
         said = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(error).__name__.removesuffix("Error")).lower()
         raise Unreadable(f"{said}: {error}" if str(error) else said) from error
     # A single letter of \mathrm comes as a character reference, and so do the capital Greek letters, which TeX sets upright
-    text = re.sub(r"<mi>(&#x000(?:4[1-9A-F]|5[0-9A]|6[1-9A-F]|7[0-9A]);|&#x003(?:9|A)[0-9A-F];)</mi>", r'<mi mathvariant="normal">\1</mi>', text)
+    text = re.sub(rf"<mi>({UPRIGHT})</mi>", r'<mi mathvariant="normal">\1</mi>', text)
     try:
         root = ElementTree.fromstring(text)
     except ElementTree.ParseError as error:
@@ -99,10 +106,18 @@ def _mend(element: ElementTree.Element, display: bool) -> None:
         _mend(child, display)
     _join_letters(element)
     variant = element.get("mathvariant")
-    if variant and element.tag in ("mi", "mn", "mtext", "mo") and not (variant == "normal" and len(element.text or "") == 1):
+    if (
+        variant
+        and element.tag in ("mi", "mn", "mtext", "mo")
+        and not (variant == "normal" and len(element.text or "") == 1)
+    ):
         del element.attrib["mathvariant"]
         element.text = "".join(_letter(character, variant) for character in element.text or "")
-    if element.tag in ("mover", "munder") and element[1].tag == "mo" and element[1].text in {*ACCENTS, "¯", "→", "˙", "¨", "ˉ"}:
+    if (
+        element.tag in ("mover", "munder")
+        and element[1].tag == "mo"
+        and element[1].text in {*ACCENTS, "¯", "→", "˙", "¨", "ˉ"}
+    ):
         element[1].text = ACCENTS.get(element[1].text or "", element[1].text)
         wide = element[1].text == "‾" or (len(element[0]) > 1 and element[1].text in "ˆ˜→")
         element.set("accent" if element.tag == "mover" else "accentunder", "true")
@@ -113,6 +128,11 @@ def _mend(element: ElementTree.Element, display: bool) -> None:
     if element.tag == "mi" and (element.text or " ") in "⌊⌋⌈⌉⟨⟩":
         element.tag = "mo"
         element.attrib = {"stretchy": "false", "form": "prefix" if element.text in "⌊⌈⟨" else "postfix"}
+    if element.tag == "mo" and element.text == "/":
+        element.attrib.update(lspace="0", rspace="0")
+    for i, child in enumerate(element):
+        if child.tag == "mo" and child.text in ("-", "−", "+") and len(element) > i + 1 and _unary(element, i):
+            child.attrib.update(form="prefix", lspace="0", rspace="0")
     if element.tag == "mo" and element.text == "-":
         element.text = "−"
     if element.tag == "mi" and element.text == "~":
@@ -172,6 +192,18 @@ def _align(table: ElementTree.Element) -> None:
                 cell.set("style", ";".join(style))
 
 
+def _unary(element: ElementTree.Element, i: int) -> bool:
+    """Whether a sign belongs to what follows: it comes first, or after another operator that is no closing bracket."""
+    if element.tag not in ("mrow", "math", "mtd", "mstyle"):
+        return False
+    before = next((child for child in reversed(element[:i]) if child.tag != "mspace"), None)
+    if before is None:
+        return True
+    if before.tag == "mi" and not before.text:  # an empty one stands where a row of an alignment begins
+        return i == 1
+    return before.tag == "mo" and (before.text or "") not in (")", "]", "}", "|", "‖", "!", "⌋", "⌉", "⟩", "…")
+
+
 def _operators(element: ElementTree.Element, display: bool) -> None:
     """Names of functions stand apart from what is beside them, unless a bracket follows; limits go below max."""
     children = list(element)
@@ -180,7 +212,11 @@ def _operators(element: ElementTree.Element, display: bool) -> None:
     for i, child in reversed(list(enumerate(children))):
         base = child[0] if child.tag in ("msub", "msup", "munder") and len(child) else child
         text = base.text or ""
-        if base.tag not in ("mo", "mi") or not re.fullmatch(r"[A-Za-z][A-Za-z ]+", text.strip()) or base.get("mathvariant"):
+        if (
+            base.tag not in ("mo", "mi")
+            or not re.fullmatch(r"[A-Za-z][A-Za-z ]+", text.strip())
+            or base.get("mathvariant")
+        ):
             continue
         base.tag, base.attrib = "mi", {}
         if element.tag not in ("mrow", "math", "mtd", "mstyle"):
@@ -188,13 +224,12 @@ def _operators(element: ElementTree.Element, display: bool) -> None:
         following = children[i + 1] if i + 1 < len(children) else None
         if following is not None and following.tag not in ("mo", "mspace") and not _opens(following):
             element.insert(i + 1, ElementTree.Element("mspace", {"width": "0.167em"}))
-        if i and children[i - 1].tag in ("mi", "mn", "msub", "msup", "mrow", "mfrac") :
+        if i and children[i - 1].tag in ("mi", "mn", "msub", "msup", "mrow", "mfrac"):
             element.insert(i, ElementTree.Element("mspace", {"width": "0.167em"}))
 
 
 def _opens(element: ElementTree.Element) -> bool:
-    first = next(iter(element.iter("mo")), None)
-    return element.tag == "mrow" and len(element) > 0 and element[0] is first and first is not None and (first.text or "") in "([{"
+    return element.tag == "mrow" and len(element) > 0 and element[0].tag == "mo" and (element[0].text or "") in "([{"
 
 
 # ------------------------------------------------------------------------------------------ in pages
@@ -251,14 +286,14 @@ def font() -> bytes:
     from fontTools import subset
     from fontTools.ttLib import TTFont
 
-    options = subset.Options(flavor="woff2", layout_features=["ssty", "dtls"], name_IDs=["*"], hinting=False, notdef_outline=True)
+    options = subset.Options(
+        flavor="woff2", layout_features=["ssty", "dtls"], name_IDs=["*"], hinting=False, notdef_outline=True
+    )
     path = importlib.resources.files("ziamath") / "fonts" / "STIXTwoMath-Regular.ttf"
     with path.open("rb") as file:
         whole = TTFont(file, lazy=False)
     subsetter = subset.Subsetter(options)
-    ranges = [(0x20, 0x7F), (0xA0, 0xFF), (0x2C6, 0x2DD), (0x370, 0x3FF), (0x2010, 0x2060), (0x20D0, 0x20F0), (0x2100, 0x214F),
-              (0x2190, 0x21FF), (0x2200, 0x22FF), (0x2308, 0x230B), (0x239B, 0x23E1), (0x27E6, 0x27EF), (0x2A00, 0x2A10), (0x1D400, 0x1D4CF), (0x1D538, 0x1D56B), (0x1D5A0, 0x1D5D3), (0x1D670, 0x1D755), (0x1D7CE, 0x1D7E1)]  # fmt: skip
-    subsetter.populate(unicodes=[c for first, last in ranges for c in range(first, last + 1)])
+    subsetter.populate(unicodes=[c for first, last in CHARACTERS for c in range(first, last + 1)])
     subsetter.subset(whole)
     whole.flavor = "woff2"
     whole.save(written := io.BytesIO())

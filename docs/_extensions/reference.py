@@ -26,14 +26,13 @@ from typing import Any
 
 from docstrings import as_rst, first_sentence
 from docutils import nodes
-from docutils.parsers.rst import directives
 from docutils.statemachine import StringList
 from repository import ROOT, SCHEME, files, folders
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.util import logging
-from sphinx.util.docutils import SphinxDirective
+from sphinx.util.docutils import SphinxDirective, SphinxRole
 from sphinx.util.inspect import stringify_signature
 
 NAMES = ROOT / "tests" / "pytorch" / "public_names.txt"
@@ -88,7 +87,11 @@ def entries() -> list[Entry]:
 
 def _key(value: Any, name: str = "") -> Any:
     """Two names with equal keys are names of one object; numbers have no identity."""
-    return name if name and isinstance(value, (int, float, str)) else id(inspect.unwrap(value) if callable(value) else value)
+    return (
+        name
+        if name and isinstance(value, (int, float, str))
+        else id(inspect.unwrap(value) if callable(value) else value)
+    )
 
 
 def _kind(value: Any) -> Kind:
@@ -157,14 +160,15 @@ def signature(value: Any, method: bool = False) -> str:
         found = inspect.signature(value)
     except (TypeError, ValueError):
         return "()"
-    parameters = [p for p in found.parameters.values() if not p.name.startswith("_")]
-    first_gone = parameters[1:] if method and parameters and parameters[0].kind is not inspect.Parameter.VAR_POSITIONAL else parameters
+    shown = [p for p in found.parameters.values() if not p.name.startswith("_")]
+    if method and shown and shown[0].kind is not inspect.Parameter.VAR_POSITIONAL:
+        shown = shown[1:]
     if inspect.isclass(value):
         found = found.replace(return_annotation=inspect.Signature.empty)
     try:
-        text = stringify_signature(found.replace(parameters=first_gone), unqualified_typehints=True)
+        text = stringify_signature(found.replace(parameters=shown), unqualified_typehints=True)
     except Exception:  # an annotation that is no type
-        text = str(found.replace(parameters=first_gone))
+        text = str(found.replace(parameters=shown))
     return text.replace("builtins.", "").replace("np.ndarray[Any, Any]", "np.ndarray")
 
 
@@ -235,7 +239,9 @@ def _last(name: str) -> str:
 
 def _value(entry: Entry) -> list[str]:
     shown = repr(entry.object)
-    return [f"``{shown}``", ""] if len(shown) < 60 and " at 0x" not in shown else [f"A {type(entry.object).__name__}.", ""]
+    return (
+        [f"``{shown}``", ""] if len(shown) < 60 and " at 0x" not in shown else [f"A {type(entry.object).__name__}.", ""]
+    )
 
 
 def _members(entry: Entry) -> Iterator[str]:
@@ -268,15 +274,16 @@ class Written(SphinxDirective):
 
     def parsed(self, lines: list[str], places: dict[str, tuple[str, int]]) -> list[nodes.Node]:
         """The nodes of these lines, with a link to its source at each object that has a place."""
-        found = self.parse_text_to_nodes(StringList(lines, source=f"{self.env.docname} (docstrings)"), allow_section_headings=True)
+        content = StringList(lines, source=f"{self.env.docname} (docstrings)")
+        found = self.parse_text_to_nodes(content, allow_section_headings=True)
         for node in found:
             for signature_node in node.findall(addnodes.desc_signature):
                 full = signature_node.get("module") or ""
                 name = ".".join(filter(None, [full, signature_node.get("fullname")]))
                 if name in places and places[name][0]:
                     path, line = places[name]
-                    link = nodes.reference("", "source", refuri=f"{SCHEME}{path}#L{line}", internal=True, classes=["source-link"])
-                    signature_node += link
+                    uri = f"{SCHEME}{path}#L{line}"
+                    signature_node += nodes.reference("", "source", refuri=uri, internal=True, classes=["source-link"])
         return found
 
     def depend(self, paths: set[str]) -> None:
@@ -290,17 +297,15 @@ class Public(Written):
 
     required_arguments = 1
     final_argument_whitespace = True
-    option_spec = {"summary": directives.flag, "kinds": directives.unchanged, "in": directives.unchanged}  # noqa: RUF012
 
     def run(self) -> list[nodes.Node]:
         chosen: list[Entry] = []
-        kinds = self.options.get("kinds", "function class exception data").split()
-        within = self.options.get("in", "")
         for selector in self.arguments[0].split():
-            hits = [e for e in entries() if _selected(e, selector) and e.kind in kinds and e.names[0].startswith(within)]
+            hits = [entry for entry in entries() if _selected(entry, selector) and entry.kind != "module"]
             if not hits:
                 raise self.error(f"no public name is defined in {selector}")
-            chosen += [entry for entry in sorted(hits, key=lambda e: (e.file, e.line, e.names[0])) if entry not in chosen]
+            hits.sort(key=lambda entry: (entry.file, entry.line, entry.names[0]))
+            chosen += [entry for entry in hits if entry not in chosen]
         lines = _table(chosen) if len(chosen) > 3 else []
         places = {}
         for entry in chosen:
@@ -374,12 +379,13 @@ class TensorMethods(Written):
             if row.function is not None:
                 lines += [f"   :py:obj:`{row.function.names[0]}` of this Tensor.", ""]
             else:
-                lines += _indented(as_rst(docstring(row.forms[0][1]), parameters(row.forms[0][1]), linker("tinytensor.Tensor")))
-                lines += [""]
+                value = row.forms[0][1]
+                lines += [*_indented(as_rst(docstring(value), parameters(value), linker("tinytensor.Tensor"))), ""]
         if "own" in wanted:
             for name, value in tensor_attributes():
                 lines += [f".. py:attribute:: tinytensor.Tensor.{name}", ""]
-                lines += [*_indented(as_rst(docstring(value) if isinstance(value, property) else "", link=linker())), ""]
+                text = docstring(value) if isinstance(value, property) else ""
+                lines += [*_indented(as_rst(text, link=linker())), ""]
         self.depend({"tinytensor/methods.py", "tinytensor/tensor.py"})
         places = {f"tinytensor.Tensor.{name}": _place(value) for row in rows for name, value in row.forms}
         return self.parsed(lines, places)
@@ -434,9 +440,10 @@ class Modules(Written):
     def run(self) -> list[nodes.Node]:
         lines: list[str] = []
         for entry in entries():
-            if entry.kind == "module" and any(re.fullmatch(pattern, entry.names[0]) for pattern in self.arguments[0].split()):
+            if entry.kind == "module" and re.fullmatch(self.arguments[0], entry.names[0]):
                 lines += [f".. py:module:: {name}" for name in entry.names]
-                lines += ["", f"``{entry.names[0]}``", "", *_indented(as_rst(docstring(entry.object), link=linker())), ""]
+                text = as_rst(docstring(entry.object), link=linker())
+                lines += ["", f"``{entry.names[0]}``", "", *_indented(text), ""]
         return self.parsed(lines, {})
 
 
@@ -452,8 +459,10 @@ class Classes(Written):
         listed = {id(entry.object) for entry in entries()}
         for path in self.arguments[0].split():
             module = importlib.import_module(path.removesuffix(".py").replace("/", "."))
-            for name, value in vars(module).items():
-                if name[0] != "_" and inspect.isclass(value) and value.__module__ == module.__name__ and id(value) not in listed:
+            own = [v for v in vars(module).values() if inspect.isclass(v) and v.__module__ == module.__name__]
+            for value in own:
+                name = value.__name__
+                if name[0] != "_" and id(value) not in listed:
                     members = [m for m, v in vars(value).items() if m[0] != "_" and _documented(v)]
                     entry = Entry([f"{module.__name__}.{name}"], value, _kind(value), *_place(value), members=members)
                     lines += _entry(entry)
@@ -475,12 +484,17 @@ class Programs(Written):
     def run(self) -> list[nodes.Node]:
         package = self.arguments[0]
         lines: list[str] = []
-        for path in sorted((ROOT / package).glob("*.py")):
+        for path in sorted([*(ROOT / package).glob("*.py"), *(ROOT / package).glob("*/__main__.py")]):
             text = path.read_text("utf-8")
-            if path.stem.startswith("_") or "\ndef main(" not in text or "__main__" not in text:
+            if (
+                (path.parent == ROOT / package and path.stem.startswith("_"))
+                or "\ndef main(" not in text
+                or "__main__" not in text
+            ):
                 continue
-            module = importlib.import_module(f"{package}.{path.stem}")
-            title = f"python -m {package}.{path.stem}"
+            name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+            module = importlib.import_module(name)
+            title = f"python -m {name.removesuffix('.__main__')}"
             lines += [title, "-" * len(title), "", *as_rst(docstring(module), link=linker()), ""]
             lines += [".. code-block:: text", "   :class: help", "", *_indented(help_of(module).splitlines()), ""]
             self.depend({path.relative_to(ROOT).as_posix()})
@@ -488,9 +502,9 @@ class Programs(Written):
 
 
 def help_of(module: ModuleType) -> str:
-    """What a program prints for --help, 100 characters wide."""
+    """What a program prints for --help, as wide as the page."""
     said = io.StringIO()
-    with contextlib.redirect_stdout(said), contextlib.suppress(SystemExit), _columns("100"):
+    with contextlib.redirect_stdout(said), contextlib.suppress(SystemExit), _columns("86"):
         module.main(["--help"])
     return said.getvalue()
 
@@ -508,9 +522,12 @@ def _columns(width: str) -> Iterator[None]:
             os.environ["COLUMNS"] = before
 
 
-def repository_role(name: str, rawtext: str, text: str, lineno: int, inliner: Any, options: Any = None, content: Any = ()) -> Any:
+class RepositoryRole(SphinxRole):
     """A link to a file or folder of the repository."""
-    return [nodes.reference(rawtext, text, refuri=f"{SCHEME}{text.rstrip('/')}", internal=True, classes=["repository-link"])], []
+
+    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        uri = f"{SCHEME}{self.text.rstrip('/')}"
+        return [nodes.reference(self.rawtext, self.text, refuri=uri, internal=True, classes=["repository-link"])], []
 
 
 def check(app: Sphinx, env: BuildEnvironment) -> None:
@@ -528,6 +545,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("public-modules", Modules)
     app.add_directive("classes-of", Classes)
     app.add_directive("programs", Programs)
-    app.add_role("repository", repository_role)
+    app.add_role("repository", RepositoryRole())
     app.connect("env-check-consistency", check)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 import html
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from functools import cache
@@ -29,6 +30,11 @@ from sphinx.transforms.post_transforms import SphinxPostTransform
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEME = "repository:"  # of a link to a file of the repository, until the page that it stands on is written
+SITE = "site:"  # of a link to a file of the site that is no document
+BUILT = {
+    "lab/index.html": "lab/index.html",
+    "lab": "lab/index.html",
+}  # what is not the page of a file, but a page itself
 PAGES = "source/"  # the folder of the site that has the pages of files
 BINARY = {".png", ".ipynb", ".ico", ".npz", ".woff2", ".gz", ".jpg"}
 
@@ -91,11 +97,16 @@ class RepositoryLinks(SphinxTransform):
         if home:
             for image in self.document.findall(nodes.image):
                 if "://" not in image["uri"] and (here / image["uri"]).is_file():
-                    image["uri"] = os.path.relpath(here / image["uri"], Path(self.env.doc2path(self.env.docname)).parent)
+                    page = Path(self.env.doc2path(self.env.docname))
+                    image["uri"] = os.path.relpath(here / image["uri"], page.parent)
 
     def _link(self, node: nodes.Element, here: Path, target: str) -> None:
         """Turn the link into one to a document or to a file; leave it, and so its warning, if there is neither."""
         path, _, anchor = target.partition("#")
+        built = os.path.relpath(os.path.normpath(here / path.partition("?")[0]), ROOT / "docs").replace(os.sep, "/")
+        if built in BUILT:
+            uri = SITE + target.replace(path.partition("?")[0], BUILT[built])
+            return self._replace(node, nodes.reference(refuri=uri, internal=True))
         inside = of_repository(os.path.normpath(here / path)) if path else None
         if inside is None:
             return
@@ -109,7 +120,11 @@ class RepositoryLinks(SphinxTransform):
                 refdoc=self.env.docname, refexplicit=True,
             )  # fmt: skip
         else:
-            new = nodes.reference(refuri=f"{SCHEME}{inside}" + (f"#{anchor}" if anchor else ""), internal=True, classes=["repository-link"])
+            uri = f"{SCHEME}{inside}" + (f"#{anchor}" if anchor else "")
+            new = nodes.reference(refuri=uri, internal=True, classes=["repository-link"])
+        self._replace(node, new)
+
+    def _replace(self, node: nodes.Element, new: nodes.Element) -> None:
         new.source, new.line = node.source, node.line
         new.extend(child.deepcopy() for child in node.children)
         node.replace_self(new)
@@ -126,6 +141,8 @@ class RepositoryAddresses(SphinxPostTransform):
             if node.get("refuri", "").startswith(SCHEME):
                 path, _, anchor = node["refuri"].removeprefix(SCHEME).partition("#")
                 node["refuri"] = address(self.app, self.env.docname, path) + (f"#{anchor}" if anchor else "")
+            elif node.get("refuri", "").startswith(SITE):
+                node["refuri"] = "../" * self.env.docname.count("/") + node["refuri"].removeprefix(SITE)
 
 
 def address(app: Sphinx, docname: str, path: str) -> str:
@@ -184,14 +201,17 @@ def _folder(app: Sphinx, page: str, path: str) -> str:
     """The folders and files of a folder, each with the first line of its docstring."""
     below = f"{path}/" if path else ""
     depth = below.count("/")
-    names = {name.split("/")[depth] + ("/" if name.count("/") > depth else "") for name in files() if name.startswith(below)}
+    names = {
+        name.split("/")[depth] + ("/" if name.count("/") > depth else "") for name in files() if name.startswith(below)
+    }
     rows = []
     for name in sorted(names, key=lambda name: (not name.endswith("/"), name)):
         inside = below + name
         target = PAGES + (f"{inside}index" if name.endswith("/") else inside)
         first = purpose(inside + "__init__.py" if name.endswith("/") else inside)
         link = f'<a href="{app.builder.get_relative_uri(page, target)}"><code>{html.escape(name)}</code></a>'
-        rows.append(f"<tr><td>{link}</td><td>{html.escape(first)}</td></tr>")
+        text = re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(first))
+        rows.append(f"<tr><td>{link}</td><td>{text}</td></tr>")
     table = f'<div class="table-wrapper docutils container"><table class="docutils"><tbody>{"".join(rows)}</tbody></table></div>'
     return f'<h1 class="source-path">{_crumbs(app, page, path)}</h1>{table}'
 
