@@ -33,6 +33,9 @@ documents_outside = {
 }
 
 html_theme = "furo"
+highlight_language = "none"  # of a block that names none: what a program prints
+pygments_style = "a11y-light"
+pygments_dark_style = "github-dark"
 html_title = "tinytensor"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]

@@ -7,7 +7,9 @@ import logging
 import shutil
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
 
+import myst_nb.core.render
 from docutils import nodes
 from repository import ROOT
 from sphinx.application import Sphinx
@@ -49,6 +51,21 @@ def place(app: Sphinx) -> None:
     )
 
 
+def merged(outputs: list[Any]) -> list[Any]:
+    """What a cell printed, as one text for each stream; MyST-NB begins a line where the kernel began a message."""
+    kept: list[Any] = []
+    streams: dict[str, Any] = {}
+    for output in outputs:
+        if output["output_type"] != "stream":
+            kept.append(output)
+        elif output["name"] in streams:
+            streams[output["name"]]["text"] += output["text"]
+        else:
+            streams[output["name"]] = output
+            kept.append(output)
+    return kept
+
+
 class OptionalTocTree(TocTree):
     """A toctree with patterns, of which some may have no page yet; those are left out."""
 
@@ -65,6 +82,7 @@ class OptionalTocTree(TocTree):
 
 def setup(app: Sphinx) -> dict[str, bool]:
     quiet()
+    myst_nb.core.render.coalesce_streams = merged
     app.add_config_value("engine_digest", "", "", str)
     app.add_config_value("site_digest", "", "env", str)
     app.connect("config-inited", note_engine)

@@ -158,6 +158,18 @@ class SiteMap(SphinxDirective):
         return [items, nodes.paragraph("", text, classes=["site-map-total"])] if chapters() else []
 
 
+class Trimmed(SphinxTransform):
+    """Code ends with its last line: an example in a document has an empty one behind it, for doctest."""
+
+    default_priority = 800
+
+    def apply(self, **kwargs: Any) -> None:
+        for node in self.document.findall(nodes.literal_block):
+            if len(node) == 1 and isinstance(node[0], nodes.Text) and node.astext().endswith("\n"):
+                node[0] = nodes.Text(node.astext().rstrip("\n"))
+                node.rawsource = node.rawsource.rstrip("\n")
+
+
 class Details(SphinxTransform):
     """An admonition of the class dropdown opens when one asks it to."""
 
@@ -298,6 +310,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("site-map", SiteMap)
     app.add_transform(Links)
     app.add_transform(Details)
+    app.add_transform(Trimmed)
     app.connect("env-get-outdated", outdated)
     app.connect("build-finished", finish)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -14,6 +14,7 @@ CODE = re.compile(r"``(.+?)``|`([^`]+)`")
 BULLET = re.compile(r"[*-] ")
 COLUMNS = re.compile(r"\S {3,}\S")
 PATH = re.compile(r"(?<![\w/.`])((?:tinytensor|gpt|docs|tests|examples|benchmarks|runs|reference_torch)/[\w./-]*[\w/])")
+SHORT = 80  # a line of running text that is shorter, although the next word would fit, ends on purpose
 
 Link = Callable[[str], str | None]  # of a name in backticks, or of a path: the markup that links it, if it is known
 
@@ -28,8 +29,8 @@ def as_rst(docstring: str, parameters: frozenset[str] = frozenset(), link: Link 
 
 def first_sentence(docstring: str, link: Link = lambda text: None) -> str:
     """The first line of a docstring, up to its first full stop, as inline markup."""
-    line = docstring.split("\n\n", 1)[0].replace("\n", " ").strip()
-    return inline(re.split(r"(?<=[.!?]) (?=[A-Z(])", line, maxsplit=1)[0], link)
+    row = (_joined([line.strip() for line in docstring.split("\n\n", 1)[0].splitlines()]) or [""])[0]
+    return inline(re.split(r"(?<=[.!?]) (?=[A-Z(])", row, maxsplit=1)[0], link)
 
 
 def _blocks(lines: list[str]) -> Iterator[list[str]]:
@@ -95,8 +96,24 @@ def _paragraph(block: list[str], parameters: frozenset[str], link: Link) -> list
             fields[-1][1] += f" {line.strip()}"
         else:
             text.append(line.strip())
-    lines = [_safe_start(inline(" ".join(text), link)), ""] if text else []
+    rows = _joined(text)
+    if len(rows) > 1:  # a line that ends early ends on purpose
+        lines = [*(f"| {inline(row, link)}" for row in rows), ""]
+    else:
+        lines = [_safe_start(inline(row, link)) for row in rows] + [""]
     return lines + [f":param {names}: {inline(what, link)}" for names, what in fields]
+
+
+def _joined(lines: list[str]) -> list[str]:
+    """The lines as running text, but for those that end although the next word would have fitted."""
+    rows: list[str] = []
+    for i, line in enumerate(lines):
+        fitted = i > 0 and len(lines[i - 1]) + 1 + len(line.split(" ", 1)[0]) < SHORT
+        if rows and not fitted:
+            rows[-1] += f" {line}"
+        else:
+            rows.append(line)
+    return rows
 
 
 def inline(text: str, link: Link = lambda text: None) -> str:

@@ -8,7 +8,7 @@ The letters are STIX Two Math's, cut down to the characters that formulas have.
 
 from __future__ import annotations
 
-import importlib.resources
+import importlib.util
 import re
 import unicodedata
 from functools import cache
@@ -289,9 +289,9 @@ def font() -> bytes:
     options = subset.Options(
         flavor="woff2", layout_features=["ssty", "dtls"], name_IDs=["*"], hinting=False, notdef_outline=True
     )
-    path = importlib.resources.files("ziamath") / "fonts" / "STIXTwoMath-Regular.ttf"
-    with path.open("rb") as file:
-        whole = TTFont(file, lazy=False)
+    spec = importlib.util.find_spec("ziamath")  # its file is read, the package is not imported
+    assert spec is not None and spec.origin is not None
+    whole = TTFont(Path(spec.origin).parent / "fonts" / "STIXTwoMath-Regular.ttf")
     subsetter = subset.Subsetter(options)
     subsetter.populate(unicodes=[c for first, last in CHARACTERS for c in range(first, last + 1)])
     subsetter.subset(whole)
