@@ -1,0 +1,167 @@
+"""The site as a person meets it: in a browser without other hosts, wide and narrow, light and dark, by mouse and by keys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+FIRST = min((ROOT / "docs" / "chapters").glob("*.md"), default=Path("none")).stem
+PAGES = {
+    "landing": "index.html",
+    "chapter": f"chapters/{FIRST}.html",
+    "reference": "api/functional.html",
+    "tensor": "api/tensor.html",
+    "document": "proof.html",
+    "notebook": "notebooks/guide.html",
+    "exercises": "exercises.html",
+    "file": "source/tinytensor/tape.py.html",
+    "folder": "source/tinytensor/ops/index.html",
+    "search": "search.html",
+}
+each_page = pytest.mark.parametrize("path", PAGES.values(), ids=PAGES)
+
+
+@each_page
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1440, 390])
+def test_it_is_shown_without_other_hosts_and_errors(
+    show: Callable[..., Any], path: str, width: int, scheme: str
+) -> None:
+    shown = show(width, color_scheme=scheme)
+    page = shown.open(path)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width  # what is wider scrolls by itself
+    background = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    brightness = sum(map(float, background[background.index("(") + 1 : -1].split(",")[:3])) / 3
+    assert (brightness > 200) is (scheme == "light")
+    assert page.locator("h1").count() == 1
+    shown.check()
+
+
+@pytest.mark.parametrize("name", ["landing", "chapter", "reference", "document", "file", "folder"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing(show: Callable[..., Any], name: str, scheme: str) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    shown = show(1440, color_scheme=scheme)
+    page = shown.open(PAGES[name])
+    for summary in page.locator("details > summary").all():
+        summary.click()
+    results = axe.Axe().run(page, options={"resultTypes": ["violations"]})
+    assert results.violations_count == 0, results.generate_report()
+
+
+def test_the_search_finds_a_name_without_a_server(show: Callable[..., Any], site: Path) -> None:
+    shown = show()
+    page = shown.open("index.html")
+    box = page.locator(".sidebar-search")
+    box.fill("cross_entropy")
+    box.press("Enter")
+    page.wait_for_selector("#search-results li")
+    page.wait_for_function("document.querySelector('#search-results .search-summary').textContent.includes('found')")
+    assert page.locator("#search-results li a", has_text="cross_entropy").count() > 0
+    shown.check()
+    page.goto(f"{(site / 'search.html').as_uri()}?q=softmax")  # from a folder, too
+    page.wait_for_selector("#search-results li", timeout=10_000)
+
+
+def test_theme_and_menu_by_keyboard(show: Callable[..., Any]) -> None:
+    shown = show(1440, color_scheme="light")
+    page = shown.open("index.html")
+    page.locator(".theme-toggle-content .theme-toggle, .theme-toggle").first.focus()
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.body.dataset.theme") in ("light", "dark")
+    page.keyboard.press("Enter")
+    page.reload()
+    assert page.evaluate("localStorage.getItem('theme')") == page.evaluate("document.body.dataset.theme")
+    shown.check()
+
+
+def test_an_answer_opens_by_keyboard(show: Callable[..., Any]) -> None:
+    page = show().open(PAGES["chapter"])
+    summary = page.locator("details.dropdown > summary").first
+    answer = page.locator("details.dropdown").first
+    assert answer.get_attribute("open") is None
+    assert not answer.locator("p").first.is_visible()
+    summary.focus()
+    page.keyboard.press("Enter")
+    assert answer.locator("p").first.is_visible()
+
+
+def test_the_ways_in_lead_where_they_say(show: Callable[..., Any]) -> None:
+    page = show().open("index.html")
+    assert page.locator(".way a").first.get_attribute("href") == "chapters/01-tensors.html"
+    assert page.locator(".way a").nth(1).get_attribute("href") == "lab/index.html"
+    boxes = [box.bounding_box() for box in page.locator(".way").all()]
+    assert len({box["y"] for box in boxes}) == 1 and len({round(box["height"]) for box in boxes}) == 1
+    narrow = show(390).open("index.html")
+    assert len({box.bounding_box()["x"] for box in narrow.locator(".way").all()}) == 1
+
+
+# ------------------------------------------------------------------------------------------ mathematics
+
+
+def formula(show: Callable[..., Any], latex: str, width: int = 800) -> Any:
+    """A page of the site with one formula in place of its text."""
+    from mathml import mathml
+
+    page = show(width).open("index.html")
+    page.evaluate(
+        "html => document.querySelector('article').innerHTML = html", f'<div class="math">{mathml(latex, True)}</div>'
+    )
+    page.evaluate("document.fonts.load('16px Mathematics', 'x∑')")
+    page.evaluate("document.fonts.ready")
+    return page
+
+
+def boxes(page: Any, selector: str) -> list[dict[str, float]]:
+    return [each.bounding_box() for each in page.locator(selector).all()]
+
+
+def test_the_font_of_formulas_is_there(show: Callable[..., Any]) -> None:
+    page = formula(show, r"\sum_i x_i")
+    assert page.evaluate("document.fonts.check('16px Mathematics', 'x∑')")
+    assert page.evaluate("getComputedStyle(document.querySelector('math')).fontFamily").startswith("Mathematics")
+
+
+def test_the_equals_signs_of_an_alignment_stand_below_each_other(show: Callable[..., Any]) -> None:
+    page = formula(show, r"\begin{aligned} a + b + c &= d \\ e &= f + g + h \end{aligned}")
+    first, second = boxes(page, "mtr > mtd:nth-child(2) > mo:nth-of-type(1)")
+    assert first["x"] == pytest.approx(second["x"], abs=0.5)
+    assert second["y"] > first["y"] + 10
+    left = boxes(page, "mtr > mtd:first-child > mi:last-child")
+    assert left[0]["x"] + left[0]["width"] == pytest.approx(left[1]["x"] + left[1]["width"], abs=1)
+
+
+def test_brackets_grow_and_limits_stand_below(show: Callable[..., Any]) -> None:
+    page = formula(
+        show,
+        r"f \left( \frac{a}{\frac{b}{c}} \right) \sum_{i=1}^{n} x \begin{cases} 1 & 2 \\ 3 & 4 \\ 5 & 6 \end{cases}",
+    )
+    letter = boxes(page, "math mi")[0]
+    fraction = boxes(page, "mfrac")[0]
+    bracket = boxes(page, "mo[form=prefix]")[0]
+    assert bracket["height"] >= 0.9 * fraction["height"] > 1.5 * letter["height"]
+    total, (below,) = boxes(page, "munderover > mo")[0], boxes(page, "munderover > mrow:nth-child(2)")
+    assert below["y"] >= total["y"] + 0.6 * total["height"]
+    rows = boxes(page, "mtr")
+    brace = page.locator("mo", has_text="{").first.bounding_box()
+    assert brace["height"] >= 0.8 * (rows[-1]["y"] + rows[-1]["height"] - rows[0]["y"])
+
+
+def test_a_wide_formula_scrolls_by_itself(show: Callable[..., Any]) -> None:
+    page = formula(show, " + ".join(f"x_{{{i}}}" for i in range(60)), width=390)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert page.evaluate("(m => m.scrollWidth > m.clientWidth)(document.querySelector('div.math'))")
+    assert boxes(page, "math mi")[0]["x"] >= 0  # its beginning is in sight
+
+
+def test_numbered_formulas(show: Callable[..., Any], site: Path) -> None:
+    numbered = [path for path in (site / "chapters").glob("*.html") if 'class="eqno"' in path.read_text("utf-8")]
+    for path in numbered:
+        page = show().open(f"chapters/{path.name}")
+        number = page.locator(".eqno").first.bounding_box()
+        box = page.locator(".math:has(.eqno) math").first.bounding_box()
+        assert number["x"] > box["x"] + box["width"] - 1
