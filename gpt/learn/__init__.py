@@ -21,12 +21,21 @@ from gpt.learn.derivatives.products import EMBEDDING, LINEAR, MATMUL
 from gpt.learn.derivatives.softmaxes import ATTENTION, CROSS_ENTROPY, SOFTMAX
 from gpt.learn.derivatives.tape import TAPE
 from gpt.learn.exercise import Exercise, Report
+from gpt.learn.testing import WrittenTest
 
 __all__ = ["Exercise", "Report", "check_text", "exercise", "exercises", "start_text"]
 
 EXERCISES: list[Exercise] = [
     MUL, UNBROADCAST, MATMUL, RELU, GELU, EMBEDDING, LINEAR, SOFTMAX, CROSS_ENTROPY, LAYER_NORM, RMS_NORM, DROPOUT, ROTARY,
     ATTENTION, ADAMW, TAPE,
+    WrittenTest("test_unbroadcast", "01-tensors"),
+    WrittenTest("test_tape", "02-tape"),
+    WrittenTest("test_cross_entropy", "05-cross-entropy"),
+    WrittenTest("test_layer_norm", "06-layer-norm"),
+    WrittenTest("test_causal_mask", "07-attention"),
+    WrittenTest("test_adamw", "09-adamw"),
+    WrittenTest("test_batch", "10-training"),
+    WrittenTest("test_sampling", "11-sampling"),
 ]  # fmt: skip
 
 
