@@ -48,7 +48,7 @@ def main(argv: list[str]) -> int:
     checked.add_argument("--seed", type=whole, metavar="N", help="draw the numbers from this seed (default: new ones each time)")
     checked.add_argument("--json", action="store_true", help="print one JSON object for each exercise: name, passed, lines")
     checked.add_argument("--in-process", action="store_true", help="execute the file in this process, not in one of its own: "
-                         "for debuggers; a file that breaks the process ends the check")  # fmt: skip
+                         "sooner done, but a file that breaks the process ends the check")  # fmt: skip
     for each in (listed, started, checked):
         each.add_argument("--folder", type=path, default=Path("exercises"), metavar="FOLDER",
                           help="where your files are (default: exercises)")  # fmt: skip

@@ -21,6 +21,14 @@ Function: TypeAlias = Callable[..., Any]
 Cause: TypeAlias = tuple[str, str, Array]  # the result that a usual mistake changes, the mistake, and what it returns then
 
 
+class Mismatch(Fault):
+    """A result that is wrong. `causes` are the mistakes that would lead to it: several, where the numbers do not tell them apart."""
+
+    def __init__(self, result: str, causes: list[str], *lines: str) -> None:
+        super().__init__(*lines)
+        self.result, self.causes = result, causes
+
+
 @dataclass
 class Call:
     """A call of a reader's function with these arguments. `right` has what it must return, by name and in order."""
@@ -84,7 +92,7 @@ class Call:
             is_float = found.dtype.kind in "fc"
             what = f"has shape {shape(found)}" if is_float else f"has dtype {found.dtype}"
             ought = (f"the shape of {self.like[name]}, {shape(right)}" if is_float else f"dtype {np.dtype(self.dtype)}")  # fmt: skip
-            raise Fault(f"{name} {what}; it must have {ought}", *self.usual(name, found))
+            raise Mismatch(name, self.usual(name, found), f"{name} {what}; it must have {ought}")
         if found.dtype != self.dtype:
             raise Fault(f"{name} has dtype {found.dtype}; of {np.dtype(self.dtype)} arrays it must have "
                         f"{np.dtype(self.dtype)}. {PROMOTED}")  # fmt: skip
@@ -95,21 +103,22 @@ class Call:
         worst = np.argsort(-np.where(np.isnan(error), np.inf, error), axis=None, kind="stable")[: int(min(wrong.sum(), SHOWN))]
         lines = [element(name, found, right, int(i)) for i in worst]
         count = f"{int(wrong.sum())} of {wrong.size} elements of {name} are wrong" if wrong.size > 1 else f"{name} is wrong"
-        raise Fault(f"{count}:", *lines, *self.usual(name, found))
+        raise Mismatch(name, self.usual(name, found), f"{count}:", *lines)
 
     def usual(self, name: str, found: Array) -> list[str]:
-        """Return the usual mistake that leads to what was found, in a line; or nothing."""
+        """Return the usual mistakes that lead to what was found."""
         right = self.right[name]
         if found.shape == right.shape and not np.isfinite(found).all():
-            return ["usual cause: a division by 0, or a logarithm of 0"]
+            return ["a division by 0, or a logarithm of 0"]
         if found.shape == right.shape and np.abs(found - right).max(initial=0) <= NEAR * size(right):
-            return [f"usual cause: {CLOSE}"]
+            return [CLOSE]
         tolerance = max(self.limit, CENTRAL) * 10
-        for result, text, wrong in self.causes():
-            if result == name and wrong.shape == found.shape and not alike(wrong, right, tolerance):
-                if alike(found, wrong, tolerance):
-                    return [f"usual cause: {text}"]
-        return general(name, found, self.right, tolerance)
+        with np.errstate(all="ignore"):
+            said = [
+                text for result, text, wrong in self.causes()
+                if result == name and alike(found, wrong, tolerance) and not alike(wrong, right, tolerance)
+            ]  # fmt: skip
+            return list(dict.fromkeys([*said, *general(name, found, self.right, tolerance)]))
 
 
 PROMOTED = ("A float64 or an integer of NumPy's among the numbers, as np.sqrt(2) or keep.sum(), makes them float64; "
@@ -140,7 +149,7 @@ def general(name: str, found: Array, right: Arrays, tolerance: float) -> list[st
         said = f"every element is {factor:.6g} times what it should be"
     if not said and swapped:
         said = f"this is {swapped[0]}: the results are in another order"
-    return [f"usual cause: {said}"] if said else []
+    return [said] if said else []
 
 
 def proportion(found: Array, right: Array) -> float:

@@ -9,7 +9,7 @@ import numpy as np
 
 from gpt.learn.exercise import Array, Fault
 
-CHAIN = 5_000  # calls: more than Python lets functions call each other
+CHAIN = 2_000  # calls: more than Python lets functions call each other
 LADDER = 40  # steps h = h + h·c; each doubles the ways, so who follows every way plays 2⁴⁰ nodes
 NEVER = "a Node is played once, when its gradient is complete: when all that use it were played"
 
@@ -48,6 +48,8 @@ class Operations:
             if played:
                 raise Fault(f"{what} is played a second time; {NEVER}")
             played = True
+            if dy is None:
+                raise Fault(f"{what} is played before it has a gradient; {NEVER}")
             if type(dy) is not np.ndarray:
                 raise Fault(f"a Node is played with {type(dy).__name__} for its gradient; it has to be an array")
             results = tuple(np.asarray(x) for x in backward(dy))

@@ -54,8 +54,9 @@ class Pair(Derivative):
         for k, (inputs, static) in enumerate(self.draw(rng)):
             y, _ = self.forward()(**inputs, **static)
             dy = np.asarray(rng.standard_normal(np.shape(y)))
-            arrays = {name: np.asfortranarray(x) if k % 2 else x for name, x in inputs.items()}
-            yield self.call(arrays, static, np.asfortranarray(dy) if k % 2 else dy)
+            order: Any = "F" if k % 2 else "C"
+            arrays = {name: np.asarray(x, order=order) for name, x in inputs.items()}
+            yield self.call(arrays, static, np.asarray(dy, order=order))
         for inputs, static in self.draw(rng):
             rough = {name: x.astype(np.float32) for name, x in inputs.items()}
             y, _ = self.forward()(**rough, **static)

@@ -96,7 +96,6 @@ def usual_relu(p: Point) -> Iterator[Cause]:
     yield "dx", "x at 0 lets dy pass; PyTorch, as the engine, takes 0 there", p.dy * (x >= 0)
     yield "dx", "this is max(x, 0) · dy: the derivative of x is 1, not x", p.dy * np.maximum(x, 0)
     yield "dx", "the elements below 0 let dy pass, those above do not: it is the other way around", p.dy * (x <= 0)
-    yield "dx", "this is max(dy, 0) at all x", np.maximum(p.dy, 0)
 
 
 RELU = Pair("relu", "03-derivatives", draw=draw_one, usual=usual_relu, edges=edges_relu)

@@ -14,7 +14,7 @@ from gpt.learn.pair import Generator, Given, Pair, Point
 def draw_matmul(rng: Generator) -> Iterator[Given]:
     n, k, m = sizes(rng, 3)
     pairs = [((n, k), (k, m)), ((k, k), (k, k)), ((2, n, k), (2, k, m)), ((2, n, k), (k, m)), ((n, k), (2, k, m)),
-             ((3, 1, n, k), (2, k, m)), ((1, k), (k, 1)), ((0, k), (k, m)), ((n, 0), (0, m))]  # fmt: skip
+             ((3, 1, n, k), (2, k, m)), ((2, n, k), (1, k, m)), ((1, k), (k, 1)), ((0, k), (k, m)), ((n, 0), (0, m))]  # fmt: skip
     for a, b in pairs:
         yield {"a": normal(rng, *a), "b": normal(rng, *b)}, {}
 

@@ -100,6 +100,11 @@ class Tape(Derivative):
                 for name, leaf in drawn.below().items():
                     yield f"{name}.grad", text, np.asarray(leaf.grad)
 
+            drawn = self.drawn(graph, exact, watched=False)
+            replay(drawn.root, np.ones_like(wide), met=False, adds=True)
+            for name, leaf in {**drawn.below(), "root": drawn.root}.items():
+                yield f"{name}.grad", "dy is missing: the root's gradient is dy, not 1", np.asarray(leaf.grad)
+
         source, limit = "PyTorch's numbers, recorded", EXACT
         if right is None:
             below = self.drawn(graph, exact, watched=False).below()

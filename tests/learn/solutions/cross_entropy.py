@@ -8,7 +8,8 @@ rows. loss and dy are single numbers, arrays of the shape (). dx (N, C).
 Write backward: from dy, p and target, the gradient dx.
 
 Hint: −ln p[t] = ln Σ eˣ − x[t]. The derivative of the first part is p, that of the second is 1 at the target. Then come the
-mean, dy, and the rows that do not count.
+mean, dy, and the rows that do not count. Their number, (target >= 0).sum(), is an integer of NumPy's; int(…) of it lets float32
+stay float32.
 
     python -m gpt.learn check cross_entropy
 """

@@ -9,7 +9,7 @@ Write backward: it sets .grad of the root to dy, and .grad of every Node that th
 not depend on keep None.
 
 Hint: a node may be played when all that use it were played, so that its gradient is complete; then it is played once. An
-input is always older than what is computed from it: node.age says how old. No recursion: a chain may have 20,000 nodes.
+input is always older than what is computed from it: node.age says how old. No recursion: a chain may have thousands of Nodes.
 A backward may return one array for two inputs, and dy itself: add into a new array, not into theirs.
 
     python -m gpt.learn check tape
