@@ -34,7 +34,8 @@ def main(argv: list[str]) -> int:
     commands = parser.add_subparsers(metavar="COMMAND", parser_class=sub, dest="command")
 
     listed = commands.add_parser("list", help="the exercises, and which of them are started and solved",
-                                 description="List the exercises in the order of the chapters.")  # fmt: skip
+                                 description="List the exercises in the order of the chapters, with their kind, and what became of "
+                                 "yours: not started, started, solved, or changed since it was solved.")  # fmt: skip
     started = commands.add_parser("start", help="write the file of an exercise",
                                   description="Write a file with what to write, what is given, and an empty function.")  # fmt: skip
     started.add_argument("name", metavar="NAME", help="an exercise, as `list` names it")
@@ -53,10 +54,12 @@ def main(argv: list[str]) -> int:
         each.add_argument("--folder", type=path, default=Path("exercises"), metavar="FOLDER",
                           help="where your files are (default: exercises)")  # fmt: skip
 
-    options = parser.parse_args(argv)
+    options, unknown = parser.parse_known_args(argv)
     if options.command is None:
         parser.print_help()
         return 2
+    if unknown:  # told by the parser of the command, which knows the flags
+        commands.choices[options.command].error(f"unrecognized arguments: {' '.join(unknown)}")
     folder = Folder(options.folder)
     return {"list": show, "start": start, "check": check}[options.command](folder, options)
 

@@ -83,6 +83,8 @@ class Call:
             if type(x) is not np.ndarray and not (isinstance(x, np.generic) and self.right[name].shape == ()):
                 raise Fault(f"{name} is {kind(x)}; it has to be an array of the shape of {self.like[name]}, "
                             f"{shape(self.right[name])}")  # fmt: skip
+            if x.dtype.hasobject:
+                raise Fault(f"{name} has dtype {x.dtype}; it must have dtype {np.dtype(self.dtype)}")
             found[name] = np.asarray(x)
         return found
 
@@ -211,4 +213,4 @@ def kind(x: Any) -> str:
     if x is None:
         return "None"
     name = type(x).__name__
-    return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
+    return f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 from gpt.learn.exercise import Report
 
-MEMORY = 8 << 30  # bytes that a check may ask for
+MEMORY = 4 << 30  # bytes that a check may ask for
 GRACE = 30.0  # seconds more, in which a process ends by itself: it starts, and it says where it was
 
 

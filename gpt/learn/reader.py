@@ -18,7 +18,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
-from types import CodeType, FrameType
+from types import CodeType, FrameType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -117,9 +117,13 @@ class Reader:
 
     @contextlib.contextmanager
     def _watched(self) -> Iterator[None]:
-        """Catch what the file prints, note which engine it calls, and refuse it if it changes NumPy."""
-        numpy, profile = dict(vars(np)), sys.getprofile()
+        """Catch what the file prints, note which engine it calls, and refuse it if it changes NumPy.
+
+        NumPy's global random numbers begin anew, and go on afterwards where they were: a file remembers nothing in them.
+        """
+        numpy, random, profile = dict(vars(np)), np.random.get_state(), sys.getprofile()
         out = contextlib.redirect_stdout(self.printed), contextlib.redirect_stderr(self.printed)
+        np.random.seed()
         with out[0], out[1], warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
             sys.setprofile(self._see)
@@ -127,9 +131,8 @@ class Reader:
                 yield
             finally:
                 sys.setprofile(profile)
-                changed = [name for name, value in numpy.items() if vars(np).get(name) is not value]
-                for name in changed:
-                    setattr(np, name, numpy[name])
+                changed = put_back(numpy)
+                np.random.set_state(random)
         if changed:
             raise Fault(f"the file changes NumPy itself: np.{changed[0]}; give your function another name")
 
@@ -138,6 +141,18 @@ class Reader:
             module = str(frame.f_globals.get("__name__", ""))
             if module.partition(".")[0] in ENGINES and not module.startswith("gpt.learn"):
                 self.engine = self.engine or module
+
+
+def put_back(numpy: dict[str, Any]) -> list[str]:
+    """Make NumPy what it was, and return the names that had changed, or came to it. It loads modules of its own late."""
+    now = vars(np)
+    changed = [name for name, value in numpy.items() if now.get(name) is not value]
+    added = [name for name, value in now.items() if name not in numpy and not isinstance(value, ModuleType)]
+    for name in changed:
+        setattr(np, name, numpy[name])
+    for name in added:
+        delattr(np, name)
+    return changed + added
 
 
 def refuse(tree: ast.AST) -> None:

@@ -15,9 +15,15 @@ FILE = Path(__file__).parent / "recorded.json"
 
 
 @functools.cache
+def packed_rows() -> dict[str, list[dict[str, Any]]]:
+    """What the file holds."""
+    found: dict[str, list[dict[str, Any]]] = json.loads(FILE.read_text("utf-8"))
+    return found
+
+
 def rows(name: str) -> list[dict[str, Any]]:
-    """The recorded calls of an exercise: `inputs`, `static`, and what a call of PyTorch's function returned."""
-    found = json.loads(FILE.read_text("utf-8"))[name]
+    """The recorded calls of an exercise, `inputs`, `static`, `result` and `gradients`: new arrays, since a file may change them."""
+    found = packed_rows()[name]
     return [{key: {k: unpacked(v) for k, v in part.items()} for key, part in row.items()} for row in found]
 
 
