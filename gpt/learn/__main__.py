@@ -1,9 +1,9 @@
 """Exercises at the command line: list them, start one, check what was written.
 
-    python -m gpt.learn list                 the exercises, and which of them are started and solved
-    python -m gpt.learn start mul            writes exercises/mul.py: what to write, the forward that is given, an empty backward
-    python -m gpt.learn check mul            executes that file, and says what is right or wrong
-    python -m gpt.learn check                checks all that were started
+python -m gpt.learn list                 the exercises, and which of them are started and solved
+python -m gpt.learn start mul            writes exercises/mul.py: what to write, the forward that is given, an empty backward
+python -m gpt.learn check mul            executes that file, and says what is right or wrong
+python -m gpt.learn check                checks all that were started
 """
 
 from __future__ import annotations
@@ -22,38 +22,29 @@ from gpt.learn.limits import check_apart, ending_after
 
 SECONDS = 20.0
 LARGEST = 1_000_000  # bytes of a file
-DETAILS = """A derivative is compared with difference quotients on numbers that are drawn anew, and with numbers that PyTorch
-computed. A test is run on right code, and on mutants, which are right but for one mistake: it has to fail on each. The exit
-status is 0 if all that was checked is right, 1 if not, 2 if the command line is wrong."""
+LIST = """List the exercises in the order of the chapters, with their kind, and what became of yours: not started,
+started, solved, or changed since it was solved."""
+START = "Write a file with what to write, what is given, and an empty function."
+CHECK = "Execute what was written, and say what is right or wrong."
+HOW = """A derivative is compared with difference quotients on numbers that are drawn anew, and with numbers that PyTorch
+computed. A test is run on right code, and on mutants, which are right but for one mistake: it has to fail on each. The
+exit status is 0 if all that was checked is right, 1 if not, 2 if the command line is wrong."""
+
+
+class CommandParser(Parser):
+    """The parser of one command, as argparse makes it, with the errors of gpt.cli."""
+
+    def __init__(self, prog: str, description: str, epilog: str | None = None, **_: object) -> None:
+        super().__init__(prog.removeprefix("python -m "), description)
+        self.epilog = epilog
 
 
 @command("gpt.learn")
 def main(argv: list[str]) -> int:
     parser = Parser("gpt.learn", "Exercises: write a derivative of the engine, or a test that notices mistakes.")
     parser.epilog = "Begin with: python -m gpt.learn list. Each command explains its flags with --help."
-    commands = parser.add_subparsers(metavar="COMMAND", parser_class=sub, dest="command")
-
-    listed = commands.add_parser("list", help="the exercises, and which of them are started and solved",
-                                 description="List the exercises in the order of the chapters, with their kind, and what became of "
-                                 "yours: not started, started, solved, or changed since it was solved.")  # fmt: skip
-    started = commands.add_parser("start", help="write the file of an exercise",
-                                  description="Write a file with what to write, what is given, and an empty function.")  # fmt: skip
-    started.add_argument("name", metavar="NAME", help="an exercise, as `list` names it")
-    started.add_argument("--again", action="store_true", help="start again: the file that is there becomes NAME.1.py")
-    checked = commands.add_parser("check", help="check a file, or all that were started",
-                                  description="Execute what was written, and say what is right or wrong.", epilog=DETAILS)  # fmt: skip
-    checked.add_argument("name", metavar="NAME", nargs="?", help="an exercise (default: all that were started)")
-    checked.add_argument("file", metavar="FILE", nargs="?", help="the file (default: NAME.py in the folder); -: standard input")
-    checked.add_argument("--seconds", type=seconds, default=SECONDS, metavar="X",
-                         help=f"stop an exercise that takes longer (default: {SECONDS:g})")  # fmt: skip
-    checked.add_argument("--seed", type=whole, metavar="N", help="draw the numbers from this seed (default: new ones each time)")
-    checked.add_argument("--json", action="store_true", help="print one JSON object for each exercise: name, passed, lines")
-    checked.add_argument("--in-process", action="store_true", help="execute the file in this process, not in one of its own: "
-                         "sooner done, but a file that breaks the process ends the check")  # fmt: skip
-    for each in (listed, started, checked):
-        each.add_argument("--folder", type=path, default=Path("exercises"), metavar="FOLDER",
-                          help="where your files are (default: exercises)")  # fmt: skip
-
+    commands = parser.add_subparsers(metavar="COMMAND", parser_class=CommandParser, dest="command")
+    add_commands(commands)
     options, unknown = parser.parse_known_args(argv)
     if options.command is None:
         parser.print_help()
@@ -64,11 +55,29 @@ def main(argv: list[str]) -> int:
     return {"list": show, "start": start, "check": check}[options.command](folder, options)
 
 
-def sub(prog: str, description: str, epilog: str | None = None, **_: object) -> Parser:
-    """A parser of one command, with the errors of gpt.cli."""
-    parser = Parser(prog.removeprefix("python -m "), description)
-    parser.epilog = epilog
-    return parser
+def add_commands(commands: argparse._SubParsersAction[CommandParser]) -> None:
+    """Add list, start and check with their flags."""
+    listed = commands.add_parser(
+        "list", help="the exercises, and which of them are started and solved", description=LIST
+    )
+    started = commands.add_parser("start", help="write the file of an exercise", description=START)
+    started.add_argument("name", metavar="NAME", help="an exercise, as `list` names it")
+    started.add_argument("--again", action="store_true", help="start again: the file that is there becomes NAME.1.py")
+    checked = commands.add_parser("check", help="check a file, or all that were started", description=CHECK, epilog=HOW)
+    checked.add_argument("name", metavar="NAME", nargs="?", help="an exercise (default: all that were started)")
+    checked.add_argument("file", metavar="FILE", nargs="?",
+                         help="the file (default: NAME.py in the folder); -: standard input")  # fmt: skip
+    checked.add_argument("--seconds", type=seconds, default=SECONDS, metavar="X",
+                         help=f"stop an exercise that takes longer (default: {SECONDS:g})")  # fmt: skip
+    checked.add_argument("--seed", type=whole, metavar="N",
+                         help="draw the numbers from this seed (default: new ones each time)")  # fmt: skip
+    checked.add_argument("--json", action="store_true",
+                         help="print one JSON object for each exercise: name, passed, lines, seed")  # fmt: skip
+    checked.add_argument("--in-process", action="store_true", help="execute the file in this process, not in one of its "
+                         "own: sooner done, but a file that breaks the process ends the check")  # fmt: skip
+    for each in (listed, started, checked):
+        each.add_argument("--folder", type=path, default=Path("exercises"), metavar="FOLDER",
+                          help="where your files are (default: exercises)")  # fmt: skip
 
 
 def seconds(text: str) -> float:
@@ -126,7 +135,9 @@ def check(folder: Folder, options: argparse.Namespace) -> int:
     """Check one file, or all that were started. Return 0 if all are right."""
     names = [exercise(options.name).name] if options.name else folder.started()
     if not names:
-        raise UserError(f"no exercise is started in {word(folder.path)}; python -m gpt.learn start {exercises()[0].name}")
+        raise UserError(
+            f"no exercise is started in {word(folder.path)}; python -m gpt.learn start {exercises()[0].name}"
+        )
     passed = 0
     for name in names:
         text = read(folder, name, options.file)
@@ -148,7 +159,11 @@ def check(folder: Folder, options: argparse.Namespace) -> int:
 def print_report(report: Report, seed: int, as_json: bool) -> None:
     """Print what a check found."""
     if as_json:
-        say(json.dumps({"name": report.name, "passed": report.passed, "lines": report.lines, "seed": seed}, ensure_ascii=False))
+        say(
+            json.dumps(
+                {"name": report.name, "passed": report.passed, "lines": report.lines, "seed": seed}, ensure_ascii=False
+            )
+        )
         return
     for line in report.lines:
         say(line)

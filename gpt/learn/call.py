@@ -18,11 +18,13 @@ NEAR = 1e-5  # a wrong formula is not so close to the right one; a difference qu
 SHOWN = 3  # elements of one array that a report shows
 
 Function: TypeAlias = Callable[..., Any]
-Cause: TypeAlias = tuple[str, str, Array]  # the result that a usual mistake changes, the mistake, and what it returns then
+Cause: TypeAlias = tuple[
+    str, str, Array
+]  # the result that a usual mistake changes, the mistake, and what it returns then
 
 
 class Mismatch(Fault):
-    """A result that is wrong. `causes` are the mistakes that would lead to it: several, where the numbers do not tell them apart."""
+    """A result that is wrong. `causes` are the mistakes that lead to it: several, where numbers do not tell them apart."""
 
     def __init__(self, result: str, causes: list[str], *lines: str) -> None:
         super().__init__(*lines)
@@ -91,10 +93,10 @@ class Call:
     def compare(self, name: str, found: Array, right: Array, limit: float) -> None:
         """Raise Fault with the worst elements, and the usual mistake that returns these numbers, if one does."""
         if found.dtype.kind not in "fc" or found.shape != right.shape:
-            is_float = found.dtype.kind in "fc"
-            what = f"has shape {shape(found)}" if is_float else f"has dtype {found.dtype}"
-            ought = (f"the shape of {self.like[name]}, {shape(right)}" if is_float else f"dtype {np.dtype(self.dtype)}")  # fmt: skip
-            raise Mismatch(name, self.usual(name, found), f"{name} {what}; it must have {ought}")
+            what, ought = f"dtype {found.dtype}", f"dtype {np.dtype(self.dtype)}"
+            if found.dtype.kind in "fc":
+                what, ought = f"shape {shape(found)}", f"the shape of {self.like[name]}, {shape(right)}"
+            raise Mismatch(name, self.usual(name, found), f"{name} has {what}; it must have {ought}")
         if found.dtype != self.dtype:
             raise Fault(f"{name} has dtype {found.dtype}; of {np.dtype(self.dtype)} arrays it must have "
                         f"{np.dtype(self.dtype)}. {PROMOTED}")  # fmt: skip
@@ -102,9 +104,13 @@ class Call:
         wrong = ~(error <= limit * scale)  # also nan
         if not wrong.any():
             return
-        worst = np.argsort(-np.where(np.isnan(error), np.inf, error), axis=None, kind="stable")[: int(min(wrong.sum(), SHOWN))]
+        worst = np.argsort(-np.where(np.isnan(error), np.inf, error), axis=None, kind="stable")[
+            : int(min(wrong.sum(), SHOWN))
+        ]
         lines = [element(name, found, right, int(i)) for i in worst]
-        count = f"{int(wrong.sum())} of {wrong.size} elements of {name} are wrong" if wrong.size > 1 else f"{name} is wrong"
+        count = (
+            f"{int(wrong.sum())} of {wrong.size} elements of {name} are wrong" if wrong.size > 1 else f"{name} is wrong"
+        )
         raise Mismatch(name, self.usual(name, found), f"{count}:", *lines)
 
     def usual(self, name: str, found: Array) -> list[str]:

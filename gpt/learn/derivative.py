@@ -38,8 +38,8 @@ class Derivative(Exercise):
                 try:
                     call.examine(reader, function)
                 except Fault as fault:
-                    lines = [f"{rightly(counts.total())}{self.function} is called with {call.title}, and compared with {call.source}:"]
-                    lines += [f"  {line}" for line in fault.lines]
+                    called = f"{self.function} is called with {call.title}, and compared with {call.source}:"
+                    lines = [rightly(counts.total()) + called, *(f"  {line}" for line in fault.lines)]
                     if isinstance(fault, Mismatch):
                         lines += [f"  usual cause: {cause}" for cause in narrowed(fault, calls, reader, function)[:1]]
                     raise Fault(*lines) from None

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 Array: TypeAlias = NDArray[Any]
 Arrays: TypeAlias = dict[str, Array]
 
-STUBS = Path(__file__).parent / "stubs"
+STUBS = Path(__file__).parent / "stubs"  # .txt, since they are no modules of this package
 DERIVATIVE, TEST = "derivative", "test"  # the two kinds
 
 
@@ -49,7 +49,7 @@ class Exercise:
     @cached_property
     def start_text(self) -> str:
         """The file that a reader starts from."""
-        return (STUBS / f"{self.name}.py").read_text("utf-8")
+        return (STUBS / f"{self.name}.txt").read_text("utf-8")
 
     @property
     def title(self) -> str:

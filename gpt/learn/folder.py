@@ -50,7 +50,9 @@ class Folder:
         self.path.mkdir(parents=True, exist_ok=True)
         file, kept = self.file(exercise.name), None
         if again and os.path.lexists(file):
-            kept = next(free for i in range(1, 10_000) if not os.path.lexists(free := file.with_name(f"{exercise.name}.{i}.py")))
+            kept = next(
+                free for i in range(1, 10_000) if not os.path.lexists(free := file.with_name(f"{exercise.name}.{i}.py"))
+            )
             file.rename(kept)
         try:
             with file.open("x", encoding="utf-8", newline="\n") as stream:

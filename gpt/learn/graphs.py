@@ -1,4 +1,4 @@
-"""Small graphs of calls, for the exercises about the tape: they say when a call is played twice, and who writes into whose array."""
+"""Graphs of calls for the exercise about the tape: they notice a call that is played twice, and a write into their arrays."""
 
 from __future__ import annotations
 

@@ -19,7 +19,8 @@ GRACE = 30.0  # seconds more, in which a process ends by itself: it starts, and 
 
 def check_apart(name: str, text: str, seed: int, seconds: float) -> Report:
     """Check the text in a new process, for so many seconds at most."""
-    line = [sys.executable, "-m", "gpt.learn", "check", name, "-", "--in-process", "--json", f"--seed={seed}", f"--seconds={seconds}"]
+    flags = ["--in-process", "--json", f"--seed={seed}", f"--seconds={seconds}"]
+    line = [sys.executable, "-m", "gpt.learn", "check", name, "-", *flags]
     limited = limit_memory if os.name == "posix" else None
     try:
         done = subprocess.run(line, input=text.encode("utf-8", "surrogatepass"), capture_output=True, timeout=seconds + GRACE,
@@ -28,9 +29,13 @@ def check_apart(name: str, text: str, seed: int, seconds: float) -> Report:
         return Report(name, False, [f"{name}: not yet", f"  stopped after {seconds:g} seconds"])
     with contextlib.suppress(ValueError, KeyError, TypeError, IndexError):
         found = json.loads(done.stdout.decode("utf-8", "replace").splitlines()[-1])
-        return Report(found["name"], found["passed"] is True and done.returncode == 0, [str(line) for line in found["lines"]])
+        return Report(
+            found["name"], found["passed"] is True and done.returncode == 0, [str(line) for line in found["lines"]]
+        )
     said = done.stderr.decode("utf-8", "replace")
-    return Report(name, False, [f"{name}: not yet", *(f"  {line}" for line in ended(name, text, said, done.returncode, seconds))])
+    return Report(
+        name, False, [f"{name}: not yet", *(f"  {line}" for line in ended(name, text, said, done.returncode, seconds))]
+    )
 
 
 def ended(name: str, text: str, said: str, status: int, seconds: float) -> list[str]:
@@ -44,7 +49,8 @@ def ended(name: str, text: str, said: str, status: int, seconds: float) -> list[
         return [f"stopped after {seconds:g} seconds; --seconds gives it more"]
     line = int(found[1])
     source = text.splitlines()[line - 1].strip() if line <= len(text.splitlines()) else ""
-    return [f"stopped after {seconds:g} seconds, in line {line}: does a loop never end? (--seconds gives it more)", f"    {source}"]
+    where = f"stopped after {seconds:g} seconds, in line {line}: does a loop never end? (--seconds gives it more)"
+    return [where, f"    {source}"]
 
 
 @contextlib.contextmanager

@@ -59,8 +59,8 @@ RIGHT: dict[str, list[Variant]] = {
     ],
     "causal_mask": [
         V("one that scales q, not the scores", "q @ k.T / math.sqrt(D)", "(q / math.sqrt(D)) @ k.T"),
-        V("one that divides at the end", "return w @ v", "return (e @ v) / e.sum(1, keepdims=True)"),
-        V("one that computes in float64 row by row", "return w @ v", "return np.stack([(w[t, :, None] * v).sum(0) for t in range(T)])"),
+        V("one that divides at the end", "return np.asarray(w @ v)", "return (e @ v) / e.sum(1, keepdims=True)"),
+        V("one that computes in float64 row by row", "return np.asarray(w @ v)", "return np.stack([(w[t, :, None] * v).sum(0) for t in range(T)])"),
     ],
     "adamw": [
         V("one that puts the corrections into lr and eps, as the engine does", "lr * mhat / (np.sqrt(vhat) + eps)",
@@ -148,7 +148,7 @@ WRONG: dict[str, list[Variant]] = {
         V("does not scale the scores", "q @ k.T / math.sqrt(D)", "q @ k.T"),
         V("scales by D, not by its root", "q @ k.T / math.sqrt(D)", "q @ k.T / D"),
         V("softmax over the queries, not over the keys", "e.sum(1, keepdims=True)", "e.sum(0, keepdims=True)"),
-        V("mixes the keys, not the values", "return w @ v", "return w @ (k if k.shape == v.shape else v)"),
+        V("mixes the keys, not the values", "return np.asarray(w @ v)", "return w @ (k if k.shape == v.shape else v)"),
     ],
     "adamw": [
         V("does not correct m for its start at 0", "mhat = m / (1 - beta1**t)", "mhat = m"),

@@ -25,7 +25,9 @@ class Point:
     def __init__(self, forward: Forward, inputs: Arrays, static: dict[str, Any], dy: Array, right: Arrays) -> None:
         self.inputs, self.static, self.dy, self.right = inputs, static, dy, right
         self.y, self.saved = forward(**inputs, **static)
-        self.jacobian: Callable[[str], Array] = functools.cache(lambda name: complex_step(forward, inputs, static, name))
+        self.jacobian: Callable[[str], Array] = functools.cache(
+            lambda name: complex_step(forward, inputs, static, name)
+        )
 
     def __getitem__(self, name: str) -> Any:
         """An argument of the forward by its name."""

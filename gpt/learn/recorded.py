@@ -22,7 +22,7 @@ def packed_rows() -> dict[str, list[dict[str, Any]]]:
 
 
 def rows(name: str) -> list[dict[str, Any]]:
-    """The recorded calls of an exercise, `inputs`, `static`, `result` and `gradients`: new arrays, since a file may change them."""
+    """The recorded calls of an exercise, each in four parts. The arrays are new, since a reader's file may change them."""
     found = packed_rows()[name]
     return [{key: {k: unpacked(v) for k, v in part.items()} for key, part in row.items()} for row in found]
 

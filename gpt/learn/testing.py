@@ -74,17 +74,29 @@ class WrittenTest(Exercise):
             failed = [fault for fault in subject.said if fault is not None]
             if subject.right and failed:
                 often = "" if len(failed) == RUNS else f", in {len(failed)} of {RUNS} runs: is it random?"
-                raise Fault(f"the test fails on right code: {subject.what}{often}", *failed[0].lines, *ADVICE.get(subject.what, STRICT))
+                raise Fault(
+                    f"the test fails on right code: {subject.what}{often}",
+                    *failed[0].lines,
+                    *ADVICE.get(subject.what, STRICT),
+                )
         wrong = [subject for subject in subjects if not subject.right]
         survivors = [subject for subject in wrong if not subject.noticed()]
         if not survivors:
             right = len(subjects) - len(wrong)
-            return [f"{self.name}: right", f"  it passes on {right} right variants, and notices all {len(wrong)} mutants"]
-        lines = [f"it passes on right code, and notices {len(wrong) - len(survivors)} of {len(wrong)} mutants; these survive:"]
+            return [
+                f"{self.name}: right",
+                f"  it passes on {right} right variants, and notices all {len(wrong)} mutants",
+            ]
+        lines = [
+            f"it passes on right code, and notices {len(wrong) - len(survivors)} of {len(wrong)} mutants; these survive:"
+        ]
         for subject in survivors:
             by_chance = f"  (noticed in {sum(map(bool, subject.said))} of {RUNS} runs)" if any(subject.said) else ""
             lines.append(f"  one that {subject.what}{by_chance}")
-        raise Fault(*lines, *([] if calls else ["the test never calls subject: it has to call it, and to assert what it returns"]))
+        raise Fault(
+            *lines,
+            *([] if calls else ["the test never calls subject: it has to call it, and to assert what it returns"]),
+        )
 
 
 STRICT = ["a right function may round differently: compare with a tolerance, as np.allclose does"]

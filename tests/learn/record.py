@@ -5,15 +5,16 @@ Inputs are drawn from a fixed seed and rounded to two decimals, so that the file
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+
 import torch
 import torch.nn.functional as F
-
 from gpt.learn import EXERCISES
 from gpt.learn.derivatives import adamw
 from gpt.learn.graphs import GRAPHS
@@ -50,7 +51,9 @@ FUNCTIONS: dict[str, Callable[..., torch.Tensor]] = {
     "layer_norm": lambda x, w, b: F.layer_norm(x, w.shape, w, b),
     "rms_norm": lambda x, w: F.rms_norm(x, w.shape, w, 1e-5),
     "rotary": rotary,
-    "attention": lambda q, k, v: F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=1 / math.sqrt(q.shape[-1])),
+    "attention": lambda q, k, v: F.scaled_dot_product_attention(
+        q, k, v, is_causal=True, scale=1 / math.sqrt(q.shape[-1])
+    ),
 }
 
 
@@ -105,7 +108,8 @@ def tape() -> Iterator[dict[str, Any]]:
     for name, (_, build) in GRAPHS.items():
         if name not in OMITTED:
             inputs = {key: rng.uniform(0.4, 0.9, 2).round(2) for key in ("x", "y")}
-            dy, found = gradients(lambda x, y: build(Torch(), x, y), inputs, {}, lambda shape: rng.standard_normal(shape).round(2))
+            function = functools.partial(build, Torch())
+            dy, found = gradients(function, inputs, {}, lambda shape: rng.standard_normal(shape).round(2))
             yield {"inputs": inputs, "static": {"graph": name}, "result": {"dy": dy},
                    "gradients": {f"{key}.grad": x for key, x in found.items()}}  # fmt: skip
 
@@ -122,7 +126,10 @@ def recorded() -> dict[str, Any]:
 
 def text() -> str:
     """The file: a line for each call."""
-    blocks = [f' "{name}": [\n' + ",\n".join(f"  {json.dumps(row)}" for row in rows) + "\n ]" for name, rows in recorded().items()]
+    blocks = [
+        f' "{name}": [\n' + ",\n".join(f"  {json.dumps(row)}" for row in rows) + "\n ]"
+        for name, rows in recorded().items()
+    ]
     return "{\n" + ",\n".join(blocks) + "\n}\n"
 
 

@@ -36,8 +36,8 @@ def derivative(name: str) -> Derivative:
 
 def test_what_there_is() -> None:
     assert DERIVATIVES == [
-        "unbroadcast", "tape", "mul", "matmul", "relu", "embedding", "linear", "softmax", "cross_entropy", "layer_norm", "rms_norm",
-        "rotary", "attention", "gelu", "adamw", "dropout",
+        "unbroadcast", "tape", "mul", "matmul", "relu", "embedding", "linear", "softmax", "cross_entropy", "layer_norm",
+        "rms_norm", "rotary", "attention", "gelu", "adamw", "dropout",
     ]  # fmt: skip
     assert {path.stem for path in SOLUTIONS.glob("*.py")} == {each.name for each in exercises()}
     for each in exercises():
@@ -132,7 +132,9 @@ def test_own_mistakes_of_an_exercise_make_a_difference(name: str) -> None:
         with np.errstate(all="ignore"):
             for result, text, wrong in call.causes():
                 if not text.startswith(general):
-                    texts[text] = texts.get(text, False) or examined(call, {**exact(call), result: np.asarray(wrong)}) is not None
+                    texts[text] = (
+                        texts.get(text, False) or examined(call, {**exact(call), result: np.asarray(wrong)}) is not None
+                    )
     assert texts and all(texts.values()), [text for text in texts if not texts[text]]
 
 
@@ -142,7 +144,11 @@ def test_one_element_that_is_off_is_noticed_and_named(data: st.DataObject) -> No
     """By a thousandth of itself, in any call, dtype float64."""
     name = data.draw(st.sampled_from(DERIVATIVES))
     seed = data.draw(st.integers(0, 3))
-    calls = [c for c in calls_of(name, seed) if c.dtype == np.float64 and any(np.abs(x).max(initial=0) > 1e-3 for x in c.right.values())]
+    calls = [
+        c
+        for c in calls_of(name, seed)
+        if c.dtype == np.float64 and any(np.abs(x).max(initial=0) > 1e-3 for x in c.right.values())
+    ]
     call = data.draw(st.sampled_from(calls))
     result = data.draw(st.sampled_from([key for key, x in call.right.items() if np.abs(x).max(initial=0) > 1e-3]))
     wrong = np.array(call.right[result], np.float64)
@@ -153,7 +159,9 @@ def test_one_element_that_is_off_is_noticed_and_named(data: st.DataObject) -> No
     assert mismatch is not None
     place = f"{result}[{', '.join(map(str, at))}]" if at else result
     assert f"{place} is {wrong[at]:.9g}; it should be {call.right[result][at]:.9g}" in "\n".join(mismatch.lines)
-    assert (f"1 of {wrong.size} elements of {result} are wrong" if wrong.size > 1 else f"{result} is wrong") in mismatch.lines[0]
+    assert (
+        f"1 of {wrong.size} elements of {result} are wrong" if wrong.size > 1 else f"{result} is wrong"
+    ) in mismatch.lines[0]
 
 
 def calls_of(name: str, seed: int, made: dict[tuple[str, int], list[Call]] = {}) -> list[Call]:  # noqa: B006  # kept on purpose
@@ -177,7 +185,9 @@ def test_which_calls_there_are(name: str) -> None:
     new = [call for call in first if "recorded" not in call.source]
     assert len(first) - len(new) >= 6
     old = {call.right[key].tobytes() for call in second for key in call.right if call.right[key].size}
-    again = [call for call in new if any(x.size and np.abs(x).max() > 0 and x.tobytes() in old for x in call.right.values())]
+    again = [
+        call for call in new if any(x.size and np.abs(x).max() > 0 and x.tobytes() in old for x in call.right.values())
+    ]
     assert len(again) <= len(new) // 4  # a gradient of 0 or 1 may come again
 
 
@@ -218,7 +228,9 @@ def test_several_mistakes_fit_until_further_calls_tell_them_apart() -> None:
 
 def test_a_mistake_without_a_name_has_no_cause() -> None:
     report = check_text("relu", replaced("relu", "dy, 0", "dy, 0.25"), 1)
-    assert not report.passed and "usual cause" not in "\n".join(report.lines) and "it should be" in "\n".join(report.lines)
+    assert (
+        not report.passed and "usual cause" not in "\n".join(report.lines) and "it should be" in "\n".join(report.lines)
+    )
 
 
 def test_faults_are_lines() -> None:

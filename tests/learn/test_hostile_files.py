@@ -27,7 +27,9 @@ def said(text: str, name: str = "dropout") -> str:
     """The lines of a check that the text does not pass; no line is a traceback, and none has a line end."""
     report = check_text(name, text, seed=1)
     assert report.passed is False, report.lines
-    assert report.lines[0] == f"{name}: not yet" and all("\n" not in line and "Traceback" not in line for line in report.lines)
+    assert report.lines[0] == f"{name}: not yet" and all(
+        "\n" not in line and "Traceback" not in line for line in report.lines
+    )
     return "\n".join(report.lines)
 
 
@@ -79,7 +81,9 @@ def test_a_broken_file_is_told_so(number: int) -> None:
 def test_a_reader_may_print() -> None:
     text = f"print('begin')\n{BODY}    print(dy.shape)\n{RIGHT}"
     report = check_text("dropout", text)
-    assert report.passed and report.lines[4:7] == ["  it printed:", "      begin", "      (2, 3)"] or "begin" in report.lines[5]
+    assert (
+        report.passed and report.lines[4:7] == ["  it printed:", "      begin", "      (2, 3)"]
+    ) or "begin" in report.lines[5]
     assert "lines more" in report.lines[-1] and len(report.lines) < 30
 
 
@@ -92,10 +96,10 @@ def test_prints_do_not_reach_the_terminal(capfd: pytest.CaptureFixture[str]) -> 
 FOOLING = {
     # what has the answer
     f"import tinytensor\n{BODY}{RIGHT}": "line 1 imports tinytensor: it has the answer",
-    f"from tinytensor.ops.dropout import dropout_backward as backward\n": "line 1 imports tinytensor.ops.dropout: it has the answer",
+    "from tinytensor.ops.dropout import dropout_backward as backward\n": "line 1 imports tinytensor.ops.dropout: it has the answer",
     f"{BODY}    from gpt.learn import exercises\n{RIGHT}": "line 2 imports gpt.learn: it has the answer",
     f"{BODY}    import torch\n{RIGHT}": "line 2 imports torch: it has the answer",
-    f"import dropout\nbackward = dropout.backward\n": "line 1 imports dropout: an exercise has to work without it",
+    "import dropout\nbackward = dropout.backward\n": "line 1 imports dropout: an exercise has to work without it",
     f"from . import dropout\n{BODY}{RIGHT}": "line 1 imports .: an exercise has to work without it",
     f"import sys\n{BODY}{RIGHT}": "line 1 imports sys",
     f"import os\n{BODY}{RIGHT}": "line 1 imports os",
@@ -139,16 +143,21 @@ def test_the_engine_is_noticed_however_it_was_reached() -> None:
     assert reader.call(backward, np.ones(2), np.ones(2, bool), 0.5).tolist() == [2.0, 2.0]
     from gpt.learn.exercise import Fault
 
-    with pytest.raises(Fault, match="the file calls tinytensor.ops.dropout, which has the answer"):
+    with pytest.raises(Fault, match=r"the file calls tinytensor.ops.dropout, which has the answer"):
         reader.call(tinytensor.ops.dropout.dropout_backward, np.ones(2), np.ones(2))
 
 
 def test_difference_quotients_are_no_derivative() -> None:
-    text = start_text("gelu").partition("    raise")[0] + """
+    text = (
+        start_text("gelu").partition("    raise")[0]
+        + """
     return dy * (forward(x + 1e-6)[0] - forward(x - 1e-6)[0]) / 2e-6
 """
+    )
     assert "a difference quotient in the place of a derivative" in said(text, "gelu")
-    matrices = start_text("matmul").partition("    raise")[0] + """
+    matrices = (
+        start_text("matmul").partition("    raise")[0]
+        + """
     da, db = np.zeros(a.shape), np.zeros(b.shape)
     for x, dx in ((a, da), (b, db)):
         for i in np.ndindex(x.shape):
@@ -159,6 +168,7 @@ def test_difference_quotients_are_no_derivative() -> None:
             dx[i] = (dy * (y[0] - y[1])).sum() / 2e-5
     return da, db
 """
+    )
     assert "a difference quotient in the place of a derivative" in said(matrices, "matmul")
 
 
@@ -179,7 +189,9 @@ def test_it_is_the_readers_text_that_runs(tmp_path: Path, monkeypatch: pytest.Mo
     py_compile.compile(str(tmp_path / "dropout.py"))
     stamp = (tmp_path / "dropout.py").stat()
     (tmp_path / "dropout.py").write_text(wrong.ljust(stamp.st_size))
-    os.utime(tmp_path / "dropout.py", ns=(stamp.st_atime_ns, stamp.st_mtime_ns))  # now the bytecode counts as that of this text
+    os.utime(
+        tmp_path / "dropout.py", ns=(stamp.st_atime_ns, stamp.st_mtime_ns)
+    )  # now the bytecode counts as that of this text
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.chdir(tmp_path)
     spec = importlib.util.find_spec("dropout")
@@ -201,7 +213,11 @@ def test_each_line_of_a_right_file_ran() -> None:
 
 def test_a_changed_forward_changes_nothing() -> None:
     """A check calls the given forward; the file's own may be gone, or another function, which a note says."""
-    text = solution("relu").replace("np.maximum(x, 0)", "np.zeros_like(x)").replace("np.where(x > 0, dy, 0)", "np.zeros_like(dy)")
+    text = (
+        solution("relu")
+        .replace("np.maximum(x, 0)", "np.zeros_like(x)")
+        .replace("np.where(x > 0, dy, 0)", "np.zeros_like(dy)")
+    )
     assert "note: forward in the file is not the one of `start`" in said(text, "relu")
     alone = "import numpy as np\n" + solution("relu")[solution("relu").index("def backward") :]
     report = check_text("relu", alone)

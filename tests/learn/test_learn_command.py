@@ -35,7 +35,10 @@ def ran(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]
 def test_a_first_exercise_from_the_list_to_solved(capsys: pytest.CaptureFixture[str]) -> None:
     status, out, _ = ran(capsys, "list")
     assert status == 0 and out.count("not started") == len(exercises())
-    assert out.splitlines()[-1] == f"{len(exercises())} exercises, 0 solved in exercises. Next: python -m gpt.learn start unbroadcast"
+    assert (
+        out.splitlines()[-1]
+        == f"{len(exercises())} exercises, 0 solved in exercises. Next: python -m gpt.learn start unbroadcast"
+    )
 
     status, out, _ = ran(capsys, "start", "mul")
     assert status == 0 and "exercises/mul.py: the gradients of a product" in out and "check mul" in out
@@ -119,7 +122,9 @@ def test_without_a_command_it_prints_its_help(capsys: pytest.CaptureFixture[str]
     assert status == 2 and "Begin with: python -m gpt.learn list" in out
 
 
-def test_a_file_elsewhere_and_standard_input(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_elsewhere_and_standard_input(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Neither is in the folder, so neither counts as solved there."""
     Path("other.py").write_text(solution("relu"), "utf-8")
     assert ran(capsys, "check", "relu", "other.py", *HERE)[0] == 0
@@ -136,8 +141,12 @@ def test_a_file_elsewhere_and_standard_input(capsys: pytest.CaptureFixture[str],
 
 def test_json_and_a_seed(capsys: pytest.CaptureFixture[str]) -> None:
     Path("wrong.py").write_text(replaced("softmax", "y * (dy - (dy * y).sum(-1, keepdims=True))", "dy * y"), "utf-8")
-    found = [json.loads(ran(capsys, "check", "softmax", "wrong.py", "--json", "--seed", "7", *HERE)[1]) for _ in range(2)]
-    assert found[0] == found[1] and found[0]["passed"] is False and found[0]["seed"] == 7 and found[0]["name"] == "softmax"
+    found = [
+        json.loads(ran(capsys, "check", "softmax", "wrong.py", "--json", "--seed", "7", *HERE)[1]) for _ in range(2)
+    ]
+    assert (
+        found[0] == found[1] and found[0]["passed"] is False and found[0]["seed"] == 7 and found[0]["name"] == "softmax"
+    )
     assert any("the term of the sum is missing" in line for line in found[0]["lines"])
 
 
@@ -176,18 +185,24 @@ def test_right_and_wrong_in_a_process_of_its_own() -> None:
 def test_an_endless_loop_is_stopped_and_its_line_named() -> None:
     for lines, number, source in (
         ("    while True:\n        dy = dy + 1\n", 6, "dy = dy + 1"),
-        ("    while True:\n        try:\n            dy = dy + 1\n        except BaseException:\n            pass\n", 7, "dy = dy + 1"),
+        (
+            "    while True:\n        try:\n            dy = dy + 1\n        except BaseException:\n            pass\n",
+            7,
+            "dy = dy + 1",
+        ),
     ):
         done = started("check", "relu", "relu.py", "--seconds", "2", text=f"{BODY}{lines}")
         assert (done.returncode, done.stderr) == (1, "")
         assert "stopped after 2 seconds, in line" in done.stdout and "does a loop never end?" in done.stdout
-        assert f"in line {number}" in done.stdout and source in done.stdout or f"in line {number - 1}" in done.stdout
+        assert (f"in line {number}" in done.stdout and source in done.stdout) or f"in line {number - 1}" in done.stdout
 
 
 @pytest.mark.programs
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="a limit of memory as Linux keeps it")
 def test_a_file_that_eats_all_memory_is_stopped() -> None:
-    done = started("check", "relu", "relu.py", text=f"{BODY}    kept = []\n    while True:\n        kept.append(np.empty(10**8))\n")
+    done = started(
+        "check", "relu", "relu.py", text=f"{BODY}    kept = []\n    while True:\n        kept.append(np.empty(10**8))\n"
+    )
     assert done.returncode == 1 and ("MemoryError" in done.stdout or "stopped after" in done.stdout), done.stdout
 
 
@@ -197,7 +212,10 @@ def test_a_file_that_ends_its_process_is_told_so() -> None:
     from gpt.learn.limits import ended
 
     assert ended("relu", "", "", -11, 20) == ["the file ended its process by signal 11, without a result"]
-    assert ended("relu", "", "a\nlast words\n", 3, 20) == ["the file ended its process with status 3, without a result", "    last words"]
+    assert ended("relu", "", "a\nlast words\n", 3, 20) == [
+        "the file ended its process with status 3, without a result",
+        "    last words",
+    ]
     assert "stopped after 20 seconds; --seconds" in ended("relu", "", "Timeout (0:00:20)!\n", 1, 20)[0]
 
 

@@ -31,7 +31,9 @@ def test_installed_pytorch_says_the_same() -> None:
             for key, packed in old["gradients"].items():
                 a, b = np.array(packed["data"]), np.array(new["gradients"][key]["data"])
                 assert packed["shape"] == new["gradients"][key]["shape"]
-                assert np.abs(a - b).max(initial=0) <= 1e-13 * np.abs(b).max(initial=0.1)  # versions may round differently
+                assert np.abs(a - b).max(initial=0) <= 1e-13 * np.abs(b).max(
+                    initial=0.1
+                )  # versions may round differently
                 count += a.size
     assert count > 1000
 
@@ -45,7 +47,9 @@ def test_every_derivative_is_recorded_with_edges() -> None:
     assert any((row["inputs"]["x"] == 0).any() for row in rows("relu"))
     assert any((row["static"]["target"] < 0).any() for row in rows("cross_entropy"))
     assert any(row["static"]["ids"].size == 0 for row in rows("embedding"))
-    assert any(len(set(ids.tolist())) < ids.size for row in rows("embedding") for ids in [row["static"]["ids"].reshape(-1)])
+    assert any(
+        len(set(ids.tolist())) < ids.size for row in rows("embedding") for ids in [row["static"]["ids"].reshape(-1)]
+    )
     assert FILE.stat().st_size < 100_000
 
 

@@ -73,7 +73,14 @@ def updated(p: Array, g: Array, m: Array, v: Array, t: int, lr: float, beta1: fl
 def draw(rng: Generator) -> Iterator[Given]:
     """Arguments of a step: the first one, later ones, one without decay, of single numbers and of none."""
     n, m = sizes(rng, 2)
-    for shape, t, decay in [((m,), 1, 0.0), ((m,), 1, 0.3), ((n, m), 7, 0.1), ((), 3, 0.1), ((0, m), 2, 0.1), ((n,), 200, 0.2)]:
+    for shape, t, decay in [
+        ((m,), 1, 0.0),
+        ((m,), 1, 0.3),
+        ((n, m), 7, 0.1),
+        ((), 3, 0.1),
+        ((0, m), 2, 0.1),
+        ((n,), 200, 0.2),
+    ]:
         start = t == 1
         p, g = normal(rng, *shape), normal(rng, *shape)
         moments = {"m": 0 * p if start else normal(rng, *shape), "v": 0 * p if start else normal(rng, *shape) ** 2}
@@ -100,17 +107,18 @@ class Update(Derivative):
 
     def call(self, inputs: Arrays, static: dict[str, Any], source: str, right: Arrays | None = None) -> Call:
         """A call of step, and what it must return."""
-        exact = [np.asarray(x, np.float64) for x in inputs.values()]
+        exact: list[Any] = [np.asarray(x, np.float64) for x in inputs.values()]
+        numbers: dict[str, Any] = static
 
         def causes() -> Iterator[Cause]:
             for name, text, wrong in USUAL:
-                yield name, text, np.asarray(updated(*exact, *static.values(), wrong=wrong)[name])
+                yield name, text, np.asarray(updated(*exact, **{**numbers, "wrong": wrong})[name])
 
-        right = right or updated(*exact, *static.values())
+        right = right or updated(*exact, **numbers)
         # p is compared last: m and v lead to it, so a mistake in them is told where it was made
         ordered = {name: np.asarray(right[name]) for name in ("p", "m", "v")}
         return Call(described({**inputs, **static}), (*inputs.values(), *static.values()), ordered,
-                    {name: "p" for name in ordered}, source, causes=causes, first=("m", "v"))  # fmt: skip
+                    dict.fromkeys(ordered, "p"), source, causes=causes, first=("m", "v"))  # fmt: skip
 
 
 ADAMW = Update("adamw", "09-adamw")

@@ -52,11 +52,19 @@ def usual_layer_norm(p: Point) -> Iterator[Cause]:
     d = p.dy * w  # dx̂
     both = d - mean(d) - xhat * mean(d * xhat)
     yield "dx", "the term of the mean is missing: every x moves the mean of its row", rstd * (both + mean(d))
-    yield "dx", "the term of the variance is missing: every x moves the standard deviation of its row", rstd * (d - mean(d))
+    yield (
+        "dx",
+        "the term of the variance is missing: every x moves the standard deviation of its row",
+        rstd * (d - mean(d)),
+    )
     yield "dx", "the terms of mean and variance are missing: they are treated as constants", rstd * d
     yield "dx", "the division by the standard deviation is missing: the factor rstd", both
     yield "dx", "the factor rstd is there twice", rstd * rstd * both
-    yield "dx", "sums are in the place of means", rstd * (d - d.sum(-1, keepdims=True) - xhat * (d * xhat).sum(-1, keepdims=True))
+    yield (
+        "dx",
+        "sums are in the place of means",
+        rstd * (d - d.sum(-1, keepdims=True) - xhat * (d * xhat).sum(-1, keepdims=True)),
+    )
     yield "dx", "the term of the mean has the wrong sign", rstd * (both + 2 * mean(d))
     yield "dx", "the term of the variance has the wrong sign", rstd * (d - mean(d) + xhat * mean(d * xhat))
     e = p.dy

@@ -22,7 +22,11 @@ def draw_softmax(rng: Generator) -> Iterator[Given]:
 def usual_softmax(p: Point) -> Iterator[Cause]:
     y, dy = p.y, p.dy
     inner = (dy * y).sum(-1, keepdims=True)
-    yield "dx", "only the diagonal is there, y (1 − y): each y depends on every x of its row, through the sum", dy * y * (1 - y)
+    yield (
+        "dx",
+        "only the diagonal is there, y (1 − y): each y depends on every x of its row, through the sum",
+        dy * y * (1 - y),
+    )
     yield "dx", "the term of the sum is missing: raising one x lowers all other y", dy * y
     yield "dx", "the sum Σ dy·y is not multiplied by y", dy * y - inner
     yield "dx", "this is the derivative of the log-softmax", dy - y * dy.sum(-1, keepdims=True)
@@ -74,7 +78,14 @@ CROSS_ENTROPY = Pair("cross_entropy", "05-cross-entropy", draw=draw_cross_entrop
 
 def draw_attention(rng: Generator) -> Iterator[Given]:
     t, d, e = sizes(rng, 3)
-    for lead, T, D, E in [((), 1, 2, 2), ((), 2, d, d), ((), t, d, d + 1), ((2,), t, d, e), ((2, 2), 3, d, e), ((0,), t, d, e)]:
+    for lead, T, D, E in [
+        ((), 1, 2, 2),
+        ((), 2, d, d),
+        ((), t, d, d + 1),
+        ((2,), t, d, e),
+        ((2, 2), 3, d, e),
+        ((0,), t, d, e),
+    ]:
         yield {"q": normal(rng, *lead, T, D), "k": normal(rng, *lead, T, D), "v": normal(rng, *lead, T, E)}, {}
 
 

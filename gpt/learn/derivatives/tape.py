@@ -20,7 +20,11 @@ LONG = 1e-9  # of the largest element: thousands of additions, one after the oth
 # A mistake, and how to play a graph with it: Nodes as they are met, not by age; gradients that are added, or replaced.
 USUAL = (
     ("a gradient replaces the one that was there; the gradients of all uses add up", False, False),
-    ("Nodes are played as they are met, before all that use them were played, so a part of their gradient is lost", True, True),
+    (
+        "Nodes are played as they are met, before all that use them were played, so a part of their gradient is lost",
+        True,
+        True,
+    ),
     ("Nodes are played as they are met, and gradients replace each other", True, False),
 )
 

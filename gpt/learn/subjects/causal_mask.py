@@ -19,4 +19,4 @@ def subject(q: Array, k: Array, v: Array) -> Array:
     scores = np.where(sees, scores, -np.inf)
     e = np.exp(scores - scores.max(1, keepdims=True))
     w = e / e.sum(1, keepdims=True)
-    return w @ v
+    return np.asarray(w @ v)

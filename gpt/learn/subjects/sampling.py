@@ -23,4 +23,4 @@ def subject(logits: Array, temperature: float = 1.0, top_k: int | None = None, t
         before = np.cumsum(p[order]) - p[order]
         p[order[before >= top_p]] = 0
         p = p / p.sum()
-    return p
+    return np.asarray(p)

@@ -10,7 +10,8 @@ Shapes: p, g, m and v all have one shape, any. t is the number of the step, 1 at
 
 Write step: it returns the new p, m and v, and leaves those that it gets as they are.
 
-Hint: lr, beta1, … are Python's numbers, and so is beta2**t: float32 arrays stay float32. eps stands outside of the root.
+Hint: lr, beta1, … are Python's numbers, and so is beta2**t: float32 arrays stay float32. eps stands outside of
+the root.
 
     python -m gpt.learn check adamw
 """

@@ -4,10 +4,12 @@
 
 Shapes: q, k (…, T, D), v (…, T, E) → y, dy (…, T, E); a and w (…, T, T), a row for each query. dq, dk, dv as q, k, v.
 
-Write backward: from dy and what forward kept, the three gradients. Go back through the lines of forward, the last one first.
+Write backward: from dy and what forward kept, the three gradients. Go back through the lines of forward, the
+last one first.
 
-Hint: y = w v is a product of matrices: it has a gradient dw and a gradient dv. Through the softmax:
-da = w (dw − Σ dw·w). A score that is masked has the weight 0, so its da is 0 by itself. The scores are a product of matrices again.
+Hint: y = w v is a product of matrices: it has a gradient dw and a gradient dv. Through the softmax: da = w (dw
+− Σ dw·w). A score that is masked has the weight 0, so its da is 0 by itself. The scores are a product of
+matrices again.
 
     python -m gpt.learn check attention
 """

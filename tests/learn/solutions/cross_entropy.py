@@ -2,14 +2,14 @@
 
     p = softmax(x)        loss = mean over the rows n of −ln p[n, target[n]]
 
-Shapes: x (N, C), target (N,) of integers 0 … C − 1, or −1: a row with −1 does not count, neither in the sum nor in the number of
-rows. loss and dy are single numbers, arrays of the shape (). dx (N, C).
+Shapes: x (N, C), target (N,) of integers 0 … C − 1, or −1: a row with −1 does not count, neither in the sum nor
+in the number of rows. loss and dy are single numbers, arrays of the shape (). dx (N, C).
 
 Write backward: from dy, p and target, the gradient dx.
 
-Hint: −ln p[t] = ln Σ eˣ − x[t]. The derivative of the first part is p, that of the second is 1 at the target. Then come the
-mean, dy, and the rows that do not count. Their number, (target >= 0).sum(), is an integer of NumPy's; int(…) of it lets float32
-stay float32.
+Hint: −ln p[t] = ln Σ eˣ − x[t]. The derivative of the first part is p, that of the second is 1 at the target.
+Then come the mean, dy, and the rows that do not count. Their number, (target >= 0).sum(), is an integer of
+NumPy's; int(…) of it lets float32 stay float32.
 
     python -m gpt.learn check cross_entropy
 """

@@ -6,8 +6,8 @@ Shapes: W (V, C), ids (…) of integers 0 … V − 1, y and dy (…, C), dW (V,
 
 Write backward: from dy, the ids and the shape of W, the gradient dW.
 
-Hint: a row that is read three times gets three gradients, and they add up. A row that is never read gets 0. Look up in
-NumPy's documentation what dw[ids] += dy does if an id occurs twice.
+Hint: a row that is read three times gets three gradients, and they add up. A row that is never read gets 0.
+Look up in NumPy's documentation what dw[ids] += dy does if an id occurs twice.
 
     python -m gpt.learn check embedding
 """

@@ -6,8 +6,8 @@ Shapes: x, y, dy and dx all have one shape, any.
 
 Write backward: from dy and x, the gradient dx.
 
-Hint: dy/dx = s + x·s′, the product rule. s′ = (1 − tanh² u) / 2 · u′, the chain rule. float32 has to stay float32: Python's
-numbers, as ROOT, let it; np.sqrt(2 / np.pi) does not.
+Hint: dy/dx = s + x·s′, the product rule. s′ = (1 − tanh² u) / 2 · u′, the chain rule. float32 has to stay
+float32: Python's numbers, as ROOT, let it; np.sqrt(2 / np.pi) does not.
 
     python -m gpt.learn check gelu
 """

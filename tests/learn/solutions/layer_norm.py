@@ -2,12 +2,13 @@
 
     x̂ = (x − mean(x)) · rstd        rstd = 1 / √(variance(x) + eps)        y = w·x̂ + b
 
-Shapes: x, y, dy (…, n), w and b (n,); mean and variance are those of each row, so rstd is (…, 1). dx, dw, db as x, w, b.
+Shapes: x, y, dy (…, n), w and b (n,); mean and variance are those of each row, so rstd is (…, 1). dx, dw, db as
+x, w, b.
 
 Write backward: from dy and what forward kept, the three gradients.
 
-Hint: dw and db are sums over the rows. For dx begin with dx̂ = dy·w. Each x moves x̂ in three ways: directly, through the mean
-of its row, and through rstd of its row. ∂mean/∂x[j] = 1/n, ∂rstd/∂x[j] = −rstd² · x̂[j] / n.
+Hint: dw and db are sums over the rows. For dx begin with dx̂ = dy·w. Each x moves x̂ in three ways: directly,
+through the mean of its row, and through rstd of its row. ∂mean/∂x[j] = 1/n, ∂rstd/∂x[j] = −rstd² · x̂[j] / n.
 
     python -m gpt.learn check layer_norm
 """

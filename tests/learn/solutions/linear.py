@@ -6,8 +6,8 @@ Shapes: x (…, in), W (out, in), b (out,) → y, dy (…, out). dx, dW and db h
 
 Write backward: from dy and what forward kept, the three gradients.
 
-Hint: make two dimensions of x and dy first, (…, in) -> (N, in): every row uses W and b, so their gradients are sums over
-the rows. Keep an eye on x of one dimension, and on none at all: N may be 0.
+Hint: make two dimensions of x and dy first, (…, in) -> (N, in): every row uses W and b, so their gradients are
+sums over the rows. Keep an eye on x of one dimension, and on none at all: N may be 0.
 
     python -m gpt.learn check linear
 """

@@ -2,13 +2,14 @@
 
     y = a b        y[i, j] = Σ a[i, k] b[k, j]
 
-Shapes: a (…, n, k), b (…, k, m) → y, dy (…, n, m). The … are leading dimensions that broadcast, as in NumPy. da has the shape
-of a, db of b.
+Shapes: a (…, n, k), b (…, k, m) → y, dy (…, n, m). The … are leading dimensions that broadcast, as in NumPy. da
+has the shape of a, db of b.
 
 Write backward: from dy and what forward kept, da and db.
 
-Hint: take n, k, m of three different sizes; then only one product of dy with b, or with a, has the right shape. The
-transpose of the last two dimensions is x.swapaxes(-1, -2). A matrix that was broadcast is used several times: sum.
+Hint: take n, k, m of three different sizes; then only one product of dy with b, or with a, has the right shape.
+The transpose of the last two dimensions is x.swapaxes(-1, -2). A matrix that was broadcast is used several
+times: sum.
 
     python -m gpt.learn check matmul
 """

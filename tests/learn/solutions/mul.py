@@ -6,8 +6,8 @@ Shapes: those of a and b broadcast, as in NumPy; y and dy have the shape that re
 
 Write backward. It gets dy, the gradient of the loss with respect to y, and what forward kept, and returns da and db.
 
-Hint: for a and b of one shape it is one line each. An element that was broadcast is used several times; the gradients of
-its uses add up.
+Hint: for a and b of one shape it is one line each. An element that was broadcast is used several times; the
+gradients of its uses add up.
 
     python -m gpt.learn check mul
 """

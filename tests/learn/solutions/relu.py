@@ -6,8 +6,8 @@ Shapes: x, y, dy and dx all have one shape, any.
 
 Write backward: from dy and x, the gradient dx.
 
-Hint: where x is above 0, y moves as x does; where it is below, y does not move. At 0 itself the function has a corner;
-PyTorch and the engine take 0 there.
+Hint: where x is above 0, y moves as x does; where it is below, y does not move. At 0 itself the function has a
+corner; PyTorch and the engine take 0 there.
 
     python -m gpt.learn check relu
 """

@@ -6,8 +6,8 @@ Shapes: x, y, dy (…, n), w (n,); r is one number for each row, (…, 1). dx an
 
 Write backward: from dy and what forward kept, the two gradients.
 
-Hint: it is layer norm without the mean. Begin with dx̂ = dy·w. Each x moves x̂ in two ways: directly, and through r of its row,
-∂r/∂x[j] = −r² · x̂[j] / n.
+Hint: it is layer norm without the mean. Begin with dx̂ = dy·w. Each x moves x̂ in two ways: directly, and
+through r of its row, ∂r/∂x[j] = −r² · x̂[j] / n.
 
     python -m gpt.learn check rms_norm
 """

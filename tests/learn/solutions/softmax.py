@@ -6,8 +6,8 @@ Shapes: x, y, dy and dx (…, n).
 
 Write backward: from dy and y, the gradient dx.
 
-Hint: dx[j] = Σᵢ dy[i] · ∂y[i]/∂x[j]. Write that sum as two terms; the second has one number for each row. No loop is needed,
-and no n × n matrix.
+Hint: dx[j] = Σᵢ dy[i] · ∂y[i]/∂x[j]. Write that sum as two terms; the second has one number for each row. No
+loop is needed, and no n × n matrix.
 
     python -m gpt.learn check softmax
 """

@@ -2,15 +2,17 @@
 
     y = f(g(x), x):        x.grad = the gradient that comes through g + the one that comes directly
 
-A Node is a value of the calculation: a leaf, or what a call computed from other Nodes. node.backward(dy) returns the
-gradients of node.inputs, a tuple of arrays in their order; each is what this one use of an input contributes.
+A Node is a value of the calculation: a leaf, or what a call computed from other Nodes. node.backward(dy)
+returns the gradients of node.inputs, a tuple of arrays in their order; each is what this one use of an input
+contributes.
 
-Write backward: it sets .grad of the root to dy, and .grad of every Node that the root was computed from. Nodes that the root does
-not depend on keep None.
+Write backward: it sets .grad of the root to dy, and .grad of every Node that the root was computed from. Nodes
+that the root does not depend on keep None.
 
-Hint: a node may be played when all that use it were played, so that its gradient is complete; then it is played once. An
-input is always older than what is computed from it: node.age says how old. No recursion: a chain may have thousands of Nodes.
-A backward may return one array for two inputs, and dy itself: add into a new array, not into theirs.
+Hint: a node may be played when all that use it were played, so that its gradient is complete; then it is played
+once. An input is always older than what is computed from it: node.age says how old. No recursion: a chain may
+have thousands of Nodes. A backward may return one array for two inputs, and dy itself: add into a new array,
+not into theirs.
 
     python -m gpt.learn check tape
 """

@@ -7,8 +7,8 @@
 
 Arrays of one shape and numbers; λ is weight_decay, t is 1 at the first step. The arrays that are given do not change.
 
-Write test: it calls subject, and asserts what has to hold. It has to pass on right code, in whatever order that computes, and to fail
-on each of a number of mutants: functions with one mistake.
+Write test: it calls subject, and asserts what has to hold. It has to pass on right code, in whatever order that
+computes, and to fail on each of a number of mutants: functions with one mistake.
 
 Hint: compute a step by hand, or in five lines. A first step from m = v = 0 hides some mistakes, and shows others.
 

@@ -2,15 +2,16 @@
 
     subject(ids, size, context, rng) -> inputs, targets
 
-ids (L,) are the tokens of a text. inputs and targets (size, context): each row of inputs is a window of the text that begins at a random
-place, and its targets are the tokens after each of its tokens. All L − context windows are equally likely, the first and
-the last among them. rng is np.random.default_rng(…), and nothing else is random.
+ids (L,) are the tokens of a text. inputs and targets (size, context): each row of inputs is a window of the
+text that begins at a random place, and its targets are the tokens after each of its tokens. All L − context
+windows are equally likely, the first and the last among them. rng is np.random.default_rng(…), and nothing else
+is random.
 
-Write test: it calls subject, and asserts what has to hold. It has to pass on right code, in whatever way that draws from rng, and to fail
-on each of a number of mutants: functions with one mistake.
+Write test: it calls subject, and asserts what has to hold. It has to pass on right code, in whatever way that
+draws from rng, and to fail on each of a number of mutants: functions with one mistake.
 
-Hint: with ids = np.arange(L) a token tells its place. A short text has few windows; many rows have to show all of them, and
-then the test is not a matter of luck.
+Hint: with ids = np.arange(L) a token tells its place. A short text has few windows; many rows have to show all
+of them, and then the test is not a matter of luck.
 
     python -m gpt.learn check test_batch
 """

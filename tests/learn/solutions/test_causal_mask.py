@@ -6,11 +6,11 @@
 
 q and k (T, D), v (T, E), y (T, E).
 
-Write test: it calls subject, and asserts what has to hold. It has to pass on right code, however that rounds, and to fail on each of a
-number of mutants: functions with one mistake.
+Write test: it calls subject, and asserts what has to hold. It has to pass on right code, however that rounds,
+and to fail on each of a number of mutants: functions with one mistake.
 
-Hint: what has to stay the same if a later key or value changes? With v = np.eye(T), y is the matrix of the weights. Take scores
-that differ, and T, D and E as well.
+Hint: what has to stay the same if a later key or value changes? With v = np.eye(T), y is the matrix of the
+weights. Take scores that differ, and T, D and E as well.
 
     python -m gpt.learn check test_causal_mask
 """

@@ -6,11 +6,11 @@
 
 x and dy (N, n), w and b (n,). y and dx (N, n), dw and db (n,): the gradients of Σ dy·y.
 
-Write test: it calls subject, and asserts what has to hold. It has to pass on right code, however that rounds, and to fail on each of a
-number of mutants: functions with one mistake.
+Write test: it calls subject, and asserts what has to hold. It has to pass on right code, however that rounds,
+and to fail on each of a number of mutants: functions with one mistake.
 
-Hint: y can be computed in one line with x.mean and x.var. Difference quotients of Σ dy·y say what the gradients are. The size of eps
-matters where a row has a small variance.
+Hint: y can be computed in one line with x.mean and x.var. Difference quotients of Σ dy·y say what the gradients
+are. The size of eps matters where a row has a small variance.
 
     python -m gpt.learn check test_layer_norm
 """

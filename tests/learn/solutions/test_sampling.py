@@ -9,10 +9,11 @@
 
 logits and p (V,), any finite numbers, large ones as well.
 
-Write test: it calls subject, and asserts what has to hold. It has to pass on right code, however that rounds, and to fail on each of a
-number of mutants: functions with one mistake.
+Write test: it calls subject, and asserts what has to hold. It has to pass on right code, however that rounds,
+and to fail on each of a number of mutants: functions with one mistake.
 
-Hint: logits = np.log of probabilities that you choose, not in order of size. Keep sums away from top_p itself, where rounding decides.
+Hint: logits = np.log of probabilities that you choose, not in order of size. Keep sums away from top_p itself,
+where rounding decides.
 
     python -m gpt.learn check test_sampling
 """

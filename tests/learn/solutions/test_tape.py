@@ -2,14 +2,15 @@
 
     subject(root, dy): sets .grad of root to dy, and .grad of every Node that it was computed from; returns nothing
 
-Node, add and mul below are given: they record calculations. A Node that is used several times gets the sum of its gradients. A call
-is played when its gradient is complete. subject changes no array that a backward returned.
+Node, add and mul below are given: they record calculations. A Node that is used several times gets the sum of
+its gradients. A call is played when its gradient is complete. subject changes no array that a backward
+returned.
 
-Write test: it records calculations, calls subject, and asserts what has to hold. It has to pass on right code, and to fail on each of a
-number of mutants: functions with one mistake.
+Write test: it records calculations, calls subject, and asserts what has to hold. It has to pass on right code,
+and to fail on each of a number of mutants: functions with one mistake.
 
-Hint: which shapes may a graph have? One after the other; one value used twice, by one call or by two; a short way and a long way
-to the same value, in both orders. add returns one array for both inputs.
+Hint: which shapes may a graph have? One after the other; one value used twice, by one call or by two; a short
+way and a long way to the same value, in both orders. add returns one array for both inputs.
 
     python -m gpt.learn check test_tape
 """

@@ -2,11 +2,11 @@
 
     subject(dy, shape) -> dx        dx[…] = the sum of dy over all places to which the element of an array was broadcast
 
-dy is an array, shape a tuple that broadcasts to dy.shape: it may lack dimensions on the left, and have sizes of 1. dx has that
-shape and the dtype of dy, and dy does not change.
+dy is an array, shape a tuple that broadcasts to dy.shape: it may lack dimensions on the left, and have sizes of
+1. dx has that shape and the dtype of dy, and dy does not change.
 
-Write test: it calls subject, and asserts what has to hold. It has to pass on right code, whatever order that adds in, and to fail
-on each of a number of mutants: functions with one mistake.
+Write test: it calls subject, and asserts what has to hold. It has to pass on right code, whatever order that
+adds in, and to fail on each of a number of mutants: functions with one mistake.
 
 Hint: which shapes are different cases? Take sizes that differ from each other, and numbers that differ, too.
 

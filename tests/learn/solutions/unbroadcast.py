@@ -2,13 +2,13 @@
 
     y = np.broadcast_to(x, shape)        each element of x stands in several places of y
 
-Shapes: x may lack dimensions of y on the left, (3,) used as (2, 3), and have sizes of 1 that were stretched, (2, 1) used as
-(2, 3). dx has the shape of x.
+Shapes: x may lack dimensions of y on the left, (3,) used as (2, 3), and have sizes of 1 that were stretched,
+(2, 1) used as (2, 3). dx has the shape of x.
 
 Write backward: from dy, which has the shape of y, the gradient dx.
 
-Hint: if the loss uses an element of x in three places, its gradient is the sum of the three. First sum over the dimensions
-that x lacks, then over those of size 1, which have to stay. () and shapes with a 0 are shapes, too.
+Hint: if the loss uses an element of x in three places, its gradient is the sum of the three. First sum over the
+dimensions that x lacks, then over those of size 1, which have to stay. () and shapes with a 0 are shapes, too.
 
     python -m gpt.learn check unbroadcast
 """
