@@ -1,4 +1,4 @@
-"""Exercises: write a derivative of the engine, or a test that notices mistakes, and have it checked; `python -m gpt.learn`.
+"""Exercises: write a derivative of the engine, or a test that notices mistakes, and have it checked: python -m gpt.learn
 
     exercises()                the exercises, each with name, title, kind ("derivative" or "test") and chapter
     start_text(name)           the text of the file that one starts from

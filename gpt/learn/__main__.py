@@ -13,6 +13,7 @@ import json
 import secrets
 import sys
 from pathlib import Path
+from typing import Any
 
 from gpt.cli import Parser, command, path, say, word
 from gpt.errors import UserError, reading
@@ -55,7 +56,7 @@ def main(argv: list[str]) -> int:
     return {"list": show, "start": start, "check": check}[options.command](folder, options)
 
 
-def add_commands(commands: argparse._SubParsersAction[CommandParser]) -> None:
+def add_commands(commands: Any) -> None:
     """Add list, start and check with their flags."""
     listed = commands.add_parser(
         "list", help="the exercises, and which of them are started and solved", description=LIST

@@ -1,1 +1,1 @@
-"""What the tests that readers write are tried on: one function each, from whose text gpt/learn/mutants.py makes wrong ones."""
+"""What the tests of readers are tried on: one function each, of whose text gpt/learn/mutants.py makes wrong ones."""
