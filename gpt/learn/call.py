@@ -129,8 +129,8 @@ class Call:
             return list(dict.fromkeys([*said, *general(name, found, self.right, tolerance)]))
 
 
-PROMOTED = ("A float64 or an integer of NumPy's among the numbers, as np.sqrt(2) or keep.sum(), makes them float64; "
-            "float(…) or int(…) makes a number of Python's, which does not")  # fmt: skip
+PROMOTED = ("np.zeros or np.eye without a dtype, and numbers of NumPy's, as np.sqrt(2) or keep.sum(), make float64 of it; "
+            "float(…) and int(…) make Python's numbers, which do not")  # fmt: skip
 CLOSE = ("the formula is almost right: a difference quotient in the place of a derivative, float32 in between, "
          "or a constant with too few digits")  # fmt: skip
 
@@ -219,4 +219,6 @@ def kind(x: Any) -> str:
     if x is None:
         return "None"
     name = type(x).__name__
+    if isinstance(x, np.generic):
+        return f"a single number, {name}"
     return f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"

@@ -76,6 +76,8 @@ RIGHT: dict[str, list[Variant]] = {
     ],
     "sampling": [
         V("one that rounds differently", "e = np.exp(z - z.max())", "e = np.exp(z - z.max() + 0.1)"),
+        V("one that keeps logarithms, and returns their exponentials", "return np.asarray(p)",
+          "return np.where(p > 0, np.exp(np.log(np.maximum(p, 1e-300))), 0)"),
         V("one that divides by the temperature later", "e = np.exp(z - z.max())", "e = np.exp((logits - logits.max()) / temperature)"),
     ],
     "tape": [

@@ -97,6 +97,8 @@ class Reader:
             said = f"nothing is written yet: {message}" if message else "nothing is written yet"
         elif isinstance(error, ValueError) and "read-only" in message:
             said = "it writes into an array that it was given, and that others still need; make a new one"
+        elif isinstance(error, RecursionError):
+            said = "RecursionError: a function calls itself too often; a loop has no such limit"
         else:
             said = f"{type(error).__name__}: {message}" if message else type(error).__name__
         frames = traceback.extract_tb(error.__traceback__)

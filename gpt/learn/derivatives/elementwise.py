@@ -113,6 +113,8 @@ def usual_gelu(p: Point) -> Iterator[Cause]:
     yield "dx", "u′ is not complete: the derivative of x³ is missing", dy * s + rest / slope
     yield "dx", "the derivative of x³ is 3x²: the 3 is missing", dy * s + rest / slope * (1 + cubic * x * x)
     yield "dx", "√(2/π) is missing in u′", dy * s + rest / root
+    yield "dx", "dy has to multiply both terms, s and x·s′: a bracket is missing", dy * s + rest / dy
+    yield "dx", "dy has to multiply both terms, s and x·s′: a bracket is missing", s + rest
     if np.abs(t).max(initial=0) < 1:
         full = rest / (1 - t * t)
         yield "dx", "the derivative of tanh u is 1 − tanh² u, not 1 − tanh u", dy * s + full * (1 - t)

@@ -63,6 +63,9 @@ def usual_cross_entropy(p: Point) -> Iterator[Cause]:
         dy * (probability - last) / kept.sum())  # fmt: skip
     yield "dx", "the rows with the target −1 get a gradient; they do not count in the loss", (
         dy * (probability - onehot) / kept.sum())  # fmt: skip
+    both = "it divides by all rows, and the rows with the target −1 get a gradient; they do not count in the mean"
+    yield "dx", both, dy * (probability - last) / len(target)
+    yield "dx", both, dy * (probability - onehot) / len(target)
     yield "dx", "the 1 at the target is not subtracted", dy * probability * rows / kept.sum()
     yield "dx", "only the target's element is there: the logits of the other classes have the gradient p", (
         dy * right * onehot / kept.sum())  # fmt: skip
