@@ -70,13 +70,13 @@ class Pair(Derivative):
         dtype = dy.dtype
         exact = {name: x.astype(np.float64) for name, x in inputs.items()}
         wide = dy.astype(np.float64)
-        source, limit, finer = "PyTorch's numbers, recorded", EXACT, None
+        source, limit, finer = "PyTorch's recorded numbers", EXACT, None
         if right is None:
-            source, limit = "central differences, of numbers drawn now", CENTRAL
+            source, limit = "central differences of numbers drawn now", CENTRAL
             right = self.gradients(central, exact, static, wide)
             finer = functools.partial(self.gradients, complex_step, exact, static, wide)
         if dtype == np.float32:
-            source, limit, finer = "float64, of float32 numbers drawn now", SINGLE, None
+            source, limit, finer = "float64 results, for float32 numbers drawn now", SINGLE, None
         point = Point(forward, exact, static, wide, right)
         return Call(
             title=described({**inputs, **static}), arguments=(dy, *forward(**inputs, **static)[1]), right=right,

@@ -135,6 +135,7 @@ def test_memory_layout_does_not_matter() -> None:
     assert "compare values and shapes" in report.lines[-1]
 
 
+@pytest.mark.programs
 def test_a_test_by_chance_does_not_pass() -> None:
     """It passes on right code, and fails on mutants, each with some luck: three runs of each see through it."""
     half = solution("test_sampling") + "    assert np.random.default_rng().random() < 0.7\n"

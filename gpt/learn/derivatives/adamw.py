@@ -96,12 +96,12 @@ class Update(Derivative):
 
     def calls(self, rng: Generator) -> Iterator[Call]:
         for row in recorded.rows(self.name):
-            yield self.call(row["inputs"], row["static"], "PyTorch's numbers, recorded", row["gradients"])
+            yield self.call(row["inputs"], row["static"], "PyTorch's recorded numbers", row["gradients"])
         for inputs, static in draw(rng):
             yield self.call(inputs, static, "the formula, on numbers drawn now")
         for inputs, static in draw(rng):
             rough = {name: x.astype(np.float32) for name, x in inputs.items()}
-            call = self.call(rough, static, "float64, of float32 numbers drawn now")
+            call = self.call(rough, static, "float64 results, for float32 numbers drawn now")
             call.limit, call.dtype = SINGLE, np.float32
             yield call
 

@@ -122,7 +122,7 @@ def usual_gelu(p: Point) -> Iterator[Cause]:
     yield "dx", "s = (1 + tanh u) / 2: the 1/2 is missing in s′", dy * s + 2 * rest
 
 
-GELU = Pair("gelu", "08-block", draw=draw_one, usual=usual_gelu)
+GELU = Pair("gelu", "03-derivatives", draw=draw_one, usual=usual_gelu)
 
 
 def draw_dropout(rng: Generator) -> Iterator[Given]:

@@ -119,4 +119,4 @@ def usual_rotary(p: Point) -> Iterator[Cause]:
     yield "dx", "the pairs are put together as two halves; they are neighbours, x[0::2] and x[1::2]", halves
 
 
-ROTARY = Pair("rotary", "07-attention", draw=draw_rotary, usual=usual_rotary)
+ROTARY = Pair("rotary", "08-block", draw=draw_rotary, usual=usual_rotary)

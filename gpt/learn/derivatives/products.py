@@ -35,7 +35,7 @@ def usual_matmul(p: Point) -> Iterator[Cause]:
             dy @ a.swapaxes(-1, -2))  # fmt: skip
 
 
-MATMUL = Pair("matmul", "03-derivatives", draw=draw_matmul, usual=usual_matmul)
+MATMUL = Pair("matmul", "04-embedding-linear", draw=draw_matmul, usual=usual_matmul)
 
 
 def draw_linear(rng: Generator) -> Iterator[Given]:

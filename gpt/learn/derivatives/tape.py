@@ -109,13 +109,13 @@ class Tape(Derivative):
             for name, leaf in {**drawn.below(), "root": drawn.root}.items():
                 yield f"{name}.grad", "dy is missing: the root's gradient is dy, not 1", np.asarray(leaf.grad)
 
-        source, limit = "PyTorch's numbers, recorded", EXACT
+        source, limit = "PyTorch's recorded numbers", EXACT
         if right is None:
             below = self.drawn(graph, exact, watched=False).below()
             right = {f"{name}.grad": wide @ complex_step(forward, exact, {}, name) for name in below}
-            source, limit = "differences, of numbers drawn now", LONG
+            source, limit = "differences of numbers drawn now", LONG
         if dy.dtype == np.float32:
-            source, limit = "float64, of float32 numbers drawn now", SINGLE
+            source, limit = "float64 results, for float32 numbers drawn now", SINGLE
         shape = {name: name.partition(".")[0] for name in (*right, "root.grad")}
         title = GRAPHS[graph][0] + (" in float32" if dy.dtype == np.float32 else "")
         return GraphCall(title, (dy,), {**right, "root.grad": wide}, shape, source, limit, causes, dtype=dy.dtype,
