@@ -175,7 +175,7 @@ def print_report(report: Report, seed: int, as_json: bool) -> None:
 def read(folder: Folder, name: str, file: str | None) -> str:
     """Return the text of a reader's file; UserError if it cannot be read, or is none that an exercise needs."""
     if file == "-":
-        return sys.stdin.buffer.read().decode("utf-8", "replace")
+        return sys.stdin.buffer.read().decode("utf-8-sig", "replace")
     where = folder.file(name) if file is None else path(file)
     missing = f"{word(where)} is not there; python -m gpt.learn start {name}{folder.flag()} writes it"
     with reading(word(where), missing=missing if file is None else f"{word(where)} is not there"):

@@ -73,10 +73,10 @@ class Call:
     def named(self, result: Any) -> Arrays:
         """Return the results by name; Fault if they are not the arrays that were asked for."""
         names = list(self.right)
-        if len(names) == 1 and not isinstance(result, (tuple, list)):
+        if len(names) == 1 and type(result) not in (tuple, list):
             result = (result,)
         asked = names[0] if len(names) == 1 else f"a tuple ({', '.join(names)})"
-        if not isinstance(result, (tuple, list)):
+        if type(result) not in (tuple, list):
             raise Fault(f"it returns {kind(result)}; it has to return {asked}")
         if len(result) != len(names):
             raise Fault(f"it returns {len(result)} results; it has to return {asked}")
@@ -85,7 +85,7 @@ class Call:
             if type(x) is not np.ndarray and not (isinstance(x, np.generic) and self.right[name].shape == ()):
                 raise Fault(f"{name} is {kind(x)}; it has to be an array of the shape of {self.like[name]}, "
                             f"{shape(self.right[name])}")  # fmt: skip
-            if x.dtype.hasobject:
+            if x.dtype.kind not in "biufc":
                 raise Fault(f"{name} has dtype {x.dtype}; it must have dtype {np.dtype(self.dtype)}")
             found[name] = np.asarray(x)
         return found

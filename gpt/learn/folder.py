@@ -32,14 +32,16 @@ class Folder:
 
     def started(self) -> list[str]:
         """The exercises whose file is there."""
-        return [each.name for each in exercises() if self.file(each.name).exists()]
+        return [each.name for each in exercises() if self.file(each.name).is_file()]
 
     def status(self, name: str) -> str:
         """ "not started", "started", "solved", or "changed" if the file was right once and is another one now."""
+        if not self.file(name).is_file():
+            return "not started"
         try:
             text = self.file(name).read_bytes()
         except OSError:
-            return "started" if self.file(name).exists() else "not started"
+            return "started"
         known = self._sums().get(name)
         if known is None:
             return "started"
@@ -67,6 +69,7 @@ class Folder:
         sums = {**self._sums(), name: digest(text.encode("utf-8"))}
         part = self.path / f"{SOLVED}.part"
         with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)  # else a link would be followed
             part.write_text(json.dumps(sums, indent=1, sort_keys=True) + "\n", "utf-8")
             part.replace(self.path / SOLVED)
 

@@ -19,6 +19,7 @@ class Operations:
 
     def __init__(self, node: Callable[..., Any], watched: bool = True) -> None:
         self.node, self.watched = node, watched
+        self.faults: list[Fault] = []
 
     def leaf(self, value: Array) -> Any:
         return self._made(value, (), None, "a leaf")
@@ -45,11 +46,11 @@ class Operations:
 
         def play(dy: Array) -> tuple[Array, ...]:
             nonlocal played
-            if played:
-                raise Fault(f"{what} is played a second time; {NEVER}")
+            wrong = "is played a second time" if played else "is played before it has a gradient" if dy is None else ""
+            if wrong:
+                self.faults.append(Fault(f"{what} {wrong}; {NEVER}"))  # kept, since the file may catch what is raised
+                raise self.faults[-1]
             played = True
-            if dy is None:
-                raise Fault(f"{what} is played before it has a gradient; {NEVER}")
             if type(dy) is not np.ndarray:
                 raise Fault(f"a Node is played with {type(dy).__name__} for its gradient; it has to be an array")
             results = tuple(np.asarray(x) for x in backward(dy))

@@ -12,8 +12,12 @@ from __future__ import annotations
 
 import ast
 import builtins
+import collections
 import contextlib
+import functools
 import io
+import itertools
+import math
 import sys
 import traceback
 import warnings
@@ -39,9 +43,29 @@ INSIDE = {
     "ag_frame", "builtins", "cr_frame", "ctypeslib", "f_back", "f_builtins", "f_globals", "f_locals", "gi_frame",
     "importlib", "inspect", "os", "sys", "tb_frame",
 }  # fmt: skip
+SHARED: list[ModuleType] = [
+    np,
+    np.linalg,
+    np.random,
+    math,
+    functools,
+    itertools,
+    collections,
+]  # a file may not change them
 NAMES = {"__name__", "__file__", "__doc__"}  # the names between underscores that a file may use
 LONGEST = 200_000  # characters
+KEPT = 100_000  # characters that it prints
+MESSAGE = 300  # characters of an error that a report shows
 PRINTED = 20  # lines of what the file prints that a report shows
+
+
+class Printed(io.StringIO):
+    """What a file prints: the beginning is kept, so that an endless loop does not fill the memory with it."""
+
+    def write(self, text: str) -> int:
+        if self.tell() < KEPT:
+            super().write(text)
+        return len(text)
 
 
 class Reader:
@@ -50,7 +74,7 @@ class Reader:
     def __init__(self, text: str, name: str) -> None:
         self.name = f"{name}.py"
         self.lines = text.splitlines()
-        self.printed = io.StringIO()
+        self.printed = Printed()
         self.engine = ""  # the module of an engine that the file called
         if len(text) > LONGEST:
             raise Fault(f"the file has {len(text):,} characters; an exercise needs at most {LONGEST:,}")
@@ -59,7 +83,8 @@ class Reader:
                 warnings.simplefilter("ignore")
                 tree = ast.parse(text, self.name)
                 refuse(tree)
-                self.code: CodeType = compile(tree, self.name, "exec")
+                # optimize=0: asserts stay, also under python -O
+                self.code: CodeType = compile(tree, self.name, "exec", dont_inherit=True, optimize=0)
         except SyntaxError as error:
             where = f"line {error.lineno}" if error.lineno else "the file"
             source = [f"    {error.text.strip()}"] if error.text else []
@@ -92,7 +117,7 @@ class Reader:
 
     def told(self, error: BaseException) -> list[str]:
         """Return what went wrong, with the line of the file and its text."""
-        message = " ".join(str(error).split())
+        message = text_of(error)
         if isinstance(error, NotImplementedError):
             said = f"nothing is written yet: {message}" if message else "nothing is written yet"
         elif isinstance(error, ValueError) and "read-only" in message:
@@ -115,7 +140,7 @@ class Reader:
         """Return what the file printed, as lines of a report."""
         lines = self.printed.getvalue().splitlines()
         more = [f"    … and {len(lines) - PRINTED} lines more"] if len(lines) > PRINTED else []
-        return ["it printed:", *(f"    {line}" for line in lines[:PRINTED]), *more] if lines else []
+        return ["it printed:", *(f"    {printable(line)}" for line in lines[:PRINTED]), *more] if lines else []
 
     @contextlib.contextmanager
     def _watched(self) -> Iterator[None]:
@@ -123,7 +148,7 @@ class Reader:
 
         NumPy's global random numbers begin anew, and go on afterwards where they were: a file remembers nothing in them.
         """
-        numpy, random, profile = dict(vars(np)), np.random.get_state(), sys.getprofile()
+        before, random, profile = [dict(vars(module)) for module in SHARED], np.random.get_state(), sys.getprofile()
         out = contextlib.redirect_stdout(self.printed), contextlib.redirect_stderr(self.printed)
         np.random.seed()
         with out[0], out[1], warnings.catch_warnings(), np.errstate(all="ignore"):
@@ -133,10 +158,10 @@ class Reader:
                 yield
             finally:
                 sys.setprofile(profile)
-                changed = put_back(numpy)
+                changed = put_back(before)
                 np.random.set_state(random)
         if changed:
-            raise Fault(f"the file changes NumPy itself: np.{changed[0]}; give your function another name")
+            raise Fault(f"the file changes a module that others use: {changed[0]}; give your function another name")
 
     def _see(self, frame: FrameType, event: str, _: Any) -> None:
         if event == "call":
@@ -145,16 +170,34 @@ class Reader:
                 self.engine = self.engine or module
 
 
-def put_back(numpy: dict[str, Any]) -> list[str]:
-    """Make NumPy what it was, and return the names that had changed, or came to it. It loads modules of its own late."""
-    now = vars(np)
-    changed = [name for name, value in numpy.items() if now.get(name) is not value]
-    added = [name for name, value in now.items() if name not in numpy and not isinstance(value, ModuleType)]
-    for name in changed:
-        setattr(np, name, numpy[name])
-    for name in added:
-        delattr(np, name)
-    return changed + added
+def put_back(before: list[dict[str, Any]]) -> list[str]:
+    """Make the shared modules what they were, and return the names that had changed, or had come to them."""
+    found = []
+    for module, names in zip(SHARED, before):
+        now = vars(module)
+        changed = [name for name, value in names.items() if now.get(name, module) is not value]
+        # NumPy loads modules of its own when they are first used
+        added = [name for name, value in now.items() if name not in names and not isinstance(value, ModuleType)]
+        for name in changed:
+            setattr(module, name, names[name])
+        for name in added:
+            delattr(module, name)
+        found += [f"{module.__name__}.{name}" for name in (*changed, *added)]
+    return found
+
+
+def text_of(error: BaseException) -> str:
+    """The message of an error in one line; a class of the file's own may fail to make one."""
+    try:
+        message = " ".join(str(error).split())
+    except Exception:
+        return "(its message cannot be made)"
+    return printable(message if len(message) <= MESSAGE else f"{message[:MESSAGE]} …")
+
+
+def printable(text: str) -> str:
+    """The text without what would control a terminal."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def refuse(tree: ast.AST) -> None:

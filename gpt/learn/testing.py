@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from gpt.learn.call import kind
 from gpt.learn.exercise import TEST, Array, Exercise, Fault, Report
 from gpt.learn.mutants import PLAIN, RIGHT, WRONG, Variant
 from gpt.learn.reader import Reader
@@ -114,7 +115,7 @@ def fault_of(reader: Reader, function: Callable[..., Any], calls: list[int]) -> 
     except Fault as fault:
         return fault
     if result is not None:
-        raise Fault(f"the test returns {result!r}: a test returns nothing, and says what is wrong by assert")
+        raise Fault(f"the test returns {kind(result)}: a test returns nothing, and says what is wrong by assert")
     return None
 
 

@@ -62,6 +62,11 @@ BROKEN = {
     f"{BODY}    return (dy * keep / (1 - p)).astype(complex)\n": "dx has dtype complex128",
     f"{BODY}    return (dy * keep / (1 - p))[None]\n": "usual cause: the numbers are right; reshape them",
     f"{BODY}    return dy * float('nan')\n": "a division by 0, or a logarithm of 0",
+    f"{HEAD}{BODY}    return np.zeros(dy.shape, 'U3')\n": "dx has dtype <U3; it must have dtype float64",
+    f"{HEAD}{BODY}    return np.zeros(dy.shape, [('a', float)])\n": "it must have dtype float64",
+    f"class Odd(Exception):\n    def __str__(self):\n        raise ValueError\n{BODY}    raise Odd\n": "Odd: (its message cannot be made)",
+    f"{BODY}    raise ValueError('x' * 10**6)\n": "x …",
+    f"{BODY}    raise ValueError('\\x1b[31m red')\n": "\\x1b[31m red",
     f"{BODY}    dy *= keep\n    dy /= 1 - p\n    return dy\n": "it writes into an array that it was given",
     f"{HEAD}{BODY}    dy.flags.writeable = True\n    dy *= 2\n    return dy / 2 * keep / (1 - p)\n": "it changes an array that it was given",
     f"{BODY}    keep.fill(True)\n    return dy * keep / (1 - p)\n": "it writes into an array that it was given",
@@ -120,8 +125,11 @@ FOOLING = {
     f"{BODY}    match dy:\n        case object(__class__=c):\n            return c\n": "attributes that begin with an underscore",
     f"{BODY}    return __builtins__\n": "line 2 reads __builtins__",
     # what would change the check itself
-    f"{HEAD}np.abs = lambda x: 0 * x\n{BODY}    return dy\n": "the file changes NumPy itself: np.abs",
-    f"{HEAD}{BODY}    np.asarray = lambda x: dy * keep / (1 - p)\n    return dy\n": "the file changes NumPy itself: np.asarray",
+    f"{HEAD}np.abs = lambda x: 0 * x\n{BODY}    return dy\n": "the file changes a module that others use: numpy.abs",
+    f"{HEAD}{BODY}    np.asarray = lambda x: dy * keep / (1 - p)\n    return dy\n": "the file changes a module that others use: numpy.asarray",
+    f"import math\nmath.sqrt = lambda x: 1\n{BODY}{RIGHT}": "the file changes a module that others use: math.sqrt",
+    f"{HEAD}{BODY}    np.linalg.mine = 1\n{RIGHT}": "the file changes a module that others use: numpy.linalg.mine",
+    f"class Many(tuple):\n    def __len__(self):\n        return 1\n{BODY}    return Many()\n": "dx is a Many",
     f"{HEAD}class Equal(np.ndarray):\n    def __sub__(self, x):\n        return x\n{BODY}    return dy.view(Equal)\n": "dx is an Equal",
 }  # fmt: skip
 
@@ -250,3 +258,29 @@ def test_it_needs_neither_files_nor_processes() -> None:
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     found = set(done.stdout.split()) - {"ctypes", "ctypes._endian"}  # NumPy's own
     assert not found, found
+
+
+def test_asserts_stay_under_python_o() -> None:
+    """python -O leaves asserts out of what it compiles, which would make an empty test of any."""
+    import subprocess
+
+    code = "import gpt.learn; print(gpt.learn.check_text('test_batch', open('solution.py', encoding='utf-8').read()).passed)"
+    file = ROOT / "tests" / "learn" / "solutions" / "test_batch.py"
+    done = subprocess.run([sys.executable, "-OO", "-c", code.replace("solution.py", file.as_posix())], cwd=ROOT, capture_output=True,
+                          text=True, check=True)  # fmt: skip
+    assert done.stdout == "True\n"
+
+
+def test_what_a_file_prints_without_end_is_not_kept() -> None:
+    text = f"{BODY}    print('x' * 100_000)\n    print('y' * 100_000)\n{RIGHT}"
+    report = check_text("dropout", text)
+    assert report.passed and sum(map(len, report.lines)) < 210_000
+
+
+def test_a_node_that_is_played_twice_is_noticed_though_the_file_catches_it() -> None:
+    text = solution("tape").replace(
+        "for each, dx in zip(node.inputs, node.backward(node.grad)):",
+        "results = node.backward(node.grad)\n            try:\n                node.backward(node.grad)\n"
+        "            except Exception:\n                pass\n            for each, dx in zip(node.inputs, results):",
+    )
+    assert "is played a second time" in said(text, "tape")

@@ -184,7 +184,7 @@ def test_counting_runs_over_numpy_is_refused() -> None:
     """A name that a file puts into NumPy would outlive its run: a count of runs could tell when right code is due."""
     lines = "np.count = vars_of = 1\nassert True"
     report = check_text("test_adamw", body("test_adamw", lines))
-    assert not report.passed and "the file changes NumPy itself: np.count" in "\n".join(report.lines)
+    assert not report.passed and "the file changes a module that others use: numpy.count" in "\n".join(report.lines)
     assert not hasattr(np, "count")
 
 
@@ -198,7 +198,7 @@ def test_numpys_random_numbers_remember_nothing() -> None:
 
 def test_a_test_returns_nothing() -> None:
     report = check_text("test_adamw", body("test_adamw", "return True"))
-    assert not report.passed and "the test returns True: a test returns nothing" in report.lines[1]
+    assert not report.passed and "the test returns a bool: a test returns nothing" in report.lines[1]
 
 
 def test_the_order_is_random() -> None:

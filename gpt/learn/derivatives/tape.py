@@ -41,10 +41,11 @@ def replay(root: Any, dy: Array, met: bool, adds: bool) -> None:
 
 @dataclass
 class Drawn:
-    """A graph with its leaves, by name, and its root."""
+    """A graph with its leaves, by name, its root, and what its calls noticed."""
 
     leaves: dict[str, Any]
     root: Any
+    faults: list[Fault]
 
     def below(self) -> dict[str, Any]:
         """The leaves that the root depends on."""
@@ -60,7 +61,10 @@ class GraphCall(Call):
 
     def play(self, function: Function) -> Any:
         drawn = self.build()
-        if function(drawn.root, *self.arguments) is not None:
+        result = function(drawn.root, *self.arguments)
+        if drawn.faults:
+            raise drawn.faults[0]
+        if result is not None:
             raise Fault("backward returns something; it sets .grad of the Nodes, and returns nothing")
         nodes, below = reached(drawn.root), drawn.below()
         missing = sum(node.grad is None for node in nodes)
@@ -88,7 +92,7 @@ class Tape(Derivative):
         """The graph, on new leaves with these values."""
         operations = Operations(self.given["Node"], watched)
         leaves = {name: operations.leaf(x) for name, x in inputs.items()}
-        return Drawn(leaves, GRAPHS[graph][1](operations, *leaves.values()))
+        return Drawn(leaves, GRAPHS[graph][1](operations, *leaves.values()), operations.faults)
 
     def call(self, graph: str, inputs: Arrays, dy: Array, right: Arrays | None = None) -> Call:
         """A call of backward on a graph, and the gradients that it must set; without `right` by differences."""
