@@ -154,6 +154,8 @@ def check(folder: Folder, options: argparse.Namespace) -> int:
         passed += report.passed
     if len(names) > 1 and not options.json:
         say(f"{passed} of {len(names)} are right")
+    elif passed and options.file is None and not options.json:
+        say(upcoming(folder))
     return 0 if passed == len(names) else 1
 
 

@@ -51,6 +51,7 @@ def test_a_first_exercise_from_the_list_to_solved(capsys: pytest.CaptureFixture[
     file.write_text(solution("mul"), "utf-8")
     status, out, _ = ran(capsys, "check", *HERE)
     assert status == 0 and out.startswith("mul: right, in")
+    assert out.endswith("\nNext: python -m gpt.learn start unbroadcast\n")
     assert sorted(path.name for path in Path("exercises").iterdir()) == [".solved.json", "mul.py"]
     assert " solved  " in next(line for line in ran(capsys, "list")[1].splitlines() if line.startswith("mul "))
 
