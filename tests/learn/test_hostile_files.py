@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from wrong import solution
+from wrong import replaced, solution
 
 from gpt.learn import check_text, start_text
 from gpt.learn.reader import MODULES, WITHHELD, Reader
@@ -190,6 +190,24 @@ def test_remembered_numbers_are_no_derivative() -> None:
     assert f"after {len(known)} calls without a mistake" in lines and "drawn now" in lines
 
 
+def test_remembered_numbers_and_difference_quotients_together_are_none() -> None:
+    """Central differences cannot tell such a file from a right one; complex steps do."""
+    from gpt.learn.recorded import rows
+
+    known = [(row["result"]["dy"].tolist(), row["gradients"]["dx"].tolist()) for row in rows("gelu")]
+    text = (
+        start_text("gelu").partition("    raise")[0]
+        + f"""
+    for given, dx in {known!r}:
+        if dy.tolist() == given:
+            return np.array(dx).reshape(dy.shape)
+    return dy * (forward(x + 1e-5)[0] - forward(x - 1e-5)[0]) / 2e-5
+"""
+    )
+    lines = said(text, "gelu")
+    assert f"after {len(known)} calls without a mistake" in lines and "a difference quotient in the place of" in lines
+
+
 def test_it_is_the_readers_text_that_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A right file of that name on the path, imported before and as bytecode, does not help a wrong text, nor harm a right one."""
     wrong = f"{BODY}    raise ValueError('I am the one of the reader')\n"
@@ -275,6 +293,12 @@ def test_what_a_file_prints_without_end_is_not_kept() -> None:
     text = f"{BODY}    print('x' * 100_000)\n    print('y' * 100_000)\n{RIGHT}"
     report = check_text("dropout", text)
     assert report.passed and sum(map(len, report.lines)) < 210_000
+
+
+def test_an_array_of_a_backward_is_not_to_be_written_into() -> None:
+    """Also where it would do no harm: who else has it, the file cannot know."""
+    lines = said(replaced("tape", "each.grad + dx", "np.add(each.grad, dx, out=each.grad)"), "tape")
+    assert "root = x·x + y" in lines and "it writes into an array that it was given" in lines
 
 
 def test_a_node_that_is_played_twice_is_noticed_though_the_file_catches_it() -> None:

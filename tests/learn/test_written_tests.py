@@ -13,8 +13,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 from wrong import solution
 
 from gpt.learn import check_text, exercise, exercises, start_text
+from gpt.learn.exercise import Fault
 from gpt.learn.mutants import PLAIN, RIGHT, WRONG
-from gpt.learn.testing import WrittenTest
+from gpt.learn.testing import Subject, WrittenTest
 
 TESTS = [each.name for each in exercises() if each.kind == "test"]
 HEAD = "import numpy as np\n"
@@ -133,6 +134,20 @@ def test_memory_layout_does_not_matter() -> None:
     report = check_text("test_unbroadcast", body("test_unbroadcast", lines))
     assert "the test fails on right code: the plain one, with its results in another memory layout" in report.lines[1]
     assert "compare values and shapes" in report.lines[-1]
+
+
+def test_a_mutant_that_is_noticed_by_chance_survives() -> None:
+    fault = Fault("AssertionError")
+    subjects = [Subject("the plain one", True, print, [None, None]), Subject("is wrong", False, print, [fault, None])]
+    with pytest.raises(
+        Fault, match=r"notices 0 of 1 mutants; these survive:\n  one that is wrong  \(noticed in 1 of 3 runs\)"
+    ):
+        written("test_adamw").judge(subjects, 1)
+    subjects[1].said = [fault, fault]
+    assert "notices all 1 mutants" in written("test_adamw").judge(subjects, 1)[1]
+    subjects[0].said = [None, fault]
+    with pytest.raises(Fault, match="fails on right code: the plain one, in 1 of 3 runs: is it random"):
+        written("test_adamw").judge(subjects, 1)
 
 
 @pytest.mark.programs

@@ -151,6 +151,9 @@ WRONG: dict[str, list[tuple[str, str, str]]] = {
         ("                seen.add(each)\n", "", "is played a second time"),
         ("    root.grad = dy\n", "    root.grad = np.ones(2)\n", "dy is missing: the root's gradient"),
         ("if each.grad is None", "if True", "a gradient replaces the one that was there"),
+        ("            for each, dx in zip(node.inputs, node.backward(node.grad)):",
+         "            dxs, node.grad = node.backward(node.grad), None\n            for each, dx in zip(node.inputs, dxs):",
+         "2 of 4 Nodes have no gradient"),
     ],
 }  # fmt: skip
 

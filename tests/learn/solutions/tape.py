@@ -6,8 +6,7 @@ A Node is a value of the calculation: a leaf, or what a call computed from other
 returns the gradients of node.inputs, a tuple of arrays in their order; each is what this one use of an input
 contributes.
 
-Write backward: it sets .grad of the root to dy, and .grad of every Node that the root was computed from. Nodes
-that the root does not depend on keep None.
+Write backward: it sets .grad of the root to dy, and .grad of every Node that the root was computed from.
 
 Hint: a node may be played when all that use it were played, so that its gradient is complete; then it is played
 once. An input is always older than what is computed from it: node.age says how old. No recursion: a chain may
