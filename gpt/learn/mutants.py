@@ -48,12 +48,11 @@ RIGHT: dict[str, list[Variant]] = {
     ],
     "cross_entropy": [
         V("one that rounds differently", "losses = np.log(total[:, 0]) - shifted[rows, target]",
-          "losses = -np.log(e[rows, target] / total[:, 0]) if e[rows, target].all() else np.log(total[:, 0]) - shifted[rows, target]"),
-        V("one that divides before it subtracts", "dx = dx / len(x)", "dx = dx * (1 / len(x))"),
+          "losses = -np.log(e[rows, target] / total[:, 0]) if (e[rows, target] > 1e-300).all() else np.log(total[:, 0]) - shifted[rows, target]"),
+        V("one that multiplies by 1/N", "dx = dx / len(x)", "dx = dx * (1 / len(x))"),
     ],
     "layer_norm": [
-        V("one that computes the variance in another way", "variance = (centred * centred).mean(1, keepdims=True)",
-          "variance = (x * x).mean(1, keepdims=True) - x.mean(1, keepdims=True) ** 2"),
+        V("one that takes the power −1/2", "1 / np.sqrt(variance + eps)", "(variance + eps) ** -0.5"),
         V("one that rounds dx differently", "dx = rstd * (d - through_mean - through_rstd)",
           "dx = rstd * d - rstd * through_mean - rstd * through_rstd"),
     ],
