@@ -15,6 +15,7 @@ COMMANDS = {
     "gpt.doctor": "say what is odd about a training, and what to try",
     "gpt.figures": "draw attention, logit lens, gradient and losses of a text, and the film of a training",
     "gpt.inspect": "write a page that shows what a model does with a text, forward and backward",
+    "gpt.learn": "exercises: write a derivative, or a test that notices mistakes, and have it checked",
     "gpt.export": "write a run as a folder that Hugging Face's transformers loads",
 }
 

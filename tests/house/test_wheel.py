@@ -61,6 +61,16 @@ def test_the_page_needs_no_checkout(installed: Path, tmp_path: Path) -> None:
     assert int(size) > sum(len(each.read_text("utf-8")) for each in page.glob("*.css"))
 
 
+def test_exercises_need_no_checkout(installed: Path, tmp_path: Path) -> None:
+    """What readers start from and PyTorch's numbers are in the wheel, solutions are not."""
+    assert "exercises/relu.py" in printed(installed, tmp_path, "-m", "gpt.learn", "start", "relu")
+    file = tmp_path / "exercises" / "relu.py"
+    file.write_text("import numpy as np\n\n\ndef backward(dy, x):\n    return np.where(x > 0, dy, 0)\n")
+    assert printed(installed, tmp_path, "-m", "gpt.learn", "check", "relu").startswith("relu: right, in")
+    assert len(list((installed / "gpt" / "learn" / "stubs").iterdir())) == 24
+    assert not list(installed.rglob("solutions"))
+
+
 def test_public_paths_lead_into_the_wheel(installed: Path, tmp_path: Path) -> None:
     names = [name for name in HOMES if "tensorboard" not in name]
     code = f"import {', '.join(names)}\nfor module in ({', '.join(names)}): print(module.__file__)"

@@ -30,6 +30,7 @@ PROGRAMS = {
     "gpt.evaluate": "run",
     "gpt.doctor": "run",
     "gpt.inspect": "run",
+    "gpt.learn": "list",
     "gpt": "",
     "tinytensor.gradcheck": "",
     "benchmarks.overhead": "--engines tinytensor --repeats 1",
