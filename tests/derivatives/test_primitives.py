@@ -22,6 +22,7 @@ from tinytensor.gradcheck.table import LIMITS, Sample, cotangents, forward, play
 from tinytensor.primitive import PRIMITIVES, Primitive
 from tinytensor.tape import apply
 
+ops.load_all()  # the whole table, also where this file runs alone
 CASES = [
     pytest.param(PRIMITIVES[name], s, id=f"{name}-{i}") for name, rows in SAMPLES.items() for i, s in enumerate(rows)
 ]
