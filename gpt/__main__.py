@@ -15,6 +15,7 @@ COMMANDS = {
     "gpt.doctor": "say what is odd about a training, and what to try",
     "gpt.figures": "draw attention, logit lens, gradient and losses of a text, and the film of a training",
     "gpt.inspect": "write a page that shows what a model does with a text, forward and backward",
+    "gpt.museum": "classic mistakes, each one line: what they do to a training, and a quiz",
     "gpt.export": "write a run as a folder that Hugging Face's transformers loads",
 }
 

@@ -25,14 +25,15 @@ COLOURS = 64  # of a picture: few colours make a small file
 LETTERS, LINES = 92, 2  # of a sample
 
 
-def figure_of(trial: Trial) -> Figure:
-    """Draw the training losses, the second picture, and a sample of each side."""
+def figure_of(trial: Trial, title: str = "") -> Figure:
+    """Draw the training losses, the second picture, and a sample of each side. The title is that of the bug, or another."""
     bug = BUGS[trial.name]
     panel = PANELS[bug.shows]
     with drawing(3.5) as figure:
-        figure.suptitle(bug.title, fontsize=10, fontweight="bold", x=0.01, ha="left", parse_math=False)
+        figure.suptitle(title or bug.title, fontsize=10, fontweight="bold", x=0.01, ha="left", parse_math=False)
         figure.supxlabel(caption(trial), fontsize=6.5, color=GREY, x=0.01, ha="left", parse_math=False)
-        above, below = figure.subfigures(2, 1, height_ratios=[2.4, 0.8])
+        parts: Any = figure.subfigures(2, 1, height_ratios=[2.4, 0.8])
+        above, below = parts
         left, right = above.subplots(1, 2)
         draw_curves(left, trial, "train", "training loss, nats a token")
         if panel.kind == "bars":
@@ -50,8 +51,9 @@ def caption(trial: Trial) -> str:
     seeds = ", ".join(str(curve.seed) for curve in trial.right)
     c = trial.config
     return (
-        f"blue: the right line, orange: the wrong one; thin: seeds {seeds}, thick: their median\n{c['layers']} layers, width "
-        f"{c['width']}, context {c['context']}, learning rate {c.get('learning_rate', 0.003)}; the loss is the mean of {EVERY} steps"
+        f"blue: the right line, orange: the wrong one; thin: seeds {seeds}, thick: their median\n{c['layers']} layers, "
+        f"width {c['width']}, context {c['context']}, learning rate {c.get('learning_rate', 0.003)}; "
+        f"losses are means of {EVERY} steps"
     )
 
 
@@ -146,12 +148,12 @@ def sample_lines(text: str) -> Sequence[str]:
     return textwrap.wrap(whole[: LETTERS * LINES], LETTERS, drop_whitespace=False)[:LINES]
 
 
-def save(trial: Trial, path: Path) -> None:
+def save(trial: Trial, path: Path, title: str = "") -> None:
     """Write the figure as a PNG of few colours."""
     from PIL import Image
 
     picture, small = io.BytesIO(), io.BytesIO()
-    figure = figure_of(trial)
+    figure = figure_of(trial, title)
     with own_settings():
         figure.savefig(picture, format="png", dpi=DPI)
     image = Image.open(picture).convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)

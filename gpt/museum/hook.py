@@ -9,6 +9,7 @@ import importlib.machinery
 import importlib.util
 import linecache
 import sys
+import traceback
 from collections.abc import Sequence
 from importlib.abc import MetaPathFinder
 from types import CodeType, ModuleType
@@ -76,3 +77,4 @@ def switch_on(bug: Bug) -> None:
             f"{module_of(bug.file)} was imported before {bug.name} was switched on; take a fresh process"
         )
     sys.meta_path.insert(0, Finder(bug))
+    sys.excepthook = traceback.print_exception  # Python's own, up to 3.12, shows the lines of the file on the disk

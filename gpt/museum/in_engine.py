@@ -30,7 +30,7 @@ IN_ENGINE = (
         title="= in the place of +=: a second gradient replaces the first",
         file="tinytensor/accumulate.py",
         right="                gradients[edge] = as_array(np.add(old, dx))",
-        wrong="                gradients[edge] = dx",
+        wrong="                gradients[edge] = dx  # the last one",
         why="A value that two calls use gets a gradient from each, and needs their sum. Here it keeps the last one. In "
         "x + f(norm(x)) that is the one through f. So the residual way, which carries gradients past a block, is "
         "cut. Blocks begin with projections of zero, and nothing comes back through them. The lower parts then "
@@ -158,7 +158,7 @@ IN_ENGINE = (
         notice="The first hundred steps are rough, and the loss falls later. The update of the first step must be lr "
         "in each weight.",
         chapter="09-adamw",
-        test="tests/nn/test_optim.py::test_20_steps",
+        test="tests/nn/test_optim.py::test_20_steps[8-AdamW-float64-1e-12]",
         flags={"beta2": 0.999, "warmup": 0},
         recipe="β₂ = 0.999, the usual default, and no warm-up, which would hide it",
         family="rate",

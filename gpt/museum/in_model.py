@@ -2,7 +2,7 @@
 
 from gpt.museum.bug import Bug
 
-TWIN = "tests/model/test_reference.py::test_logits_loss_and_gradients_agree"
+TWIN = "tests/model/test_reference.py::test_logits_loss_and_gradients_agree[default-float64]"
 
 IN_MODEL = (
     Bug(
@@ -41,7 +41,7 @@ IN_MODEL = (
         title="Positions left out",
         file="gpt/model.py",
         right="            q, k = rotary(q, past), rotary(k, past)",
-        wrong="            pass",
+        wrong="            pass  # no positions",
         why="Attention is a sum over tokens, and a sum has no order. The first layer now sees the earlier tokens as a "
         "bag: it knows which ones there were, and not where. Only the mask tells later layers a little, since "
         "every token sees another number of tokens.",
@@ -74,7 +74,7 @@ IN_MODEL = (
         title="Tied weights that are drawn twice",
         file="gpt/model.py",
         right="            self.head.weight = self.embedding.weight",
-        wrong="            pass",
+        wrong="            pass  # the head keeps a matrix of its own",
         why="Embedding and head should be one matrix, which gets a gradient from both ends. Here each is drawn for "
         "itself, and each is trained for itself. The configuration says that they are tied, and the model has V · "
         "C parameters more than it says.",

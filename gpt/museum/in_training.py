@@ -76,7 +76,7 @@ IN_TRAINING = (
         title="A forgotten eval mode",
         file="gpt/evaluate.py",
         right="    model.eval()",
-        wrong="    pass",
+        wrong="    pass  # model.eval() is missing",
         why="Dropout stays on while the model is judged. A fifth of its activations is missing, at random, so the loss "
         "is too high, and the same weights get another loss each time.",
         notice="Two evaluations of the same weights differ. Validation is above training from the beginning, by a "
@@ -92,7 +92,7 @@ IN_TRAINING = (
         title="Eval mode stays on after the first evaluation",
         file="gpt/evaluate.py",
         right="    model.train(was_training)",
-        wrong="    pass",
+        wrong="    pass  # model.train() is missing",
         why="Dropout is off from the first evaluation on. So nothing keeps the model from learning a short text by "
         "heart.",
         notice="The training loss has a step down right after the first evaluation. Validation turns and rises, as if "
@@ -128,7 +128,7 @@ IN_TRAINING = (
         title="A learning rate without warm-up",
         file="gpt/optimizer.py",
         right="        return peak * (step + 1) / (config.warmup + 1)",
-        wrong="        return peak",
+        wrong="        return peak  # at once",
         why="The first update of AdamW is as long in every weight, lr, whatever the gradient: its averages know one "
         "gradient. At a high rate that throws the weights far off before the averages mean anything, and the model "
         "needs long to come back.",

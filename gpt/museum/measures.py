@@ -50,5 +50,5 @@ KINDS: dict[str, Callable[[Path], dict[str, Array]]] = {"gradients": gradients, 
 @cli.command("gpt.museum.measures")
 def main(argv: list[str]) -> int:
     kind, run, file = argv
-    np.savez(file, **KINDS[kind](Path(run)))  # type: ignore[arg-type]
+    np.savez(file, **KINDS[kind](Path(run)))
     return 0

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.programs
 QUICK = {
     "gpt": "", "gpt.generate": "run --tokens 30", "gpt.evaluate": "run", "gpt.doctor": "run", "gpt.inspect": "run",
     "tinytensor.gradcheck": "gelu",
-    "tinytensor": "", "benchmarks.roofline": "--sizes 1,1,32,16,2",
+    "gpt.museum": "", "tinytensor": "", "benchmarks.roofline": "--sizes 1,1,32,16,2",
 }  # fmt: skip
 posix = pytest.mark.skipif(os.name != "posix", reason="needs a POSIX shell and signals")
 
@@ -114,6 +114,7 @@ def test_a_package_lists_its_commands(folder):
         status, error, out = shell(folder, f"{sys.executable} -m {package}")
         listed = re.findall(rf"python -m ({package}\.\w+)", out.decode())
         programs = {path.stem for path in (ROOT / package).glob("*.py") if "__main__" in path.read_text("utf-8")}
+        programs |= {path.parent.name for path in (ROOT / package).glob("*/__main__.py")}
         assert {name.partition(".")[2] for name in listed} == programs - {"__main__"}
         assert (status, error) == (0, "")
     status, error, _ = shell(folder, f"{sys.executable} -m gpt generate RUN")
