@@ -56,14 +56,25 @@ def table() -> Iterator[str]:
 
 def section(bug: Bug, trial: Trial) -> Iterator[str]:
     """Yield the lines about one bug."""
-    yield from (f"## {bug.name}", "", f"**{bug.title}.**", "", "```diff", *diff(bug), "```", "", bug.why, "")
+    yield from (
+        f"## {bug.name}",
+        "",
+        f"**{bug.title}**, in [`{bug.file}`](../{bug.file}):",
+        "",
+        "```diff",
+        *diff(bug),
+        "```",
+        "",
+        bug.why,
+        "",
+    )
     yield from (f"![{alt(bug, trial)}](museum/{bug.name}.png)", "")
     if bug.recipe:
         yield from (f"*Trained with {bug.recipe}.*", "")
     yield from (f"- {line}" for line in numbers(trial))
     yield from ("", f"*How to notice it.* {bug.notice}", "")
     yield from (f"*Caught by* {' and '.join(f'`{each}`' for each in bug.caught_by)}. {doctor(trial)}", "")
-    yield from (f"*Read* `docs/chapters/{bug.chapter}.md`.", "")
+    yield from (f"*Read* [chapter {bug.chapter.partition('-')[0].lstrip('0')}](chapters/{bug.chapter}.md).", "")
 
 
 def alt(bug: Bug, trial: Trial) -> str:

@@ -21,7 +21,7 @@ import numpy as np
 from gpt import cli
 from gpt.errors import UserError
 from gpt.museum import BUGS, Bug, exhibits, figure, quiz
-from gpt.museum.process import attached, command
+from gpt.museum.process import become, command
 from gpt.museum.text import RIGHT, WRONG, beside, chart, coloured, diff, paragraph
 from gpt.museum.trial import Trial, Workshop
 
@@ -87,7 +87,7 @@ def main(argv: list[str]) -> int:
     options = make_parser().parse_args(own)
     refuse_idle_flags(options, flags)
     if flags is not None:
-        return attached(command(bug_named(options.what).name, "gpt.train", flags))
+        return become(command(bug_named(options.what).name, "gpt.train", flags))
     if options.what is None:
         list_all()
     elif options.what == "quiz":
@@ -101,17 +101,20 @@ def main(argv: list[str]) -> int:
 
 def refuse_idle_flags(options: argparse.Namespace, flags: Sequence[str] | None) -> None:
     """Raise UserError for a flag that would do nothing."""
-    runs = {"out", "seeds", "steps", "data"}
-    kind = options.what if options.what in ("quiz", "all", None) else "NAME"
-    if flags is not None and kind != "NAME":
+    named = options.what not in ("quiz", "all", None)
+    if flags is not None and not named:
         raise UserError(f"flags behind -- are for a training with one bug: {cli.python()} -m gpt.museum NAME -- …")
-    takes = {"quiz": {"seed", "questions"}, "all": {*runs, "curves"}, None: set(), "NAME": {*runs, "no_run"}}[kind]
-    takes = set() if flags is not None else {"no_run"} if options.no_run and kind == "NAME" else takes
+    runs = {"out", "seeds", "steps", "data"}
+    if flags is not None:
+        what, takes = "a training behind --", set()
+    elif options.no_run and named:
+        what, takes = "--no-run", {"no_run"}
+    else:
+        what = options.what or "the list"
+        takes = {"quiz": {"seed", "questions"}, "all": {*runs, "curves"}, "the list": set()}.get(what, runs)
     for name, value in vars(options).items():
         if name != "what" and value not in (None, False) and name not in takes:
-            given = f"--{name.replace('_', '-')}"
-            what = "a training behind --" if flags is not None else "--no-run" if options.no_run else kind or "the list"
-            raise UserError(f"{given} does nothing with {what}; leave it out")
+            raise UserError(f"--{name.replace('_', '-')} does nothing with {what}; leave it out")
 
 
 def list_all() -> None:

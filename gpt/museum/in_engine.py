@@ -39,6 +39,7 @@ IN_ENGINE = (
         "steps. A test with a diamond, y·2 + y·y, finds it at once.",
         chapter="02-tape",
         test="tests/engine/test_tape.py::test_a_diamond_adds_its_branches",
+        finding="learned-nothing",
         flags={"norm": "rms"},
         recipe="RMSNorm: the backward of LayerNorm adds to the earlier gradient itself, so the line would not run "
         "there",
@@ -70,7 +71,7 @@ IN_ENGINE = (
         right="        derivative += s  # s + x s′ = dy/dx",
         wrong="        derivative = s  # y = x s, so the slope is s",
         why="GELU is y = x s(x). Its derivative is s + x s′, since both factors depend on x. The second part is left "
-        "out here. It is small where |x| is large, and up to 0.4 between, where most units are.",
+        "out here. It is small where |x| is large, and up to 0.24 between, where most units are.",
         notice="It hardly shows in the loss: the direction is still downhill, only not straight. A wrong derivative is "
         "found by a gradient check, not by a curve.",
         chapter="03-derivatives",

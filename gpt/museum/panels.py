@@ -1,4 +1,4 @@
-"""The second picture of a figure: what a bug shows in, beside the training loss. Each is collected once, and drawn from JSON."""
+"""The second picture of a figure: what a bug shows in, beside the training loss. Its numbers go into curves.json."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 import sys
 import tempfile
@@ -46,9 +47,12 @@ def reason(errors: str, status: int) -> str:
     return rest if colon and name.startswith("gpt.") else lines[-1]
 
 
-def attached(line: Sequence[str]) -> int:
-    """Run a program on this terminal, and return its exit status. Ctrl-C is for the program, which saves and stops."""
-    with subprocess.Popen(line) as process:
+def become(line: Sequence[str]) -> int:
+    """Run a program in the place of this process, which has its terminal, its signals and its exit status."""
+    if os.name == "posix":
+        sys.stdout.flush()
+        os.execv(line[0], list(line))
+    with subprocess.Popen(line) as process:  # elsewhere a shell would not wait for it
         while True:
-            with contextlib.suppress(KeyboardInterrupt):
+            with contextlib.suppress(KeyboardInterrupt):  # for the program, which saves and stops
                 return process.wait()

@@ -1,11 +1,13 @@
-"""Train with the right line and with the wrong one, each run in a process of its own, and collect what shows the difference."""
+"""Train with the right line and with the wrong one, each run in a process of its own, and collect what differs."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
 import json
+import signal
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +19,7 @@ import numpy as np
 from gpt import corpus
 from gpt.config import TrainConfig, flag
 from gpt.corpus import Corpus
-from gpt.errors import UserError
+from gpt.errors import Stopped, UserError
 from gpt.museum import Bug
 from gpt.museum.panels import PANELS
 from gpt.museum.process import command
@@ -25,6 +27,7 @@ from gpt.museum.process import run as run_process
 from gpt.run import metrics
 
 EVERY = 10  # steps of which a curve has the mean
+STOPPING = [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]  # Windows has no SIGHUP
 SAMPLE = 300  # characters of a text that is kept
 
 
@@ -124,6 +127,15 @@ def means(values: Sequence[float]) -> list[float]:
     return [float(f"{x:.4g}") for x in whole]
 
 
+def stop(number: int, _: object) -> None:
+    """Stop the training that runs now, and what would follow."""
+    raise Stopped(number, "stopped; the trainings are gone, and figures that were drawn stay")
+
+
+def in_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
+
+
 class Workshop:
     """Trains the runs of one or more bugs in a folder that goes away. Bugs with the same recipe share the right runs."""
 
@@ -132,12 +144,17 @@ class Workshop:
         self.right: dict[str, tuple[list[Curve], list[Path]]] = {}  # by recipe and text: the curves and the run folders
 
     def __enter__(self) -> Workshop:
+        self._before = {number: signal.getsignal(number) for number in STOPPING} if in_main_thread() else {}
+        for number in self._before:
+            signal.signal(number, stop)
         self._folder = tempfile.TemporaryDirectory(prefix="museum-", ignore_cleanup_errors=True)
         self.folder = Path(self._folder.name)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._folder.cleanup()
+        for number, before in self._before.items():
+            signal.signal(number, before)
 
     def config(self, bug: Bug) -> dict[str, object]:
         """Return the configuration of its run: with other steps, evaluations keep their number."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import runpy
+import signal
 import struct
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -52,13 +55,13 @@ def test_the_list_has_every_bug(capsys):
     (["xyz"], "the museum has no bug 'xyz'; python -m gpt.museum lists them"),
     (["zero-gradd", "--", "--steps=1"], "the nearest are zero-grad"),
     (["quiz", "--steps", "3"], "--steps does nothing with quiz"),
-    (["leak", "--questions", "3"], "--questions does nothing with NAME"),
+    (["leak", "--questions", "3"], "--questions does nothing with leak"),
     (["leak", "--no-run", "--steps", "3"], "--steps does nothing with --no-run"),
     (["all", "--no-run"], "--no-run does nothing with all"),
     (["--out", "x"], "--out does nothing with the list"),
     (["quiz", "--", "--steps=1"], "flags behind -- are for a training with one bug"),
     (["leak", "--seeds", "1", "--", "--steps=1"], "--seeds does nothing with a training behind --"),
-    (["leak", "--seeds", "-1"], "expected at least one argument"),
+    (["leak", "--seeds", "-1"], "-1 is no whole number from 0"),
     (["leak", "--seeds", "one"], "one is no whole number"),
     (["leak", "--steps", "0"], "0 is no whole number from 1"),
     (["quiz", "--question", "1"], "did you mean --questions?"),
@@ -131,6 +134,26 @@ def test_an_exhibit_is_trained_told_and_drawn(tmp_path):
 
 
 @pytest.mark.programs
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+@pytest.mark.parametrize("number, status", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_the_training_and_leaves_nothing(number, status, tmp_path):
+    line = [sys.executable, "-m", "gpt.museum", "no-mask", "--steps", "100000", "--out", str(tmp_path / "out")]
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    with subprocess.Popen(
+        line, cwd=ROOT, env={**os.environ, "TMPDIR": str(temporary)}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        text=True,
+    ) as process:  # fmt: skip
+        while process.poll() is None and not list(temporary.glob("museum-*/right-0-1/metrics.jsonl")):
+            time.sleep(0.1)
+        process.send_signal(number)
+        assert process.stderr is not None
+        errors = process.stderr.read()
+    assert process.returncode == status and errors.startswith("gpt.museum: ") and errors.count("\n") == 1
+    assert not list(temporary.iterdir())
+
+
+@pytest.mark.programs
 def test_the_right_runs_are_those_of_gpt_train(tmp_path):
     """The hook changes nothing where no bug is switched on: metrics and weights are equal, bit for bit."""
     from gpt.museum.trial import Workshop
@@ -154,9 +177,9 @@ def test_the_right_runs_are_those_of_gpt_train(tmp_path):
             "--no-plot",
         ]
         subprocess.run([*line, *flags], cwd=ROOT, check=True)
-        ours = (workshop.folder / "right-0-3" / "checkpoint" / "model.safetensors").read_bytes()
-        assert ours == (run / "checkpoint" / "model.safetensors").read_bytes()
-        assert ours != (workshop.folder / "no-mask-3" / "checkpoint" / "model.safetensors").read_bytes()
+        ours = (workshop.folder / "right-0-3" / "checkpoint" / "weights.safetensors").read_bytes()
+        assert ours == (run / "checkpoint" / "weights.safetensors").read_bytes()
+        assert ours != (workshop.folder / "no-mask-3" / "checkpoint" / "weights.safetensors").read_bytes()
         folder = workshop.folder
     assert not folder.exists()
     assert made.right[0].validation == [(step, loss) for step, loss in made.right[0].validation if step <= 5]
@@ -207,7 +230,7 @@ def test_a_chart_has_both_curves():
     lines = chart(trial())
     body = [line[7:] for line in lines[:-2]]
     assert body[0].startswith("+"), "both begin at the same loss"
-    assert {line.strip()[-1:] for line in body if line.strip()} == {"+", ".", "#"}
+    assert {line.strip()[-1:] for line in body[1:] if line.strip()} == {".", "#"}
     assert lines[-1].endswith("30 steps") and lines[0].startswith("  4.0 |") and lines[-3].startswith("  2.0 |")
 
 
