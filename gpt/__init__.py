@@ -6,6 +6,7 @@ python -m gpt.generate    writes text with the model of a run
 python -m gpt.evaluate    measures the loss of a run over the whole validation split
 python -m gpt.figures     draws what a trained model does with a text
 python -m gpt.learn       exercises: derivatives and tests to write, and a check of each
+python -m gpt.museum      trains with a classic mistake, and shows what it does
 python -m gpt.export      writes a run as a folder that Hugging Face's transformers loads
 
 Each explains its flags with --help.

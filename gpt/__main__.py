@@ -16,6 +16,7 @@ COMMANDS = {
     "gpt.figures": "draw attention, logit lens, gradient and losses of a text, and the film of a training",
     "gpt.inspect": "write a page that shows what a model does with a text, forward and backward",
     "gpt.learn": "exercises: write a derivative, or a test that notices mistakes, and have it checked",
+    "gpt.museum": "classic mistakes, each one line: what they do to a training, and a quiz",
     "gpt.export": "write a run as a folder that Hugging Face's transformers loads",
 }
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from tinytensor.accumulate_base import AccumulatorBase, gradient_of, lock
 from tinytensor.backend import Array, as_array
-from tinytensor.base import wrap
+from tinytensor.base import TensorBase, wrap
 from tinytensor.tape_errors import wrong_number, wrong_shape
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class Accumulator(AccumulatorBase):
         for leaf, g in self.gradients.items():  # leaves, and targets that were not played; `take` removed the rest
             if self.targets is not None:
                 self.found[leaf] = g if leaf in self.owned else g.copy()
-            else:
+            elif isinstance(leaf, TensorBase):
                 accumulate_grad(leaf, g, leaf in self.owned, self.take_buffer(leaf))  # type: ignore[arg-type]
         return self.finished()  # hooks may wait for this moment
 

@@ -157,13 +157,13 @@ def _below(roots: list[Edge], targets: frozenset[Edge] | None) -> list[Node]:
     RuntimeError if one of them was played before, or an array that it saved was overwritten.
     """
     stack = [edge for edge in roots if isinstance(edge, Node)]  # to be visited; a root may be a leaf
-    seen, leaves = set(stack), set(roots)
+    seen, leaves = dict.fromkeys(stack), set(roots)
     while stack:  # depth first, each node once, without recursion (rule 5)
         for edge in stack.pop().inputs:
             if edge.__class__ is not Node:
                 leaves.add(edge)  # also None, where no gradient is wanted
             elif edge not in seen:
-                seen.add(edge)
+                seen[edge] = None
                 stack.append(edge)
     nodes = sorted(seen, key=attrgetter("order"))  # by age, which is a topological order
     # With targets (autograd.grad), keep what leads to one. If no root reaches a target, an earlier backward may have cut

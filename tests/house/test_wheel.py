@@ -71,6 +71,11 @@ def test_exercises_need_no_checkout(installed: Path, tmp_path: Path) -> None:
     assert not list(installed.rglob("solutions"))
 
 
+def test_the_museum_needs_no_checkout(installed: Path, tmp_path: Path) -> None:
+    assert "+    return np.ascontiguousarray" in printed(installed, tmp_path, "-m", "gpt.museum", "not-shifted", "--no-run")
+    assert "question 1 of 5" in printed(installed, tmp_path, "-m", "gpt.museum", "quiz")
+
+
 def test_public_paths_lead_into_the_wheel(installed: Path, tmp_path: Path) -> None:
     names = [name for name in HOMES if "tensorboard" not in name]
     code = f"import {', '.join(names)}\nfor module in ({', '.join(names)}): print(module.__file__)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import os
@@ -83,6 +84,14 @@ def test_mean_loss_is_the_brute_force_mean():
     loss, predictions = mean_loss(model, ids)
     assert predictions == len(ids) - 1
     assert loss == pytest.approx(np.mean(losses), rel=1e-5)
+    assert model.training
+
+
+def test_an_evaluation_drops_nothing():
+    ids = np.random.default_rng(0).integers(0, 7, 30)
+    model, sober = GPT(dataclasses.replace(CONFIG, dropout=0.5)), GPT(CONFIG)
+    sober.load_state_dict(model.state_dict())
+    assert mean_loss(model, ids) == mean_loss(model, ids) == mean_loss(sober, ids)
     assert model.training
 
 

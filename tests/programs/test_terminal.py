@@ -22,7 +22,7 @@ QUICK = {
     "gpt": "", "gpt.generate": "run --tokens 30", "gpt.evaluate": "run", "gpt.doctor": "run", "gpt.inspect": "run",
     "gpt.learn": "list",
     "tinytensor.gradcheck": "gelu",
-    "tinytensor": "", "benchmarks.roofline": "--sizes 1,1,32,16,2",
+    "gpt.museum": "", "tinytensor": "", "benchmarks.roofline": "--sizes 1,1,32,16,2",
 }  # fmt: skip
 posix = pytest.mark.skipif(os.name != "posix", reason="needs a POSIX shell and signals")
 
