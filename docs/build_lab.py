@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import importlib
 import json
 import re
 import shutil
@@ -83,22 +82,9 @@ def described(path: Path) -> dict[str, Any]:
 
 
 def sources() -> dict[str, str]:
-    """The files that the editor offers, path: text; those of the museum's bugs too, where they are others."""
+    """The files that the editor offers, path: text."""
     paths = {path for pattern in EDITABLE for path in ROOT.glob(pattern) if path.name not in HIDDEN}
-    paths |= {ROOT / path for path in bug_files()}
     return {path.relative_to(ROOT).as_posix(): path.read_text("utf-8") for path in sorted(paths)}
-
-
-def bug_files() -> set[str]:
-    """The files with the bugs of gpt.museum, if that package is there."""
-    sys.path.insert(0, str(ROOT))
-    try:
-        bugs = importlib.import_module("gpt.museum").BUGS
-    except (ImportError, AttributeError):
-        return set()
-    finally:
-        sys.path.remove(str(ROOT))
-    return {bug.file for bug in (bugs.values() if hasattr(bugs, "values") else bugs)}
 
 
 # ------------------------------------------------------------------------------------------------------------ wheel

@@ -50,7 +50,7 @@ const marked = StateField.define({
 export function makeEditor(parent, options) {
   let silent = false;
   const label = new Compartment();
-  const named = (/** @type {string} */ name) => EditorView.contentAttributes.of({ "aria-label": name });
+  const named = (/** @type {string} */ name) => EditorView.contentAttributes.of({ "aria-label": name, tabindex: "0" });
   const extensions = [
     options.lines === false ? [] : [lineNumbers(), highlightActiveLineGutter()],
     history(),

@@ -18,7 +18,10 @@ const FIRST = "tinytensor/ops/gelu.py";
 
 /** @param {string} path */
 const groupOf = (path) =>
-  GROUPS.reduce((best, [, start], i) => (path.startsWith(start) && start.length > GROUPS[best][1].length ? i : best), 1);
+  GROUPS.reduce((best, [, start], i) => {
+    const isLonger = best < 0 || start.length > GROUPS[best][1].length;
+    return path.startsWith(start) && isLonger ? i : best;
+  }, -1);
 
 export class Files {
   /** @param {Record<string, string>} originals path: text @param {Store} store */

@@ -150,19 +150,22 @@ class Laboratory:
 
     # ------------------------------------------------------------------------------------------------------ training
 
-    def start(self, edits: dict[str, str], text: str, steps: int, compare: bool, seed: int = 1337) -> dict[str, Any]:
+    def start(
+        self, edits: dict[str, str], text: str, steps: int, compare: bool, flags: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
         """Make the model for a text: with the edited engine if there are edits, with the original one if asked for.
 
-        The training of the original engine is kept: the next edit is compared with the steps that it has made.
+        flags: fields of the configuration, for a bug that the usual one does not show. The training of the original engine
+        is kept: the next edit is compared with the steps that it has made.
         """
         self.edit(edits)
         self.trainers = {}
         if edits:
-            self.trainers["edited"] = Trainer(self.edited, text, steps, seed)
+            self.trainers["edited"] = Trainer(self.edited, text, steps, flags)
         if compare or not edits:
-            key = text, steps, seed
+            key = text, steps, flags
             if self.kept is None or self.kept[0] != key:
-                self.kept = key, Trainer(self.original, text, steps, seed)
+                self.kept = key, Trainer(self.original, text, steps, flags)
             self.trainers["original"] = self.kept[1]
         self.step = 0
         return self.facts()
@@ -214,7 +217,7 @@ class Laboratory:
         arrays, about = parsed(base64.b64decode(content))
         self.trainers = {}
         side = "edited" if self.edits else "original"
-        self.trainers[side] = Trainer(self.engine, text, steps, 1337, (arrays, about))
+        self.trainers[side] = Trainer(self.engine, text, steps, None, (arrays, about))
         self.step, self.kept = self.trainers[side].step, None
         return self.facts()
 
@@ -259,20 +262,23 @@ class Laboratory:
             report = importlib.import_module("gpt.learn").check_text(name, text)
             return {"passed": bool(report.passed), "lines": [str(line) for line in report.lines]}
 
-    def bugs(self) -> list[dict[str, str]]:
+    def bugs(self) -> list[dict[str, Any]]:
         """The bugs of gpt.museum, each one line of a file; none if the package is not there."""
         with self.original.active():
             museum = _package("gpt.museum")
             bugs = getattr(museum, "BUGS", {})
             return [
-                {"name": str(name), "title": bug.title, "file": bug.file, "right": bug.right, "wrong": bug.wrong}
+                {
+                    "name": str(name), "title": bug.title, "file": bug.file, "right": bug.right, "wrong": bug.wrong,
+                    "why": getattr(bug, "why", ""), "flags": dict(getattr(bug, "flags", {})),
+                }
                 for name, bug in (bugs.items() if hasattr(bugs, "items") else [(each.name, each) for each in bugs])
             ]
 
     # ------------------------------------------------------------------------------------------------------- errors
 
     def described(self, error: BaseException) -> dict[str, Any]:
-        """An error in words: its kind and message, the last place of it in a file that the reader edited, and all lines."""
+        """An error in words: its kind and message, the last place of it in what the reader wrote, and all lines."""
         if isinstance(error, Wrong):
             return {"kind": "", "message": str(error), "place": None, "lines": []}
         frames = [
@@ -284,8 +290,8 @@ class Laboratory:
         if isinstance(error, SyntaxError):
             place = {"file": self.shown(error.filename or ""), "line": error.lineno, "text": (error.text or "").strip()}
         else:
-            edited = [frame for frame in frames if frame["file"] in self.edits]
-            place = edited[-1] if edited else frames[-1] if frames else None
+            own = [frame for frame in frames if frame["file"] in self.edits or not frame["file"].endswith(".py")]
+            place = own[-1] if own else frames[-1] if frames else None
         message = error.msg if isinstance(error, SyntaxError) else str(error)
         return {"kind": type(error).__name__, "message": message, "place": place, "lines": frames}
 
@@ -376,7 +382,9 @@ def _figures() -> list[str]:
 class Trainer:
     """A training of one engine: gpt.train.update, step by step, in one thread."""
 
-    def __init__(self, engine: Engine, text: str, steps: int, seed: int, loaded: Any = None) -> None:
+    def __init__(
+        self, engine: Engine, text: str, steps: int, flags: dict[str, Any] | None = None, loaded: Any = None
+    ) -> None:
         self.engine, self.steps, self.step = engine, steps, 0
         self.losses: list[float] = []  # of each step's batch
         self.looks: dict[int, dict[str, Any]] = {}  # by step
@@ -396,11 +404,12 @@ class Trainer:
             self.ids, self.held_out = ids[:cut], ids[cut:]
             if len(self.held_out) <= CONTEXT:
                 raise Wrong(f"the text has {len(ids):,} characters; it needs at least {10 * (CONTEXT + 1):,}")
-            self.config = TrainConfig(
-                vocab_size=self.tokenizer.vocab_size, layers=LAYERS, width=WIDTH, heads=HEADS, context=CONTEXT,
-                batch_size=BATCH, steps=steps, warmup=min(30, steps // 10), seed=seed, threads=1, data="a text",
-            )  # fmt: skip
-            manual_seed(seed)
+            usual: dict[str, Any] = {
+                "layers": LAYERS, "width": WIDTH, "heads": HEADS, "context": CONTEXT, "batch_size": BATCH, "steps": steps,
+                "warmup": min(30, steps // 10), "threads": 1, "data": "a text", "vocab_size": self.tokenizer.vocab_size,
+            }  # fmt: skip
+            self.config = TrainConfig(**{**usual, **(flags or {})})
+            manual_seed(self.config.seed)
             self.model: Any = build(self.config)
             if arrays is not None:
                 take(self.model, arrays)
@@ -422,9 +431,10 @@ class Trainer:
 
             self.model.train()
             while self.step < step:
-                batch = data.batch(self.ids, self.config, self.step)
+                micro_steps = range(self.config.grad_accumulation)
+                batches = [data.batch(self.ids, self.config, self.step, i, self.shards.rows) for i in micro_steps]
                 rate = self.rate(min(self.step, self.config.steps - 1), self.config)
-                outcome = self.update(self.shards, self.optimizer, [batch], self.step, rate)
+                outcome = self.update(self.shards, self.optimizer, batches, self.step, rate)
                 self.step += 1
                 self.losses.append(float(outcome.loss))
         return self.losses

@@ -35,6 +35,8 @@ export class Workbench {
     /** @type {string[]} */
     this.log = [];
     this.heard = 0;
+    /** What a bug that is on needs of the training's configuration. @type {() => Record<string, any>} */
+    this.flags = () => ({});
   }
 
   /** @param {string} said @param {boolean} [isLast] of a piece of work: it stays when that ends */
@@ -250,7 +252,11 @@ async function more(bench) {
   const place = el("div", {});
   await bench.run("Looking for exercises", place, async () => {
     const exercises = await bench.engine.ask("exercises");
-    const bugs = (await bench.engine.ask("bugs")).filter((/** @type {any} */ bug) => bug.file in bench.lab.files);
+    const all = await bench.engine.ask("bugs");
+    const bugs = all.filter((/** @type {any} */ bug) => bug.file in bench.lab.files);
+    const bug = all.find((/** @type {any} */ each) => each.name === asked.get("bug"));
+    if (bug && !bugs.includes(bug))
+      notice(`“${bug.title}” is in ${bug.file}, which the laboratory does not run. In a terminal: python -m gpt.museum ${bug.name}`);
     if (exercises.length) await exercisesPanel(bench, tab("exercises", "Exercises"), exercises, asked.get("exercise"));
     if (bugs.length) museumPanel(bench, tab("museum", "Museum"), bugs, asked.get("bug"));
     if (asked.has("exercise") && exercises.length) choose("exercises");

@@ -4,7 +4,8 @@ import { el } from "./dom.js";
 
 /**
  * @typedef {import("./main.js").Workbench} Workbench
- * @typedef {{name: string, title: string, file: string, right: string, wrong: string}} Bug
+ * @typedef {{name: string, title: string, file: string, right: string, wrong: string, why: string,
+ *   flags: Record<string, any>}} Bug
  */
 
 /** @param {Workbench} bench @param {HTMLElement} panel @param {Bug[]} bugs @param {string | null} asked */
@@ -21,6 +22,9 @@ export function museumPanel(bench, panel, bugs, asked) {
       el("div", { class: "card-head" }, el("h3", {}, bug.title), button),
       el("p", { class: "hint" }, el("button", { type: "button", class: "link", onclick: () => show(bench, bug) }, bug.file)),
       el("pre", {}, el("del", {}, `- ${bug.right.trim()}`), el("ins", {}, `+ ${bug.wrong.trim()}`)),
+      bug.why && el("p", { class: "hint" }, bug.why),
+      Object.keys(bug.flags).length > 0 &&
+        el("p", { class: "hint" }, "Trained with ", el("code", {}, Object.entries(bug.flags).map(([k, v]) => `${k} ${v}`).join(", ")), "."),
     );
     const update = () => {
       const now = state();
@@ -39,6 +43,7 @@ export function museumPanel(bench, panel, bugs, asked) {
     return card;
   });
   bench.files.changed.add(() => each.forEach((update) => update()));
+  bench.flags = () => Object.assign({}, ...bugs.filter((bug) => stateOf(bench, bug) === "on").map(({ flags }) => flags));
   panel.append(
     el("h2", {}, "A museum of bugs"),
     el("p", { class: "hint" }, "Each is one line. Switch it on, train, and see what it does beside the unedited engine."),

@@ -147,7 +147,7 @@ export class Training {
     if (this.text.value === "own" && this.own) return this.own.content;
     const { text } = this.bench.lab;
     this.served ??= fetch(text.name).then((answer) => {
-      if (!answer.ok) throw new Error(`${text.name} could not be loaded: the server said ${answer.status}`);
+      if (!answer.ok) throw new Error(`“${text.name}” could not be loaded: the server said ${answer.status}`);
       return answer.text();
     });
     try {
@@ -190,7 +190,7 @@ export class Training {
     const { bench } = this;
     if (!this.steps.reportValidity()) return;
     const edits = bench.files.edits();
-    const isOther = this.facts && JSON.stringify(edits) !== this.trainedWith;
+    const isOther = this.facts && JSON.stringify([edits, bench.flags()]) !== this.trainedWith;
     if (isOther || (this.facts && !this.facts.left)) this.reset();
     this.isPaused = false;
     return bench
@@ -229,9 +229,9 @@ export class Training {
   /** @param {Record<string, string>} edits */
   async begin(edits) {
     const text = await this.content();
-    const given = { edits, text, steps: Number(this.steps.value), compare: this.compare.checked };
+    const given = { edits, text, steps: Number(this.steps.value), compare: this.compare.checked, flags: this.bench.flags() };
     this.set(await this.bench.engine.ask("start", given));
-    this.trainedWith = JSON.stringify(edits);
+    this.trainedWith = JSON.stringify([edits, given.flags]);
   }
 
   /** @param {any} facts */
@@ -356,7 +356,7 @@ export class Training {
       const edits = bench.files.edits();
       const text = await this.content();
       this.set(await bench.engine.ask("load", { edits, content: btoa(binary), text, steps: Number(this.steps.value) }));
-      this.trainedWith = JSON.stringify(edits);
+      this.trainedWith = JSON.stringify([edits, bench.flags()]);
       await this.write();
       bench.say(`${capital(file.name)}: weights after ${this.facts.step} steps`, true);
     });

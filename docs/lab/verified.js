@@ -35,7 +35,7 @@ export async function verified(file, came, get = fetch) {
   } catch (error) {
     if (error instanceof Changed) throw error;
     const why = error instanceof Error ? error.message : String(error);
-    throw new Error(`${file.name} could not be loaded (${why}): is the connection there? Then try again.`);
+    throw new Error(`“${file.name}” could not be loaded (${why}): is the connection there? Then try again.`);
   }
   if (length !== file.bytes) throw new Changed(file.name, `${length} bytes instead of ${file.bytes}`);
   const found = await sha256(bytes);
@@ -46,6 +46,6 @@ export async function verified(file, came, get = fetch) {
 class Changed extends Error {
   /** @param {string} name @param {string} how */
   constructor(name, how) {
-    super(`${name} is not the file that this page was made for (${how}), so it was not run`);
+    super(`“${name}” is not the file that this page was made for (${how}), so it was not run`);
   }
 }
