@@ -1,8 +1,8 @@
 """Build the laboratory: the page, its editor, the project's wheel and a text to train on, in one folder.
 
-    python docs/build_lab.py OUT                          # OUT/index.html, to be served; Pyodide comes from its CDN
-    python docs/build_lab.py OUT --pyodide FOLDER         # copies the pinned files of FOLDER to OUT/pyodide, for ?pyodide=pyodide/
-    python docs/build_lab.py --pin FOLDER                 # writes docs/lab/pyodide.json: sizes and hashes of these files
+    python docs/build_lab.py OUT                     # OUT/index.html, to be served; Pyodide comes from its CDN
+    python docs/build_lab.py OUT --pyodide FOLDER    # copies Pyodide from FOLDER to OUT/pyodide, for ?pyodide=pyodide/
+    python docs/build_lab.py --pin FOLDER            # writes docs/lab/pyodide.json: sizes and hashes of these files
 
 The site calls `build`. The editor is bundled with esbuild; without Node the page has a plain text field in its place.
 """
@@ -129,7 +129,7 @@ def paragraphs_of(markdown: str) -> Iterator[str]:
     plain = re.sub(r"^(#|\||>|<).*$", "", plain, flags=re.MULTILINE)
     plain = re.sub(r"\]\([^)]*\)|[\[*`]", "", plain)
     for part in re.split(r"\n\s*\n|^ *[-*] +|^ *\d+\. ", plain, flags=re.MULTILINE):
-        text = " ".join(part.split()).translate(str.maketrans("’“”–—…×−", "'\"\"--.x-"))
+        text = " ".join(part.split()).translate(str.maketrans("’“”–—…×−", '\'""--.x-'))
         sentences = [each for each in re.split(r"(?<=[.!?]) (?=[A-Z])", text) if re.fullmatch(SENTENCE, each)]
         if sentences:
             yield " ".join(sentences)

@@ -22,6 +22,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -121,7 +122,7 @@ class Laboratory:
         """The rows of the table with their files; and those whose file is edited, or all, where an edit concerns all."""
         self.edit(edits)
         with self.engine.active():
-            table, rotary = _samples()
+            table = _samples()
             rows = []
             for name in table.SAMPLES:
                 primitive = table.PRIMITIVES[name]
@@ -135,8 +136,7 @@ class Laboratory:
         """The errors of one primitive, against central differences, its composed form and float32."""
         started = time.perf_counter()
         with self.engine.active():
-            table, _ = _samples()
-            limits = importlib.import_module("tinytensor.gradcheck.table").LIMITS
+            table = _samples()
             samples = table.SAMPLES[name]
             try:
                 row = table.examine(table.PRIMITIVES[name], samples, False)
@@ -144,7 +144,7 @@ class Laboratory:
                 return {"name": name, "failed": self.described(error), "wrong": ["failed"], "calls": len(samples)}
         errors = {check: _finite(getattr(row, check)) for check in ("differences", "composed", "ulps")}
         return {
-            "name": name, "errors": errors, "limits": limits, "wrong": row.wrong(), "calls": len(samples),
+            "name": name, "errors": errors, "limits": table.LIMITS, "wrong": row.wrong(), "calls": len(samples),
             "seconds": time.perf_counter() - started,
         }  # fmt: skip
 
@@ -164,7 +164,7 @@ class Laboratory:
             self.trainers["edited"] = Trainer(self.edited, text, steps, flags)
         if compare or not edits:
             key = text, steps, flags
-            if self.kept is None or self.kept[0] != key:
+            if self.kept is None or self.kept[0] != key or not edits:
                 self.kept = key, Trainer(self.original, text, steps, flags)
             self.trainers["original"] = self.kept[1]
         self.step = 0
@@ -269,8 +269,13 @@ class Laboratory:
             bugs = getattr(museum, "BUGS", {})
             return [
                 {
-                    "name": str(name), "title": bug.title, "file": bug.file, "right": bug.right, "wrong": bug.wrong,
-                    "why": getattr(bug, "why", ""), "flags": dict(getattr(bug, "flags", {})),
+                    "name": str(name),
+                    "title": bug.title,
+                    "file": bug.file,
+                    "right": bug.right,
+                    "wrong": bug.wrong,
+                    "why": getattr(bug, "why", ""),
+                    "flags": dict(getattr(bug, "flags", {})),
                 }
                 for name, bug in (bugs.items() if hasattr(bugs, "items") else [(each.name, each) for each in bugs])
             ]
@@ -309,25 +314,24 @@ def checked(text: str, path: str) -> None:
         compile(text, path, "exec", dont_inherit=True)
     except SyntaxError as error:
         lines = text.splitlines()
+        error.filename = path  # None for a null byte
         error.text = lines[error.lineno - 1] if error.lineno and error.lineno <= len(lines) else ""
         raise
-    except ValueError as error:  # a null byte
+    except ValueError as error:  # a null byte, in older Pythons
         raise SyntaxError(str(error), (path, 1, 0, "")) from None
 
 
-def _samples() -> tuple[Any, Any]:
-    """The module with samples, primitives and examine of the active engine; the rotary samples are added to it."""
-    samples = importlib.import_module("tinytensor.gradcheck.samples")
+def _samples() -> SimpleNamespace:
+    """The samples, primitives and checks of the active engine, rotary among them."""
     importlib.import_module("tinytensor.ops").load_all()
-    rotary = importlib.import_module("gpt.rotary_samples")
+    importlib.import_module("gpt.rotary_samples")
     table = importlib.import_module("tinytensor.gradcheck.table")
-
-    class Table:
-        SAMPLES = samples.SAMPLES
-        PRIMITIVES = importlib.import_module("tinytensor.primitive").PRIMITIVES
-        examine = staticmethod(table.examine)
-
-    return Table, rotary
+    return SimpleNamespace(
+        SAMPLES=importlib.import_module("tinytensor.gradcheck.samples").SAMPLES,
+        PRIMITIVES=importlib.import_module("tinytensor.primitive").PRIMITIVES,
+        LIMITS=table.LIMITS,
+        examine=table.examine,
+    )
 
 
 def _file_of(function: Any) -> str:
@@ -563,4 +567,3 @@ def answer(laboratory: Laboratory, name: str, arguments: str) -> str:
         return json.dumps({"value": getattr(laboratory, name)(**json.loads(arguments))}, allow_nan=False)
     except BaseException as error:  # whatever the reader's code raises, SystemExit too, must not end the worker
         return json.dumps({"failed": laboratory.described(error)})
-

@@ -96,12 +96,12 @@ export class Workbench {
 
   /** @param {string} said @param {number} [loaded] @param {number} [of] */
   progress(said, loaded, of) {
+    if (of && this.engine.state !== "loading") return; // one file failed, and others still come in
     this.heard = performance.now();
     const bar = /** @type {HTMLProgressElement} */ (byId("loading"));
     if (byId("status").textContent !== said) byId("status").textContent = said;
     const mega = (/** @type {number} */ bytes) => (bytes / 1e6).toFixed(1);
     byId("detail").textContent = of ? `${mega(loaded ?? 0)} of ${mega(of)} MB` : "";
-    bar.hidden = !of && this.engine.state !== "loading";
     if (of) [bar.max, bar.value] = [of, loaded ?? 0];
   }
 

@@ -24,6 +24,8 @@ export class Training {
     this.served = null;
     this.isPaused = true;
     this.speed = 0;
+    /** @type {Promise<void> | null} a file that is being read */
+    this.reading = null;
     this.lay(panel);
     bench.busy.add(() => this.enable());
     bench.files.changed.add(() => this.enable());
@@ -48,7 +50,7 @@ export class Training {
     );
     this.file = el("input", { type: "file", id: "file", class: "visually-hidden", tabindex: -1, "aria-label": "A text to train on" });
     this.text.onchange = () => (this.text.value === "own" ? this.file.click() : this.reset());
-    this.file.onchange = () => this.take();
+    this.file.onchange = () => (this.reading = this.take());
     this.file.oncancel = () => this.own || (this.text.value = "served");
     this.steps.onchange = () => this.reset();
     this.compare.onchange = () => this.reset();
@@ -179,6 +181,7 @@ export class Training {
       return refuse(`“${file.name}” is no text in UTF-8.`);
     }
     this.own = { name: file.name, content: content.replace(/\r\n?/g, "\n") };
+    this.text.value = "own";
     const option = /** @type {HTMLOptionElement} */ (this.text.options[1]);
     option.textContent = file.name;
     this.file.value = "";
@@ -186,8 +189,9 @@ export class Training {
   }
 
   /** @param {number} [most] steps; all that are left without it */
-  train(most = Infinity) {
+  async train(most = Infinity) {
     const { bench } = this;
+    await this.reading;
     if (!this.steps.reportValidity()) return;
     const edits = bench.files.edits();
     const isOther = this.facts && JSON.stringify([edits, bench.flags()]) !== this.trainedWith;
@@ -248,10 +252,10 @@ export class Training {
     this.facts = null;
   }
 
-  /** What the models write now, at the steps at which they do. */
-  async write() {
+  /** What the models write now, at the steps at which they do; isAsked: at any step. */
+  async write(isAsked = false) {
     const { step, left } = this.facts;
-    if (!(LOOKS.includes(step) || left === 0 || step % 500 === 0)) return;
+    if (!(isAsked || LOOKS.includes(step) || left === 0 || step % 500 === 0)) return;
     if (this.samples.firstElementChild?.dataset.step === String(step)) return;
     const found = await this.bench.engine.ask("samples");
     const item = el("li", { "data-step": step }, el("span", { class: "at" }, `step ${step}`));
@@ -357,7 +361,7 @@ export class Training {
       const text = await this.content();
       this.set(await bench.engine.ask("load", { edits, content: btoa(binary), text, steps: Number(this.steps.value) }));
       this.trainedWith = JSON.stringify([edits, bench.flags()]);
-      await this.write();
+      await this.write(true);
       bench.say(`${capital(file.name)}: weights after ${this.facts.step} steps`, true);
     });
   }

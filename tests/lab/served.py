@@ -27,8 +27,20 @@ def pyodide() -> Path:
     """A folder with the files that docs/lab/pyodide.json pins; downloaded once."""
     if not all_there():
         CACHE.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(CACHE.parent), CARRIER]
-        done = subprocess.run([*command, "--python-version", "3.11", "--only-binary=:all:"], capture_output=True, text=True)
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "--quiet",
+            "--no-deps",
+            "--dest",
+            str(CACHE.parent),
+            CARRIER,
+        ]
+        done = subprocess.run(
+            [*command, "--python-version", "3.11", "--only-binary=:all:"], capture_output=True, text=True
+        )
         wheels = list(CACHE.parent.glob("open_webui-*.whl"))
         if done.returncode or not wheels:
             pytest.skip(f"Pyodide cannot be downloaded: pip download {CARRIER}")

@@ -39,10 +39,9 @@ def train(seen: Seen, steps: int) -> None:
     page.locator("#steps").fill(str(steps))
     page.locator("#steps").press("Tab")
     page.locator("#run").click()
-    page.wait_for_function(
-        "steps => document.querySelector('#figures').textContent.includes(`${steps} of ${steps}`) && document.querySelector('#stop').hidden",
-        arg=steps, timeout=240_000,
-    )  # fmt: skip
+    is_there = "steps => document.querySelector('#figures').textContent.includes(`${steps} of ${steps}`)"
+    page.wait_for_function(is_there, arg=steps, timeout=240_000)
+    seen.idle()
 
 
 def trained(seen: Seen) -> None:
@@ -55,11 +54,15 @@ def trained(seen: Seen) -> None:
 # ------------------------------------------------------------------------------------------------------- the first visit
 
 
-def test_the_first_visit_loads_less_than_20_megabytes(lab: Seen, record_property: Callable[[str, object], None]) -> None:
+def test_the_first_visit_loads_less_than_20_megabytes(
+    lab: Seen, record_property: Callable[[str, object], None]
+) -> None:
     """All bytes that the server sent until Python was ready; a page that is loaded again is not counted twice."""
     once = {path: (Path(path).name, size) for path, size in served.Handler.sent.items()}
     total = sum(size for _, size in once.values())
-    record_property("said", f"first visit: {total / 1e6:.1f} MB, {max(once.values(), key=lambda each: each[1])[0]} is the largest")
+    record_property(
+        "said", f"first visit: {total / 1e6:.1f} MB, {max(once.values(), key=lambda each: each[1])[0]} is the largest"
+    )
     print(f"first visit: {total:,} bytes")
     assert 10e6 < total < 20e6
     assert lab.status.startswith("Ready: Python 3.14")
@@ -301,7 +304,9 @@ def test_a_lost_connection_is_told_and_loses_no_edit(visit: Visit) -> None:
     """Python does not load; the reader edits all the same, the connection comes back, and the edit is checked."""
     seen = visit(before=lambda context: context.route("**/pyodide/**", lambda route: route.abort())).ready()
     page = seen.page
-    assert "could not be loaded" in page.locator("#notices").inner_text() and seen.status == "Python could not be loaded"
+    assert (
+        "could not be loaded" in page.locator("#notices").inner_text() and seen.status == "Python could not be loaded"
+    )
     seen.open(GELU)
     seen.edit(RIGHT, WRONG)
     page.context.unroute("**/pyodide/**")
@@ -361,7 +366,9 @@ def test_a_browser_that_keeps_nothing_is_told(visit: Visit) -> None:
     seen.edit(RIGHT, WRONG)
     assert "no room to keep" in seen.page.locator("#notices").inner_text()
     assert WRONG in seen.page.locator("#editor .cm-content").inner_text()
-    none = "Object.defineProperty(window, 'localStorage', { get() { throw new DOMException('no', 'SecurityError'); } });"
+    none = (
+        "Object.defineProperty(window, 'localStorage', { get() { throw new DOMException('no', 'SecurityError'); } });"
+    )
     other = visit(before=lambda context: context.add_init_script(none))
     assert "keeps nothing for this page" in other.page.locator("#notices").inner_text()
     for each in (seen, other):
@@ -417,7 +424,8 @@ def test_the_keyboard_alone_is_enough(clean: Seen) -> None:
     page.keyboard.press("Enter")
     assert page.locator("#edited-count").inner_text() == "1 edited"
     page.keyboard.press("Tab")
-    assert focused("#editor .cm-content")  # Tab indents
+    assert focused("#editor .cm-content")  # Tab indents, and Shift+Tab takes it back
+    page.keyboard.press("Shift+Tab")
     page.keyboard.press("Escape")
     page.keyboard.press("Tab")
     assert not focused("#editor .cm-content")
