@@ -23,7 +23,15 @@ export function cellsPanel(bench, panel, chapters, asked) {
   const problems = el("div", {});
   panel.append(
     el("h2", {}, "A chapter's code"),
-    el("p", { class: "hint" }, "The cells share their names, and run on the engine as you edited it. ", el("kbd", {}, "Ctrl"), " ", el("kbd", {}, "Enter"), " runs one."),
+    el(
+      "p",
+      { class: "hint" },
+      "The cells share their names, and run on the engine as you edited it. ",
+      el("kbd", {}, "Ctrl"),
+      " ",
+      el("kbd", {}, "Enter"),
+      " runs one.",
+    ),
     el("div", { class: "controls" }, el("label", { class: "field" }, "chapter", choice)),
     el("div", { class: "controls" }, all, restart, undo),
     problems,
@@ -74,11 +82,21 @@ class Cell {
     this.code = code;
     this.key = `${chapter.name} ${this.number}`;
     this.said = el("span", {}, `cell ${this.number}`);
-    this.button = el("button", { type: "button", class: "plain", disabled: bench.isBusy, "aria-label": `Run cell ${this.number}` }, "Run");
+    this.button = el(
+      "button",
+      { type: "button", class: "plain", disabled: bench.isBusy, "aria-label": `Run cell ${this.number}` },
+      "Run",
+    );
     this.button.onclick = () => this.ask();
     this.place = el("div", {});
     this.output = el("div", { role: "status", "aria-label": `Output of cell ${this.number}` });
-    this.element = el("div", { class: "cell" }, el("div", { class: "cell-head" }, this.said, this.button), this.place, this.output);
+    this.element = el(
+      "div",
+      { class: "cell" },
+      el("div", { class: "cell-head" }, this.said, this.button),
+      this.place,
+      this.output,
+    );
   }
 
   async start() {
@@ -111,17 +129,25 @@ class Cell {
     this.clear();
     this.said.textContent = `cell ${this.number}, running`;
     const started = performance.now();
-    const given = { edits: bench.files.edits(), chapter: this.chapter.name, code: this.editor?.text ?? this.code, number: this.number };
+    const given = {
+      edits: bench.files.edits(),
+      chapter: this.chapter.name,
+      code: this.editor?.text ?? this.code,
+      number: this.number,
+    };
     try {
       const { printed, value, figures, failed } = await bench.engine.ask("cell", given);
       const text = printed + (value === null ? "" : value);
       this.output.append(
         ...(text ? [el("pre", { class: "output" }, text)] : []),
-        ...figures.map((/** @type {string} */ png) => el("img", { src: `data:image/png;base64,${png}`, alt: `A figure of cell ${this.number}` })),
+        ...figures.map((/** @type {string} */ png) =>
+          el("img", { src: `data:image/png;base64,${png}`, alt: `A figure of cell ${this.number}` }),
+        ),
         ...(failed ? [problem(failed, (file, line) => this.open(file, line))] : []),
       );
       const seconds = (performance.now() - started) / 1000;
-      this.said.textContent = `cell ${this.number}, ${failed ? "failed" : "ran"} in ${seconds < 0.1 ? "0.1" : seconds.toFixed(1)} s`;
+      const time = `${Math.max(0.1, seconds).toFixed(1)} s`;
+      this.said.textContent = `cell ${this.number}, ${failed ? "failed" : "ran"} in ${time}`;
       return !failed;
     } catch (error) {
       this.clear();

@@ -1,4 +1,4 @@
-/** The curves of a training: the loss of each batch, thin; its average, thick; dots on text that training never draws. */
+/** The curves of a training: thin the loss of each batch, thick its average; dots on text that is held out. */
 
 import { el, number, svg } from "./dom.js";
 
@@ -7,14 +7,13 @@ import { el, number, svg } from "./dom.js";
  * @typedef {{name: string, kind: "edited" | "original", points: Point[], held: Point[]}} Curve
  */
 
-const WIDTH = 560,
-  HEIGHT = 270,
+const HEIGHT = 270,
   LEFT = 34,
   RIGHT = 74,
   TOP = 12,
   BOTTOM = 34;
 
-/** Averages of the last batches: of a tenth of all steps so far, of 20 at most. @param {Point[]} points @returns {Point[]} */
+/** Averages that forget: over more and more batches, about 20 at most. @param {Point[]} points @returns {Point[]} */
 export function smooth(points) {
   let average = NaN;
   return points.map(({ step, loss }, i) => {
@@ -31,19 +30,20 @@ export function ticks(low, high, count = 5) {
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].map((factor) => factor * power).find((each) => each >= rough) ?? rough;
   const found = [];
-  for (let at = Math.ceil(low / step - 1e-9); at * step <= high + step * 1e-9; at++) found.push(at * step);
+  for (let at = Math.ceil(low / step - 1e-9) || 0; at * step <= high + step * 1e-9; at++) found.push(at * step);
   return found;
 }
 
 /**
  * @param {Curve[]} curves @param {number} steps of the whole training @param {{name: string, loss: number}[]} baselines
+ * @param {number} width in pixels
  */
-export function chart(curves, steps, baselines) {
+export function chart(curves, steps, baselines, width) {
   const all = curves.flatMap((curve) => [...curve.points, ...curve.held]).map((point) => point.loss);
   const finite = /** @type {number[]} */ (all.filter((loss) => typeof loss === "number"));
   const high = Math.min(Math.max(...baselines.map((each) => each.loss), ...finite) * 1.03, baselines[0].loss * 2.2);
   const low = Math.max(0, Math.min(...finite, ...baselines.map((each) => each.loss)) - 0.15);
-  const x = (/** @type {number} */ step) => LEFT + ((WIDTH - LEFT - RIGHT) * step) / Math.max(1, steps);
+  const x = (/** @type {number} */ step) => LEFT + ((width - LEFT - RIGHT) * step) / Math.max(1, steps);
   const y = (/** @type {number} */ loss) =>
     TOP + (HEIGHT - TOP - BOTTOM) * (1 - (Math.min(Math.max(loss, low), high) - low) / (high - low));
   const line = (/** @type {Point[]} */ points) =>
@@ -54,20 +54,27 @@ export function chart(curves, steps, baselines) {
           : "",
       )
       .join("");
-  const drawing = svg("svg", { class: "chart", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": said(curves) });
+  const drawing = svg("svg", {
+    class: "chart",
+    width,
+    height: HEIGHT,
+    viewBox: `0 0 ${width} ${HEIGHT}`,
+    role: "img",
+    "aria-label": said(curves),
+  });
   for (const loss of ticks(low, high, 5))
     drawing.append(
-      svg("line", { class: "grid", x1: LEFT, x2: WIDTH - RIGHT, y1: y(loss), y2: y(loss) }),
+      svg("line", { class: "grid", x1: LEFT, x2: width - RIGHT, y1: y(loss), y2: y(loss) }),
       svg("text", { x: LEFT - 7, y: y(loss) + 4, "text-anchor": "end" }, String(+loss.toFixed(2))),
     );
-  for (const step of ticks(0, steps, 5))
+  for (const step of ticks(0, steps, width < 420 ? 3 : 5))
     drawing.append(svg("text", { x: x(step), y: HEIGHT - BOTTOM + 17, "text-anchor": "middle" }, String(step)));
-  drawing.append(svg("text", { x: (LEFT + WIDTH - RIGHT) / 2, y: HEIGHT - 2, "text-anchor": "middle" }, "step"));
+  drawing.append(svg("text", { x: (LEFT + width - RIGHT) / 2, y: HEIGHT - 2, "text-anchor": "middle" }, "step"));
   for (const { name, loss } of baselines)
     if (loss <= high)
       drawing.append(
-        svg("line", { class: "baseline", x1: LEFT, x2: WIDTH - RIGHT, y1: y(loss), y2: y(loss) }),
-        svg("text", { x: WIDTH - RIGHT + 6, y: y(loss) + 4 }, name),
+        svg("line", { class: "baseline", x1: LEFT, x2: width - RIGHT, y1: y(loss), y2: y(loss) }),
+        svg("text", { x: width - RIGHT + 6, y: y(loss) + 4 }, name),
       );
   /** @type {{at: number, text: any}[]} */
   const ends = [];
@@ -102,7 +109,8 @@ function said(curves) {
       const last = points.at(-1);
       if (!last) return `${name}: no step yet`;
       const loss = typeof last.loss === "number" ? number(last.loss, 3) : last.loss;
-      return `Loss of the ${name} engine: ${number(Number(points[0].loss), 3)} at step ${points[0].step}, ${loss} at step ${last.step}`;
+      const first = number(Number(points[0].loss), 3);
+      return `Loss of the ${name} engine: ${first} at step ${points[0].step}, ${loss} at step ${last.step}`;
     })
     .join(". ");
 }
@@ -120,12 +128,21 @@ export function numbers(curves) {
     "table",
     {},
     el("caption", {}, "Loss of the batch, in nats"),
-    el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "step"), ...curves.map((c) => el("th", { scope: "col" }, c.name)))),
+    el(
+      "thead",
+      {},
+      el("tr", {}, el("th", { scope: "col" }, "step"), ...curves.map((c) => el("th", { scope: "col" }, c.name))),
+    ),
     el(
       "tbody",
       {},
       ...some.map((step) =>
-        el("tr", {}, el("th", { scope: "row" }, String(step)), ...curves.map((c) => el("td", {}, cell(c.points, step)))),
+        el(
+          "tr",
+          {},
+          el("th", { scope: "row" }, String(step)),
+          ...curves.map((c) => el("td", {}, cell(c.points, step))),
+        ),
       ),
     ),
   );

@@ -1,7 +1,7 @@
 /** The gradient check: a row for each primitive, green where every error is below its limit, red where one is not. */
 
 import { byId, el, number } from "./dom.js";
-import { problem, sentence } from "./problem.js";
+import { problem } from "./problem.js";
 
 /** @typedef {import("./main.js").Workbench} Workbench */
 
@@ -32,14 +32,15 @@ export function checkPanel(bench, panel) {
           "tr",
           {},
           el("th", { scope: "col" }, "primitive"),
+          el("th", { scope: "col", class: "verdict" }, "verdict"),
           ...CHECKS.map(([, title, about]) => el("th", { scope: "col", title: about }, title)),
-          el("th", { scope: "col" }, "verdict"),
         ),
       ),
       body,
     ),
   );
   const problems = el("div", {});
+  const old = el("p", { class: "hint", hidden: true }, "This is from before your last edit.");
   panel.append(
     el("h2", {}, "Are the derivatives right?"),
     el(
@@ -50,6 +51,7 @@ export function checkPanel(bench, panel) {
     el("div", { class: "controls" }, edited, all),
     problems,
     summary,
+    old,
     table,
     el(
       "div",
@@ -79,49 +81,61 @@ export function checkPanel(bench, panel) {
     ),
   );
 
+  let checked = ""; // the edits that the table is about
   /** @param {(found: any) => string[]} choose */
   const run = (choose) =>
-    bench.run("Checking derivatives", problems, async () => {
-      body.replaceChildren();
-      summary.className = "summary";
-      summary.textContent = "Importing the engine";
-      const edits = bench.files.edits();
-      const found = await bench.engine.ask("primitives", { edits });
-      const names = choose(found);
-      const formulas = new Map(found.rows.map((/** @type {any} */ row) => [row.name, row]));
-      byId("first-try").hidden = true;
-      table.hidden = names.length === 0;
-      /** @type {string[]} */
-      const wrong = [];
-      for (const [i, name] of names.entries()) {
-        const row = await bench.engine.ask("examine", { name });
-        if (row.wrong.length) wrong.push(name);
-        const shown = rowOf(bench, row, formulas.get(name));
-        const firstRight = body.querySelector("tr.right");
-        if (row.wrong.length && firstRight) firstRight.before(...shown);
-        else body.append(...shown);
-        bench.say(`Checking derivatives: ${i + 1} of ${names.length}`);
-      }
-      const count = `${names.length} ${names.length === 1 ? "primitive" : "primitives"}`;
-      summary.textContent = wrong.length
-        ? `${wrong.length} of ${count} ${wrong.length === 1 ? "is" : "are"} wrong: ${wrong.join(", ")}.`
-        : names.length
-          ? `${names.length === 1 ? "The primitive is" : `All ${count} are`} right.`
-          : "No primitive is in a file that you edited.";
-      summary.classList.add(wrong.length ? "wrong" : "right");
-    }).then((failed) => {
-      if (failed && !failed.stopped) summary.textContent = "";
-      if (failed?.stopped) summary.textContent = "Stopped.";
-    });
+    bench
+      .run("Checking derivatives", problems, async () => {
+        body.replaceChildren();
+        summary.className = "summary";
+        summary.textContent = "Importing the engine";
+        const edits = bench.files.edits();
+        const found = await bench.engine.ask("primitives", { edits });
+        const names = choose(found);
+        const formulas = new Map(found.rows.map((/** @type {any} */ row) => [row.name, row]));
+        byId("first-try").hidden = true;
+        table.hidden = names.length === 0;
+        checked = "";
+        /** @type {string[]} */
+        const wrong = [];
+        for (const [i, name] of names.entries()) {
+          const row = await bench.engine.ask("examine", { name });
+          if (row.wrong.length) wrong.push(name);
+          const shown = rowOf(bench, row, formulas.get(name));
+          const firstRight = body.querySelector("tr.right");
+          if (row.wrong.length && firstRight) firstRight.before(...shown);
+          else body.append(...shown);
+          bench.say(`Checking derivatives: ${i + 1} of ${names.length}`);
+        }
+        summary.textContent = verdictOf(names, wrong);
+        summary.classList.add(wrong.length ? "wrong" : "right");
+        checked = JSON.stringify(edits);
+      })
+      .then((failed) => {
+        if (failed && !failed.stopped) summary.textContent = "";
+        if (failed?.stopped) summary.textContent = "Stopped.";
+      });
   edited.onclick = () => run((found) => (found.shared.length ? namesOf(found) : found.edited));
   all.onclick = () => run(namesOf);
   const names = () => {
     edited.disabled = bench.isBusy || Object.keys(bench.files.edits()).length === 0;
     all.disabled = bench.isBusy;
+    const isOld = checked !== "" && checked !== JSON.stringify(bench.files.edits());
+    table.classList.toggle("old", isOld);
+    old.hidden = !isOld;
   };
   bench.files.changed.add(names);
   bench.busy.add(names);
   names();
+}
+
+/** @param {string[]} names @param {string[]} wrong */
+function verdictOf(names, wrong) {
+  if (names.length === 0) return "No primitive is in a file that you edited.";
+  if (names.length === 1) return `The primitive ${names[0]} is ${wrong.length ? "wrong" : "right"}.`;
+  if (wrong.length === 0) return `All ${names.length} primitives are right.`;
+  const are = wrong.length === 1 ? "is" : "are";
+  return `${wrong.length} of ${names.length} primitives ${are} wrong: ${wrong.join(", ")}.`;
 }
 
 /** @param {any} found @returns {string[]} */
@@ -149,9 +163,13 @@ function rowOf(bench, row, about) {
     el(
       "tr",
       { class: isWrong ? "wrong" : "right", "data-name": row.name },
-      el("th", { scope: "row", title: about.formula }, el("button", { type: "button", class: "link", onclick: open }, row.name)),
-      ...cells,
+      el(
+        "th",
+        { scope: "row", title: about.formula },
+        el("button", { type: "button", class: "link", onclick: open }, row.name),
+      ),
       el("td", { class: "verdict" }, row.failed ? "✗ fails" : isWrong ? "✗ wrong" : "✓ right"),
+      ...cells,
     ),
   ];
   if (row.failed)
@@ -159,12 +177,16 @@ function rowOf(bench, row, about) {
       el(
         "tr",
         { class: "wrong" },
-        el("td", { colspan: CHECKS.length + 2 }, problem(row.failed, (file, line) => bench.files.open(file, line, true))),
+        el(
+          "td",
+          { colspan: CHECKS.length + 2 },
+          problem(row.failed, (file, line) => bench.files.open(file, line, true)),
+        ),
       ),
     );
-  if (row.failed) bench.log.push(sentence(row.failed));
   return found;
 }
 
 /** @param {number | string} error */
-const shown = (error) => (typeof error === "string" ? (error === "nan" ? "nan" : "∞") : error === 0 ? "0" : number(error, 2));
+const shown = (error) =>
+  typeof error === "string" ? (error === "nan" ? "nan" : "∞") : error === 0 ? "0" : number(error, 2);

@@ -18,7 +18,10 @@ import {
 import { tagHighlighter, tags } from "@lezer/highlight";
 
 const colours = tagHighlighter([
-  { tag: [tags.keyword, tags.operatorKeyword, tags.controlKeyword, tags.definitionKeyword, tags.moduleKeyword], class: "tok-keyword" },
+  {
+    tag: [tags.keyword, tags.operatorKeyword, tags.controlKeyword, tags.definitionKeyword, tags.moduleKeyword],
+    class: "tok-keyword",
+  },
   { tag: [tags.string, tags.special(tags.string)], class: "tok-string" },
   { tag: tags.comment, class: "tok-comment" },
   { tag: [tags.number, tags.bool, tags.null], class: "tok-number" },

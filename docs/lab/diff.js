@@ -35,7 +35,7 @@ function common(a, b) {
       longest[i][j] = a[i] === b[j] ? longest[i + 1][j + 1] + 1 : Math.max(longest[i + 1][j], longest[i][j + 1]);
   /** @type {[number, number][]} */
   const pairs = [];
-  for (let i = 0, j = 0; i < a.length && j < b.length; ) {
+  for (let i = 0, j = 0; i < a.length && j < b.length;) {
     if (a[i] === b[j]) pairs.push([i++, j++]);
     else if (longest[i + 1][j] >= longest[i][j + 1]) i++;
     else j++;
@@ -52,7 +52,8 @@ export function hunks(lines, context = 3) {
     if (line.sign === " ") return;
     const from = Math.max(0, i - context, last + 1);
     const to = Math.min(lines.length - 1, i + context);
-    if (pieces.length && from <= last + 1 && i - context <= last + 1) pieces[pieces.length - 1].push(...lines.slice(last + 1, to + 1));
+    if (pieces.length && from <= last + 1 && i - context <= last + 1)
+      pieces[pieces.length - 1].push(...lines.slice(last + 1, to + 1));
     else pieces.push(lines.slice(from, to + 1));
     last = to;
   });

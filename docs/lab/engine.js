@@ -7,7 +7,8 @@ import { verified } from "./verified.js";
 
 /**
  * @typedef {{file: string, line: number | null, text?: string, name?: string}} Place
- * @typedef {{kind: string, message: string, place: Place | null, lines: Place[], fatal?: boolean, stopped?: boolean}} Failed
+ * @typedef {{kind: string, message: string, place: Place | null, lines: Place[], fatal?: boolean,
+ *   stopped?: boolean}} Failed
  * @typedef {{wheel: Pinned, python: Pinned, text: Pinned, first: string[], files: Record<string, string>}} Lab
  * @typedef {import("./verified.js").Pinned} Pinned
  * @typedef {"empty" | "loading" | "ready" | "busy" | "failed"} State

@@ -32,7 +32,12 @@ export async function exercisesPanel(bench, panel, exercises, asked) {
   const report = el("div", {});
   panel.append(
     el("h2", {}, "Exercises"),
-    el("p", { class: "hint" }, "Write what is missing. The check runs your file, compares it with finite differences and recorded numbers, and says which element is wrong."),
+    el(
+      "p",
+      { class: "hint" },
+      "Write what is missing. The check runs your file, compares it with finite differences and recorded numbers, " +
+        "and says which element is wrong.",
+    ),
     el("div", { class: "controls" }, el("label", { class: "field" }, "exercise", choice)),
     place,
     el("div", { class: "controls" }, check, undo),

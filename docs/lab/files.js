@@ -8,7 +8,7 @@ import { makeEditor } from "./editor.js";
 
 /** @type {[string, string][]} a heading, and how the paths under it begin */
 const GROUPS = [
-  ["Kernels: a forward and its backward", "tinytensor/ops/"],
+  ["Kernels: forward, backward", "tinytensor/ops/"],
   ["The tape, and what is around it", "tinytensor/"],
   ["Layers and their functions", "tinytensor/nn/"],
   ["Optimizers", "tinytensor/optim/"],
@@ -118,12 +118,9 @@ export class Files {
   }
 
   list() {
-    const groups = GROUPS.map(([title], i) => {
-      const paths = Object.keys(this.originals).filter((path) => groupOf(path) === i);
-      return [title, GROUPS[i][1], paths];
-    });
+    const paths = Object.keys(this.originals);
     byId("files").replaceChildren(
-      ...groups.map(([title, start, paths]) =>
+      ...GROUPS.map(([title, start], i) =>
         el(
           "div",
           { class: "file-group" },
@@ -131,16 +128,18 @@ export class Files {
           el(
             "ul",
             {},
-            .../** @type {string[]} */ (paths).map((path) => {
-              const button = el(
-                "button",
-                { type: "button", class: "file", onclick: () => this.open(path) },
-                path.slice(start.length),
-                el("span", { class: "mark" }),
-              );
-              this.buttons.set(path, button);
-              return el("li", {}, button);
-            }),
+            ...paths
+              .filter((path) => groupOf(path) === i)
+              .map((path) => {
+                const button = el(
+                  "button",
+                  { type: "button", class: "file", onclick: () => this.open(path) },
+                  path.slice(start.length),
+                  el("span", { class: "mark" }),
+                );
+                this.buttons.set(path, button);
+                return el("li", {}, button);
+              }),
           ),
         ),
       ),

@@ -32,8 +32,6 @@ export class Workbench {
     this.busy = new Set();
     /** @type {Set<() => void>} called when Python ended, and forgot what it had */
     this.ended = new Set();
-    /** @type {string[]} */
-    this.log = [];
     this.heard = 0;
     /** What a bug that is on needs of the training's configuration. @type {() => Record<string, any>} */
     this.flags = () => ({});
@@ -69,7 +67,6 @@ export class Workbench {
       if (!failed.stopped) {
         place.replaceChildren(problem(failed, open));
         this.say(this.engine.state === "failed" ? "Python is not there" : "An error; your edits are kept");
-        this.log.push(sentence(failed));
       }
       return failed;
     } finally {
@@ -134,7 +131,9 @@ export class Workbench {
   async load() {
     try {
       await this.engine.start();
-      byId("notices").querySelectorAll(".bad").forEach((each) => each.remove());
+      byId("notices")
+        .querySelectorAll(".bad")
+        .forEach((each) => each.remove());
     } catch (error) {
       this.offline(error);
       return false;
@@ -159,10 +158,23 @@ const tabs = [];
 
 /** @param {string} id @param {string} title @returns {HTMLElement} the panel */
 function tab(id, title) {
-  const panel = el("div", { class: "panel", role: "tabpanel", id: `panel-${id}`, "aria-labelledby": `tab-${id}`, hidden: true });
+  const panel = el("div", {
+    class: "panel",
+    role: "tabpanel",
+    id: `panel-${id}`,
+    "aria-labelledby": `tab-${id}`,
+    hidden: true,
+  });
   const button = el(
     "button",
-    { type: "button", role: "tab", id: `tab-${id}`, "aria-controls": `panel-${id}`, "aria-selected": "false", tabindex: -1 },
+    {
+      type: "button",
+      role: "tab",
+      id: `tab-${id}`,
+      "aria-controls": `panel-${id}`,
+      "aria-selected": "false",
+      tabindex: -1,
+    },
     title,
   );
   button.onclick = () => choose(id);
@@ -198,7 +210,10 @@ function theme() {
   const button = byId("theme");
   const system = matchMedia("(prefers-color-scheme: dark)");
   const isDark = () => (root.dataset.theme ? root.dataset.theme === "dark" : system.matches);
-  const show = () => button.setAttribute("aria-pressed", String(isDark()));
+  const show = () => {
+    button.textContent = isDark() ? "Light" : "Dark";
+    button.setAttribute("aria-label", `${button.textContent} colours`);
+  };
   button.onclick = () => {
     root.dataset.theme = isDark() ? "light" : "dark";
     show();
@@ -241,7 +256,10 @@ async function main() {
   await bench.files.start(asked.get("file") ?? undefined);
   const strangers = bench.files.strangers();
   if (strangers.length)
-    notice(`You edited files that this version of the engine does not have (${strangers.join(", ")}). They stay in this browser.`);
+    notice(
+      `You edited files that this version of the engine does not have (${strangers.join(", ")}). ` +
+        "They stay in this browser.",
+    );
   document.documentElement.dataset.page = "ready";
   if (await bench.load()) await more(bench);
   document.documentElement.dataset.ready = "";
@@ -256,7 +274,10 @@ async function more(bench) {
     const bugs = all.filter((/** @type {any} */ bug) => bug.file in bench.lab.files);
     const bug = all.find((/** @type {any} */ each) => each.name === asked.get("bug"));
     if (bug && !bugs.includes(bug))
-      notice(`“${bug.title}” is in ${bug.file}, which the laboratory does not run. In a terminal: python -m gpt.museum ${bug.name}`);
+      notice(
+        `“${bug.title}” is in ${bug.file}, which the laboratory does not run. ` +
+          `In a terminal: python -m gpt.museum ${bug.name}`,
+      );
     if (exercises.length) await exercisesPanel(bench, tab("exercises", "Exercises"), exercises, asked.get("exercise"));
     if (bugs.length) museumPanel(bench, tab("museum", "Museum"), bugs, asked.get("bug"));
     if (asked.has("exercise") && exercises.length) choose("exercises");

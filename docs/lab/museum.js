@@ -20,11 +20,27 @@ export function museumPanel(bench, panel, bugs, asked) {
       "li",
       { id: `bug-${bug.name}` },
       el("div", { class: "card-head" }, el("h3", {}, bug.title), button),
-      el("p", { class: "hint" }, el("button", { type: "button", class: "link", onclick: () => show(bench, bug) }, bug.file)),
+      el(
+        "p",
+        { class: "hint" },
+        el("button", { type: "button", class: "link", onclick: () => show(bench, bug) }, bug.file),
+      ),
       el("pre", {}, el("del", {}, `- ${bug.right.trim()}`), el("ins", {}, `+ ${bug.wrong.trim()}`)),
       bug.why && el("p", { class: "hint" }, bug.why),
       Object.keys(bug.flags).length > 0 &&
-        el("p", { class: "hint" }, "Trained with ", el("code", {}, Object.entries(bug.flags).map(([k, v]) => `${k} ${v}`).join(", ")), "."),
+        el(
+          "p",
+          { class: "hint" },
+          "Trained with ",
+          el(
+            "code",
+            {},
+            Object.entries(bug.flags)
+              .map(([k, v]) => `${k} ${v}`)
+              .join(", "),
+          ),
+          ".",
+        ),
     );
     const update = () => {
       const now = state();
@@ -36,17 +52,22 @@ export function museumPanel(bench, panel, bugs, asked) {
     };
     button.onclick = () => {
       const isOn = toggle(bench, bug);
-      said.textContent = isOn ? `“${bug.title}” is on: train, and compare the curves.` : `“${bug.title}” is off.`;
+      said.textContent = `“${bug.title}” is ${isOn ? "on: train, and compare the curves" : "off"}.`;
     };
     each.push(update);
     update();
     return card;
   });
   bench.files.changed.add(() => each.forEach((update) => update()));
-  bench.flags = () => Object.assign({}, ...bugs.filter((bug) => stateOf(bench, bug) === "on").map(({ flags }) => flags));
+  bench.flags = () =>
+    Object.assign({}, ...bugs.filter((bug) => stateOf(bench, bug) === "on").map(({ flags }) => flags));
   panel.append(
     el("h2", {}, "A museum of bugs"),
-    el("p", { class: "hint" }, "Each is one line. Switch it on, train, and see what it does beside the unedited engine."),
+    el(
+      "p",
+      { class: "hint" },
+      "Each is one line. Switch it on, train, and see what it does beside the unedited engine.",
+    ),
     said,
     el("ul", { class: "cards" }, ...cards),
   );
@@ -68,7 +89,10 @@ function stateOf(bench, { file, right, wrong }) {
 function toggle(bench, bug) {
   const isOn = stateOf(bench, bug) === "on";
   const [from, to] = isOn ? [bug.wrong, bug.right] : [bug.right, bug.wrong];
-  bench.files.put(bug.file, bench.files.text(bug.file).replace(from, () => to));
+  bench.files.put(
+    bug.file,
+    bench.files.text(bug.file).replace(from, () => to),
+  );
   return !isOn;
 }
 

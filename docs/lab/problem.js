@@ -27,7 +27,13 @@ export function problem(failed, open) {
     "div",
     { class: "problem", role: "alert" },
     el("p", { class: "what" }, kind ? `${kind}: ${message || "no message"}` : capital(message)),
-    place?.file && el("p", {}, "in ", link(where(place), () => open(place.file, place.line))),
+    place?.file &&
+      el(
+        "p",
+        {},
+        "in ",
+        link(where(place), () => open(place.file, place.line)),
+      ),
     place?.text && el("pre", {}, place.text),
     lines.length > 1 &&
       el(

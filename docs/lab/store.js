@@ -45,7 +45,8 @@ export class Store {
       else this.storage.setItem(PREFIX + key, text);
     } catch {
       this.complain(
-        `The browser has no room to keep “${name}”: it is lost when you leave the page. Copy it, or free some room.`,
+        `The browser has no room to keep “${name}”: it is lost when you leave the page. ` +
+          "Copy it, or free some room.",
       );
     }
   }

@@ -1,7 +1,7 @@
 /** Training: a text, the loss as it falls, what the model writes on the way, and the engine as it was beside it. */
 
 import { chart, numbers } from "./chart.js";
-import { el, later, number, whole } from "./dom.js";
+import { el, later, number, oncePerFrame, whole } from "./dom.js";
 import { capital } from "./problem.js";
 
 /** @typedef {import("./main.js").Workbench} Workbench */
@@ -24,11 +24,19 @@ export class Training {
     this.served = null;
     this.isPaused = true;
     this.speed = 0;
+    this.total = 300;
+    /** @type {{name: string, loss: number}[]} */
+    this.baselines = [];
     /** @type {Promise<void> | null} a file that is being read */
     this.reading = null;
     this.lay(panel);
+    addEventListener(
+      "resize",
+      oncePerFrame(() => this.draw()),
+    );
     bench.busy.add(() => this.enable());
     bench.files.changed.add(() => this.enable());
+    this.draw();
     this.enable();
   }
 
@@ -48,7 +56,13 @@ export class Training {
       el("option", { value: "served" }, "this project's documents"),
       el("option", { value: "own" }, "a file of mine…"),
     );
-    this.file = el("input", { type: "file", id: "file", class: "visually-hidden", tabindex: -1, "aria-label": "A text to train on" });
+    this.file = el("input", {
+      type: "file",
+      id: "file",
+      class: "visually-hidden",
+      tabindex: -1,
+      "aria-label": "A text to train on",
+    });
     this.text.onchange = () => (this.text.value === "own" ? this.file.click() : this.reset());
     this.file.onchange = () => (this.reading = this.take());
     this.file.oncancel = () => this.own || (this.text.value = "served");
@@ -59,7 +73,7 @@ export class Training {
     this.figures = el("dl", { class: "figures", id: "figures" });
     this.samples = el("ol", { class: "samples", id: "samples", "aria-label": "What the model writes" });
     this.table = later("The losses as numbers", () => numbers(this.curves()));
-    this.result = el("div", { hidden: true });
+    this.result = el("div", {});
     this.after();
     panel.append(
       el("h2", {}, "Train a small GPT"),
@@ -67,7 +81,11 @@ export class Training {
         "p",
         { class: "hint" },
         "2 layers, width 64, 4 heads, a context of 64 characters, 8 windows in a batch. The loop is ",
-        el("button", { type: "button", class: "link", onclick: () => this.bench.files.open("gpt/train.py") }, "gpt/train.py"),
+        el(
+          "button",
+          { type: "button", class: "link", onclick: () => this.bench.files.open("gpt/train.py") },
+          "gpt/train.py",
+        ),
         ".",
       ),
       el(
@@ -89,25 +107,38 @@ export class Training {
   /** What can be done with a trained model. */
   after() {
     const { bench } = this;
-    this.inspected = el("input", { type: "text", id: "inspected", value: "The tape plays the backwards.", maxlength: 64 });
+    this.inspected = el("input", {
+      type: "text",
+      id: "inspected",
+      value: "The tape plays the backwards.",
+      maxlength: 64,
+    });
     this.page = el("p", { id: "page", role: "status" });
     this.look = el("button", { type: "button", id: "look", onclick: () => this.inspect() }, "Look inside");
     this.keep = el("button", { type: "button", id: "save", onclick: () => this.save() }, "Save the weights");
     this.weights = el("input", { type: "file", id: "weights", class: "visually-hidden", accept: ".safetensors" });
     this.weights.onchange = () => this.load();
-    this.result.append(
+    this.trained = el(
+      "div",
+      {},
       el("h3", {}, "What it writes"),
       this.samples,
       el("h3", {}, "Look inside"),
-      el("p", { class: "hint" }, "A page with every number of the model on a text, forward and backward, opens in a tab of its own."),
+      el(
+        "p",
+        { class: "hint" },
+        "A page with every number of the model on a text, forward and backward, opens in a tab of its own.",
+      ),
       el("label", { class: "field" }, "a text of at most 64 characters", this.inspected),
       el("div", { class: "controls" }, this.look),
       this.page,
-      el("h3", {}, "The weights"),
-      el("div", { class: "controls" }, this.keep, el("label", { class: "button" }, this.weights, "Load weights")),
       this.table,
     );
-    this.result.hidden = false;
+    this.result.append(
+      this.trained,
+      el("h3", {}, "The weights"),
+      el("div", { class: "controls" }, this.keep, el("label", { class: "button" }, this.weights, "Load weights")),
+    );
     bench.busy.add(() => {
       this.look.disabled = this.keep.disabled = bench.isBusy || !this.facts;
       this.weights.disabled = bench.isBusy;
@@ -172,7 +203,8 @@ export class Training {
     };
     if (file.size > LARGEST)
       return refuse(
-        `“${file.name}” has ${(file.size / 1e6).toFixed(1)} MB; a text may have ${LARGEST / 1e6} MB here. Take a part of it.`,
+        `“${file.name}” has ${(file.size / 1e6).toFixed(1)} MB; a text may have ${LARGEST / 1e6} MB here. ` +
+          "Take a part of it.",
       );
     let content;
     try {
@@ -233,7 +265,13 @@ export class Training {
   /** @param {Record<string, string>} edits */
   async begin(edits) {
     const text = await this.content();
-    const given = { edits, text, steps: Number(this.steps.value), compare: this.compare.checked, flags: this.bench.flags() };
+    const given = {
+      edits,
+      text,
+      steps: Number(this.steps.value),
+      compare: this.compare.checked,
+      flags: this.bench.flags(),
+    };
     this.set(await this.bench.engine.ask("start", given));
     this.trainedWith = JSON.stringify([edits, given.flags]);
   }
@@ -288,6 +326,7 @@ export class Training {
   draw() {
     const { facts } = this;
     const curves = this.curves();
+    this.trained.hidden = curves.length === 0;
     if (!curves.length) {
       this.drawing.replaceChildren();
       this.figures.replaceChildren();
@@ -296,16 +335,27 @@ export class Training {
     if (facts) {
       const last = (/** @type {string} */ side) => {
         const loss = this.sides[side].points.at(-1)?.loss;
-        return loss === undefined ? "–" : typeof loss === "number" ? number(loss, 4) : loss === "nan" ? "not a number" : "∞";
+        return loss === undefined
+          ? "–"
+          : typeof loss === "number"
+            ? number(loss, 4)
+            : loss === "nan"
+              ? "not a number"
+              : "∞";
       };
       const rows = [
         ["step", `${whole(facts.step)} of ${whole(facts.steps)}`],
-        ...facts.sides.map((/** @type {string} */ side) => [facts.sides.length > 1 ? `loss, ${side}` : "loss", last(side)]),
+        ...facts.sides.map((/** @type {string} */ side) => [
+          facts.sides.length > 1 ? `loss, ${side}` : "loss",
+          last(side),
+        ]),
         ["a step takes", this.speed ? `${this.speed.toFixed(0)} ms` : "–"],
         ["characters", `${whole(facts.characters)}, ${facts.different} different`],
         ["parameters", whole(facts.parameters)],
       ];
-      this.figures.replaceChildren(...rows.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))));
+      this.figures.replaceChildren(
+        ...rows.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))),
+      );
       this.baselines = [
         { name: "guessing", loss: facts.uniform },
         { name: "frequencies", loss: facts.unigram },
@@ -313,11 +363,13 @@ export class Training {
       this.total = facts.steps;
     }
     this.drawing.replaceChildren(
-      chart(curves, this.total, this.baselines),
+      chart(curves, this.total, this.baselines, Math.max(280, Math.min(this.drawing.clientWidth || 560, 680))),
       el(
         "ul",
         { class: "legend" },
-        ...curves.map(({ name, kind }) => el("li", {}, el("span", { class: `swatch ${kind}`, "aria-hidden": "true" }), `${name} engine`)),
+        ...curves.map(({ name, kind }) =>
+          el("li", {}, el("span", { class: `swatch ${kind}`, "aria-hidden": "true" }), `${name} engine`),
+        ),
         el("li", {}, "thin: each batch; thick: average; dots: text that training never sees"),
       ),
     );
@@ -331,7 +383,11 @@ export class Training {
       if (this.address) URL.revokeObjectURL(this.address);
       this.address = URL.createObjectURL(new Blob([html], { type: "text/html" }));
       const size = (html.length / 1e6).toFixed(1);
-      const link = el("a", { href: this.address, target: "_blank", rel: "noopener", id: "page-link" }, "Open the page of this model");
+      const link = el(
+        "a",
+        { href: this.address, target: "_blank", rel: "noopener", id: "page-link" },
+        "Open the page of this model",
+      );
       this.page.replaceChildren(link, ` (${size} MB, in this browser alone)`);
       link.focus();
     });
@@ -353,7 +409,8 @@ export class Training {
     this.weights.value = "";
     if (!file) return;
     return bench.run("Loading the weights", this.problems, async () => {
-      if (file.size > 20e6) throw new Error(`“${file.name}” is too large for weights of this model: ${(file.size / 1e6).toFixed(0)} MB`);
+      if (file.size > 20e6)
+        throw new Error(`“${file.name}” has ${(file.size / 1e6).toFixed(0)} MB, more than weights of this model`);
       const bytes = new Uint8Array(await file.arrayBuffer());
       let binary = "";
       for (let i = 0; i < bytes.length; i += 32768) binary += String.fromCharCode(...bytes.subarray(i, i + 32768));

@@ -7,7 +7,9 @@
 /** @param {Uint8Array} bytes @returns {Promise<string>} in hexadecimal */
 export async function sha256(bytes) {
   if (!globalThis.crypto?.subtle)
-    throw new Error("this address is not secure, so the browser cannot check what it loads: open the page by https, or on localhost");
+    throw new Error(
+      "this address is not secure, so the browser cannot check what it loads: open the page by https, or on localhost",
+    );
   const digest = await crypto.subtle.digest("SHA-256", /** @type {BufferSource} */ (bytes));
   return [...new Uint8Array(digest)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }
@@ -24,7 +26,7 @@ export async function verified(file, came, get = fetch) {
   try {
     response = await get(file.address);
     if (!response.ok || !response.body) throw new Error(`the server said ${response.status}`);
-    for (const reader = response.body.getReader(); ; ) {
+    for (const reader = response.body.getReader(); ;) {
       const { done, value } = await reader.read();
       if (done) break;
       if (length + value.length > file.bytes) throw new Changed(file.name, `more than ${file.bytes} bytes`);
@@ -39,7 +41,8 @@ export async function verified(file, came, get = fetch) {
   }
   if (length !== file.bytes) throw new Changed(file.name, `${length} bytes instead of ${file.bytes}`);
   const found = await sha256(bytes);
-  if (found !== file.sha256) throw new Changed(file.name, `SHA-256 ${found.slice(0, 12)}…, and ${file.sha256.slice(0, 12)}… is pinned`);
+  if (found !== file.sha256)
+    throw new Changed(file.name, `SHA-256 ${found.slice(0, 12)}…, and ${file.sha256.slice(0, 12)}… is pinned`);
   return bytes;
 }
 

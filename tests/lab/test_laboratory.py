@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.site
 ROOT = Path(__file__).resolve().parents[2]
 GELU = "tinytensor/ops/gelu.py"
 TEXT = "The tape plays the backwards. A shard is a part of the batch, and a step is one round. " * 20
