@@ -26,6 +26,7 @@ LAB = ROOT / "docs" / "lab"
 PIN = LAB / "pyodide.json"
 PAGE = ("index.html", "style.css", "laboratory.py", "pyodide.json")  # and every script
 CORE = ("pyodide.mjs", "pyodide.asm.mjs", "pyodide.asm.wasm", "python_stdlib.zip", "pyodide-lock.json")
+BESIDE = ("laboratory.py", "product.wasm")  # what Python gets besides the wheel
 FIRST = ("numpy", "threadpoolctl")  # packages that the first visit loads
 CDN = "https://cdn.jsdelivr.net/pyodide/v{version}/full/"
 # What the editor offers: the kernels, the tape, the model and its training, and what is beside them on the reading path.
@@ -57,15 +58,15 @@ def build(out: Path, snippets: list[dict[str, Any]] | None = None, pyodide: Path
     for name in (*PAGE, *(each.name for each in LAB.glob("*.js"))):
         shutil.copy(LAB / name, out / name)
     shutil.copy(ROOT / "gpt" / "inspection" / "page" / "dom.js", out / "dom.js")
-    said = editor(out)
+    said = with_node(out)
     wheel = build_wheel(out)
     text = prose()
     (out / "text.txt").write_text(text, "utf-8")
     write_json(out / "snippets.json", {"chapters": snippets or []})
     write_json(
         out / "lab.json",
-        {"wheel": described(wheel), "python": described(out / "laboratory.py"), "text": described(out / "text.txt"),
-         "first": list(FIRST), "files": sources()},
+        {"wheel": described(wheel), "beside": [described(out / name) for name in BESIDE if (out / name).exists()],
+         "text": described(out / "text.txt"), "first": list(FIRST), "files": sources()},
     )  # fmt: skip
     if pyodide is not None:
         copy_pyodide(pyodide, out / "pyodide")
@@ -135,34 +136,40 @@ def paragraphs_of(markdown: str) -> Iterator[str]:
             yield " ".join(sentences)
 
 
-# ----------------------------------------------------------------------------------------------------------- editor
+# ------------------------------------------------------------------------------------------------------------- Node
 
 
-def editor(out: Path) -> list[str]:
-    """Bundle CodeMirror into out/codemirror.js. Without Node, say so: the page then has a text field."""
-    target = out / "codemirror.js"
-    target.unlink(missing_ok=True)
+def with_node(out: Path) -> list[str]:
+    """Bundle the editor into out/codemirror.js, assemble product.wat. Without Node, say what the page does instead."""
+    made = out / "codemirror.js", out / "product.wasm"
+    for path in made:
+        path.unlink(missing_ok=True)
     try:
-        bundle(target)
+        packages()
+        esbuild = [str(LAB / "node_modules" / ".bin" / "esbuild"), "codemirror.mjs", "--bundle", "--minify"]
+        esbuild += ["--format=esm", "--target=es2022", "--legal-comments=inline", "--log-level=error"]
+        run([*esbuild, f"--outfile={made[0].resolve()}"])
+        run(["node", "assemble.mjs", "product.wat", str(made[1].resolve())])
     except Missing as error:
-        return [f"the laboratory has a plain text field in place of its editor: {error}"]
+        return [f"the laboratory has a plain text field in place of its editor, and slower products: {error}"]
     return []
 
 
-def bundle(target: Path) -> None:
+def packages() -> None:
+    """Install what package-lock.json names, unless it is there."""
     npm = shutil.which("npm")
-    if npm is None:
-        raise Missing("there is no npm (Debian: apt-get install nodejs npm)")
-    tool = LAB / "node_modules" / ".bin" / "esbuild"
-    if not tool.exists():
-        done = subprocess.run([npm, "ci", "--silent"], cwd=LAB, capture_output=True, text=True)
-        if done.returncode or not tool.exists():
-            raise Missing(f"npm ci failed: {last_line(done.stderr or done.stdout)}")
-    command = [str(tool), "codemirror.mjs", "--bundle", "--minify", "--format=esm", "--target=es2022"]
-    command += ["--legal-comments=inline", "--log-level=error", f"--outfile={target.resolve()}"]
+    if npm is None or shutil.which("node") is None:
+        raise Missing("there is no Node with npm (Debian: apt-get install nodejs npm)")
+    there, wanted = LAB / "node_modules" / ".of", (LAB / "package-lock.json").read_text("utf-8")
+    if not there.exists() or there.read_text("utf-8") != wanted:
+        run([npm, "ci", "--silent"])
+        there.write_text(wanted, "utf-8")
+
+
+def run(command: list[str]) -> None:
     done = subprocess.run(command, cwd=LAB, capture_output=True, text=True)
     if done.returncode:
-        raise Missing(f"esbuild failed: {last_line(done.stderr)}")
+        raise Missing(f"{Path(command[0]).name} {command[1]} failed: {last_line(done.stderr or done.stdout)}")
 
 
 # ---------------------------------------------------------------------------------------------------------- Pyodide

@@ -5,7 +5,8 @@ that lie in one piece with vector instructions: y[i, k] = Σⱼ a[i, j] bᵀ[k, 
 by a copy where they are not, which takes little time beside the product. Batches of small matrices stay with np.matmul,
 which multiplies those faster than einsum does.
 
-`matmul` is np.matmul itself where there is BLAS.
+`matmul` is np.matmul itself where there is BLAS. A program that has a product of its own puts it into `faster`: the
+laboratory has one in WebAssembly (docs/lab/product.wat).
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+# product(a, b, out): a @ b; None for what it does not take
+faster: Callable[[Any, Any, Any], Any] | None = None
 FAST = (np.dtype(np.float32), np.dtype(np.float64))  # the dtypes for which einsum has vector instructions
 
 
@@ -30,6 +33,8 @@ def has_blas() -> bool:
 
 def by_einsum(a: Any, b: Any, out: Any = None) -> Any:
     """np.matmul(a, b, out): the same shapes, dtypes, memory order and errors."""
+    if faster is not None and (found := faster(a, b, out)) is not None:
+        return found
     if not _fits(a, b):
         return np.matmul(a, b, out)  # it also says what is wrong
     shape = (*a.shape[:-1], *b.shape[:-2], b.shape[-1])

@@ -9,7 +9,7 @@ import { verified } from "./verified.js";
  * @typedef {{file: string, line: number | null, text?: string, name?: string}} Place
  * @typedef {{kind: string, message: string, place: Place | null, lines: Place[], fatal?: boolean,
  *   stopped?: boolean}} Failed
- * @typedef {{wheel: Pinned, python: Pinned, text: Pinned, first: string[], files: Record<string, string>}} Lab
+ * @typedef {{wheel: Pinned, beside: Pinned[], text: Pinned, first: string[], files: Record<string, string>}} Lab
  * @typedef {import("./verified.js").Pinned} Pinned
  * @typedef {"empty" | "loading" | "ready" | "busy" | "failed"} State
  */
@@ -39,7 +39,7 @@ export class Engine {
 
   /** The bytes of the first visit. */
   get size() {
-    const files = [...Object.values(this.pyodide.files), this.lab.wheel, this.lab.python];
+    const files = [...Object.values(this.pyodide.files), this.lab.wheel, ...this.lab.beside];
     return files.reduce((sum, file) => sum + file.bytes, 0);
   }
 
@@ -77,7 +77,7 @@ export class Engine {
         name,
         address: new URL(name, pyodide.from).href,
       })),
-      ...[lab.wheel, lab.python].map((about) => ({ ...about, address: new URL(about.name, document.baseURI).href })),
+      ...[lab.wheel, ...lab.beside].map((about) => ({ ...about, address: new URL(about.name, document.baseURI).href })),
     ];
     let loaded = 0;
     const came = (/** @type {number} */ bytes) => this.told.progress("Loading", (loaded += bytes), this.size);

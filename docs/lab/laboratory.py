@@ -29,6 +29,7 @@ import numpy as np
 
 PACKAGES = ("tinytensor", "gpt")
 SAMPLE = 64  # characters of a sample
+SMALL = 4096  # multiplications; NumPy does fewer before a call of the page is over
 LAYERS, WIDTH, HEADS, CONTEXT, BATCH = 2, 64, 4, 64, 8
 STEP_DTYPE, MAGIC = "F32", "tinytensor laboratory"
 
@@ -38,10 +39,13 @@ class Wrong(Exception):
 
 
 class Engine:
-    """tinytensor and gpt from one folder. Only one engine at a time has its modules in sys.modules."""
+    """tinytensor and gpt from one folder. Only one engine at a time has its modules in sys.modules.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    product: what the engine takes as a @ b where NumPy has no BLAS, in place of its own.
+    """
+
+    def __init__(self, folder: Path, product: Any = None) -> None:
+        self.folder, self.product = folder, product
         self.modules: dict[str, Any] = {}
 
     @contextlib.contextmanager
@@ -51,6 +55,8 @@ class Engine:
         sys.path.insert(0, str(self.folder))
         sys.modules.update(self.modules)
         try:
+            if not self.modules and self.product is not None:
+                importlib.import_module("tinytensor.without_blas").faster = self.product
             yield
         finally:
             self.modules = _take_out()
@@ -61,6 +67,38 @@ class Engine:
         """Import everything anew the next time."""
         self.modules = {}
         importlib.invalidate_caches()
+
+
+def product_by(multiply: Callable[..., object]) -> Callable[[Any, Any, Any], Any]:
+    """a @ b of float32 matrices, and of equal batches of them, by the page's function (product.wat); None for others.
+
+    multiply(a, its strides of a row and of a column, b, its stride of a row, y, its stride of a row, n, k, m, the two sizes
+    of the batch, and the strides along them of a, b and y): addresses and strides in bytes.
+    """
+
+    def product(a: Any, b: Any, out: Any) -> Any:
+        if not (type(a) is type(b) is np.ndarray and a.dtype == b.dtype == np.float32 and 2 <= a.ndim == b.ndim <= 4):
+            return None
+        if a.shape[:-2] != b.shape[:-2] or a.shape[-1] != b.shape[-2] or a.size * b.shape[-1] < SMALL:
+            return None
+        b = b if b.strides[-1] == b.itemsize else b.copy()
+        shape = (*a.shape[:-1], b.shape[-1])
+        y = np.empty(shape, a.dtype) if out is None else out
+        if out is not None and not (
+            type(y) is np.ndarray and y.dtype == a.dtype and y.shape == shape and y.strides[-1] == y.itemsize
+            and not np.may_share_memory(y, a) and not np.may_share_memory(y, b)
+        ):  # fmt: skip
+            return None
+        address_a, address_b, address_y = (x.__array_interface__["data"][0] for x in (a, b, y))
+        batch = (1, 1, *shape[:-2])[-2:]
+        steps = [step for x in (a, b, y) for step in (0, 0, *x.strides[:-2])[-2:]]
+        n, k, m = (*a.shape[-2:], b.shape[-1])
+        multiply(
+            address_a, *a.strides[-2:], address_b, b.strides[-2], address_y, y.strides[-2], n, k, m, *batch, *steps
+        )
+        return y
+
+    return product
 
 
 def _take_out() -> dict[str, Any]:
@@ -75,8 +113,9 @@ def _take_out() -> dict[str, Any]:
 class Laboratory:
     """The two engines, what the reader changed, and the trainings."""
 
-    def __init__(self, original: Path, edited: Path) -> None:
-        self.original, self.edited = Engine(original), Engine(edited)
+    def __init__(self, original: Path, edited: Path, multiply: Callable[..., object] | None = None) -> None:
+        product = None if multiply is None else product_by(multiply)
+        self.original, self.edited = Engine(original, product), Engine(edited, product)
         self.edits: dict[str, str] = {}
         self.trainers: dict[str, Trainer] = {}
         self.kept: tuple[Any, Trainer] | None = None  # the training of the original engine, and for which text

@@ -12,6 +12,41 @@ import pytest
 import served
 from chromium import chromium
 
+PRODUCTS = """
+import numpy as np
+from tinytensor import without_blas
+
+assert not without_blas.HAS_BLAS and without_blas.faster is not None
+random, taken, worst = np.random.default_rng(1), 0, 0.0
+
+
+def matrix(*shape):
+    x = random.standard_normal((*shape[:-2], 2 * shape[-2], 2 * shape[-1])).astype("f")
+    kind = random.integers(5)
+    x = x[..., : shape[-2], : shape[-1]] if kind else x[..., ::2, ::2]
+    if kind < 3:
+        return x if kind < 2 else x.copy()
+    return x[..., ::-1, :] if kind == 3 else x.swapaxes(-1, -2).copy().swapaxes(-1, -2)
+
+
+for turn in range(400):
+    n, k, m = random.integers(1, 40, 3)
+    batch = [(), (3,), (2, 3)][random.integers(3)]
+    a, b = matrix(*batch, n, k), matrix(*batch, k, m)
+    exact = a.astype("d") @ b.astype("d")
+    out = [None, np.empty(exact.shape, "f"), np.empty((*batch, n, 2 * m), "f")[..., :m]][random.integers(3)]
+    y = without_blas.faster(a, b, out)
+    if y is None:
+        assert a.size * m < 4096
+        continue
+    taken += 1
+    assert y.shape == exact.shape and y.dtype == np.float32 and (out is None or y is out)
+    worst = max(worst, float(np.abs(y - exact).max()))
+a = np.ones((64, 64), "f")
+for x, y, out in [(a, a, a), (a, a, np.empty((64, 64))), (a.astype("d"), a, None), (a, a[:5], None), (a[0], a, None)]:
+    assert without_blas.faster(x, y, out) is None
+print(taken > 200, worst < 1e-4)
+"""
 SNIPPETS = [
     {
         "name": "02-tape",
@@ -25,7 +60,7 @@ SNIPPETS = [
     {
         "name": "13-speed",
         "title": "Speed",
-        "cells": ["import matplotlib.pyplot as plt\n\nplt.plot([3, 1, 2]);"],
+        "cells": [PRODUCTS, "import matplotlib.pyplot as plt\n\nplt.plot([3, 1, 2]);"],
     },
 ]
 

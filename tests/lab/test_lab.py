@@ -353,6 +353,7 @@ def test_the_cells_of_a_chapter_run(visit: Visit) -> None:
     page.locator("#chapter").select_option("13-speed")
     page.locator("#run-all").click()
     page.wait_for_selector("#cells img", timeout=120_000)
+    assert cells.nth(0).locator(".output").inner_text().strip() == "True True"  # the products by WebAssembly
     width = page.locator("#cells img").evaluate("image => image.decode().then(() => image.naturalWidth)")
     assert width > 400
     seen.idle().check()
