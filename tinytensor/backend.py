@@ -13,6 +13,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from tinytensor.without_blas import matmul as matmul  # a @ b: np.matmul, or a faster one where NumPy has no BLAS
+
 Array: TypeAlias = Any  # numpy.ndarray or cupy.ndarray: same methods, no common type
 
 
@@ -33,9 +35,7 @@ def as_array(x: Any) -> Array:
 
 def ones(count: int, like: Array) -> Array:
     """(count,) ones in like's dtype, on its device; do not write to them. `x @ ones` is a sum, faster than x.sum()."""
-    if isinstance(like, np.ndarray):
-        return _ones(count, like.dtype)  # kept
-    return array_module(like).ones(count, like.dtype)
+    return _ones(count, like.dtype) if isinstance(like, np.ndarray) else array_module(like).ones(count, like.dtype)
 
 
 @functools.lru_cache(maxsize=64)  # a training step asks for the same few sizes again and again

@@ -18,15 +18,16 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from tinytensor.backend import Array, array_module, ones
+from tinytensor.backend import Array, array_module, matmul, ones
 from tinytensor.dispatch import gpu
 from tinytensor.layout import copy, in_order
+from tinytensor.without_blas import HAS_BLAS
 
 Kernel: TypeAlias = Callable[..., Any]
 BLOCK = 64  # terms that are added one by one
 WIDTH = 1024  # NumPy adds fastest if so many sums grow side by side: they stay in the cache of the processor
-BY_BLAS = 1024  # up to so many terms the sums of BLAS are as exact, and several times as fast
-LONG = 512  # terms of a product; some BLAS add up more than these one by one …
+BY_BLAS = 1024 if HAS_BLAS else 2 * BLOCK  # up to so many terms its sums are as exact, and several times as fast
+LONG = 512  # terms of a product; NumPy without BLAS adds up more than these one by one, and some BLAS does …
 SMALL, VECTOR = 10**6, 8192  # … where rows · terms · columns are at most SMALL, or from VECTOR terms of a vector on
 HALF = np.dtype(np.float16)
 add_up: Kernel = np.add.reduce  # what x.sum() calls, sooner
@@ -96,7 +97,9 @@ def product(a: Array, b: Array, out: Array | None = None) -> Array:
         return gpu("matmul")(a, b, out)  # cuda/products.py
     shape = a.shape
     if not shape or shape[-1] <= LONG or not _one_by_one(a, b):
-        return np.matmul(a, b, out)
+        return matmul(a, b, out)
+    if not HAS_BLAS:
+        return _in_parts(a, b, out)
     size = 2 * BLOCK
     blocks = a.shape[-1] // size
     whole = blocks * size
@@ -105,18 +108,35 @@ def product(a: Array, b: Array, out: Array | None = None) -> Array:
         rows[..., :whole].reshape(*rows.shape[:-1], blocks, size).swapaxes(-2, -3)
     )  # (…, N, K) -> (…, blocks, N, size)
     right = columns[..., :whole, :].reshape(*columns.shape[:-2], blocks, size, columns.shape[-1])
-    each = np.matmul(left, right)  # (…, blocks, N, M)
-    y = total(each, each.ndim - 3) + np.matmul(rows[..., whole:], columns[..., whole:, :])
+    each = matmul(left, right)  # (…, blocks, N, M)
+    y = total(each, each.ndim - 3) + matmul(rows[..., whole:], columns[..., whole:, :])
     y = y.reshape(*y.shape[:-2], *a.shape[-2:-1], *b.shape[1:][-1:])  # a vector takes its dimension with it
     if out is not None:
         out[...] = y
     return y if out is None else out
 
 
+def _in_parts(a: Array, b: Array, out: Array | None) -> Array:
+    """a @ b, the sum of products with LONG terms each: for NumPy without BLAS, which adds up all terms one by one."""
+    y: Any = 0
+    for start in range(0, a.shape[-1], LONG):
+        part = slice(start, start + LONG)
+        y += _wide(matmul(a[..., part], b[part] if b.ndim == 1 else b[..., part, :]))
+    y = y.astype(np.result_type(a, b), copy=False)
+    if out is None:
+        return y
+    out[...] = y
+    return out
+
+
 def _one_by_one(a: Array, b: Array) -> bool:
-    """Whether some BLAS would add up the terms of a @ b one by one."""
-    if a.ndim == b.ndim == 1 or b.shape[-2:][:1] != a.shape[-1:] or a.dtype.kind != "f":
-        return False  # two vectors take several sums at once; NumPy refuses sizes that do not fit
+    """Whether the terms of a @ b are added up one by one: without BLAS all, with some BLAS those of some sizes."""
+    if b.shape[-2:][:1] != a.shape[-1:] or a.dtype.kind != "f":
+        return False  # NumPy refuses sizes that do not fit
+    if not HAS_BLAS:
+        return True
+    if a.ndim == b.ndim == 1:
+        return False  # BLAS takes several sums at once of two vectors
     terms, rows, columns = a.shape[-1], a.shape[-2] if a.ndim > 1 else 1, b.shape[-1] if b.ndim > 1 else 1
     return rows * terms * columns <= SMALL or (terms >= VECTOR and min(rows, columns) == 1)
 
@@ -128,10 +148,10 @@ def column_sums(x: Array, each_row: Array | None = None) -> Array:
     if not isinstance(x, np.ndarray):
         return product(ones(n, x) if each_row is None else each_row, x)
     if n <= (size if x.shape[1] % 4 else BY_BLAS):
-        return np.matmul(ones(n, x), x)
+        return matmul(ones(n, x), x)
     whole = n // size * size  # np.split would take as long as the sum
-    y = total(np.matmul(ones(size, x), x[:whole].reshape(-1, size, x.shape[1])), 0)
-    return y + np.matmul(ones(n - whole, x), x[whole:]) if n > whole else y
+    y = total(matmul(ones(size, x), x[:whole].reshape(-1, size, x.shape[1])), 0)
+    return y + matmul(ones(n - whole, x), x[whole:]) if n > whole else y
 
 
 def row_sums(x: Array, weight: Array | None = None) -> Array:
@@ -216,7 +236,7 @@ def _long_letter(inputs: list[str], output: str, xs: Sequence[Array]) -> str:
     """A letter over which two operands are summed, and which is long, while another letter runs along with both."""
     both = [c for c in inputs[0] if c in inputs[1]]
     long = [c for c in both if c not in output and all(x.shape[s.index(c)] > BY_BLAS for x, s in zip(xs, inputs))]
-    return long[0] if long and any(c in output for c in both) else ""
+    return long[0] if long and (not HAS_BLAS or any(c in output for c in both)) else ""
 
 
 def add_at(x: Array, index: Any, updates: Array) -> Array:

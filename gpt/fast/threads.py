@@ -6,11 +6,12 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, TypeVar
-
-from threadpoolctl import ThreadpoolController, threadpool_limits
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tinytensor.distributed.ranks import Ranks
+
+if TYPE_CHECKING:
+    from threadpoolctl import threadpool_limits
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -34,11 +35,15 @@ def one_blas_thread() -> threadpool_limits:
     BLAS's threads wait for each other in busy loops. Where other work shares the cores, this makes small products many
     times slower.
     """
+    from threadpoolctl import threadpool_limits  # here, so that what computes nothing runs without it
+
     return threadpool_limits(1, user_api="blas")
 
 
 def one_blas_thread_each(items: Iterator[Item]) -> Iterator[Item]:
     """Yield the items. BLAS has one thread while one is computed; between them it has as many as the caller set."""
+    from threadpoolctl import ThreadpoolController
+
     blas: Any = ThreadpoolController()
     end: Any = object()
     if all(each["num_threads"] == 1 for each in blas.select(user_api="blas").info()):  # setting it takes 20 us

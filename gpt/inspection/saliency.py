@@ -43,7 +43,7 @@ def work(model: Model, ids: Array) -> float:
 def _norms(model: Model, ids: Array, first: int, last: int, kept: list[Tensor]) -> Array:
     """The rows first … last - 1."""
     count = last - first
-    targets = np.full((count, last), NO_TARGET)
+    targets = np.full((count, last), NO_TARGET, np.int64)
     targets[np.arange(count), np.arange(first, last)] = ids[first + 1 : last + 1]
     inputs = np.broadcast_to(ids[:last], (count, last)).copy()
     kept.clear()

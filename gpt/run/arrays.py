@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load as parse_arrays
 
 from gpt.errors import UserError, shown
 from gpt.run import files
@@ -58,10 +56,20 @@ def read(file: File, specs: dict[str, Spec], expected: str, may_be_empty: bool =
     digest = file.sha256()  # in pieces: if it is wrong, nothing was allocated
     if digest != expected:
         raise damaged(file.path, f"sha256 {digest[:12]}, written with {expected[:12]}", advice)
+    from safetensors import SafetensorError, numpy  # here, so that what reads no checkpoint runs without it
+
     try:
-        return {name: array.copy() for name, array in parse_arrays(file.read(size)).items()}
+        return {name: array.copy() for name, array in numpy.load(file.read(size)).items()}
     except SafetensorError as error:
         raise damaged(file.path, shown(error), advice) from None
+
+
+def formatted(arrays: Arrays) -> bytes:
+    """Return the content of a safetensors file with these arrays."""
+    from safetensors import numpy
+
+    content: bytes = numpy.save(arrays)
+    return content
 
 
 def present(file: File, specs: dict[str, Spec]) -> dict[str, Spec]:

@@ -28,7 +28,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import save as format_arrays
 
 import tinytensor
 from gpt import corpus, tokenizers
@@ -42,7 +41,7 @@ from gpt.corpus import Corpus
 from gpt.errors import UserError, shown
 from gpt.fast.half import make_scaler
 from gpt.run import arrays, files
-from gpt.run.arrays import Arrays, Spec, checksum
+from gpt.run.arrays import Arrays, Spec, checksum, formatted
 from gpt.run.checks import check_memory, parameter_shapes
 from gpt.run.files import MIB, Folder
 from gpt.run.sealed import is_sealed, seal
@@ -98,7 +97,7 @@ class Checkpoint:
 def save(run: Path, checkpoint: Checkpoint, names: Sequence[str] = FILES) -> None:
     """Replace the checkpoint of the run, with these files of arrays. If that fails, the previous one is still there."""
     parts = {WEIGHTS: checkpoint.weights, OPTIMIZER: checkpoint.optimizer}
-    contents = {name: format_arrays(parts[name]) for name in names}
+    contents = {name: formatted(parts[name]) for name in names}
     metadata = metadata_of(checkpoint, {name: checksum(content) for name, content in contents.items()})
     contents[METADATA] = json.dumps(seal(metadata), indent=2).encode()
     try:

@@ -21,7 +21,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import save as format_arrays
 
 from gpt import cli
 from gpt.config import TrainConfig
@@ -29,7 +28,7 @@ from gpt.diagnosis.measures import norm
 from gpt.errors import UserError, shown
 from gpt.lens import TOP, host, look
 from gpt.run import files
-from gpt.run.arrays import Arrays, Spec, checksum
+from gpt.run.arrays import Arrays, Spec, checksum, formatted
 from gpt.run.checkpoint import CHANGEABLE, rename
 from gpt.run.checks import parameter_shapes
 from gpt.run.metrics import Row
@@ -236,7 +235,7 @@ class Film:
         if not all(np.isfinite(array).all() for array in arrays.values()):
             cli.note("gpt.train", f"step {step} is not in the film: its numbers are not finite")
             return
-        content = format_arrays(arrays)
+        content = formatted(arrays)
         numbers = {name: None if row is None else row[name] for name in ("train_loss", "learning_rate", "grad_norm")}
         moment = {"step": step, "stopped": stopped, **numbers, "sha256": checksum(content)}
         try:

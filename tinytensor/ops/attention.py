@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from tinytensor.backend import Array, array_module
+from tinytensor.backend import Array, array_module, matmul
 from tinytensor.ops.arithmetic import unbroadcast
 from tinytensor.ops.attention_speed import matmul_like, softmax_rows, transposed  # faster forms of @, softmax, ᵀ
 from tinytensor.primitive import Gradients, Output, primitive
@@ -42,7 +42,7 @@ def causal_mask(t: int, s: int, dtype: Any, xp: Any) -> Array:
 def attention_forward(
     q: Array, k: Array, v: Array, mask: Array | None, *, scale: float, causal: bool, dropout: Array | None = None
 ) -> Output:
-    a = np.matmul(q * scale, transposed(k, q.shape[-2]))  # scores: (…, T, D) @ (…, D, S) -> (…, T, S)
+    a = matmul(q * scale, transposed(k, q.shape[-2]))  # scores: (…, T, D) @ (…, D, S) -> (…, T, S)
     if causal:
         a += causal_mask(a.shape[-2], a.shape[-1], a.dtype, array_module(a))  # mask: e^−∞ is 0, so the weight is 0
     if mask is not None:
@@ -58,7 +58,7 @@ def attention_backward(
     mask_shape: tuple[int, ...] | None, dropout: Array | None, *, needs: tuple[bool, ...] = (True,) * 4,
 ) -> Gradients:  # fmt: skip
     dv = matmul_like((w if dropout is None else w * dropout).swapaxes(-1, -2), dy, v)  # mix, y = w v: dv = wᵀ dy
-    da = np.matmul(dy, transposed(v, dy.shape[-2]))  # and dw = dy vᵀ; overwritten until it is da
+    da = matmul(dy, transposed(v, dy.shape[-2]))  # and dw = dy vᵀ; overwritten until it is da
     if dropout is not None:
         da *= dropout  # through the dropout
     da -= np.einsum("...ts,...ts->...t", da, w)[..., None]  # through the softmax: dw − Σ dw·w …

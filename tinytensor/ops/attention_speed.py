@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinytensor.backend import Array, ones
+from tinytensor.backend import Array, matmul, ones
 
 
 def transposed(x: Array, rows: int) -> Array:
@@ -42,7 +42,7 @@ def softmax_rows(a: Array, masked: bool) -> Array:
     else:
         w = a - a[..., :1]
         np.exp(w, out=w)
-        total = np.matmul(w, each)
+        total = matmul(w, each)
         fine = np.isfinite(total)
         if fine.all():
             w /= total[..., None]
@@ -50,7 +50,7 @@ def softmax_rows(a: Array, masked: bool) -> Array:
         top = np.where(fine, a[..., 0], a.max(-1))[..., None]
     a -= top
     np.exp(a, out=a)
-    total = np.matmul(a, each)
+    total = matmul(a, each)
     if masked:
         total += total == 0  # 0 / 1 instead of 0 / 0
     a /= total[..., None]
@@ -63,5 +63,5 @@ def matmul_like(a: Array, b: Array, like: Array) -> Array:
     Heads are views (B, H, T, D) of (B, T, H, D). A result with the same layout is merged to (B, T, H·D) without a copy.
     """
     if a.shape[:-2] != b.shape[:-2]:
-        return np.matmul(a, b)
-    return np.matmul(a, b, out=np.empty_like(like, shape=(*a.shape[:-1], b.shape[-1])))
+        return matmul(a, b)
+    return matmul(a, b, out=np.empty_like(like, shape=(*a.shape[:-1], b.shape[-1])))

@@ -28,7 +28,7 @@ from typing import Any
 
 import numpy as np
 
-from tinytensor.backend import Array, array_module
+from tinytensor.backend import Array, array_module, matmul
 from tinytensor.ops.attention import attention_composed, causal_mask
 from tinytensor.primitive import Gradients, Output, primitive
 
@@ -45,7 +45,7 @@ def check(q: Array, k: Array, v: Array, block: int, span: int) -> None:
 
 def scores(q: Array, kt: Array, rows: slice, columns: slice, causal: bool) -> Array:
     """The tile q kᵀ of these rows and columns; causal: −∞ above the diagonal, which crosses some of the tiles."""
-    a = np.matmul(q, kt)
+    a = matmul(q, kt)
     if causal and columns.stop > rows.start:
         height, width = min(rows.stop, columns.stop) - rows.start, columns.stop - rows.start
         a[..., :height, -width:] += causal_mask(height, width, a.dtype, array_module(a))
@@ -93,7 +93,7 @@ def blockwise_attention_forward(
             m = a.max(-1, keepdims=True)  # (…, block, 1), as s; z is (…, block, E)
             a -= m
             w = np.exp(a, out=a)
-            seen = merged(seen, (m, np.matmul(w, ones[: w.shape[-1]]), np.matmul(w, v[..., columns, :])))
+            seen = merged(seen, (m, matmul(w, ones[: w.shape[-1]]), matmul(w, v[..., columns, :])))
         m, s, z = seen
         np.divide(z, s, out=y[..., rows, :])
         log_sum[..., rows, :] = m + np.log(s)
@@ -106,7 +106,7 @@ def blockwise_attention_backward(
     xp, T, (S, E) = array_module(q), q.shape[-2], v.shape[-2:]
     q, dy = q.copy(), dy.copy()  # the rows of a head in one piece
     q *= scale
-    dyy = np.matmul(dy * y, xp.ones((E, 1), q.dtype))  # Σ dy·y, (…, T, 1)
+    dyy = matmul(dy * y, xp.ones((E, 1), q.dtype))  # Σ dy·y, (…, T, 1)
     dq, dk, dv = np.zeros_like(q), np.zeros_like(k), np.zeros_like(v)
     for j in range(0, min(T, S) if causal else S, block):
         columns = slice(j, min(j + block, S))
@@ -117,12 +117,12 @@ def blockwise_attention_backward(
             w = scores(q[..., rows, :], kt, rows, columns, causal)  # a; e^(a−L) in place
             w -= log_sum[..., rows, :]
             np.exp(w, out=w)
-            dv_block = added(dv_block, np.matmul(w.swapaxes(-1, -2), dy[..., rows, :]))
-            da = np.matmul(dy[..., rows, :], vt)  # dw = dy vᵀ; da = w (dw − Σ dy·y) in place
+            dv_block = added(dv_block, matmul(w.swapaxes(-1, -2), dy[..., rows, :]))
+            da = matmul(dy[..., rows, :], vt)  # dw = dy vᵀ; da = w (dw − Σ dy·y) in place
             da -= dyy[..., rows, :]
             da *= w
-            dq[..., rows, :] += np.matmul(da, k[..., columns, :])
-            dk_block = added(dk_block, np.matmul(da.swapaxes(-1, -2), q[..., rows, :]))
+            dq[..., rows, :] += matmul(da, k[..., columns, :])
+            dk_block = added(dk_block, matmul(da.swapaxes(-1, -2), q[..., rows, :]))
         dk[..., columns, :], dv[..., columns, :] = dk_block, dv_block
     dq *= scale  # dk has the factor already, since q was multiplied by it
     return dq, dk, dv

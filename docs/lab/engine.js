@@ -1,0 +1,143 @@
+/**
+ * Python, as the page sees it: loaded once and verified, asked by name, stopped at any moment. What is loaded stays
+ * in the page, so that a worker which was stopped starts again without a network.
+ */
+
+import { verified } from "./verified.js";
+
+/**
+ * @typedef {{file: string, line: number | null, text?: string, name?: string}} Place
+ * @typedef {{kind: string, message: string, place: Place | null, lines: Place[], fatal?: boolean,
+ *   stopped?: boolean}} Failed
+ * @typedef {{wheel: Pinned, beside: Pinned[], text: Pinned, first: string[], files: Record<string, string>}} Lab
+ * @typedef {import("./verified.js").Pinned} Pinned
+ * @typedef {"empty" | "loading" | "ready" | "busy" | "failed"} State
+ */
+
+export class Engine {
+  /**
+   * @param {Lab} lab @param {{from: string, files: Record<string, any>}} pyodide
+   * @param {{progress: (said: string, loaded?: number, of?: number) => void, state: (state: State) => void}} told
+   */
+  constructor(lab, pyodide, told) {
+    this.lab = lab;
+    this.pyodide = pyodide;
+    this.told = told;
+    /** @type {Record<string, Uint8Array> | null} */
+    this.bytes = null;
+    /** @type {Worker | null} */
+    this.worker = null;
+    /** @type {Map<number, {done: (value: any) => void, failed: (why: Failed) => void}>} */
+    this.asked = new Map();
+    this.count = 0;
+    /** @type {State} */
+    this.state = "empty";
+    /** @type {Promise<any> | null} */
+    this.booting = null;
+    this.versions = { python: "", numpy: "", tinytensor: "" };
+  }
+
+  /** The bytes of the first visit. */
+  get size() {
+    const files = [...Object.values(this.pyodide.files), this.lab.wheel, ...this.lab.beside];
+    return files.reduce((sum, file) => sum + file.bytes, 0);
+  }
+
+  /** Load what is not loaded yet, and start Python. Asked again while it starts, it waits for the same start. */
+  start() {
+    this.booting ??= this.boot().catch((error) => {
+      this.booting = null;
+      this.become("failed");
+      throw error;
+    });
+    return this.booting;
+  }
+
+  async boot() {
+    this.become("loading");
+    this.bytes ??= await this.load();
+    const worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
+    this.worker = worker;
+    worker.onmessage = ({ data }) => this.heard(data);
+    worker.onerror = (event) => {
+      event.preventDefault();
+      this.end({ kind: "", message: `Python ended: ${event.message || "out of memory?"}`, place: null, lines: [] });
+    };
+    const { wheel, first } = this.lab;
+    const given = { from: this.pyodide.from, bytes: this.bytes, wheel: wheel.name, first };
+    this.versions = await this.send("boot", given);
+    if (this.worker === worker) this.become("ready");
+  }
+
+  async load() {
+    const { lab, pyodide } = this;
+    const files = [
+      ...Object.entries(pyodide.files).map(([name, about]) => ({
+        ...about,
+        name,
+        address: new URL(name, pyodide.from).href,
+      })),
+      ...[lab.wheel, ...lab.beside].map((about) => ({ ...about, address: new URL(about.name, document.baseURI).href })),
+    ];
+    let loaded = 0;
+    const came = (/** @type {number} */ bytes) => this.told.progress("Loading", (loaded += bytes), this.size);
+    came(0);
+    const contents = await Promise.all(files.map((file) => verified(file, came)));
+    return Object.fromEntries(files.map((file, i) => [file.name, contents[i]]));
+  }
+
+  /**
+   * Call a method of laboratory.py. It starts Python if it has to.
+   * @param {string} call @param {any} [given] @returns {Promise<any>}
+   */
+  async ask(call, given = {}) {
+    await this.start();
+    this.become("busy");
+    try {
+      return await this.send(call, given);
+    } finally {
+      if (this.state === "busy" && this.asked.size === 0) this.become("ready");
+    }
+  }
+
+  /** @param {string} call @param {any} given @returns {Promise<any>} */
+  send(call, given) {
+    const id = ++this.count;
+    return new Promise((done, failed) => {
+      this.asked.set(id, { done, failed });
+      /** @type {Worker} */ (this.worker).postMessage({ id, call, given });
+    });
+  }
+
+  /** @param {any} data */
+  heard(data) {
+    if (data.progress) return this.told.progress(data.progress);
+    const asked = this.asked.get(data.id);
+    this.asked.delete(data.id);
+    if (data.failed) asked?.failed(data.failed);
+    else asked?.done(data.value);
+  }
+
+  /** End whatever Python does, an endless loop too, and start it anew. */
+  stop() {
+    this.end({ kind: "", message: "stopped", place: null, lines: [], stopped: true });
+    return this.start();
+  }
+
+  /** @param {Failed} why */
+  end(why) {
+    this.worker?.terminate();
+    this.worker = null;
+    this.booting = null;
+    const waiting = [...this.asked.values()];
+    this.asked.clear();
+    this.become("empty");
+    for (const each of waiting) each.failed(why);
+  }
+
+  /** @param {State} state */
+  become(state) {
+    this.state = state;
+    this.told.state(state);
+  }
+}

@@ -1,0 +1,197 @@
+/** The files of the engine: the list, the editor, what changed in each, and the way back. */
+
+import { difference, hunks } from "./diff.js";
+import { byId, el } from "./dom.js";
+import { makeEditor } from "./editor.js";
+
+/** @typedef {import("./store.js").Store} Store */
+
+/** @type {[string, string][]} a heading, and how the paths under it begin */
+const GROUPS = [
+  ["Kernels: forward, backward", "tinytensor/ops/"],
+  ["The tape, and what is around it", "tinytensor/"],
+  ["Layers and their functions", "tinytensor/nn/"],
+  ["Optimizers", "tinytensor/optim/"],
+  ["The model and its training", "gpt/"],
+];
+const FIRST = "tinytensor/ops/gelu.py";
+
+/** @param {string} path */
+const groupOf = (path) =>
+  GROUPS.reduce((best, [, start], i) => {
+    const isLonger = best < 0 || start.length > GROUPS[best][1].length;
+    return path.startsWith(start) && isLonger ? i : best;
+  }, -1);
+
+export class Files {
+  /** @param {Record<string, string>} originals path: text @param {Store} store */
+  constructor(originals, store) {
+    this.originals = originals;
+    this.store = store;
+    /** @type {Set<() => void>} */
+    this.changed = new Set();
+    this.path = "";
+    /** @type {import("./editor.js").Editor | null} */
+    this.editor = null;
+    /** @type {Map<string, any>} */
+    this.buttons = new Map();
+    this.list();
+    byId("show-changes").onclick = () => this.showChanges(byId("changes").hidden);
+    byId("undo").onclick = () => this.undo([this.path]);
+    byId("undo-all").onclick = () => this.undo(Object.keys(this.edits()));
+  }
+
+  /** @param {string} [path] */
+  async start(path = FIRST) {
+    const wide = matchMedia("(min-width: 1160px)");
+    const box = /** @type {HTMLDetailsElement} */ (byId("files-box"));
+    box.open = wide.matches;
+    wide.addEventListener("change", () => (box.open = wide.matches));
+    this.path = path in this.originals ? path : FIRST in this.originals ? FIRST : Object.keys(this.originals)[0];
+    this.editor = await makeEditor(byId("editor"), {
+      label: this.path,
+      text: this.text(this.path),
+      changed: (text) => this.write(this.path, text),
+    });
+    this.show();
+  }
+
+  /** What differs from the engine, path: text. @returns {Record<string, string>} */
+  edits() {
+    const kept = Object.entries(this.store.all("edit"));
+    return Object.fromEntries(kept.filter(([path, text]) => path in this.originals && text !== this.originals[path]));
+  }
+
+  /** Edits of files that this version of the engine does not have. They stay in the browser. */
+  strangers() {
+    return Object.keys(this.store.all("edit")).filter((path) => !(path in this.originals));
+  }
+
+  /** @param {string} path */
+  text(path) {
+    return this.store.get("edit", path) ?? this.originals[path];
+  }
+
+  /** @param {string} path @param {string} text */
+  write(path, text) {
+    this.store.set("edit", path, text === this.originals[path] ? undefined : text);
+    this.show();
+    for (const each of this.changed) each();
+  }
+
+  /** Write a file from outside of the editor. @param {string} path @param {string} text */
+  put(path, text) {
+    if (path === this.path) this.editor?.replace(text);
+    this.write(path, text);
+  }
+
+  /** @param {string[]} paths */
+  undo(paths) {
+    for (const path of paths) this.put(path, this.originals[path]);
+    this.editor?.mark(null);
+    this.editor?.focus();
+  }
+
+  /** Another tab wrote this file. @param {string} path */
+  reread(path) {
+    if (!(path in this.originals)) return;
+    if (path === this.path && this.editor?.text !== this.text(path)) this.editor?.replace(this.text(path));
+    this.show();
+    for (const each of this.changed) each();
+  }
+
+  /**
+   * Show a file, and a line of it. @param {string} path @param {number | null} [line] @param {boolean} [wrong]
+   * @returns {boolean} false if there is no such file
+   */
+  open(path, line = null, wrong = false) {
+    if (!(path in this.originals)) return false;
+    this.showChanges(false);
+    if (path !== this.path) {
+      this.path = path;
+      this.editor?.open(this.text(path), path);
+    }
+    if (line !== null) this.editor?.mark(line, wrong);
+    this.show();
+    this.editor?.focus();
+    return true;
+  }
+
+  list() {
+    const paths = Object.keys(this.originals);
+    byId("files").replaceChildren(
+      ...GROUPS.map(([title, start], i) =>
+        el(
+          "div",
+          { class: "file-group" },
+          el("h3", {}, title),
+          el(
+            "ul",
+            {},
+            ...paths
+              .filter((path) => groupOf(path) === i)
+              .map((path) => {
+                const button = el(
+                  "button",
+                  { type: "button", class: "file", onclick: () => this.open(path) },
+                  path.slice(start.length),
+                  el("span", { class: "mark" }),
+                );
+                this.buttons.set(path, button);
+                return el("li", {}, button);
+              }),
+          ),
+        ),
+      ),
+    );
+  }
+
+  show() {
+    const edits = this.edits();
+    const count = Object.keys(edits).length;
+    for (const [path, button] of this.buttons) {
+      button.setAttribute("aria-current", String(path === this.path));
+      button.querySelector(".mark").textContent = path in edits ? "edited" : "";
+    }
+    const isEdited = this.path in edits;
+    byId("file-title").replaceChildren(this.path, isEdited ? el("span", { class: "mark" }, "edited") : "");
+    byId("edited-count").textContent = count ? `${count} edited` : "";
+    for (const [id, isOn] of [
+      ["show-changes", isEdited],
+      ["undo", isEdited],
+      ["undo-all", count > 0],
+    ])
+      /** @type {HTMLButtonElement} */ (byId(String(id))).disabled = !isOn;
+    if (!byId("changes").hidden) this.showChanges(isEdited);
+  }
+
+  /** @param {boolean} isShown */
+  showChanges(isShown) {
+    const box = byId("changes");
+    box.hidden = !isShown;
+    byId("editor").hidden = isShown;
+    byId("keys").hidden = isShown;
+    byId("show-changes").setAttribute("aria-pressed", String(isShown));
+    if (!isShown) return;
+    const kinds = { " ": "", "-": "out", "+": "in" };
+    const pieces = hunks(difference(this.originals[this.path], this.text(this.path)));
+    box.replaceChildren(
+      ...(pieces.length ? [] : [el("p", {}, "This file is as it was.")]),
+      ...pieces.map((piece) =>
+        el(
+          "div",
+          { class: "hunk" },
+          ...piece.map((line) =>
+            el(
+              "div",
+              { class: `change ${kinds[line.sign]}` },
+              el("span", { class: "number" }, String(line.after ?? line.before)),
+              el("span", { class: "sign" }, line.sign === "-" ? "−" : line.sign),
+              el("span", {}, line.text),
+            ),
+          ),
+        ),
+      ),
+    );
+  }
+}

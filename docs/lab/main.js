@@ -1,0 +1,293 @@
+/** The page from its parts: the files at once, Python when it is there, and what both do together. */
+
+import { cellsPanel } from "./cells.js";
+import { checkPanel } from "./check.js";
+import { byId, el } from "./dom.js";
+import { Engine } from "./engine.js";
+import { exercisesPanel } from "./exercises.js";
+import { Files } from "./files.js";
+import { museumPanel } from "./museum.js";
+import { capital, failedOf, problem, sentence } from "./problem.js";
+import { Store } from "./store.js";
+import { Training } from "./train.js";
+
+/** @typedef {import("./engine.js").Failed} Failed */
+
+const asked = new URLSearchParams(location.search);
+const SLOW = 8000; // milliseconds without a word from Python, after which the page says how to stop it
+
+/** What the panels share: Python, the files, the store, and one piece of work at a time. */
+export class Workbench {
+  /** @param {import("./engine.js").Lab} lab @param {any} pyodide */
+  constructor(lab, pyodide) {
+    this.lab = lab;
+    this.store = new Store(() => localStorage, notice);
+    this.files = new Files(lab.files, this.store);
+    this.engine = new Engine(lab, pyodide, {
+      progress: (said, loaded, of) => this.progress(said, loaded, of),
+      state: (state) => this.state(state),
+    });
+    this.isBusy = false;
+    /** @type {Set<() => void>} called when work begins and ends */
+    this.busy = new Set();
+    /** @type {Set<() => void>} called when Python ended, and forgot what it had */
+    this.ended = new Set();
+    this.heard = 0;
+    /** What a bug that is on needs of the training's configuration. @type {() => Record<string, any>} */
+    this.flags = () => ({});
+  }
+
+  /** @param {string} said @param {boolean} [isLast] of a piece of work: it stays when that ends */
+  say(said, isLast = false) {
+    this.heard = performance.now();
+    if (byId("status").textContent !== said) byId("status").textContent = said;
+    byId("detail").textContent = "";
+    this.last = isLast ? said : "";
+  }
+
+  /**
+   * Do one piece of work with Python. What fails is shown in the place, and returned.
+   * @param {string} said @param {HTMLElement} place @param {() => Promise<void>} work
+   * @param {(file: string, line: number | null) => boolean} [open] @returns {Promise<Failed | null>}
+   */
+  async run(said, place, work, open = (file, line) => this.files.open(file, line, true)) {
+    if (this.isBusy) return null;
+    place.replaceChildren();
+    this.set(true);
+    this.say(said);
+    try {
+      await this.engine.start();
+      this.say(said);
+      await work();
+      this.say(this.last || this.ready());
+      return null;
+    } catch (error) {
+      const failed = failedOf(error);
+      if (failed.fatal) this.engine.end(failed);
+      if (!failed.stopped) {
+        place.replaceChildren(problem(failed, open));
+        this.say(this.engine.state === "failed" ? "Python is not there" : "An error; your edits are kept");
+      }
+      return failed;
+    } finally {
+      this.set(false);
+    }
+  }
+
+  /** @param {HTMLElement} place @param {Failed} failed */
+  show(place, failed) {
+    place.replaceChildren(problem(failed, (file, line) => this.files.open(file, line, true)));
+  }
+
+  /** @param {boolean} isBusy */
+  set(isBusy) {
+    this.isBusy = isBusy;
+    byId("stop").hidden = !isBusy;
+    for (const each of this.busy) each();
+  }
+
+  ready() {
+    const { python, numpy } = this.engine.versions;
+    return python ? `Ready: Python ${python}, NumPy ${numpy}` : "Ready";
+  }
+
+  /** @param {string} said @param {number} [loaded] @param {number} [of] */
+  progress(said, loaded, of) {
+    if (of && this.engine.state !== "loading") return; // one file failed, and others still come in
+    this.heard = performance.now();
+    const bar = /** @type {HTMLProgressElement} */ (byId("loading"));
+    if (byId("status").textContent !== said) byId("status").textContent = said;
+    const mega = (/** @type {number} */ bytes) => (bytes / 1e6).toFixed(1);
+    byId("detail").textContent = of ? `${mega(loaded ?? 0)} of ${mega(of)} MB` : "";
+    if (of) [bar.max, bar.value] = [of, loaded ?? 0];
+  }
+
+  /** @param {import("./engine.js").State} state */
+  state(state) {
+    byId("loading").hidden = state !== "loading";
+    byId("retry").hidden = state !== "failed";
+    document.documentElement.dataset.engine = state;
+    if (state === "ready" && !this.isBusy) this.say(this.ready());
+    if (state === "empty") for (const each of this.ended) each();
+  }
+
+  async stop() {
+    this.say("Stopped; Python starts again");
+    try {
+      await this.engine.stop();
+      this.say("Stopped. Your edits are kept; what was trained is gone.");
+    } catch (error) {
+      this.offline(error);
+    }
+  }
+
+  /** Python could not be loaded. @param {any} error */
+  offline(error) {
+    const failed = failedOf(error);
+    this.say("Python could not be loaded");
+    notice(`${capital(sentence(failed))} Your edits are kept.`, true);
+  }
+
+  async load() {
+    try {
+      await this.engine.start();
+      byId("notices")
+        .querySelectorAll(".bad")
+        .forEach((each) => each.remove());
+    } catch (error) {
+      this.offline(error);
+      return false;
+    }
+    return true;
+  }
+}
+
+/** A line over the page, until it is closed. @param {string} text @param {boolean} [isBad] */
+function notice(text, isBad = false) {
+  const line = el("p", { class: isBad ? "notice bad" : "notice" }, el("span", {}, text));
+  line.append(el("button", { type: "button", class: "plain", onclick: () => line.remove() }, "Close"));
+  const same = [...byId("notices").children].find((each) => each.firstChild?.textContent === text);
+  if (same) same.remove();
+  byId("notices").append(line);
+}
+
+// ---------------------------------------------------------------------------------------------------------------- tabs
+
+/** @type {{id: string, button: any, panel: any}[]} */
+const tabs = [];
+
+/** @param {string} id @param {string} title @returns {HTMLElement} the panel */
+function tab(id, title) {
+  const panel = el("div", {
+    class: "panel",
+    role: "tabpanel",
+    id: `panel-${id}`,
+    "aria-labelledby": `tab-${id}`,
+    hidden: true,
+  });
+  const button = el(
+    "button",
+    {
+      type: "button",
+      role: "tab",
+      id: `tab-${id}`,
+      "aria-controls": `panel-${id}`,
+      "aria-selected": "false",
+      tabindex: -1,
+    },
+    title,
+  );
+  button.onclick = () => choose(id);
+  button.onkeydown = (/** @type {KeyboardEvent} */ event) => {
+    const at = tabs.findIndex((each) => each.id === id);
+    const to = { ArrowRight: at + 1, ArrowLeft: at - 1 + tabs.length, Home: 0, End: tabs.length - 1 }[event.key];
+    if (to === undefined) return;
+    event.preventDefault();
+    const other = tabs[to % tabs.length];
+    choose(other.id);
+    other.button.focus();
+  };
+  tabs.push({ id, button, panel });
+  byId("tabs").append(button);
+  byId("panels").append(panel);
+  return panel;
+}
+
+/** @param {string} id */
+function choose(id) {
+  for (const each of tabs) {
+    const isChosen = each.id === id;
+    each.panel.hidden = !isChosen;
+    each.button.setAttribute("aria-selected", String(isChosen));
+    each.button.tabIndex = isChosen ? 0 : -1;
+  }
+}
+
+// --------------------------------------------------------------------------------------------------------------- theme
+
+function theme() {
+  const root = document.documentElement;
+  const button = byId("theme");
+  const system = matchMedia("(prefers-color-scheme: dark)");
+  const isDark = () => (root.dataset.theme ? root.dataset.theme === "dark" : system.matches);
+  const show = () => {
+    button.textContent = isDark() ? "Light" : "Dark";
+    button.setAttribute("aria-label", `${button.textContent} colours`);
+  };
+  button.onclick = () => {
+    root.dataset.theme = isDark() ? "light" : "dark";
+    show();
+  };
+  system.addEventListener("change", show);
+  show();
+}
+
+// --------------------------------------------------------------------------------------------------------------- start
+
+/** @param {string} name @returns {Promise<any>} */
+async function read(name) {
+  const answer = await fetch(name);
+  if (!answer.ok) throw new Error(`${name} could not be loaded: the server said ${answer.status}`);
+  return answer.json();
+}
+
+async function main() {
+  theme();
+  const [lab, pinned, snippets] = await Promise.all(["lab.json", "pyodide.json", "snippets.json"].map(read));
+  const local = asked.get("pyodide");
+  const from = new URL(local === null ? pinned.from : local.endsWith("/") ? local : `${local}/`, document.baseURI).href;
+  const bench = new Workbench(lab, { from, files: pinned.files });
+  byId("stop").onclick = () => bench.stop();
+  byId("retry").onclick = () => bench.load();
+  setInterval(() => {
+    const seconds = (performance.now() - bench.heard) / 1000;
+    if (bench.engine.state === "busy" && seconds * 1000 > SLOW)
+      byId("detail").textContent = `${seconds.toFixed(0)} s without a word. If it never ends, press Stop.`;
+  }, 1000);
+  addEventListener("storage", (event) => {
+    const found = bench.store.changed(event);
+    if (found?.[0] === "edit") bench.files.reread(found[1]);
+  });
+  checkPanel(bench, tab("check", "Check"));
+  const training = new Training(bench, tab("train", "Train"));
+  bench.ended.add(() => training.lost());
+  if (snippets.chapters.length) cellsPanel(bench, tab("chapter", "Chapters"), snippets.chapters, asked.get("chapter"));
+  choose(asked.has("chapter") && snippets.chapters.length ? "chapter" : "check");
+  await bench.files.start(asked.get("file") ?? undefined);
+  const strangers = bench.files.strangers();
+  if (strangers.length)
+    notice(
+      `You edited files that this version of the engine does not have (${strangers.join(", ")}). ` +
+        "They stay in this browser.",
+    );
+  document.documentElement.dataset.page = "ready";
+  if (await bench.load()) await more(bench);
+  document.documentElement.dataset.ready = "";
+}
+
+/** What some builds have: the exercises and the museum. @param {Workbench} bench */
+async function more(bench) {
+  const place = el("div", {});
+  await bench.run("Looking for exercises", place, async () => {
+    const exercises = await bench.engine.ask("exercises");
+    const all = await bench.engine.ask("bugs");
+    const bugs = all.filter((/** @type {any} */ bug) => bug.file in bench.lab.files);
+    const bug = all.find((/** @type {any} */ each) => each.name === asked.get("bug"));
+    if (bug && !bugs.includes(bug))
+      notice(
+        `“${bug.title}” is in ${bug.file}, which the laboratory does not run. ` +
+          `In a terminal: python -m gpt.museum ${bug.name}`,
+      );
+    if (exercises.length) await exercisesPanel(bench, tab("exercises", "Exercises"), exercises, asked.get("exercise"));
+    if (bugs.length) museumPanel(bench, tab("museum", "Museum"), bugs, asked.get("bug"));
+    if (asked.has("exercise") && exercises.length) choose("exercises");
+    if (asked.has("bug") && bugs.length) choose("museum");
+  });
+  bench.set(false);
+  bench.say(bench.ready());
+}
+
+main().catch((error) => {
+  byId("status").textContent = "The page could not be loaded";
+  notice(`${error instanceof Error ? error.message : error}. Is the connection there? Then load the page again.`, true);
+});

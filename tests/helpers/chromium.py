@@ -1,0 +1,26 @@
+"""The headless Chromium that is installed, for the tests of pages. Without one, or without Playwright, they are skipped."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+
+
+@contextmanager
+def chromium() -> Iterator[Any]:
+    sync_api = pytest.importorskip("playwright.sync_api", reason="no Playwright: pip install -e '.[page]'")
+    found = next((path for path in map(shutil.which, NAMES) if path), None)
+    if found is None:
+        pytest.skip("no Chromium: apt-get install chromium")
+    with sync_api.sync_playwright() as playwright:
+        root = hasattr(os, "geteuid") and os.geteuid() == 0  # Chromium's sandbox refuses root, as which CI runs
+        launched = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"] if root else [])
+        yield launched
+        launched.close()

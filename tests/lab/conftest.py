@@ -1,0 +1,192 @@
+"""The laboratory, built once and served from a local folder; pages of it in headless Chromium."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import served
+from chromium import chromium
+
+PRODUCTS = """
+import numpy as np
+from tinytensor import without_blas
+
+assert not without_blas.HAS_BLAS and without_blas.faster is not None
+random, taken, worst = np.random.default_rng(1), 0, 0.0
+
+
+def matrix(*shape):
+    x = random.standard_normal((*shape[:-2], 2 * shape[-2], 2 * shape[-1])).astype("f")
+    kind = random.integers(5)
+    x = x[..., : shape[-2], : shape[-1]] if kind else x[..., ::2, ::2]
+    if kind < 3:
+        return x if kind < 2 else x.copy()
+    return x[..., ::-1, :] if kind == 3 else x.swapaxes(-1, -2).copy().swapaxes(-1, -2)
+
+
+for turn in range(400):
+    n, k, m = random.integers(1, 40, 3)
+    batch = [(), (3,), (2, 3)][random.integers(3)]
+    a, b = matrix(*batch, n, k), matrix(*batch, k, m)
+    exact = a.astype("d") @ b.astype("d")
+    out = [None, np.empty(exact.shape, "f"), np.empty((*batch, n, 2 * m), "f")[..., :m]][random.integers(3)]
+    y = without_blas.faster(a, b, out)
+    if y is None:
+        assert a.size * m < 4096
+        continue
+    taken += 1
+    assert y.shape == exact.shape and y.dtype == np.float32 and (out is None or y is out)
+    worst = max(worst, float(np.abs(y - exact).max()))
+a = np.ones((64, 64), "f")
+for x, y, out in [(a, a, a), (a, a, np.empty((64, 64))), (a.astype("d"), a, None), (a, a[:5], None), (a[0], a, None)]:
+    assert without_blas.faster(x, y, out) is None
+print(taken > 200, worst < 1e-4)
+"""
+SNIPPETS = [
+    {
+        "name": "02-tape",
+        "title": "A number through the tape",
+        "cells": [
+            "import tinytensor as tt\n\nx = tt.tensor(3.0, requires_grad=True)\nprint('x is', x.item())",
+            "y = x * x\ny.backward()\nx.grad",
+            "x.gradient",
+        ],
+    },
+    {
+        "name": "13-speed",
+        "title": "Speed",
+        "cells": [PRODUCTS, "import matplotlib.pyplot as plt\n\nplt.plot([3, 1, 2]);"],
+    },
+]
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of the built laboratory."""
+    spec = importlib.util.spec_from_file_location("build_lab", served.ROOT / "docs" / "build_lab.py")
+    assert spec is not None and spec.loader is not None
+    build_lab = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(build_lab)
+    out = tmp_path_factory.mktemp("site") / "lab"
+    said = build_lab.build(out, SNIPPETS, served.pyodide())
+    assert said == [], "the editor was not bundled"
+    server, address = served.serve(out)
+    yield address
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    with chromium() as launched:
+        yield launched
+
+
+@dataclass
+class Seen:
+    """A page, and what it said that a page of ours never says."""
+
+    page: Any
+    said: list[str] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
+
+    def ready(self) -> Seen:
+        self.page.wait_for_selector("html[data-ready]", state="attached", timeout=120_000)
+        return self
+
+    @property
+    def status(self) -> str:
+        return str(self.page.locator("#status").inner_text())
+
+    def idle(self) -> Seen:
+        """Wait until no work is done."""
+        self.page.wait_for_selector("#stop", state="hidden", timeout=180_000)
+        return self
+
+    def open(self, path: str) -> None:
+        self.page.evaluate("document.getElementById('files-box').open = true")
+        self.page.locator(".file", has_text=path.rpartition("/")[2]).first.click()
+        assert self.page.locator("#file-title").inner_text().startswith(path)
+
+    def text(self, path: str) -> str:
+        """A file as the page has it: as it was edited, or as it is in the engine."""
+        return str(
+            self.page.evaluate(
+                "path => localStorage.getItem(`tinytensor.laboratory:edit:${path}`) ?? "
+                "fetch('lab.json').then(answer => answer.json()).then(lab => lab.files[path])",
+                path,
+            )
+        )
+
+    def edit(self, before: str, after: str) -> None:
+        """Replace a part of the open file by the keyboard alone, as a reader does."""
+        page, keyboard = self.page, self.page.keyboard
+        text = self.text(page.locator("#file-title").inner_text().split()[0])
+        assert before in text, before
+        above = text[: text.index(before)]
+        page.locator("#editor .cm-content").focus()
+        keyboard.press("Control+Home")
+        for _ in range(above.count("\n")):
+            keyboard.press("ArrowDown")
+        keyboard.press("Home")
+        keyboard.press("Home")  # the first one goes to the first letter of the line
+        for _ in range(len(above) - above.rfind("\n") - 1):
+            keyboard.press("ArrowRight")
+        for _ in before:
+            keyboard.press("Shift+ArrowRight")
+        keyboard.insert_text(after)
+
+    def check(self, *known: str) -> None:
+        """No message in the console but those that are known."""
+        assert [each for each in self.said if not any(part in each for part in known)] == []
+
+
+@pytest.fixture(scope="session")
+def visit(browser: Any, site: str) -> Iterator[Callable[..., Seen]]:
+    """visit(query, width, **options of a context): a page of the laboratory, as it loads."""
+    contexts = []
+
+    def opened(query: str = "", width: int = 1440, height: int = 900, before: Any = None, **options: Any) -> Seen:
+        options.setdefault("reduced_motion", "reduce")
+        context = browser.new_context(viewport={"width": width, "height": height}, **options)
+        contexts.append(context)
+        page = context.new_page()
+        seen = Seen(page)
+        page.on("console", lambda message: seen.said.append(f"{message.type}: {message.text}"))
+        page.on("pageerror", lambda error: seen.said.append(f"error: {error}"))
+        page.on("dialog", lambda dialog: (seen.said.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+        context.on("request", lambda request: seen.asked.append(request.url))
+        if before is not None:
+            before(context)
+        page.goto(f"{site}index.html?pyodide=pyodide/{query}")
+        page.wait_for_selector("html[data-page]", state="attached")
+        return seen
+
+    yield opened
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture(scope="session")
+def lab(visit: Callable[..., Seen]) -> Seen:
+    """A page that is loaded once and shared; a test leaves it without edits."""
+    return visit().ready()
+
+
+@pytest.fixture
+def clean(lab: Seen) -> Iterator[Seen]:
+    yield lab
+    lab.idle()
+    if lab.page.locator("#undo-all").is_enabled():
+        lab.page.locator("#undo-all").click()
+    lab.page.locator("#tab-check").click()
+
+
+@pytest.fixture(scope="session")
+def sources() -> Path:
+    return served.ROOT

@@ -1,0 +1,441 @@
+"""The laboratory as a reader uses it: edit, check, train, compare, undo; and what goes wrong on the way."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import served
+from conftest import Seen
+
+pytestmark = pytest.mark.site
+Visit = Callable[..., Seen]
+GELU = "tinytensor/ops/gelu.py"
+RIGHT, WRONG = "return (dy * derivative,)", "return (-dy * derivative,)"
+LOSS = 2.0  # after 300 steps: the frequencies of characters have 3.1, and the loss was 1.73
+
+
+def rows(page: Any) -> dict[str, str]:
+    """The verdicts of the gradient check by primitive."""
+    found = page.locator("#check-table tr[data-name]")
+    return dict(found.evaluate_all("all => all.map(each => [each.dataset.name, each.className])"))
+
+
+def figures(page: Any) -> dict[str, str]:
+    pairs = page.locator("#figures div").evaluate_all(
+        "all => all.map(each => [each.firstChild.textContent, each.lastChild.textContent])"
+    )
+    return dict(pairs)
+
+
+def train(seen: Seen, steps: int) -> None:
+    """Make so many steps from scratch."""
+    page = seen.page
+    page.locator("#tab-train").click()
+    page.locator("#steps").fill(str(steps))
+    page.locator("#steps").press("Tab")
+    page.locator("#run").click()
+    is_there = "steps => document.querySelector('#figures').textContent.includes(`${steps} of ${steps}`)"
+    page.wait_for_function(is_there, arg=steps, timeout=240_000)
+    seen.idle()
+
+
+def trained(seen: Seen) -> None:
+    """Some model, whichever test trained it."""
+    seen.page.locator("#tab-train").click()
+    if seen.page.locator("#look").is_disabled():
+        train(seen, 30)
+
+
+# ------------------------------------------------------------------------------------------------------- the first visit
+
+
+def test_the_first_visit_loads_less_than_20_megabytes(
+    lab: Seen, record_property: Callable[[str, object], None]
+) -> None:
+    """All bytes that the server sent until Python was ready; a page that is loaded again is not counted twice."""
+    once = {path: (Path(path).name, size) for path, size in served.Handler.sent.items()}
+    total = sum(size for _, size in once.values())
+    record_property(
+        "said", f"first visit: {total / 1e6:.1f} MB, {max(once.values(), key=lambda each: each[1])[0]} is the largest"
+    )
+    print(f"first visit: {total:,} bytes")
+    assert 10e6 < total < 20e6
+    assert lab.status.startswith("Ready: Python 3.14")
+    lab.check()
+
+
+def test_nothing_is_asked_of_another_host(lab: Seen, site: str) -> None:
+    assert [url for url in lab.asked if not url.startswith((site, "blob:", "data:"))] == []
+
+
+def test_pyodide_comes_from_its_own_host_without_the_parameter(browser: Any, site: str) -> None:
+    page = browser.new_context().new_page()
+    asked: list[str] = []
+    page.route(re.compile("^https:"), lambda route: (asked.append(route.request.url), route.abort()))
+    page.goto(f"{site}index.html")
+    page.wait_for_selector("#notices .bad")
+    assert asked and all(url.startswith("https://cdn.jsdelivr.net/pyodide/v314.0.3/full/") for url in asked)
+    page.context.close()
+
+
+def test_an_altered_file_is_refused(visit: Visit) -> None:
+    """One byte of the standard library, in the middle."""
+
+    def altered(context: Any) -> None:
+        content = bytearray((served.CACHE / "python_stdlib.zip").read_bytes())
+        content[len(content) // 2] ^= 1
+        context.route("**/python_stdlib.zip", lambda route: route.fulfill(body=bytes(content), status=200))
+
+    seen = visit(before=altered).ready()
+    said = seen.page.locator("#notices").inner_text()
+    assert "“python_stdlib.zip” is not the file that this page was made for" in said
+    assert seen.page.locator("#retry").is_visible()
+    assert seen.page.evaluate("document.documentElement.dataset.engine") == "failed"
+    seen.check()
+    seen.page.context.close()
+
+
+# ------------------------------------------------------------------------------------------- edit, check, train, undo
+
+
+def test_a_wrong_sign_turns_its_row_red_and_undo_brings_it_back(clean: Seen) -> None:
+    page = clean.page
+    clean.open(GELU)
+    assert page.locator("#check-edited").is_disabled()
+    clean.edit(RIGHT, WRONG)
+    assert page.locator("#edited-count").inner_text() == "1 edited"
+    page.locator("#check-all").click()
+    page.wait_for_function("document.querySelector('#check-summary').textContent.includes('wrong')", timeout=120_000)
+    found = rows(page)
+    assert len(found) > 60
+    assert {name for name, verdict in found.items() if verdict != "right"} == {"gelu_tanh"}
+    assert re.search(r"^1 of \d+ primitives is wrong: gelu_tanh\.$", page.locator("#check-summary").inner_text())
+    page.locator("#check-edited").click()
+    clean.idle()
+    assert rows(page) == {"gelu_tanh": "wrong"}
+
+    page.locator("#show-changes").click()
+    changes = page.locator("#changes")
+    assert changes.locator(".out").inner_text().endswith(RIGHT) and changes.locator(".in").inner_text().endswith(WRONG)
+    page.locator("#undo").click()
+    assert page.locator("#edited-count").inner_text() == ""
+    page.locator("#check-all").click()
+    page.wait_for_function("document.querySelector('#check-summary').textContent.startsWith('All')", timeout=120_000)
+    assert set(rows(page).values()) == {"right"}
+    clean.check()
+
+
+def test_300_steps_learn_the_text(clean: Seen, record_property: Callable[[str, object], None]) -> None:
+    page = clean.page
+    started = time.perf_counter()
+    train(clean, 300)
+    seconds = time.perf_counter() - started
+    found = figures(page)
+    said = f"300 steps in {seconds:.1f} s, the last at {found['a step takes']} a step; loss {found['loss']}"
+    record_property("said", said)
+    print(said)
+    assert float(found["loss"]) < LOSS
+    steps = page.locator("#samples li").evaluate_all("all => all.map(each => each.dataset.step)")
+    assert steps[0] == "300" and steps[-1] == "0" and len(steps) >= 5
+    texts = page.locator("#samples q").all_inner_texts()
+    assert len(set(texts)) == len(texts)
+    clean.check()
+
+
+def test_the_page_of_the_inspector_shows_the_model(clean: Seen) -> None:
+    page = clean.page
+    trained(clean)
+    page.locator("#inspected").fill("The tape plays")
+    page.locator("#look").click()
+    page.wait_for_selector("#page-link", timeout=60_000)
+    with page.context.expect_page() as opened:
+        page.locator("#page-link").click()
+    inside = opened.value
+    inside.wait_for_selector("html[data-ready]", state="attached")
+    assert inside.locator("#quoted").inner_text() == "The tape plays"
+    assert inside.locator("#text [role=option]").count() == len("The tape plays")
+    inside.close()
+    clean.check()
+
+
+def test_weights_are_saved_and_loaded(clean: Seen, tmp_path: Path) -> None:
+    from safetensors.numpy import load_file
+
+    page = clean.page
+    trained(clean)
+    sample = page.locator("#samples q").first.inner_text()
+    with page.expect_download() as download:
+        page.locator("#save").click()
+    path = tmp_path / "weights.safetensors"
+    download.value.save_as(path)
+    assert load_file(path)["embedding.weight"].shape[1] == 64
+    page.locator("#reset").click()
+    assert page.locator("#samples li").count() == 0
+    page.locator("#weights").set_input_files(path)
+    page.wait_for_selector("#samples q")
+    assert page.locator("#samples q").first.inner_text() == sample
+    clean.idle()
+    path.write_bytes(b"no weights")
+    page.locator("#weights").set_input_files(path)
+    assert "has no weights of the laboratory" in page.locator("#panel-train .problem").inner_text()
+    page.locator("#reset").click()
+    clean.check()
+
+
+def test_the_curve_of_a_broken_engine_differs(clean: Seen) -> None:
+    page = clean.page
+    clean.open(GELU)
+    clean.edit(RIGHT, WRONG)
+    train(clean, 30)
+    found = figures(page)
+    edited, original = float(found["loss, edited"]), float(found["loss, original"])
+    assert edited > original + 0.1
+    curves = page.locator("#chart path.smooth").evaluate_all("all => all.map(each => each.getAttribute('d'))")
+    assert len(curves) == 2 and curves[0] != curves[1]
+    assert page.locator("#samples .edited").count() and page.locator("#samples .original").count()
+    page.locator("#undo-all").click()
+    train(clean, 30)
+    assert float(figures(page)["loss"]) == original  # the same numbers as those of the engine that was never edited
+    clean.check()
+
+
+def test_a_training_pauses_goes_on_and_makes_one_step(clean: Seen) -> None:
+    page = clean.page
+    page.locator("#tab-train").click()
+    page.locator("#steps").fill("200")
+    page.locator("#steps").press("Tab")
+    page.locator("#run").click()
+    page.wait_for_function("document.querySelectorAll('#samples li').length >= 1", timeout=60_000)
+    assert page.locator("#run").inner_text() == "Pause"
+    page.locator("#run").click()
+    clean.idle()
+    step = int(figures(page)["step"].split()[0])
+    assert 0 < step < 200 and clean.status == f"Paused after step {step}"
+    page.locator("#step").click()
+    clean.idle()
+    assert figures(page)["step"] == f"{step + 1} of 200"
+    assert page.locator("#run").inner_text() == "Go on"
+    page.locator("#reset").click()
+    assert page.locator("#chart svg").count() == 0
+    clean.check()
+
+
+# ----------------------------------------------------------------------------------------------------- what goes wrong
+
+
+def test_a_syntax_error_is_told_with_its_line(clean: Seen) -> None:
+    page = clean.page
+    clean.open(GELU)
+    clean.edit("    y = x * s\n", "    y = = x * s\n")
+    page.locator("#check-edited").click()
+    problem = page.locator("#panel-check .problem")
+    problem.wait_for(timeout=60_000)
+    assert "SyntaxError: invalid syntax" in problem.inner_text() and f"{GELU}, line 31" in problem.inner_text()
+    assert "y = = x * s" in problem.inner_text()
+    problem.get_by_role("button", name=f"{GELU}, line 31").click()
+    assert page.locator(".cm-wrong").inner_text().strip() == "y = = x * s"
+    page.locator("#tab-train").click()
+    page.locator("#run").click()
+    page.wait_for_selector("#panel-train .problem")
+    assert "SyntaxError" in page.locator("#panel-train .problem").inner_text()
+    assert page.locator("#edited-count").inner_text() == "1 edited"
+    clean.check()
+
+
+def test_an_exception_is_told_with_the_line_of_the_edited_file(clean: Seen) -> None:
+    page = clean.page
+    clean.open(GELU)
+    clean.edit("np.tanh(s, out=s)", "np.tanhh(s, out=s)")
+    page.locator("#check-edited").click()
+    clean.idle()
+    assert rows(page) == {"gelu_tanh": "wrong"}
+    said = page.locator("#check-table .problem").inner_text()
+    assert "AttributeError" in said and "tanhh" in said and f"{GELU}, line 28" in said
+    clean.check()
+
+
+def test_an_endless_loop_is_stopped_and_loses_no_edit(clean: Seen) -> None:
+    page = clean.page
+    clean.open(GELU)
+    clean.edit("    y = x * s\n", "    while True:\n        pass\n    y = x * s\n")
+    page.locator("#check-edited").click()
+    page.wait_for_timeout(1500)
+    assert page.locator("#stop").is_visible()
+    page.locator("#stop").click()
+    page.wait_for_function("document.documentElement.dataset.engine === 'ready'", timeout=60_000)
+    assert "Stopped. Your edits are kept" in clean.status
+    assert "while True:" in page.locator("#editor .cm-content").inner_text()
+    page.locator("#undo").click()
+    page.locator("#tab-check").click()
+    page.locator("#check-all").click()  # Python is there again
+    page.wait_for_selector("#check-table tr.right", timeout=60_000)
+    page.locator("#stop").click()
+    page.wait_for_function("document.documentElement.dataset.engine === 'ready'", timeout=60_000)
+    clean.check()
+
+
+def test_a_file_that_is_too_large_or_no_text_is_refused(clean: Seen, tmp_path: Path) -> None:
+    page = clean.page
+    page.locator("#tab-train").click()
+    large, odd, short = tmp_path / "large.txt", tmp_path / "odd.txt", tmp_path / "short.txt"
+    large.write_text("a line of text\n" * 200_000)
+    odd.write_bytes(b"\xff\xfe\x00")
+    short.write_text("too short to learn from")
+    said = page.locator("#panel-train .problem")
+    page.locator("#file").set_input_files(large)
+    assert "“large.txt” has 3.0 MB; a text may have 2 MB here" in said.inner_text()
+    assert page.locator("#text").input_value() == "served"
+    page.locator("#file").set_input_files(odd)
+    assert "“odd.txt” is no text in UTF-8" in said.inner_text()
+    page.locator("#file").set_input_files(short)
+    page.locator("#run").click()
+    said.wait_for()
+    assert "the text has 23 characters; it needs at least 650" in said.inner_text().lower()
+    page.locator("#text").select_option("served")
+    clean.check()
+
+
+def test_a_lost_connection_is_told_and_loses_no_edit(visit: Visit) -> None:
+    """Python does not load; the reader edits all the same, the connection comes back, and the edit is checked."""
+    seen = visit(before=lambda context: context.route("**/pyodide/**", lambda route: route.abort())).ready()
+    page = seen.page
+    assert (
+        "could not be loaded" in page.locator("#notices").inner_text() and seen.status == "Python could not be loaded"
+    )
+    seen.open(GELU)
+    seen.edit(RIGHT, WRONG)
+    page.context.unroute("**/pyodide/**")
+    page.reload()
+    seen.ready()
+    assert page.locator("#edited-count").inner_text() == "1 edited"
+    seen.open(GELU)
+    assert WRONG in page.locator("#editor .cm-content").inner_text()
+    page.context.set_offline(True)  # Python is there; it does not need the network any more
+    page.locator("#check-edited").click()
+    page.wait_for_selector("#check-table tr.wrong", timeout=60_000)
+    page.locator("#tab-train").click()
+    page.locator("#run").click()
+    page.wait_for_selector("#panel-train .problem", timeout=60_000)
+    assert "text could not be loaded" in page.locator("#panel-train .problem").inner_text()
+    page.context.set_offline(False)
+    page.locator("#run").click()
+    page.wait_for_selector("#samples li", timeout=60_000)
+    seen.check("net::ERR_")
+    page.context.close()
+
+
+# -------------------------------------------------------------------------------------------------- chapters, storage
+
+
+def test_the_cells_of_a_chapter_run(visit: Visit) -> None:
+    seen = visit("&chapter=02-tape").ready()
+    page = seen.page
+    page.locator("#run-all").click()
+    seen.idle()
+    cells = page.locator("#cells .cell")
+    assert cells.nth(0).locator(".output").inner_text().strip() == "x is 3.0"
+    assert cells.nth(1).locator(".output").inner_text() == "tensor(6.)"
+    said = cells.nth(2).locator(".problem").inner_text()
+    assert "AttributeError" in said and "cell 3, line 1" in said
+    cells.nth(1).locator(".cm-content").focus()
+    page.keyboard.press("Control+a")
+    page.keyboard.insert_text("x = tt.tensor(5.0)\nx * 2")
+    page.keyboard.press("Control+Enter")
+    page.wait_for_function("document.querySelectorAll('.output')[1]?.textContent === 'tensor(10.)'", timeout=30_000)
+    page.reload()
+    seen.ready()
+    assert "tt.tensor(5.0)" in cells.nth(1).locator(".cm-content").inner_text()
+    page.locator("#chapter").select_option("13-speed")
+    page.locator("#run-all").click()
+    page.wait_for_selector("#cells img", timeout=120_000)
+    assert cells.nth(0).locator(".output").inner_text().strip() == "True True"  # the products by WebAssembly
+    width = page.locator("#cells img").evaluate("image => image.decode().then(() => image.naturalWidth)")
+    assert width > 400
+    seen.idle().check()
+    page.context.close()
+
+
+def test_a_browser_that_keeps_nothing_is_told(visit: Visit) -> None:
+    full = "Storage.prototype.setItem = () => { throw new DOMException('full', 'QuotaExceededError'); };"
+    seen = visit(before=lambda context: context.add_init_script(full))
+    seen.open(GELU)
+    seen.edit(RIGHT, WRONG)
+    assert "no room to keep" in seen.page.locator("#notices").inner_text()
+    assert WRONG in seen.page.locator("#editor .cm-content").inner_text()
+    none = (
+        "Object.defineProperty(window, 'localStorage', { get() { throw new DOMException('no', 'SecurityError'); } });"
+    )
+    other = visit(before=lambda context: context.add_init_script(none))
+    assert "keeps nothing for this page" in other.page.locator("#notices").inner_text()
+    for each in (seen, other):
+        each.check()
+        each.page.context.close()
+
+
+# ------------------------------------------------------------------------------------------ widths, keyboard, readers
+
+
+@pytest.mark.parametrize("width", [360, 800, 1440])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_fits_phones_and_desktops(width: int, scheme: str, clean: Seen) -> None:
+    page = clean.page
+    page.set_viewport_size({"width": width, "height": 800})
+    page.emulate_media(color_scheme=scheme)
+    for tab in page.locator("#tabs [role=tab]").all():
+        tab.click()
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.emulate_media(color_scheme="light")
+    page.set_viewport_size({"width": 1440, "height": 900})
+    clean.check()
+
+
+def test_a_screen_reader_can_use_it(clean: Seen) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="no axe: pip install -e '.[page]'")
+    for tab in clean.page.locator("#tabs [role=tab]").all():
+        tab.click()
+        found = axe.Axe().run(clean.page)
+        assert found.violations_count == 0, found.generate_report()
+
+
+def test_the_keyboard_alone_is_enough(clean: Seen) -> None:
+    """From the first Tab: into the editor, an edit, out of it by Escape and Tab, to the check and through the tabs."""
+    page = clean.page
+    page.evaluate("document.activeElement.blur(); window.scrollTo(0, 0)")
+    clean.open(GELU)
+    page.locator("#home").focus()
+
+    def focused(selector: str) -> bool:
+        return bool(page.evaluate("selector => document.activeElement.matches(selector)", selector))
+
+    def tab_to(selector: str, most: int = 130) -> None:
+        for _ in range(most):
+            if focused(selector):
+                return
+            page.keyboard.press("Tab")
+        raise AssertionError(f"Tab does not lead to {selector}")
+
+    tab_to("#editor .cm-content")
+    page.keyboard.press("Control+Home")
+    page.keyboard.type("# a comment")
+    page.keyboard.press("Enter")
+    assert page.locator("#edited-count").inner_text() == "1 edited"
+    page.keyboard.press("Tab")
+    assert focused("#editor .cm-content")  # Tab indents, and Shift+Tab takes it back
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Escape")
+    page.keyboard.press("Tab")
+    assert not focused("#editor .cm-content")
+    tab_to("[role=tab][aria-selected=true]")
+    page.keyboard.press("ArrowRight")
+    assert focused("#tab-train") and page.locator("#panel-train").is_visible()
+    page.keyboard.press("Home")
+    assert focused("#tab-check")
+    tab_to("#check-edited")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#check-table tr.right", timeout=60_000)
+    clean.check()
