@@ -19,7 +19,7 @@ colab_url = os.environ.get("COLAB_URL", "")
 project = "tinytensor"
 author = "the tinytensor developers"
 language = "en"
-extensions = ["myst_nb", "building", "mathml", "repository", "reference", "notebooks", "chapters", "practice"]
+extensions = ["myst_nb", "building", "mathml", "repository", "reference", "notebooks", "chapters"]
 exclude_patterns = ["lab", "_extensions", "_templates"]
 templates_path = ["_templates"]
 # Pages whose text lies outside of docs/, and where their own links lead from
