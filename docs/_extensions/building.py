@@ -66,6 +66,12 @@ def merged(outputs: list[Any]) -> list[Any]:
     return kept
 
 
+def with_levels(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any) -> None:
+    """The captions of the sidebar are headings; a screen reader wants to know of which level."""
+    tree = context.get("furo_navigation_tree", "")
+    context["furo_navigation_tree"] = tree.replace('role="heading"', 'role="heading" aria-level="2"')
+
+
 class OptionalTocTree(TocTree):
     """A toctree with patterns, of which some may have no page yet; those are left out."""
 
@@ -87,5 +93,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_config_value("site_digest", "", "env", str)
     app.connect("config-inited", note_engine)
     app.connect("builder-inited", place, priority=900)  # after MyST-NB has read its own configuration
+    app.connect("html-page-context", with_levels, priority=600)  # after the theme has made the tree
     app.add_directive("optional-toctree", OptionalTocTree)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -181,7 +181,9 @@ def _align(table: ElementTree.Element) -> None:
     for i, row in enumerate(table):
         for j, cell in enumerate(row):
             side = cell.attrib.pop("columnalign", "center")
-            style = [f"text-align:{side}"] if side != "center" else []
+            style = (
+                [f"text-align:{side};text-align:-webkit-{side}"] if side != "center" else []
+            )  # Chromium wants the second
             if together:
                 style.append("padding-right:0" if j % 2 == 0 else "padding-left:0")
             if j < len(lines) and lines[j]:
@@ -255,7 +257,7 @@ def inline(self: Any, node: nodes.math) -> None:
 
 def display(self: Any, node: nodes.math_block) -> None:
     """A formula in a line of its own; wider than the page it scrolls by itself. A numbered one has its number at the right."""
-    self.body.append('<div class="math" tabindex="0" role="group" aria-label="formula">' + _written(self, node, True))
+    self.body.append('<div class="math">' + _written(self, node, True))
     if node["number"]:
         number = get_node_equation_number(self, node)
         self.body.append(f'<span class="eqno">({number})</span>')

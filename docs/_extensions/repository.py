@@ -183,7 +183,7 @@ def _file(app: Sphinx, page: str, path: str) -> str:
         size = (ROOT / path).stat().st_size
         return f"{head}<p>A file of {size:,} bytes that is not shown here.</p>"
     text = (ROOT / path).read_text("utf-8", errors="replace")
-    return f'{head}<div class="highlight source-code"><pre tabindex="0">{_lines(path, text)}</pre></div>'
+    return f'{head}<div class="highlight source-code"><pre>{_lines(path, text)}</pre></div>'
 
 
 @cache

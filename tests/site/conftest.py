@@ -99,8 +99,12 @@ class Page:
         self.context = browser.new_context(viewport={"width": width, "height": 900}, **options)
         self.context.route("**/*", self._route)
         self.page = self.context.new_page()
-        self.page.on("console", lambda message: self.said.append(f"{message.type}: {message.text}"))
+        self.page.on("console", self._note)
         self.page.on("pageerror", lambda error: self.said.append(f"error: {error}"))
+
+    def _note(self, message: Any) -> None:
+        if message.type != "log":  # the theme says there that it changed
+            self.said.append(f"{message.type}: {message.text}")
 
     def _route(self, route: Any) -> None:
         if route.request.url.startswith((f"{self.address}/", "data:", "blob:")):

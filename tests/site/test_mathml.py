@@ -28,8 +28,8 @@ def test_an_alignment_is_a_table_whose_columns_meet(environment: str) -> None:
     rows = table.findall(f"{M}mtr")
     assert [len(row) for row in rows] == [2, 2]
     assert [cell.get("style") for cell in rows[0]] == [
-        "text-align:right;padding-right:0",
-        "text-align:left;padding-left:0",
+        "text-align:right;text-align:-webkit-right;padding-right:0",
+        "text-align:left;text-align:-webkit-left;padding-left:0",
     ]
 
 
@@ -80,7 +80,7 @@ def test_signs_before_a_number_and_between_two() -> None:
 
 def test_cases_matrices_and_rules() -> None:
     cases = tree(r"\begin{cases} x & \text{if } x > 0 \\ 0 & \text{otherwise} \end{cases}")
-    assert [cell.get("style") for cell in cases.iter(M + "mtd")] == ["text-align:left"] * 4
+    assert [cell.get("style") for cell in cases.iter(M + "mtd")] == ["text-align:left;text-align:-webkit-left"] * 4
     assert texts(r"\begin{pmatrix} 1 & 2 \\ 3 & 4 \end{pmatrix}", "mo") == ["(", ")"]
     ruled = tree(r"\begin{array}{c|c} a & b \\ \hline c & d \end{array}")
     assert "border-right" in ruled.find(f".//{M}mtd").get("style")
