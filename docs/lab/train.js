@@ -159,7 +159,7 @@ export class Training {
     this.anew.disabled ||= !this.facts;
     this.compareField.hidden = !this.isEdited;
     const flags = Object.entries(this.bench.flags()).map(([name, value]) => `${name} ${value}`);
-    this.flags.textContent = `A bug of the museum is on that shows with ${flags.join(", ")}: both engines train with that.`;
+    this.flags.textContent = `A bug of the museum is on, which shows with ${flags.join(", ")}: so both engines train.`;
     this.flags.hidden = flags.length === 0;
     this.look.disabled = this.keep.disabled = this.bench.isBusy || !this.facts;
   }

@@ -14,13 +14,12 @@ laboratory = importlib.import_module("laboratory")
 importlib.import_module("gpt.train")
 print(f"import of gpt.train: {time.perf_counter() - started:.1f} s")
 
-from gpt.fast.shards import Shards  # noqa: E402
-from gpt.train import shard_gradient, update  # noqa: E402
-
 from gpt.build import build  # noqa: E402
 from gpt.config import TrainConfig  # noqa: E402
 from gpt.data import batch  # noqa: E402
+from gpt.fast.shards import Shards  # noqa: E402
 from gpt.optimizer import learning_rate, make_optimizer  # noqa: E402
+from gpt.train import shard_gradient, update  # noqa: E402
 from tinytensor import manual_seed, sums, without_blas  # noqa: E402
 from tinytensor.ops import attention, attention_speed  # noqa: E402
 
