@@ -444,3 +444,66 @@ def test_the_keyboard_alone_is_enough(clean: Seen) -> None:
     page.keyboard.press("Enter")
     page.wait_for_selector("#check-table tr.right", timeout=60_000)
     clean.check()
+
+
+# ------------------------------------------------------------------------- without the editor; exercises and the museum
+
+
+def test_without_the_bundle_a_text_field_takes_the_editors_place(visit: Visit) -> None:
+    seen = visit(
+        before=lambda context: context.route("**/codemirror.js", lambda route: route.fulfill(status=404))
+    ).ready()
+    page = seen.page
+    field = page.locator("textarea.plain-editor").first
+    seen.open(GELU)
+    text = field.input_value()
+    field.fill(text.replace(RIGHT, WRONG))
+    assert page.locator("#edited-count").inner_text() == "1 edited"
+    page.locator("#check-edited").click()
+    page.wait_for_selector("#check-table tr.wrong", timeout=60_000)
+    page.locator("#undo").click()
+    assert field.input_value() == text
+    seen.check("404")
+    page.context.close()
+
+
+def test_a_bug_of_the_museum_is_one_edit(visit: Visit) -> None:
+    museum = pytest.importorskip("gpt.museum", reason="the museum is not built")
+    bug = museum.BUGS["no-scale"]
+    seen = visit("&bug=no-scale").ready()
+    page = seen.page
+    page.wait_for_selector("#tab-museum[aria-selected=true]")
+    assert page.locator("#edited-count").inner_text() == "1 edited"
+    assert seen.text(bug.file) == (served.ROOT / bug.file).read_text("utf-8").replace(bug.right, bug.wrong)
+    page.locator("#bug-no-scale").get_by_role("button", name="Switch off").click()
+    assert page.locator("#edited-count").inner_text() == ""
+    for each in museum.BUGS.values():
+        if page.locator(f"#bug-{each.name}").count():
+            assert page.locator(f"#bug-{each.name}").get_attribute("data-on") == "false"
+    page.goto(page.url.replace("no-scale", "leak"))
+    seen.ready()
+    assert "which the laboratory does not run" in page.locator("#notices").inner_text()
+    seen.check()
+    page.context.close()
+
+
+def test_an_exercise_is_checked_and_kept(visit: Visit) -> None:
+    learn = pytest.importorskip("gpt.learn", reason="the exercises are not built")
+    seen = visit("&exercise=mul").ready()
+    page = seen.page
+    page.wait_for_selector("#tab-exercises[aria-selected=true]")
+    assert page.locator("#exercise option").count() == len(learn.exercises())
+    page.locator("#check-exercise").click()
+    page.wait_for_selector("#exercise-verdict.wrong", timeout=30_000)
+    assert page.locator("#panel-exercises .report").inner_text()
+    page.locator(".exercise-editor .cm-content").focus()
+    page.keyboard.press("Control+Home")
+    page.keyboard.insert_text("def (:\n")
+    page.locator("#check-exercise").click()
+    page.wait_for_selector("#panel-exercises .problem", timeout=30_000)
+    assert "mul.py, line 1" in page.locator("#panel-exercises .problem").inner_text()
+    page.reload()
+    seen.ready()
+    assert "def (:" in page.locator(".exercise-editor .cm-content").inner_text()
+    seen.check()
+    page.context.close()
