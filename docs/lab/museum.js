@@ -75,6 +75,7 @@ export function museumPanel(bench, panel, bugs, asked) {
   if (bug) {
     if (stateOf(bench, bug) === "off") toggle(bench, bug);
     show(bench, bug);
+    requestAnimationFrame(() => document.getElementById(`bug-${bug.name}`)?.scrollIntoView({ block: "center" }));
     said.textContent = `“${bug.title}” is on: train, and compare the curves.`;
   }
 }

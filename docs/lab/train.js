@@ -68,6 +68,7 @@ export class Training {
     this.file.oncancel = () => this.own || (this.text.value = "served");
     this.steps.onchange = () => this.reset();
     this.compare.onchange = () => this.reset();
+    this.flags = el("p", { class: "hint", hidden: true });
     this.problems = el("div", {});
     this.drawing = el("div", { id: "chart" });
     this.figures = el("dl", { class: "figures", id: "figures" });
@@ -88,6 +89,7 @@ export class Training {
         ),
         ".",
       ),
+      this.flags,
       el(
         "div",
         { class: "controls" },
@@ -129,7 +131,7 @@ export class Training {
         { class: "hint" },
         "A page with every number of the model on a text, forward and backward, opens in a tab of its own.",
       ),
-      el("label", { class: "field" }, "a text of at most 64 characters", this.inspected),
+      el("label", { class: "field wide" }, "a text of at most 64 characters", this.inspected),
       el("div", { class: "controls" }, this.look),
       this.page,
       this.table,
@@ -156,6 +158,9 @@ export class Training {
     for (const each of [this.one, this.anew, this.text, this.steps, this.compare]) each.disabled = this.bench.isBusy;
     this.anew.disabled ||= !this.facts;
     this.compareField.hidden = !this.isEdited;
+    const flags = Object.entries(this.bench.flags()).map(([name, value]) => `${name} ${value}`);
+    this.flags.textContent = `A bug of the museum is on, which shows with ${flags.join(", ")}: so both engines train.`;
+    this.flags.hidden = flags.length === 0;
     this.look.disabled = this.keep.disabled = this.bench.isBusy || !this.facts;
   }
 

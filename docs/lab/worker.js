@@ -35,8 +35,9 @@ async function imported(bytes) {
 }
 
 /**
- * The product of matrices by vector instructions, on Python's own memory (product.wat): undefined without the file, and where
- * the browser has none of these instructions. @param {Uint8Array | undefined} bytes @param {WebAssembly.Memory} memory
+ * The product of matrices by vector instructions, on Python's own memory (product.wat): undefined without the file,
+ * and where the browser has none of these instructions.
+ * @param {Uint8Array | undefined} bytes @param {WebAssembly.Memory} memory
  */
 async function multiplication(bytes, memory) {
   if (!bytes || !memory) return undefined;
@@ -107,10 +108,14 @@ lambda name, given: laboratory.answer(_laboratory, name, given)
 async function packages(code) {
   /** @type {string[]} */
   const missing = [];
-  await pyodide.loadPackagesFromImports(code, {
-    messageCallback: (/** @type {string} */ said) => progress(said),
-    errorCallback: (/** @type {string} */ said) => missing.push(said),
-  });
+  try {
+    await pyodide.loadPackagesFromImports(code, {
+      messageCallback: (/** @type {string} */ said) => progress(said),
+      errorCallback: (/** @type {string} */ said) => missing.push(said),
+    });
+  } catch (error) {
+    missing.push(String(/** @type {any} */ (error)?.message ?? error));
+  }
   if (missing.length)
     throw { kind: "", message: `a package could not be loaded: ${missing[0]}`, place: null, lines: [] };
 }

@@ -291,7 +291,7 @@ def test_a_file_that_is_too_large_or_no_text_is_refused(clean: Seen, tmp_path: P
     assert "“large.txt” has 3.0 MB; a text may have 2 MB here" in said.inner_text()
     assert page.locator("#text").input_value() == "served"
     page.locator("#file").set_input_files(odd)
-    assert "“odd.txt” is no text in UTF-8" in said.inner_text()
+    said.filter(has_text="“odd.txt” is no text in UTF-8").wait_for()
     page.locator("#file").set_input_files(short)
     page.locator("#run").click()
     said.wait_for()
@@ -351,12 +351,17 @@ def test_the_cells_of_a_chapter_run(visit: Visit) -> None:
     seen.ready()
     assert "tt.tensor(5.0)" in cells.nth(1).locator(".cm-content").inner_text()
     page.locator("#chapter").select_option("13-speed")
+    page.context.route("**/matplotlib*", lambda route: route.abort())
+    page.locator("#run-all").click()
+    page.locator("#panel-chapter .problem", has_text="could not be loaded").wait_for(timeout=60_000)
+    page.context.unroute("**/matplotlib*")
+    seen.idle()
     page.locator("#run-all").click()
     page.wait_for_selector("#cells img", timeout=120_000)
     assert cells.nth(0).locator(".output").inner_text().strip() == "True True"  # the products by WebAssembly
     width = page.locator("#cells img").evaluate("image => image.decode().then(() => image.naturalWidth)")
     assert width > 400
-    seen.idle().check()
+    seen.idle().check("net::ERR_")
     page.context.close()
 
 
@@ -439,3 +444,66 @@ def test_the_keyboard_alone_is_enough(clean: Seen) -> None:
     page.keyboard.press("Enter")
     page.wait_for_selector("#check-table tr.right", timeout=60_000)
     clean.check()
+
+
+# ------------------------------------------------------------------------- without the editor; exercises and the museum
+
+
+def test_without_the_bundle_a_text_field_takes_the_editors_place(visit: Visit) -> None:
+    seen = visit(
+        before=lambda context: context.route("**/codemirror.js", lambda route: route.fulfill(status=404))
+    ).ready()
+    page = seen.page
+    field = page.locator("textarea.plain-editor").first
+    seen.open(GELU)
+    text = field.input_value()
+    field.fill(text.replace(RIGHT, WRONG))
+    assert page.locator("#edited-count").inner_text() == "1 edited"
+    page.locator("#check-edited").click()
+    page.wait_for_selector("#check-table tr.wrong", timeout=60_000)
+    page.locator("#undo").click()
+    assert field.input_value() == text
+    seen.check("404")
+    page.context.close()
+
+
+def test_a_bug_of_the_museum_is_one_edit(visit: Visit) -> None:
+    museum = pytest.importorskip("gpt.museum", reason="the museum is not built")
+    bug = museum.BUGS["no-scale"]
+    seen = visit("&bug=no-scale").ready()
+    page = seen.page
+    page.wait_for_selector("#tab-museum[aria-selected=true]")
+    assert page.locator("#edited-count").inner_text() == "1 edited"
+    assert seen.text(bug.file) == (served.ROOT / bug.file).read_text("utf-8").replace(bug.right, bug.wrong)
+    page.locator("#bug-no-scale").get_by_role("button", name="Switch off").click()
+    assert page.locator("#edited-count").inner_text() == ""
+    for each in museum.BUGS.values():
+        if page.locator(f"#bug-{each.name}").count():
+            assert page.locator(f"#bug-{each.name}").get_attribute("data-on") == "false"
+    page.goto(page.url.replace("no-scale", "leak"))
+    seen.ready()
+    assert "which the laboratory does not run" in page.locator("#notices").inner_text()
+    seen.check()
+    page.context.close()
+
+
+def test_an_exercise_is_checked_and_kept(visit: Visit) -> None:
+    learn = pytest.importorskip("gpt.learn", reason="the exercises are not built")
+    seen = visit("&exercise=mul").ready()
+    page = seen.page
+    page.wait_for_selector("#tab-exercises[aria-selected=true]")
+    assert page.locator("#exercise option").count() == len(learn.exercises())
+    page.locator("#check-exercise").click()
+    page.wait_for_selector("#exercise-verdict.wrong", timeout=30_000)
+    assert page.locator("#panel-exercises .report").inner_text()
+    page.locator(".exercise-editor .cm-content").focus()
+    page.keyboard.press("Control+Home")
+    page.keyboard.insert_text("def (:\n")
+    page.locator("#check-exercise").click()
+    page.wait_for_selector("#panel-exercises .problem", timeout=30_000)
+    assert "mul.py, line 1" in page.locator("#panel-exercises .problem").inner_text()
+    page.reload()
+    seen.ready()
+    assert "def (:" in page.locator(".exercise-editor .cm-content").inner_text()
+    seen.check()
+    page.context.close()
