@@ -8,6 +8,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent / "_extensions"))
 sys.path.insert(0, str(Path(__file__).parent.parent))
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [sys.path[0], os.environ.get("PYTHONPATH")]))  # for the cells
 
 # Where the site and the repository are, if that is known: canonical links, Colab and links to lines need it.
 html_baseurl = os.environ.get("SITE_URL", "")

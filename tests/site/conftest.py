@@ -49,7 +49,7 @@ def sphinx(source: Path, out: Path, *flags: str) -> subprocess.CompletedProcess[
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the built site. Every chapter is executed; every warning is an error."""
-    pytest.importorskip("sphinx", reason="no Sphinx: pip install -e '.[site]'")
+    pytest.importorskip("sphinx", reason="no Sphinx: pip install -e '.[docs]'")
     if built := os.environ.get(
         "SITE_BUILT"
     ):  # by `python -m sphinx -W -d FOLDER/doctrees docs FOLDER/site`, to be tested again
@@ -79,7 +79,7 @@ def address(site: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
-    sync_api = pytest.importorskip("playwright.sync_api", reason="no Playwright: pip install -e '.[site-test]'")
+    sync_api = pytest.importorskip("playwright.sync_api", reason="no Playwright: pip install -e '.[site]'")
     found = next((path for path in map(shutil.which, NAMES) if path), None)
     if found is None:
         pytest.skip("no Chromium: apt-get install chromium")

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("jupytext", reason="no jupytext: pip install -e '.[site]'")
-pytest.importorskip("sphinx", reason="no Sphinx: pip install -e '.[site]'")
+pytest.importorskip("jupytext", reason="no jupytext: pip install -e '.[docs]'")
+pytest.importorskip("sphinx", reason="no Sphinx: pip install -e '.[docs]'")
 
 from chapters import FOLDER, chapter
 

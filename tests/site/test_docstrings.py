@@ -9,7 +9,7 @@ from inspect import cleandoc
 
 import pytest
 
-pytest.importorskip("sphinx", reason="no Sphinx: pip install -e '.[site]'")
+pytest.importorskip("sphinx", reason="no Sphinx: pip install -e '.[docs]'")
 
 from docstrings import as_rst, first_sentence
 from docutils import nodes

@@ -6,8 +6,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-pytest.importorskip("latex2mathml", reason="no latex2mathml: pip install -e '.[site]'")
-pytest.importorskip("sphinx", reason="no Sphinx: pip install -e '.[site]'")
+pytest.importorskip("latex2mathml", reason="no latex2mathml: pip install -e '.[docs]'")
+pytest.importorskip("sphinx", reason="no Sphinx: pip install -e '.[docs]'")
 
 from mathml import Unreadable, font, mathml
 
