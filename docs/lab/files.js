@@ -31,6 +31,8 @@ export class Files {
     /** @type {Set<() => void>} */
     this.changed = new Set();
     this.path = "";
+    /** @type {Record<string, string>} what the last undo took away */
+    this.undone = {};
     /** @type {import("./editor.js").Editor | null} */
     this.editor = null;
     /** @type {Map<string, any>} */
@@ -39,6 +41,7 @@ export class Files {
     byId("show-changes").onclick = () => this.showChanges(byId("changes").hidden);
     byId("undo").onclick = () => this.undo([this.path]);
     byId("undo-all").onclick = () => this.undo(Object.keys(this.edits()));
+    byId("redo").onclick = () => this.redo();
   }
 
   /** @param {string} [path] */
@@ -75,6 +78,7 @@ export class Files {
   /** @param {string} path @param {string} text */
   write(path, text) {
     this.store.set("edit", path, text === this.originals[path] ? undefined : text);
+    this.undone = {};
     this.show();
     for (const each of this.changed) each();
   }
@@ -87,8 +91,18 @@ export class Files {
 
   /** @param {string[]} paths */
   undo(paths) {
+    const undone = Object.fromEntries(paths.map((path) => [path, this.text(path)]));
     for (const path of paths) this.put(path, this.originals[path]);
+    this.undone = undone;
+    this.show();
     this.editor?.mark(null);
+    this.editor?.focus();
+  }
+
+  /** Bring back what the last undo took away. */
+  redo() {
+    const undone = this.undone;
+    for (const [path, text] of Object.entries(undone)) this.put(path, text);
     this.editor?.focus();
   }
 
@@ -162,6 +176,7 @@ export class Files {
       ["undo-all", count > 0],
     ])
       /** @type {HTMLButtonElement} */ (byId(String(id))).disabled = !isOn;
+    byId("redo").hidden = Object.keys(this.undone).length === 0;
     if (!byId("changes").hidden) this.showChanges(isEdited);
   }
 

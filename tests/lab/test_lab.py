@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import served
-from conftest import Seen
+from visits import Seen
 
 pytestmark = pytest.mark.site
 Visit = Callable[..., Seen]
@@ -124,6 +124,9 @@ def test_a_wrong_sign_turns_its_row_red_and_undo_brings_it_back(clean: Seen) -> 
     assert changes.locator(".out").inner_text().endswith(RIGHT) and changes.locator(".in").inner_text().endswith(WRONG)
     page.locator("#undo").click()
     assert page.locator("#edited-count").inner_text() == ""
+    page.locator("#redo").click()
+    assert WRONG in clean.text(GELU) and page.locator("#redo").is_hidden()
+    page.locator("#undo-all").click()
     page.locator("#check-all").click()
     page.wait_for_function("document.querySelector('#check-summary').textContent.startsWith('All')", timeout=120_000)
     assert set(rows(page).values()) == {"right"}
