@@ -170,6 +170,17 @@ class Trimmed(SphinxTransform):
                 node.rawsource = node.rawsource.rstrip("\n")
 
 
+class Coloured(SphinxTransform):
+    """Lines of a Python file are coloured as Python, where a document names no language."""
+
+    default_priority = 800
+
+    def apply(self, **kwargs: Any) -> None:
+        for node in self.document.findall(nodes.literal_block):
+            if str(node.get("source", "")).endswith(".py") and node.get("language", "none") == "none":
+                node["language"] = "python"
+
+
 class Details(SphinxTransform):
     """An admonition of the class dropdown opens when one asks it to."""
 
@@ -311,6 +322,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_transform(Links)
     app.add_transform(Details)
     app.add_transform(Trimmed)
+    app.add_transform(Coloured)
     app.connect("env-get-outdated", outdated)
     app.connect("build-finished", finish)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -56,14 +56,11 @@ def test_its_length(path: Path) -> None:
 
 
 @each_chapter
-def test_it_says_how_long_it_takes(path: Path) -> None:
-    """Below the title, in italics, and not far from what is counted; none takes more than an hour."""
-    text = path.read_text("utf-8")
-    said = re.search(r"^# .+\n+\*(?:About )?(\d+) minutes\b", text, re.MULTILINE)
-    assert said, "no line in italics with the minutes below the title"
+def test_it_says_what_it_takes_and_brings(path: Path) -> None:
+    """Below the title, in italics. The minutes are counted, and none takes more than an hour."""
+    assert re.search(r"^# .+\n+\*You need [^*]* Afterwards you [^*]*\*$", path.read_text("utf-8"), re.MULTILINE)
     it = chapter(path)
-    assert 20 <= int(said[1]) <= 60
-    assert 1 / 2 <= int(said[1]) / (it.reading + it.solving) <= 2
+    assert 20 <= it.reading + it.solving <= 60
 
 
 @each_chapter
@@ -72,6 +69,9 @@ def test_its_exercises(path: Path) -> None:
     assert re.search(r"^## Exercises$", text, re.MULTILINE)
     assert 3 <= len(re.findall(r"\{admonition\} Answer\n:class: dropdown$", text, re.MULTILINE)) <= 6
     assert "Read next" in text
+
+
+MEASURED = {"13-speed", "14-gpu"}  # they have questions alone
 
 
 @each_chapter
@@ -83,7 +83,7 @@ def test_the_names_that_it_mentions_are_there(path: Path) -> None:
         assert started <= {each.name for each in learn.exercises()}
     if museum := package("gpt.museum"):
         assert bugs <= set(museum.BUGS)
-    assert len(started) + len(bugs) > 0
+    assert started or bugs or path.stem in MEASURED
 
 
 @each_chapter
