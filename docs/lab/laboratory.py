@@ -56,7 +56,8 @@ class Engine:
         sys.modules.update(self.modules)
         try:
             if not self.modules and self.product is not None:
-                importlib.import_module("tinytensor.without_blas").faster = self.product
+                without_blas: Any = importlib.import_module("tinytensor.without_blas")
+                without_blas.faster = self.product
             yield
         finally:
             self.modules = _take_out()
