@@ -56,7 +56,8 @@ class Engine:
         sys.modules.update(self.modules)
         try:
             if not self.modules and self.product is not None:
-                importlib.import_module("tinytensor.without_blas").faster = self.product
+                without_blas: Any = importlib.import_module("tinytensor.without_blas")
+                without_blas.faster = self.product
             yield
         finally:
             self.modules = _take_out()
@@ -92,10 +93,8 @@ def product_by(multiply: Callable[..., object]) -> Callable[[Any, Any, Any], Any
         address_a, address_b, address_y = (x.__array_interface__["data"][0] for x in (a, b, y))
         batch = (1, 1, *shape[:-2])[-2:]
         steps = [step for x in (a, b, y) for step in (0, 0, *x.strides[:-2])[-2:]]
-        n, k, m = (*a.shape[-2:], b.shape[-1])
-        multiply(
-            address_a, *a.strides[-2:], address_b, b.strides[-2], address_y, y.strides[-2], n, k, m, *batch, *steps
-        )
+        sizes = *a.shape[-2:], b.shape[-1]
+        multiply(address_a, *a.strides[-2:], address_b, b.strides[-2], address_y, y.strides[-2], *sizes, *batch, *steps)
         return y
 
     return product
@@ -325,7 +324,7 @@ class Laboratory:
         """An error in words: its kind and message, the last place of it in what the reader wrote, and all lines."""
         if isinstance(error, Wrong):
             return {"kind": "", "message": str(error), "place": None, "lines": []}
-        frames = [
+        frames: list[dict[str, Any]] = [
             {"file": self.shown(frame.filename), "line": frame.lineno, "name": frame.name, "text": frame.line or ""}
             for frame in traceback.extract_tb(error.__traceback__)
             if frame.filename != __file__ and "importlib" not in frame.filename
@@ -440,8 +439,11 @@ class Trainer:
             from gpt.tokenizers import CharTokenizer
             from tinytensor import manual_seed
 
-            arrays, about = loaded or (None, {})
-            self.tokenizer = CharTokenizer(about["characters"]) if loaded else CharTokenizer.from_text(text)
+            arrays: dict[str, Any] | None = None
+            about: dict[str, Any] = {}
+            if loaded is not None:
+                arrays, about = loaded
+            self.tokenizer = CharTokenizer(about["characters"]) if about else CharTokenizer.from_text(text)
             ids = self.tokenizer.encode(text, "the text", small=True)
             cut = len(ids) * 9 // 10
             self.ids, self.held_out = ids[:cut], ids[cut:]

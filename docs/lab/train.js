@@ -1,6 +1,6 @@
 /** Training: a text, the loss as it falls, what the model writes on the way, and the engine as it was beside it. */
 
-import { chart, numbers } from "./chart.js";
+import { chart, numbers, smooth } from "./chart.js";
 import { el, later, number, oncePerFrame, whole } from "./dom.js";
 import { capital } from "./problem.js";
 
@@ -339,7 +339,7 @@ export class Training {
     }
     if (facts) {
       const last = (/** @type {string} */ side) => {
-        const loss = this.sides[side].points.at(-1)?.loss;
+        const loss = smooth(this.sides[side].points).at(-1)?.loss; // that of one batch jumps
         return loss === undefined
           ? "–"
           : typeof loss === "number"

@@ -94,6 +94,17 @@ def test_what_is_not_finite_stays_so(values: tuple[float, float]) -> None:
         assert np.array_equal(by_einsum(a, b), np.matmul(a, b), equal_nan=True)
 
 
+def test_a_program_may_have_a_product_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is asked first; what it does not take is multiplied as before."""
+
+    def doubled(a: Any, b: Any, out: Any) -> Any:
+        return None if len(a) == 3 else 2 * np.matmul(a, b, out)
+
+    monkeypatch.setattr(without_blas, "faster", doubled)
+    assert np.array_equal(by_einsum(np.eye(2), np.eye(2)), 2 * np.eye(2))
+    assert np.array_equal(by_einsum(np.eye(3), np.eye(3)), np.eye(3))
+
+
 def test_with_blas_it_is_matmul_itself() -> None:
     assert without_blas.HAS_BLAS, "these tests run where NumPy has BLAS"
     assert backend.matmul is np.matmul and sums.matmul is np.matmul

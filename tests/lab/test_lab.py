@@ -16,7 +16,7 @@ pytestmark = pytest.mark.site
 Visit = Callable[..., Seen]
 GELU = "tinytensor/ops/gelu.py"
 RIGHT, WRONG = "return (dy * derivative,)", "return (-dy * derivative,)"
-LOSS = 2.0  # after 300 steps: the frequencies of characters have 3.1, and the loss was 1.73
+LOSS = 2.2  # the average after 300 steps; the frequencies of characters have 3.1, those of pairs 2.4
 
 
 def rows(page: Any) -> dict[str, str]:

@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from browsers import Seen, watched
-
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+from chromium import chromium
 
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
-    sync_api = pytest.importorskip("playwright.sync_api", reason="no Playwright: pip install -e '.[page]'")
-    found = next((path for path in map(shutil.which, NAMES) if path), None)
-    if found is None:
-        pytest.skip("no Chromium: apt-get install chromium")
-    with sync_api.sync_playwright() as playwright:
-        root = hasattr(os, "geteuid") and os.geteuid() == 0  # Chromium's sandbox refuses root, as which CI runs
-        launched = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"] if root else [])
+    with chromium() as launched:
         yield launched
-        launched.close()
 
 
 @pytest.fixture
