@@ -285,8 +285,11 @@ def finish(app: Sphinx, error: Exception | None) -> None:
         assert spec is not None and spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
-        for line in module.build(out / LABORATORY, snippets()) or ():
-            LOGGER.info("%s", line)
+        try:
+            for line in module.build(out / LABORATORY, snippets()) or ():
+                LOGGER.info("%s", line)
+        except module.Missing as missing:
+            LOGGER.warning("the laboratory: %s", missing, type="laboratory")
         wheel = next((path.name for path in (out / LABORATORY).glob("*.whl")), "")
     else:
         (out / LABORATORY).mkdir(exist_ok=True)
