@@ -223,6 +223,22 @@ def test_notebooks_are_valid_and_have_the_cells_of_the_chapters(site: Path) -> N
             assert "```python\n" in prose
 
 
+def test_a_notebook_shows_what_the_page_includes() -> None:
+    from chapters import for_jupyter, included
+
+    path = ROOT / "docs" / "chapters" / "any.md"
+    source = (ROOT / "tinytensor" / "ops" / "gelu.py").read_text("utf-8").splitlines()
+    assert included(path, "../../tinytensor/ops/gelu.py", ":lines: 2-3\n").splitlines() == source[1:3]
+    text = "```{literalinclude} ../../tinytensor/ops/gelu.py\n:pyobject: gelu_tanh_backward\n```\n\n"
+    text += (
+        ":::{admonition} Answer\n:class: dropdown\nFour, by {eq}`two`, [there](../speed.md#a).\n:::\n\n$$\nx\n$$ (two)"
+    )
+    shown = for_jupyter(path, text, "")
+    assert "```python\ndef gelu_tanh_backward(" in shown
+    assert "<details><summary>Answer</summary>\n\nFour, by (two), [there](../speed.html#a).\n\n</details>" in shown
+    assert r"$$\nx\n\tag{two}$$".replace(r"\n", "\n") in shown
+
+
 def test_notebooks_install_the_wheel_of_a_site_with_an_address() -> None:
     pytest.importorskip("jupytext")
     from chapters import notebook
