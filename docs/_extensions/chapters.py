@@ -144,7 +144,7 @@ class SiteMap(SphinxDirective):
         self.env.note_reread()
         items = nodes.enumerated_list("", classes=["site-map"])
         for it in chapters():
-            link = nodes.reference("", "", refuri=f"chapters/{it.name}.html", internal=True)
+            link = nodes.reference("", "", refuri=f"{SITE}chapters/{it.name}.html", internal=True)
             link += nodes.inline("", str(int(it.name[:2])), classes=["site-map-number"])
             link += nodes.inline("", it.title, classes=["site-map-title"])
             todo = it.questions + it.exercises
@@ -158,12 +158,14 @@ class SiteMap(SphinxDirective):
 
 
 class Trimmed(SphinxTransform):
-    """Code ends with its last line: an example in a document has an empty one behind it, for doctest."""
+    """Code ends with its last line, without the empty one that doctest wants; the engine's own lines are Python."""
 
     default_priority = 800
 
     def apply(self, **kwargs: Any) -> None:
         for node in self.document.findall(nodes.literal_block):
+            if node.get("source", "").endswith(".py"):
+                node.attributes.setdefault("language", "python")
             if len(node) == 1 and isinstance(node[0], nodes.Text) and node.astext().endswith("\n"):
                 node[0] = nodes.Text(node.astext().rstrip("\n"))
                 node.rawsource = node.rawsource.rstrip("\n")

@@ -206,6 +206,13 @@ def test_every_snippet_was_executed(site: Path, capsys: pytest.CaptureFixture[st
         print(f"\n{sum(counts.values())} snippets executed: {', '.join(f'{name} {n}' for name, n in counts.items())}")
 
 
+def test_the_lines_of_the_engine_are_highlighted(site: Path) -> None:
+    for path in chapters():
+        shown = path.read_text("utf-8").count("{literalinclude}")
+        page = (site / "chapters" / f"{path.stem}.html").read_text("utf-8")
+        assert page.count('<div class="highlight-python notranslate">') >= shown, path.stem
+
+
 def test_notebooks_are_valid_and_have_the_cells_of_the_chapters(site: Path) -> None:
     import jupytext
     import nbformat
