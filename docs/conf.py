@@ -67,5 +67,6 @@ nb_execution_show_tb = True  # a cell that fails is a warning with its traceback
 nb_execution_timeout = 120
 nb_merge_streams = True
 nb_ipywidgets_js = {}  # no script of another host
+linkcheck_ignore = ["repository:", "site:"]  # links to files and built pages: checked when the site is built
 html_math_renderer = "mathml"
 toc_object_entries_show_parents = "hide"

@@ -6,7 +6,6 @@ the same cells; the engine's lines that the page includes stand in it as text, a
 
 from __future__ import annotations
 
-import ast
 import html
 import importlib.util
 import json
@@ -14,6 +13,7 @@ import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import jupytext
@@ -21,6 +21,7 @@ import nbformat
 from docutils import nodes
 from repository import ROOT, SITE
 from sphinx.application import Sphinx
+from sphinx.directives.code import LiteralIncludeReader
 from sphinx.environment import BuildEnvironment
 from sphinx.transforms import SphinxTransform
 from sphinx.util import logging
@@ -31,7 +32,7 @@ FOLDER = ROOT / "docs" / "chapters"
 NOTEBOOKS = "notebooks"  # the folder of the site with the chapters as notebooks
 LABORATORY = "lab"
 # Minutes: for so many words, lines of code, formulas in lines of their own, questions, and exercises of gpt.learn
-WORDS, LINES, FORMULAS, QUESTIONS, EXERCISES = 1 / 180, 1 / 12, 1 / 2, 2, 8
+WORDS, LINES, FORMULAS, QUESTIONS, EXERCISES = 1 / 110, 1 / 8, 1 / 2, 3, 7
 DIRECTIVE = re.compile(
     r"^(`{3,}|:{3,})\{(?P<name>[\w-]+)\}[ ]?(?P<argument>.*)\n(?P<body>(?:.*\n)*?)\1[ ]*$", re.MULTILINE
 )
@@ -94,16 +95,14 @@ def _read(path: Path, text: str) -> Chapter:
 
 
 def included(path: Path, argument: str, body: str) -> str:
-    """The lines that a literalinclude shows: those of a file, or of one object in it."""
-    text = (path.parent / argument.strip()).resolve().read_text("utf-8")
-    wanted = re.search(r"^:pyobject: (.+)$", body, re.MULTILINE)
-    if wanted is None:
-        return text
-    scope: Any = ast.parse(text)
-    for part in wanted[1].strip().split("."):
-        scope = next(node for node in scope.body if getattr(node, "name", None) == part)
-    first = min([scope.lineno, *(decorator.lineno for decorator in scope.decorator_list)])
-    return "\n".join(text.splitlines()[first - 1 : scope.end_lineno])
+    """The lines that a literalinclude shows, as Sphinx reads its options."""
+    options: dict[str, Any] = {
+        name: value.strip() for name, value in re.findall(r"^:([\w-]+):(.*)$", body, re.MULTILINE)
+    }
+    if "dedent" in options:
+        options["dedent"] = int(options["dedent"]) if options["dedent"] else None
+    config: Any = SimpleNamespace(source_encoding="utf-8-sig")
+    return LiteralIncludeReader(str((path.parent / argument.strip()).resolve()), options, config).read()[0].rstrip("\n")
 
 
 def minutes(time: float) -> str:
@@ -145,7 +144,7 @@ class SiteMap(SphinxDirective):
         self.env.note_reread()
         items = nodes.enumerated_list("", classes=["site-map"])
         for it in chapters():
-            link = nodes.reference("", "", refuri=f"chapters/{it.name}.html", internal=True)
+            link = nodes.reference("", "", refuri=f"{SITE}chapters/{it.name}.html", internal=True)
             link += nodes.inline("", str(int(it.name[:2])), classes=["site-map-number"])
             link += nodes.inline("", it.title, classes=["site-map-title"])
             todo = it.questions + it.exercises
@@ -159,26 +158,17 @@ class SiteMap(SphinxDirective):
 
 
 class Trimmed(SphinxTransform):
-    """Code ends with its last line: an example in a document has an empty one behind it, for doctest."""
+    """Code ends with its last line, without the empty one that doctest wants; the engine's own lines are Python."""
 
     default_priority = 800
 
     def apply(self, **kwargs: Any) -> None:
         for node in self.document.findall(nodes.literal_block):
+            if node.get("source", "").endswith(".py"):
+                node.attributes.setdefault("language", "python")
             if len(node) == 1 and isinstance(node[0], nodes.Text) and node.astext().endswith("\n"):
                 node[0] = nodes.Text(node.astext().rstrip("\n"))
                 node.rawsource = node.rawsource.rstrip("\n")
-
-
-class Coloured(SphinxTransform):
-    """Lines of a Python file are coloured as Python, where a document names no language."""
-
-    default_priority = 800
-
-    def apply(self, **kwargs: Any) -> None:
-        for node in self.document.findall(nodes.literal_block):
-            if str(node.get("source", "")).endswith(".py") and node.get("language", "none") == "none":
-                node["language"] = "python"
 
 
 class Details(SphinxTransform):
@@ -296,8 +286,11 @@ def finish(app: Sphinx, error: Exception | None) -> None:
         assert spec is not None and spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
-        for line in module.build(out / LABORATORY, snippets()) or ():
-            LOGGER.info("%s", line)
+        try:
+            for line in module.build(out / LABORATORY, snippets()) or ():
+                LOGGER.info("%s", line)
+        except module.Missing as missing:
+            LOGGER.warning("the laboratory: %s", missing, type="laboratory")
         wheel = next((path.name for path in (out / LABORATORY).glob("*.whl")), "")
     else:
         (out / LABORATORY).mkdir(exist_ok=True)
@@ -322,7 +315,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_transform(Links)
     app.add_transform(Details)
     app.add_transform(Trimmed)
-    app.add_transform(Coloured)
     app.connect("env-get-outdated", outdated)
     app.connect("build-finished", finish)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

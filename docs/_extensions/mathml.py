@@ -251,7 +251,7 @@ def _written(self: Any, node: nodes.Element, display: bool) -> str:
 
 
 def inline(self: Any, node: nodes.math) -> None:
-    self.body.append(_written(self, node, False))
+    self.body.append(f'<span class="math">{_written(self, node, False)}</span>')
     raise nodes.SkipNode
 
 

@@ -163,6 +163,32 @@ def test_a_wide_formula_scrolls_by_itself(show: Callable[..., Any]) -> None:
     assert boxes(page, "math mi")[0]["x"] >= 0  # its beginning is in sight
 
 
+def test_no_formula_in_a_text_is_cut_off(show: Callable[..., Any], site: Path) -> None:
+    """On a phone, in every chapter: a formula ends in sight, or it scrolls."""
+    code = """[...document.querySelectorAll("article span.math")]
+        .filter(each => !each.closest("details:not([open])") && !each.classList.contains("wide"))
+        .map(each => each.getBoundingClientRect().right).filter(right => right > innerWidth)"""
+    shown, formulas = show(390), 0
+    for path in sorted((site / "chapters").glob("*.html")):
+        page = shown.open(f"chapters/{path.name}")
+        assert page.evaluate(code) == [], path.name
+        formulas += page.locator("article span.math").count()
+    assert formulas > 100
+
+
+def test_a_wide_formula_in_a_text_scrolls(show: Callable[..., Any]) -> None:
+    from mathml import mathml
+
+    page = show(390).open("index.html")
+    inline = mathml(" + ".join(f"x_{{{i}}}" for i in range(60)), False)
+    page.evaluate(
+        "html => document.querySelector('article').innerHTML = html", f'<p>a <span class="math">{inline}</span> b</p>'
+    )
+    page.evaluate("dispatchEvent(new Event('resize'))")
+    assert page.locator("span.math.wide").get_attribute("tabindex") == "0"
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
 def test_numbered_formulas(show: Callable[..., Any], site: Path) -> None:
     numbered = [path for path in (site / "chapters").glob("*.html") if 'class="eqno"' in path.read_text("utf-8")]
     for path in numbered:

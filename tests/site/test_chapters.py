@@ -86,6 +86,12 @@ def test_the_names_that_it_mentions_are_there(path: Path) -> None:
     assert started or bugs or path.stem in MEASURED
 
 
+def test_each_exercise_is_in_its_chapter() -> None:
+    wanted = [(each.name, each.chapter) for each in learn.exercises()] if (learn := package("gpt.learn")) else []
+    texts = {path.stem: path.read_text("utf-8") for path in CHAPTERS}
+    assert not [(name, home) for name, home in wanted if f"gpt.learn start {name}" not in texts[home]]
+
+
 @each_chapter
 def test_it_shows_the_engine_and_copies_nothing(path: Path, of_the_engine: dict[tuple[str, ...], str]) -> None:
     copied = {}

@@ -206,6 +206,13 @@ def test_every_snippet_was_executed(site: Path, capsys: pytest.CaptureFixture[st
         print(f"\n{sum(counts.values())} snippets executed: {', '.join(f'{name} {n}' for name, n in counts.items())}")
 
 
+def test_the_lines_of_the_engine_are_highlighted(site: Path) -> None:
+    for path in chapters():
+        shown = path.read_text("utf-8").count("{literalinclude}")
+        page = (site / "chapters" / f"{path.stem}.html").read_text("utf-8")
+        assert page.count('<div class="highlight-python notranslate">') >= shown, path.stem
+
+
 def test_notebooks_are_valid_and_have_the_cells_of_the_chapters(site: Path) -> None:
     import jupytext
     import nbformat
@@ -221,6 +228,22 @@ def test_notebooks_are_valid_and_have_the_cells_of_the_chapters(site: Path) -> N
         assert not re.findall(r"^(?:`{3,}|:{3,})\{.*|^:tags:.*", prose, re.MULTILINE), path.stem
         if "literalinclude" in path.read_text("utf-8"):
             assert "```python\n" in prose
+
+
+def test_a_notebook_shows_what_the_page_includes() -> None:
+    from chapters import for_jupyter, included
+
+    path = ROOT / "docs" / "chapters" / "any.md"
+    source = (ROOT / "tinytensor" / "ops" / "gelu.py").read_text("utf-8").splitlines()
+    assert included(path, "../../tinytensor/ops/gelu.py", ":lines: 2-3\n").splitlines() == source[1:3]
+    text = "```{literalinclude} ../../tinytensor/ops/gelu.py\n:pyobject: gelu_tanh_backward\n```\n\n"
+    text += (
+        ":::{admonition} Answer\n:class: dropdown\nFour, by {eq}`two`, [there](../speed.md#a).\n:::\n\n$$\nx\n$$ (two)"
+    )
+    shown = for_jupyter(path, text, "")
+    assert "```python\ndef gelu_tanh_backward(" in shown
+    assert "<details><summary>Answer</summary>\n\nFour, by (two), [there](../speed.html#a).\n\n</details>" in shown
+    assert r"$$\nx\n\tag{two}$$".replace(r"\n", "\n") in shown
 
 
 def test_notebooks_install_the_wheel_of_a_site_with_an_address() -> None:

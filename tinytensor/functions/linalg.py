@@ -91,9 +91,9 @@ def _whole(weight: float) -> int:
 
 def trace(input: Tensor) -> Tensor:
     """Σ x[i, i], of a matrix."""
+    implemented("trace", "fiu", input)
     if input.ndim != 2:
         raise RuntimeError(f"trace: expected a matrix, but got tensor with dim {input.ndim}")
-    implemented("trace", "fiu", input)
     diagonal = np.arange(min(input.shape))
     return input[diagonal, diagonal].sum()
 
