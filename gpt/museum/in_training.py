@@ -50,7 +50,7 @@ IN_TRAINING = (
         "is. (Learning one batch by heart is a good test, if that is what one wants.)",
         chapter="10-training",
         test=BATCHES,
-        finding="overfitting",
+        finding="targets",
         family="copy",
     ),
     Bug(
@@ -99,6 +99,7 @@ IN_TRAINING = (
         "--dropout were 0.",
         chapter="10-training",
         test="tests/model/test_gpt_evaluate.py::test_mean_loss_is_the_brute_force_mean",
+        finding="overfitting",
         flags={"dropout": 0.3, "steps": 600, "eval_every": 50},
         characters=4_000,
         recipe="--dropout 0.3 and a text of 4,000 characters, for which it is needed; 600 steps",
@@ -149,7 +150,7 @@ IN_TRAINING = (
         why="Four batches share an update to save memory. Its loss is their mean, and so is its gradient. Here both "
         "are the sum, four times too large. AdamW divides by the size of the gradient, so the training is nearly "
         "the same. With SGD the learning rate would be four times too high.",
-        notice="The first loss is 4 ln V, and the training loss stays at four times validation. The gradient is "
+        notice="The first loss is about 4 ln V, and the training loss stays at four times validation. The gradient is "
         "clipped in every step.",
         chapter="10-training",
         test=AVERAGE,
