@@ -62,7 +62,9 @@ def test_the_page_needs_no_checkout(installed: Path, tmp_path: Path) -> None:
 
 
 def test_the_museum_needs_no_checkout(installed: Path, tmp_path: Path) -> None:
-    assert "+    return np.ascontiguousarray" in printed(installed, tmp_path, "-m", "gpt.museum", "not-shifted", "--no-run")
+    assert "+    return np.ascontiguousarray" in printed(
+        installed, tmp_path, "-m", "gpt.museum", "not-shifted", "--no-run"
+    )
     assert "question 1 of 5" in printed(installed, tmp_path, "-m", "gpt.museum", "quiz")
 
 
