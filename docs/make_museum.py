@@ -77,6 +77,11 @@ def section(bug: Bug, trial: Trial) -> Iterator[str]:
     yield from (f"*Read* [chapter {bug.chapter.partition('-')[0].lstrip('0')}](chapters/{bug.chapter}.md).", "")
 
 
+def short(bug: Bug) -> list[str]:
+    """Return the diff without the numbers of its lines: those change with every line above."""
+    return ["@@" if line.startswith("@@") else line.replace("\t", "  ") for line in diff(bug)]
+
+
 def alt(bug: Bug, trial: Trial) -> str:
     """Say the figure in words, for who does not see it."""
     return f"{bug.title}: curves of {len(trial.wrong)} seeds with the right line and with the wrong one. {numbers(trial)[1]}"

@@ -81,6 +81,9 @@ def draw_curves(ax: Axes, trial: Trial, what: str, title: str) -> None:
                 ax.plot(x[-1], y[-1], "x", color=colour, markersize=5)  # it stopped
     if what == "norm":
         ax.set_yscale("log")
+        for axis_format in (ax.yaxis.set_major_formatter, ax.yaxis.set_minor_formatter):
+            axis_format(plain_number)
+        ax.tick_params(which="minor", labelsize=6)
     elif what in ("train", "validation"):
         base_line(ax, trial)
         ax.set_ylim(0, min(ax.get_ylim()[1], 20))
@@ -88,6 +91,11 @@ def draw_curves(ax: Axes, trial: Trial, what: str, title: str) -> None:
     ax.set_xlabel("step", fontsize=7)
     ax.set_title(title, fontsize=8, loc="left")
     plain(ax)
+
+
+def plain_number(x: float, _: float) -> str:
+    """Return a tick of a logarithmic axis as 0.5, 1, 2, 5; nothing for those between."""
+    return f"{x:g}" if f"{x:e}"[0] in "125" else ""
 
 
 def base_line(ax: Axes, trial: Trial) -> None:

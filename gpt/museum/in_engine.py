@@ -157,8 +157,8 @@ IN_ENGINE = (
         why="Both averages begin at 0, and are too small in the first steps: m by 1 − β₁ᵗ, v by 1 − β₂ᵗ. With β₂ = "
         "0.999 the root of v is too small for longer, so m / √v is too large: three times in the first step, six "
         "times some steps later. It is the opposite of a warm-up.",
-        notice="The first hundred steps are rough, and the loss falls later. The update of the first step must be lr "
-        "in each weight.",
+        notice="The loss is behind from the first steps on, and attention puts all weight on one token. The update of "
+        "the first step must be lr in each weight.",
         chapter="09-adamw",
         test="tests/nn/test_optim.py::test_20_steps[8-AdamW-float64-1e-12]",
         finding="attention-saturated",
