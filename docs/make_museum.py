@@ -62,7 +62,7 @@ def section(bug: Bug, trial: Trial) -> Iterator[str]:
         f"**{bug.title}**, in [`{bug.file}`](../{bug.file}):",
         "",
         "```diff",
-        *diff(bug),
+        *short(bug),
         "```",
         "",
         bug.why,
