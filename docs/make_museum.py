@@ -62,7 +62,7 @@ def section(bug: Bug, trial: Trial) -> Iterator[str]:
         f"**{bug.title}**, in [`{bug.file}`](../{bug.file}):",
         "",
         "```diff",
-        *diff(bug),
+        *short(bug),
         "```",
         "",
         bug.why,
@@ -75,6 +75,11 @@ def section(bug: Bug, trial: Trial) -> Iterator[str]:
     yield from ("", f"*How to notice it.* {bug.notice}", "")
     yield from (f"*Caught by* {' and '.join(f'`{each}`' for each in bug.caught_by)}. {doctor(trial)}", "")
     yield from (f"*Read* [chapter {bug.chapter.partition('-')[0].lstrip('0')}](chapters/{bug.chapter}.md).", "")
+
+
+def short(bug: Bug) -> list[str]:
+    """Return the diff without the numbers of its lines: those change with every line above."""
+    return ["@@" if line.startswith("@@") else line.replace("\t", "  ") for line in diff(bug)]
 
 
 def alt(bug: Bug, trial: Trial) -> str:

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Every bug of the museum with its right line and with its wrong one, seeds 1, 2, 3: curves, samples, gpt.doctor; figures and page.
-# Some 25 minutes on one core. Recipes and flags are in gpt/museum: SMALL in bug.py, and the flags of each bug.
+# About 12 minutes of one core. Recipes and flags are in gpt/museum: SMALL in bug.py, and the flags of each bug.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=${PYTHON:-.venv/bin/python}

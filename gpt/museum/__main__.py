@@ -121,9 +121,9 @@ def list_all() -> None:
     """Print every bug with its title, and how to go on."""
     width = max(map(len, BUGS)) + 2
     for name, bug in BUGS.items():
-        cli.say(f"  {name:<{width}}{bug.title}")
+        print(f"  {name:<{width}}{bug.title}")
     python = cli.python()
-    cli.say(
+    print(
         f"\n{python} -m gpt.museum NAME trains with the bug and without; {python} -m gpt.museum quiz asks which one it is"
     )
 
@@ -141,6 +141,7 @@ def show(bugs: Sequence[Bug], options: argparse.Namespace) -> None:
             for bug in bugs:
                 if options.what != "all":
                     introduce(bug)
+                    sys.stdout.flush()
                 trial = workshop.trial(bug)
                 trials.append(trial)
                 if options.what != "all":
@@ -157,18 +158,18 @@ def show(bugs: Sequence[Bug], options: argparse.Namespace) -> None:
 
 def introduce(bug: Bug) -> None:
     """Print what the mistake is."""
-    cli.say(f"{bug.name}: {bug.title}\n")
+    print(f"{bug.name}: {bug.title}\n")
     for line in coloured(diff(bug)):
-        cli.say(line)
-    cli.say("\n" + paragraph(bug.why))
-    cli.say("\n" + paragraph(f"To notice it: {bug.notice}"))
-    cli.say(paragraph(f"Caught by {' and '.join(bug.caught_by)}."))
-    cli.say(
+        print(line)
+    print("\n" + paragraph(bug.why))
+    print("\n" + paragraph(f"To notice it: {bug.notice}"))
+    print(paragraph(f"Caught by {' and '.join(bug.caught_by)}."))
+    print(
         paragraph(
             f"Read docs/chapters/{bug.chapter}.md" + (f". Here it trains with {bug.recipe}." if bug.recipe else ".")
         )
     )
-    cli.say("")
+    print("")
 
 
 def report(trial: Trial) -> None:

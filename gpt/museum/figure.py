@@ -67,18 +67,23 @@ def points(curve: Curve, what: str) -> tuple[list[float], list[float]]:
 
 def draw_curves(ax: Axes, trial: Trial, what: str, title: str) -> None:
     """Draw a thin line for each seed, and a thick one for the median."""
-    for curves, colour in ((trial.right, BLUE), (trial.wrong, ORANGE)):
+    for curves, colour, width in ((trial.wrong, ORANGE, 2.0), (trial.right, BLUE, 1.2)):  # where equal, both are seen
         each = [points(curve, what) for curve in curves]
         for x, y in each:
             ax.plot(x, y, color=colour, linewidth=0.6, alpha=0.6)
         length = min(len(y) for _, y in each)
         if length:
-            ax.plot(each[0][0][:length], np.median([y[:length] for _, y in each], axis=0), color=colour, linewidth=1.7)
+            ax.plot(
+                each[0][0][:length], np.median([y[:length] for _, y in each], axis=0), color=colour, linewidth=width
+            )
         for x, y in each:
             if len(y) < length or (x and x[-1] < 0.9 * float(trial.config["steps"])):
                 ax.plot(x[-1], y[-1], "x", color=colour, markersize=5)  # it stopped
     if what == "norm":
         ax.set_yscale("log")
+        for axis_format in (ax.yaxis.set_major_formatter, ax.yaxis.set_minor_formatter):
+            axis_format(plain_number)
+        ax.tick_params(which="minor", labelsize=6)
     elif what in ("train", "validation"):
         base_line(ax, trial)
         ax.set_ylim(0, min(ax.get_ylim()[1], 20))
@@ -86,6 +91,11 @@ def draw_curves(ax: Axes, trial: Trial, what: str, title: str) -> None:
     ax.set_xlabel("step", fontsize=7)
     ax.set_title(title, fontsize=8, loc="left")
     plain(ax)
+
+
+def plain_number(x: float, _: float) -> str:
+    """Return a tick of a logarithmic axis as 0.5, 1, 2, 5; nothing for those between."""
+    return f"{x:g}" if f"{x:e}"[0] in "125" else ""
 
 
 def base_line(ax: Axes, trial: Trial) -> None:
@@ -112,7 +122,7 @@ def draw_bars(ax: Axes, panel: dict[str, Any], title: str) -> None:
             for y, value in zip(at, np.median(rows, axis=0), strict=True):
                 write(ax, float(rows[:, round(y)].max()), float(y), f" {value:.0%}", size=6.5, ha="left")
     ax.set_yticks(range(len(labels)), labels, fontsize=6.5)
-    ax.invert_yaxis()
+    ax.set_ylim(max(len(labels), 4) - 0.5, min(len(labels) - 4, 0) - 0.5)  # the first above; few bars are not fat
     ax.set_xlim(0, 1.25 * ax.dataLim.x1 or 1)
     ax.axvline(0, color=LIGHT, linewidth=0.8, zorder=0)
     ax.set_title(title, fontsize=8, loc="left" if max(map(len, labels)) < 8 else "right")
@@ -121,10 +131,10 @@ def draw_bars(ax: Axes, panel: dict[str, Any], title: str) -> None:
 
 def draw_lines(ax: Axes, panel: dict[str, Any], title: str) -> None:
     """Draw a line for each seed over the numbers of a row."""
-    for name, colour in (("right", BLUE), ("wrong", ORANGE)):
+    for name, colour, width in (("wrong", ORANGE, 2.0), ("right", BLUE, 1.2)):
         for row in panel[name]:
             ax.plot(range(len(row)), row, color=colour, linewidth=0.6, alpha=0.6)
-        ax.plot(range(len(row)), np.median(panel[name], axis=0), color=colour, linewidth=1.7)
+        ax.plot(range(len(row)), np.median(panel[name], axis=0), color=colour, linewidth=width)
     ax.set_ylim(0, None)
     ax.set_xlabel(panel["label"], fontsize=7)
     ax.set_title(title, fontsize=8, loc="left")

@@ -15,8 +15,8 @@ IN_TRAINING = (
         why="A backward adds to the gradient that is there. So each step follows the sum of all gradients since the "
         "first one, also of weights that are long gone. It is a momentum without friction. Clipping hides how long "
         "the sum is, and lets the last steps count a little more.",
-        notice="The loss falls slowly, in waves. The length of the gradient never goes below that of --grad-clip, "
-        "which it has from the step before.",
+        notice="The loss falls slowly. The length of the gradient stays above --grad-clip, since it begins with what "
+        "clipping has left of the step before. Without clipping it grows from step to step.",
         chapter="02-tape",
         test=AVERAGE,
         shows="norm",
@@ -50,7 +50,7 @@ IN_TRAINING = (
         "is. (Learning one batch by heart is a good test, if that is what one wants.)",
         chapter="10-training",
         test=BATCHES,
-        finding="overfitting",
+        finding="targets",
         family="copy",
     ),
     Bug(
@@ -95,10 +95,11 @@ IN_TRAINING = (
         wrong="    pass  # model.train() is missing",
         why="Dropout is off from the first evaluation on. So nothing keeps the model from learning a short text by "
         "heart.",
-        notice="The training loss has a step down right after the first evaluation. Validation turns and rises, as if "
+        notice="The training loss bends down right after the first evaluation. Validation turns and rises, as if "
         "--dropout were 0.",
         chapter="10-training",
         test="tests/model/test_gpt_evaluate.py::test_mean_loss_is_the_brute_force_mean",
+        finding="overfitting",
         flags={"dropout": 0.3, "steps": 600, "eval_every": 50},
         characters=4_000,
         recipe="--dropout 0.3 and a text of 4,000 characters, for which it is needed; 600 steps",
@@ -132,8 +133,9 @@ IN_TRAINING = (
         why="The first update of AdamW is as long in every weight, lr, whatever the gradient: its averages know one "
         "gradient. At a high rate that throws the weights far off before the averages mean anything, and the model "
         "needs long to come back.",
-        notice="The loss jumps up in the first ten steps, and the plateau after it is long. A lower learning rate "
-        "heals it as well, at the price of a slower training.",
+        notice="The loss is behind from the first ten steps on, and stays behind. A lower learning rate heals it as "
+        "well, at the price of a slower training. The doctor says learning-rate-high with the right line as "
+        "well: a warm-up is what makes such a rate possible, not what makes it good.",
         chapter="09-adamw",
         test="tests/model/test_gpt_config.py::test_linear_schedule_rises_stays_and_falls",
         flags={"learning_rate": 2e-2, "layers": 4},
@@ -149,7 +151,7 @@ IN_TRAINING = (
         why="Four batches share an update to save memory. Its loss is their mean, and so is its gradient. Here both "
         "are the sum, four times too large. AdamW divides by the size of the gradient, so the training is nearly "
         "the same. With SGD the learning rate would be four times too high.",
-        notice="The first loss is 4 ln V, and the training loss stays at four times validation. The gradient is "
+        notice="The first loss is about 4 ln V, and the training loss stays at four times validation. The gradient is "
         "clipped in every step.",
         chapter="10-training",
         test=AVERAGE,

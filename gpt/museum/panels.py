@@ -76,8 +76,9 @@ def weight_sums(name: str, right: object, wrong: object, folders: Sequence[Path]
 def norm_weights(name: str, right: object, wrong: object, *folders: Sequence[Path]) -> dict[str, Any]:
     """Return the mean weight of each norm at the end."""
     found = [[weights(run, "norm.weight") for run in each] for each in folders]
-    labels = [each.removesuffix(".weight").removeprefix("blocks.") for each in found[0][0]]
-    right_rows, wrong_rows = ([[round(float(w.mean()), 3) for w in row.values()] for row in each] for each in found)
+    names = sorted(found[0][0])  # by block; norm.weight, the one before the head, is the last
+    labels = ["last" if name == "norm.weight" else name.removesuffix("_norm.weight") for name in names]
+    right_rows, wrong_rows = ([[round(float(row[n].mean()), 3) for n in names] for row in each] for each in found)
     return {"labels": labels, "right": right_rows, "wrong": wrong_rows}
 
 
@@ -87,7 +88,7 @@ def tied_apart(name: str, right: object, wrong: object, *folders: Sequence[Path]
     for each in folders:
         pairs = [weights(run, "embedding.weight", "head.weight") for run in each]
         rows.append([[round(distance(p["head.weight"], p["embedding.weight"]), 3)] for p in pairs])
-    return {"labels": ["|head − embedding|"], "right": rows[0], "wrong": rows[1]}
+    return {"labels": ["at the end"], "right": rows[0], "wrong": rows[1]}
 
 
 def distance(a: NDArray[Any], b: NDArray[Any]) -> float:
@@ -107,5 +108,5 @@ PANELS = {
     "gradient": Panel("bars", "error of the gradient, of the same weights", gradient_errors),
     "sums": Panel("lines", "sum of a query's weights", weight_sums),
     "norm-weights": Panel("bars", "mean weight of each norm, at the end", norm_weights),
-    "tied": Panel("bars", "head and embedding apart", tied_apart),
+    "tied": Panel("bars", "|head − embedding| / |embedding|", tied_apart),
 }

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gpt import cli
 from gpt.museum import BUGS, Bug
 from gpt.museum.exhibits import exhibits, numbers
 from gpt.museum.text import RIGHT, WRONG, beside, chart, coloured, diff, paragraph
@@ -82,15 +81,15 @@ def answer(question: Question, prompt: str) -> str | None:
 def explain(question: Question, given: str) -> None:
     """Print whether the answer is right, and why."""
     bug = question.bug
-    cli.say("")
-    cli.say("right." if given == question.letter else f"no: it is {question.letter}.")
-    cli.say(f"{bug.name}: {bug.title}")
+    print("")
+    print("right." if given == question.letter else f"no: it is {question.letter}.")
+    print(f"{bug.name}: {bug.title}")
     for line in coloured(diff(bug)[2:]):
-        cli.say(line)
-    cli.say(paragraph(bug.why))
-    cli.say(paragraph(f"To notice it: {bug.notice}"))
-    cli.say(paragraph(f"Caught by {' and '.join(bug.caught_by)}."))
-    cli.say("")
+        print(line)
+    print(paragraph(bug.why))
+    print(paragraph(f"To notice it: {bug.notice}"))
+    print(paragraph(f"Caught by {' and '.join(bug.caught_by)}."))
+    print("")
 
 
 def play(seed: int, count: int) -> None:
@@ -98,17 +97,17 @@ def play(seed: int, count: int) -> None:
     asked, good, shown = 0, 0, exhibits()
     listed = questions(seed, count, list(shown))
     for number, question in enumerate(listed, 1):
-        cli.say(f"--- question {number} of {len(listed)} ---\n")
+        print(f"--- question {number} of {len(listed)} ---\n")
         for line in clues(shown[question.bug.name]):
-            cli.say(line)
-        cli.say("\nWhich bug is it?")
+            print(line)
+        print("\nWhich bug is it?")
         for letter, bug in zip(LETTERS, question.choices, strict=False):
-            cli.say(f"  {letter}  {bug.title}")
+            print(f"  {letter}  {bug.title}")
         given = answer(question, "> ")
         if given is None:
-            cli.say("")
+            print("")
             break
         asked, good = asked + 1, good + (given == question.letter)
         explain(question, given)
     again = f"--seed {seed} asks the same questions again"
-    cli.say(f"score: {good} of {asked}; {again}" if asked else f"no answer; {again}")
+    print(f"score: {good} of {asked}; {again}" if asked else f"no answer; {again}")

@@ -135,6 +135,7 @@ def test_a_traceback_shows_the_wrong_line():
     assert "AttributeError" in done.stderr and "ascontiguousarray" not in done.stderr
 
 
+@pytest.mark.programs
 def test_it_writes_no_bytecode_and_the_file_stays(tmp_path):
     bug = BUGS["not-shifted"]
     path = ROOT / bug.file
