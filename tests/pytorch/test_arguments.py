@@ -315,6 +315,21 @@ def test_an_empty_mask_fits_what_is_empty(shape: tuple[int, ...], index: str) ->
     assert outcome(tt, write) == outcome(torch, write)
 
 
+TWICE_WRONG = [  # of x (2,) in float32, and integers as the value: PyTorch counts the indices before it looks at the dtype
+    "[1, 0], 0", "[1, 0], 0, 0", "0, [1, 0]", "..., [1, 0], None", "m(1, 2)", "m(2)", "[5, 0]", "[1, 0], [0, 1]",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("index", TWICE_WRONG)
+def test_too_many_indices_are_said_before_another_dtype(index: str) -> None:
+    def write(t: Any) -> Any:
+        x = t.ones(2)
+        exec(f"x[{index}] = value", {"x": x, "value": t.tensor([3, 4]), "m": lambda *n: t.ones(n, dtype=t.bool)})
+        return x.tolist()
+
+    assert outcome(tt, write) == outcome(torch, write)
+
+
 IN_PLACE = sorted(n for n in dir(tt.Tensor) if n[-1] == "_" != n[0] and n[:-1] in dir(tt.Tensor) and n != "detach_")
 
 

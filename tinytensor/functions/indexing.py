@@ -48,7 +48,7 @@ def setitem(input: Tensor, index: Any, value: Tensor | float) -> None:
     """
     first, then = _index(index, input.array.shape)
     if then is not None and isinstance(value, TensorBase):
-        _check_dtype(input, then, value)
+        _check_dtype(input, first, then, value)
     if needs_tape(input, "x[…] = value", value):
         _record_setitem(input, first, then, value)
         return
@@ -79,9 +79,14 @@ def _record_setitem(input: Tensor, first: Any, then: Any, value: Any) -> None:
         settle(input)
 
 
-def _check_dtype(input: Tensor, then: Any, value: Tensor) -> None:
+def _check_dtype(input: Tensor, first: Any, then: Any, value: Tensor) -> None:
     masked = is_array(then) and then.dtype == bool and value.array.size == 1
     if value.array.dtype != input.array.dtype and not masked:
+        x = input.array if first is None else input.array[first]
+        parts = then if isinstance(then, tuple) else (then,)
+        sizes = [i.ndim if is_array(i) and i.dtype == bool else i is not None and i is not Ellipsis for i in parts]
+        if sum(sizes) > x.ndim:  # PyTorch says this first
+            raise IndexError(f"too many indices for tensor of dimension {x.ndim}")
         raise RuntimeError(
             f"x[…] = value with lists or Tensors as indices: value must have x's dtype {input.dtype}, not {value.dtype}"
         )
