@@ -11,6 +11,7 @@ import pytest
 
 from tinytensor import compat
 
+pytestmark = pytest.mark.programs  # each starts an interpreter
 ROOT = Path(__file__).parents[2]
 OTHERS = (
     "torch",
@@ -87,7 +88,6 @@ print(nn is torch.nn, save is torch.serialization.save, autocast is torch.amp.au
     assert out.split("\n")[:4] == ["True False", "True", "True True", "True True True True"]
 
 
-@pytest.mark.programs
 @pytest.mark.parametrize("first", ["the public path", "its home"])
 @pytest.mark.parametrize("public, home", compat.HOMES.items())
 def test_a_module_with_two_names_runs_once(public: str, home: str, first: str) -> None:
@@ -189,7 +189,6 @@ print(__name__, sys.argv[0] == __file__, sys.argv[1:], neighbour.there)
     assert out.split("\n")[:2] == ["True True True True True", "__main__ True ['--steps', '3'] tinytensor"]
 
 
-@pytest.mark.programs
 @pytest.mark.parametrize("statement", ["import torch.fft", "from torch.nn import Conv2d", "from torch.fx import Graph"])
 def test_an_import_outside_of_the_subset_fails_and_names_it(tmp_path: Path, statement: str) -> None:
     script = tmp_path / "script.py"
@@ -200,7 +199,6 @@ def test_an_import_outside_of_the_subset_fails_and_names_it(tmp_path: Path, stat
     assert any(name in last for name in ("fft", "Conv2d", "fx"))
 
 
-@pytest.mark.programs
 def test_no_script_or_none_there_is_status_2() -> None:
     out, _ = python("-m", "tinytensor", code=2)
     assert "python -m tinytensor script.py" in out
@@ -216,7 +214,6 @@ def test_a_scripts_exit_status_is_its_own(tmp_path: Path) -> None:
     python("-m", "tinytensor", str(script), code=7)
 
 
-@pytest.mark.programs
 def test_install_refuses_when_pytorch_is_there_already() -> None:
     pytest.importorskip("torch")
     code = """

@@ -249,6 +249,7 @@ def left(run):
     return rows, [(s.step, s.best, {k: a.tobytes() for k, a in (s.weights | s.optimizer).items()}) for s in saved]
 
 
+@pytest.mark.programs
 def test_a_kill_at_any_moment_changes_no_bit(monkeypatch):
     line = [*TINY, "--steps=5", "--eval-every=2", "--quiet"]
     seen = []

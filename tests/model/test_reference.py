@@ -133,6 +133,7 @@ def test_weights_of_another_shape_are_refused() -> None:
         to_tinytensor(reference.build(narrow), build(SMALL))
 
 
+@pytest.mark.programs
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_the_loop_gives_the_losses_of_gpt_train(variant: str, text: str) -> None:
     """Ours shares the batch over two threads, theirs does not: the sums differ in order, so in the last bits."""

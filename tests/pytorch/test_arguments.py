@@ -149,7 +149,7 @@ ROW_OF = {home: ROWS[name] for name in ROWS for home in homes(name)}
 def test_an_argument_that_says_nothing_is_taken_where_pytorch_has_it(home: str) -> None:
     taken: set[str] = set()
 
-    @cases(4)
+    @cases(3)
     @given(strategy(ROW_OF[home]))
     def check(call: Call) -> None:
         try:
@@ -235,7 +235,7 @@ def is_property(home: str) -> bool:
 
 @pytest.mark.parametrize("home", [h for h in FUNCTIONS if h not in OTHERS and not is_property(h)])
 def test_a_wrong_kind_is_refused_as_pytorch_refuses_it(home: str) -> None:
-    @cases(5, thorough=100)
+    @cases(3, thorough=100)
     @given(strategy(ROW_OF[home]), st.data())
     def check(call: Call, data: Any) -> None:
         places = [*range(home.startswith("Tensor."), len(call.args)), *call.kwargs]  # a method has a Tensor before it
