@@ -60,7 +60,7 @@ IN_ENGINE = (
         notice="It hardly shows in the loss. The gradient of the embedding is far too short. Central differences find "
         "it, if an index occurs twice in the test.",
         chapter="04-embedding-linear",
-        test=f"{DIFFERENCES}[embedding-0]",
+        test=f"{DIFFERENCES}[embedding]",
         shows="gradient",
         family="subtle",
     ),
@@ -75,7 +75,7 @@ IN_ENGINE = (
         notice="It hardly shows in the loss: the direction is still downhill, only not straight. A wrong derivative is "
         "found by a gradient check, not by a curve.",
         chapter="03-derivatives",
-        test=f"{DIFFERENCES}[gelu_tanh-0]",
+        test=f"{DIFFERENCES}[gelu_tanh]",
         shows="gradient",
         family="subtle",
     ),
@@ -89,7 +89,7 @@ IN_ENGINE = (
         "the gradient asks for a shift of the whole row, which the forward takes away again.",
         notice="It does not show in the loss. A gradient check finds it: the gradient of a row of x must add up to 0.",
         chapter="06-layer-norm",
-        test=f"{DIFFERENCES}[layer_norm-0]",
+        test=f"{DIFFERENCES}[layer_norm]",
         shows="gradient",
         family="subtle",
     ),
