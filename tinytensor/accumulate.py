@@ -94,7 +94,7 @@ class Accumulator(AccumulatorBase):
         for leaf, g in self.gradients.items():  # leaves, and targets that were not played; `take` removed the rest
             if self.targets is not None:
                 self.found[leaf] = g if leaf in self.owned else g.copy()
-            elif isinstance(leaf, TensorBase):  # always so: `take` had all of a node, which is played after its last use
+            elif isinstance(leaf, TensorBase):  # always: a node is played after its last use, and `take` had all of it
                 accumulate_grad(leaf, g, leaf in self.owned, self.take_buffer(leaf))  # type: ignore[arg-type]
         return self.finished()  # hooks may wait for this moment
 
