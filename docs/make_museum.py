@@ -27,11 +27,17 @@ Classic mistakes. Each is one line of this project's own source, and can be swit
 python -m gpt.museum                          # lists them
 python -m gpt.museum NAME                     # trains with the right line and with the wrong one, and compares
 python -m gpt.museum NAME -- --steps 500      # trains as gpt.train does, with the bug; any of its flags may follow --
+python -m gpt.museum NAME -- --resume RUN     # goes on with such a run
 python -m gpt.museum quiz                     # here is a curve: which bug is it?
 ```
 
 The line is replaced while its file is imported, in a process of its own: the files stay as they are, and so does your process. A
 traceback shows the wrong line, since that line runs.
+
+A run that was trained with a bug says so: in its first lines, and in `bug` of `RUN/checkpoint/metadata.json`. Right lines do not
+go on with it: `gpt.train --resume RUN` refuses, and names the command that does. `gpt.generate`, `gpt.evaluate`, `gpt.inspect`,
+`gpt.doctor`, `gpt.figures`, `gpt.export` and `gpt.train --init RUN` take it, with right lines, and say on stderr which bug it was
+trained with.
 
 In each figure the right line is blue and the wrong one orange. Thin lines are three seeds, the thick one is their median, and
 *bigram* is the loss of a model that only knows the last character. Under the curves stands what both models write. The runs are

@@ -139,6 +139,11 @@ def newest_run() -> Path | None:
     return None
 
 
+def trainer(bug: str) -> str:
+    """Return the command that trains, with that bug of the museum, or with none for ""; flags follow."""
+    return f"{python()} -m gpt.museum {bug} --" if bug else f"{python()} -m gpt.train"
+
+
 def add_config_arguments(parser: argparse.ArgumentParser, without: Collection[str] = (), **defaults: object) -> None:
     """Add a flag for each field of TrainConfig but those in `without`. The result has only the flags that were given.
 

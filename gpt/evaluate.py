@@ -108,7 +108,7 @@ def main(argv: list[str]) -> int:
     keep_freed_memory()
     ranks = found_ranks()
 
-    found = find(options.run, options.last)
+    found = find(options.run, options.last, "" if ranks.rank else "gpt.evaluate")
     tokenizer = found.vocabulary(options.tokenizer)
     if options.data is not None:
         text = corpus.read(options.data, reader=Reader(tokenizer.name, tokenizer, show=on_stderr("gpt.evaluate")))

@@ -32,7 +32,7 @@ def main(argv: list[str]) -> int:
     options = parser.parse_args(argv)
     folder: Path = options.folder
 
-    found = find(options.run, options.last)
+    found = find(options.run, options.last, "gpt.export")
     kind = config.kind_of(found.config)
     export.check_target(folder)
     export.write(folder, found.model("cpu"), replace(found.config, device="cpu"), found.tokenizer)

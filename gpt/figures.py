@@ -467,7 +467,7 @@ def make_parser() -> cli.Parser:
 @cli.command("gpt.figures")
 def main(argv: list[str]) -> int:
     options = make_parser().parse_args(argv)
-    found = find(options.run, options.last)
+    found = find(options.run, options.last, "gpt.figures")
     tokenizer = found.vocabulary(options.tokenizer)
     film = read(options.run) if found.checkpoint is not None and files.exists(Path(options.run) / FILM) else None
     if options.text is None and film is None:

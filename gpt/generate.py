@@ -158,7 +158,7 @@ def main(argv: list[str]) -> int:
     names, prompts = zip(*(read_prompt(*each) for each in given))
     keep_freed_memory()
 
-    found = find(options.run, options.last)
+    found = find(options.run, options.last, "gpt.generate")
     tokenizer = found.vocabulary(options.tokenizer)
     model = found.model(options.device)
     if len(prompts) > 1:

@@ -59,7 +59,7 @@ def default_out(run: Path | str) -> Path:
 def main(argv: list[str]) -> int:
     options = make_parser().parse_args(argv)
     keep_freed_memory()
-    found = find(options.run, options.last)
+    found = find(options.run, options.last, "gpt.inspect")
     out = write.target(options.out or default_out(options.run))
     asked = subject.Asked(options.text, options.patch, options.data, options.tokenizer)
     chosen = subject.choose(found, options.run, asked, f"python -m gpt.inspect {shlex.join(argv)}")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TypeAlias
 
-from gpt import cli
+from gpt import cli, mistake
 from gpt.build import Model
 from gpt.completion import encode_prompt
 from gpt.config import RECIPES, TrainConfig
@@ -182,8 +182,9 @@ def lead(run: Run, folder: Path, options: Options, train: Train) -> int:
         with failure.kept(folder), profiled(run, folder, quiet) if options.profile else nullcontext():
             signal = train(run, folder, quiet)
         if signal is not None:
-            start = f"mpiexec -n {run.ranks.size} {cli.python()}" if run.ranks.size > 1 else cli.python()
-            message = f"step {run.step} saved; go on with {start} -m gpt.train --resume {cli.word(folder)}"
+            start = f"mpiexec -n {run.ranks.size} " if run.ranks.size > 1 else ""
+            again = f"{start}{cli.trainer(mistake.name)} --resume {cli.word(folder)}"
+            message = f"step {run.step} saved; go on with {again}"
             return cli.fail("gpt.train", message, 128 + signal)
         summary = finish(run, folder, plot=not options.no_plot, show=not quiet)
     if not quiet:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gpt.build import Model
-from gpt.cli import check_device
+from gpt.cli import check_device, note
 from gpt.config import HUB, TrainConfig
 from gpt.errors import UserError
 from gpt.run import checkpoint
@@ -52,11 +53,16 @@ class Trained:
         return self.tokenizer
 
 
-def find(name: str | Path, last: bool = False) -> Trained:
-    """Return what the run folder, or `hf:NAME`, has: of a run the best weights that it keeps, or with `last` the last."""
+def find(name: str | Path, last: bool = False, program: str = "") -> Trained:
+    """Return what the run folder, or `hf:NAME`, has: of a run the best weights that it keeps, or with `last` the last.
+
+    The program, if there is one, says on stderr that a bug of the museum was on in the training.
+    """
     if isinstance(name, str) and name.startswith(HUB):
         return pretrained(name, last)
     saved = checkpoint.read_model(Path(name), last)
+    if program and (warning := saved.warning(name)):
+        note(program, warning)
     device = (saved.written or saved.config).device
     config = replace(
         saved.config, device=device, cuda_graph=False, tf32=False
@@ -87,9 +93,12 @@ def load(
 
     `run` is a run folder, of which it takes the best weights, with `last` the last ones; or "hf:PATH_OR_NAME", a model that
     transformers saved. `tokenizer` names one in place of that model's, as --tokenizer does. Without it the tokenizer is None if
-    the folder has no files of one. Raises UserError for files of another kind than this reads.
+    the folder has no files of one. Warns if a bug of the museum was on in the training. Raises UserError for files of another
+    kind than this reads.
     """
     found = find(run, last)
+    if found.checkpoint is not None and (warning := found.checkpoint.warning(run)):
+        warnings.warn(warning, stacklevel=2)
     none = tokenizer is None and found.tokenizer is None and found.refusal is None
     vocabulary = None if none else found.vocabulary(tokenizer, 'give tokenizer="FOLDER", a folder that has one')
     return found.model(device), vocabulary

@@ -10,7 +10,7 @@ import numpy as np
 
 from gpt import corpus
 from gpt.build import Model
-from gpt.cli import check_device
+from gpt.cli import check_device, note
 from gpt.corpora.progress import on_stderr
 from gpt.data import Ids
 from gpt.diagnosis.probe import Probe, probe
@@ -50,6 +50,8 @@ class Patient:
 def admit(run: Path, data: str | None = None, device: str | None = None) -> Patient:
     """Read the run folder and its text, and probe the model. Writes nothing. Raises UserError for a folder that is none."""
     saved = checkpoint.read(run, partial=True)
+    if warning := saved.warning(run):
+        note("gpt.doctor", warning)
     device = device or (saved.written or saved.config).device
     check_device(device)
     config = dataclasses.replace(saved.config, device=device, cuda_graph=False, tf32=False)

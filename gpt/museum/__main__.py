@@ -3,6 +3,7 @@
 python -m gpt.museum                       which bugs there are
 python -m gpt.museum NAME                  train with the right line and with the wrong one, and compare
 python -m gpt.museum NAME -- --steps 500   train as gpt.train does, with the bug
+python -m gpt.museum NAME -- --resume RUN  go on with such a run
 python -m gpt.museum all --out DIR         all figures, and curves.json
 python -m gpt.museum quiz                  which bug is it?
 """
@@ -35,6 +36,8 @@ files stay as they are, and so does the process that asks for it.
   python -m gpt.museum not-shifted --no-run     the diff, and the explanation alone
   python -m gpt.museum not-shifted -- --out RUN --steps 500 --data python-docs
                                                 gpt.train with the bug; what follows -- are its flags
+  python -m gpt.museum not-shifted -- --resume RUN
+                                                goes on with it; gpt.train --resume refuses, since its lines are right
   python -m gpt.museum quiz                     curves of trainings, and four answers to each; works in a pipe as well
 
 An exhibit trains small models of the documentation that Python carries; it takes about a minute on one core.

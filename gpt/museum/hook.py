@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from importlib.abc import MetaPathFinder
 from types import CodeType, ModuleType
 
+from gpt import mistake
 from gpt.museum import Bug
 
 
@@ -77,4 +78,5 @@ def switch_on(bug: Bug) -> None:
             f"{module_of(bug.file)} was imported before {bug.name} was switched on; take a fresh process"
         )
     sys.meta_path.insert(0, Finder(bug))
+    mistake.name = bug.name  # checkpoints keep it, and programs compare it
     sys.excepthook = traceback.print_exception  # Python's own, up to 3.12, shows the lines of the file on the disk

@@ -13,8 +13,9 @@ IN_TRAINING = (
         right="            parameter.grad = None",
         wrong="            pass  # optimizer.zero_grad() is missing",
         why="A backward adds to the gradient that is there. So each step follows the sum of all gradients since the "
-        "first one, also of weights that are long gone. It is a momentum without friction. Clipping hides how long "
-        "the sum is, and lets the last steps count a little more.",
+        "first one. Most of these gradients belong to weights that the model no longer has, and the old ones count as "
+        "much as the new one, so the weights keep moving in old directions. Clipping hides how long the sum is. It also "
+        "shortens the sum before the next gradient is added, so the last steps count a little more.",
         notice="The loss falls slowly. The length of the gradient stays above --grad-clip, since it begins with what "
         "clipping has left of the step before. Without clipping it grows from step to step.",
         chapter="02-tape",

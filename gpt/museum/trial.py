@@ -101,7 +101,7 @@ def train(
 
 
 def curve_of(name: str, run: Path, seed: int, stopped: str) -> Curve:
-    """Collect what a run has left, and what the doctor says of it, who has the same bug."""
+    """Collect what a run has left, and what gpt.doctor says of it. The doctor's process has the same wrong line as the run's."""
     rows = metrics.read(run)
     status, output, _ = run_process(command(name, "gpt.doctor", [str(run), "--json"]))
     report = json.loads(output) if not status else {"findings": [], "follows": {}, "checks": [], "baselines": {}}

@@ -18,6 +18,7 @@ import json
 import math
 import os
 import platform
+import re
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -30,9 +31,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 import tinytensor
-from gpt import corpus, tokenizers
+from gpt import corpus, mistake, tokenizers
 from gpt.build import Model, build
-from gpt.cli import RESUMABLE, check_device
+from gpt.cli import RESUMABLE, check_device, python
 from gpt.config import TrainConfig, flag, from_dict
 from gpt.corpora.cached import Reader
 from gpt.corpora.progress import Shown
@@ -59,6 +60,7 @@ FORMAT = 2  # 1 had neither this number nor a checksum of metadata.json; its mas
 LONGEST_CONFIG, LONGEST_METADATA = MIB, 32 * MIB  # bytes; a vocabulary may have all characters of Unicode
 CHANGEABLE = {*RESUMABLE, "data"}  # of the configuration: what may change when a run goes on
 PAUSES = (0.0,) * 20 + (0.01,) * 50  # seconds before each try to open a checkpoint that other processes replace
+BUG = re.compile("[a-z0-9-]{0,40}")  # the name of one; of another version it may be another
 MISSES = 24  # tries that may find none: between two looks, for the new and for the old one, a save may have ended
 
 
@@ -80,6 +82,7 @@ class Checkpoint:
     format: int = FORMAT
     is_best: bool = False  # from RUN/best
     ranks: int = 1  # how many trained it
+    bug: str = ""  # of the museum, that was on while it was trained
 
     def named(self) -> str:
         """Say which weights these are."""
@@ -87,6 +90,15 @@ class Checkpoint:
             return f"the last weights, of step {self.step}"
         loss = f", with a validation loss of {self.best['loss']:.4f}" if self.best else ""
         return f"the best weights, of step {self.step}{loss} (--last takes the last)"
+
+    def warning(self, run: Path | str) -> str:
+        """Say that a bug was on while the run was trained; "" if none was, or if it is on in this process as well."""
+        if self.bug in ("", mistake.name):
+            return ""
+        return (
+            f"{run} was trained with the bug {self.bug} of the museum, which is not on here; "
+            f"{python()} -m gpt.museum {self.bug} --no-run shows its line"
+        )
 
     def edits(self) -> dict[str, object]:
         """Return what config.json says otherwise."""
@@ -131,6 +143,7 @@ def metadata_of(checkpoint: Checkpoint, sums: dict[str, str]) -> dict[str, Any]:
         "best": checkpoint.best,
         "pending": checkpoint.pending,
         "ranks": checkpoint.ranks,
+        "bug": checkpoint.bug,
         "sha256": sums,
         "versions": {
             "python": platform.python_version(),
@@ -309,9 +322,12 @@ def described(values: dict[str, Any], path: Path) -> Checkpoint:
     number, ranks = values.get("format", 1), values.get("ranks", 1)  # older versions: none
     if type(ranks) is not int or ranks < 1:
         raise UserError(f"{path} is damaged: ranks {shown(ranks)}")
+    bug = values.get("bug", "")  # older versions: none
+    if not (isinstance(bug, str) and BUG.fullmatch(bug)):
+        raise UserError(f"{path} is damaged: bug {shown(bug)}")
     return Checkpoint(
         step, float(seconds), config, tokenizer, str(text), loss_scale=scale, best=best, pending=pending, format=number,
-        ranks=ranks,
+        ranks=ranks, bug=bug,
     )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 
-from gpt import cli, corpus, tokenizers
+from gpt import cli, corpus, mistake, tokenizers
 from gpt.build import Model
 from gpt.config import HUB, GPTConfig, TrainConfig, flag
 from gpt.corpora.cached import Reader
@@ -51,7 +51,7 @@ def prepare(
     keeps one; all else is new.
     """
     config = cli.new_config(recipe, given)
-    found, tokenizer = None if init is None else find(init), None
+    found, tokenizer = None if init is None else find(init, program="" if quiet else "gpt.train"), None
     if found is not None:
         own = None if found.tokenizer is None else found.tokenizer.name
         other = found.checkpoint is None and given.get("tokenizer", own) != own
@@ -111,6 +111,12 @@ def inherited(config: TrainConfig, found: Trained, given: dict[str, object]) -> 
 def open_again(folder: Path, given: dict[str, object], quiet: bool, ranks: Ranks = ALONE, sharded: bool = False) -> Run:
     """Return the run in the folder as its checkpoint has it. Writes nothing."""
     saved = checkpoint.read(folder)
+    if saved.bug != mistake.name:
+        before, now = (f"the bug {each}" if each else "no bug" for each in (saved.bug, mistake.name))
+        raise UserError(
+            f"{folder} was trained with {before} of the museum, and {now} is on here; "
+            f"go on with {cli.trainer(saved.bug)} --resume {cli.word(folder)}"
+        )
     data = given.pop("data", None)
     edits = {
         name: value for name, value in saved.edits().items() if name not in given and (name != "data" or data is None)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from gpt import mistake
 from gpt.build import Model
 from gpt.config import TrainConfig
 from gpt.data import Ids
@@ -89,6 +90,7 @@ class Run:
             weights,
             state,
             ranks=self.ranks.size,
+            bug=mistake.name,
             loss_scale=self.scaler.state_dict() if self.scaler else {},
             best=asdict(self.best) if self.best else None,
             pending=self.pending,
@@ -125,15 +127,16 @@ class Run:
         return f"ranks: {self.ranks.size} on {hosts} host{'s' * (hosts > 1)}, {threads} each"
 
     def __str__(self) -> str:
-        """The text and the model in three lines."""
+        """The text and the model in three lines; a bug of the museum that is on in one more."""
         length, different = len(self.train_ids) + len(self.validation_ids), self.tokenizer.vocab_size
         special = ", ".join(map(shown, getattr(self.tokenizer, "special", ())))
         tokens = f"{different:,} different" + (f" with {special}" if special else "")
         if (rows := self.config.vocab_size) > different:
             tokens += f", of {rows:,} rows"
         size = sum(parameter.numel() for parameter in self.model.parameters())
+        bug = f"\nbug       {mistake.name}, of the museum: a line is wrong on purpose" if mistake.name else ""
         return (
             f"text      {self.corpus}: {length:,} {self.tokenizer.unit}, {tokens}\n"
             f"model     {self.config.model}: {size:,} parameters; {self.workers()}\n"
-            f"baselines {self.baselines} (nats per token)"
+            f"baselines {self.baselines} (nats per token){bug}"
         )

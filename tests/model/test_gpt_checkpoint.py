@@ -78,6 +78,22 @@ def test_round_trip(tmp_path, changes):
     assert not list(tmp_path.glob("checkpoint.*"))
 
 
+def test_it_keeps_the_name_of_a_bug(run):
+    saved = make(1)
+    saved.bug = "no-mask"
+    save(run, saved)
+    assert read(run).bug == "no-mask"
+    assert json.loads((run / "checkpoint" / "metadata.json").read_text())["bug"] == "no-mask"
+
+
+def test_one_of_an_older_version_has_no_bug(run):
+    path = run / "checkpoint" / "metadata.json"
+    values = json.loads(path.read_text())
+    del values["bug"]
+    path.write_text(json.dumps(checkpoint.seal(values)))
+    assert read(run).bug == ""
+
+
 def test_load_gives_model_and_tokenizer(run):
     model, tokenizer = load(run)
     assert not model.training
@@ -179,6 +195,7 @@ def test_damaged_metadata(run, text, message):
     ("name", "value"),
     [("step", math.inf), ("step", -5), ("step", "1"), ("seconds", -1), ("seconds", "x"),
      ("seconds", math.nan), ("seconds", 10**400), ("sha256", []),
+     ("bug", None), ("bug", 1), ("bug", "no-mask\n"), ("bug", "\x1b[31m"), ("ranks", 0),
      ("sha256", dict.fromkeys(checkpoint.FILES, 1.5)), ("sha256", dict.fromkeys(checkpoint.FILES))],
 )  # fmt: skip
 def test_impossible_metadata(run, name, value):
