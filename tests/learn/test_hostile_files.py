@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import collections
 import importlib.util
 import os
@@ -54,7 +55,7 @@ BROKEN = {
     f"{BODY}    exit(0)\n": "SystemExit",
     f"{BODY}    raise GeneratorExit\n": "line 2: GeneratorExit",
     f"{BODY}    pass\n": "dx is None; it has to be an array of the shape of x",
-    f"{BODY}    return dy.tolist()\n": "it returns 4 results|it returns 2 results|it returns 3 results",
+    f"{BODY}    return dy.tolist()\n": "it returns 4 results; it has to return dx",
     f"{BODY}    return {{'dx': dy}}\n": "dx is a dict; it has to be an array of the shape of x",
     f"{BODY}    return dy, dy\n": "it returns 2 results; it has to return dx",
     f"{BODY}    return ()\n": "it returns 0 results",
@@ -83,7 +84,7 @@ BROKEN = {
 def test_a_broken_file_is_told_so(number: int) -> None:
     text, line = list(BROKEN.items())[number]
     lines = said(text)
-    assert any(part in lines for part in line.split("|")), lines
+    assert line in lines
 
 
 def test_a_reader_may_print() -> None:
@@ -230,26 +231,15 @@ def test_files_are_neither_read_nor_written(name: str, tmp_path: Path, monkeypat
     assert not list(tmp_path.iterdir())
 
 
-def test_what_numpy_does_with_files_is_known() -> None:
-    """Of NumPy and of an array: each name whose documentation speaks of a file is refused, or is one that has none."""
-    documented = {
-        name
-        for owner in (np, np.ndarray)
-        for name in dir(owner)
-        if name[0] != "_" and re.search(r"\bfiles?(name)?\b", str(getattr(owner, name).__doc__), re.IGNORECASE)
-    }
-    assert FILES & documented >= {"save", "savetxt", "fromfile", "tofile", "dump", "load"}
-    reachable = {name for name in documented if not refused(name)}
-    assert not reachable - NO_FILES, reachable - NO_FILES
-
-
-# They speak of a file in their documentation, and open none.
-NO_FILES: set[str] = set()
-
-
-def refused(name: str) -> bool:
-    """Whether a file that reads this attribute of NumPy does not run."""
-    return "not yet" in check_text("dropout", f"{HEAD}np.{name}\n{BODY}{RIGHT}").lines[0]
+@pytest.mark.parametrize("owner", ["np", "np.ndarray"])
+def test_what_numpy_does_with_files_is_known(owner: str) -> None:
+    """What NumPy's own documentation says to take or open a file is refused, also what another version adds."""
+    where = {"np": np, "np.ndarray": np.ndarray}[owner]
+    speaks = r"\bfilename\b|\bfile[- ](like|object|name)|\b(open|text|binary|to a|from a|``\.npy``) file\b|\.npy"
+    names = [name for name in dir(where) if name[0] != "_" and re.search(speaks, str(getattr(where, name).__doc__))]
+    assert {"np": "savetxt", "np.ndarray": "tofile"}[owner] in names
+    for name in names:
+        said(f"{HEAD}{owner}.{name}\n{BODY}{RIGHT}")
 
 
 def test_a_stand_in_leads_to_no_other_module_and_executes_no_text() -> None:
@@ -404,7 +394,7 @@ def test_a_changed_forward_changes_nothing() -> None:
 def test_what_is_allowed_is_enough_and_exists() -> None:
     for name in OFFERED:
         assert importlib.util.find_spec(name) is not None
-    assert all(name in dir(__builtins__) or name in vars(__import__("builtins")) for name in WITHHELD)
+    assert all(hasattr(builtins, name) for name in WITHHELD)
     text = f"from __future__ import annotations\nimport numpy.random as r, numpy.testing, collections.abc, typing\nfrom numpy.testing import assert_allclose\nnp = numpy\nnp.testing.assert_equal(1, 1)\nassert r is np.random\nassert_allclose(np.linalg.norm(np.ones(4)), 2)\nassert callable(collections.deque) and callable(np.add.at) and np.ones(2).sum() == 2\nimport math, itertools, functools\nfrom numpy.typing import NDArray\n{HEAD}{BODY}    with np.errstate(all='ignore'):\n    {RIGHT}"
     assert check_text("dropout", text).passed
 
