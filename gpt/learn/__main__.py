@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from gpt.cli import Parser, command, path, say, word
+from gpt.cli import Parser, command, fail, path, say, word
 from gpt.errors import UserError, reading
 from gpt.learn import Report, check_text, exercise, exercises
 from gpt.learn.folder import Folder
@@ -29,7 +29,8 @@ START = "Write a file with what to write, what is given, and an empty function."
 CHECK = "Execute what was written, and say what is right or wrong."
 HOW = """A derivative is compared with difference quotients on numbers that are drawn anew, and with numbers that PyTorch
 computed. A test is run on right code, and on mutants, which are right but for one mistake: it has to fail on each. The
-exit status is 0 if all that was checked is right, 1 if not, 2 if the command line is wrong."""
+exit status is 0 if all that was checked is right, 1 if not, 2 if the command line is
+wrong or a file cannot be read; the other files are checked all the same."""
 
 
 class CommandParser(Parser):
@@ -133,15 +134,22 @@ def start(folder: Folder, options: argparse.Namespace) -> int:
 
 
 def check(folder: Folder, options: argparse.Namespace) -> int:
-    """Check one file, or all that were started. Return 0 if all are right."""
+    """Check one file, or all that were started. Return 0 if all are right, 1 if not, 2 if one cannot be read."""
     names = [exercise(options.name).name] if options.name else folder.started()
     if not names:
         raise UserError(
             f"no exercise is started in {word(folder.path)}; python -m gpt.learn start {exercises()[0].name}"
         )
-    passed = 0
+    passed = unread = 0
     for name in names:
-        text = read(folder, name, options.file)
+        try:
+            text = read(folder, name, options.file)
+        except UserError as error:
+            if options.name:
+                raise
+            unread += 1  # the others are checked all the same
+            fail("gpt.learn", str(error), 2)
+            continue
         seed = secrets.randbelow(2**31) if options.seed is None else options.seed
         if options.in_process:
             with ending_after(options.seconds):
@@ -153,10 +161,10 @@ def check(folder: Folder, options: argparse.Namespace) -> int:
         print_report(report, seed, options.json)
         passed += report.passed
     if len(names) > 1 and not options.json:
-        say(f"{passed} of {len(names)} are right")
+        say(f"{passed} of {len(names)} are right" + (f", and {unread} could not be read" if unread else ""))
     elif passed and options.file is None and not options.json:
         say(upcoming(folder))
-    return 0 if passed == len(names) else 1
+    return 2 if unread else int(passed < len(names))
 
 
 def print_report(report: Report, seed: int, as_json: bool) -> None:

@@ -3,55 +3,44 @@
 Three things hold, so that what is checked is what the reader wrote:
 
 * The text itself is compiled. No module is looked up by the name of the exercise, so no other file can stand in for it.
-* Imports of anything but NumPy and some of Python's own modules are refused, and so are the ways around that: names such as
-  `__import__`, functions such as `eval`, attributes that begin with an underscore.
+* Imports of anything but NumPy and some of Python's own modules are refused; of these it gets stand-ins (gpt/learn/offered.py)
+  that neither execute text nor reach files or other modules. The ways around that are refused too: names such as `__import__`,
+  functions such as `eval`, attributes that begin with an underscore, attributes of frames.
 * While the file runs, Python reports each call to a profile function. A call of the engine, of PyTorch or the like is refused.
+
+It is no sandbox. Who knows Python's insides gets around it; it keeps readers from deceiving themselves.
 """
 
 from __future__ import annotations
 
 import ast
 import builtins
-import collections
 import contextlib
-import functools
 import io
-import itertools
-import math
 import sys
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
-from types import CodeType, FrameType, ModuleType
+from types import CodeType, FrameType
 from typing import Any
 
 import numpy as np
 
 from gpt.learn.exercise import Fault
+from gpt.learn.offered import FILES, OFFERED, imported
 
-MODULES = {
-    "__future__", "collections", "collections.abc", "functools", "itertools", "math", "numpy", "numpy.linalg",
-    "numpy.random", "numpy.testing", "numpy.typing", "typing",
-}  # fmt: skip
 ENGINES = {"tinytensor", "gpt", "reference_torch", "torch", "jax", "autograd", "cupy", "tensorflow"}
 WITHHELD = {
     "breakpoint", "compile", "delattr", "eval", "exec", "getattr", "globals", "help", "input", "locals", "open",
     "setattr", "vars",
 }  # fmt: skip
-# Attributes that lead out of the file: to the frames of its callers, and to the interpreter.
+# Attributes that lead out of the file: to the memory of an array, to other modules, to functions that execute text.
 INSIDE = {
-    "ag_frame", "builtins", "cr_frame", "ctypeslib", "f_back", "f_builtins", "f_globals", "f_locals", "gi_frame",
-    "importlib", "inspect", "os", "sys", "tb_frame",
+    "attrgetter", "builtins", "cffi", "ctypes", "ctypeslib", "distutils", "evaluate", "evaluate_forward_ref", "f2py",
+    "get_type_hints", "importlib", "inspect", "lib", "measure", "modules", "os", "rundocs", "runstring", "subprocess",
+    "sys", "update_wrapper",
 }  # fmt: skip
-SHARED: list[ModuleType] = [
-    np,
-    np.linalg,
-    np.random,
-    math,
-    functools,
-    itertools,
-    collections,
-]  # a file may not change them
+FRAMES = ("ag_", "co_", "cr_", "f_", "gi_", "tb_")  # attributes of frames, tracebacks, generators and code begin so
 NAMES = {"__name__", "__file__", "__doc__"}  # the names between underscores that a file may use
 LONGEST = 200_000  # characters
 KEPT = 100_000  # characters that it prints
@@ -148,10 +137,14 @@ class Reader:
 
         NumPy's global random numbers begin anew, and go on afterwards where they were: a file remembers nothing in them.
         """
-        before, random, profile = [dict(vars(module)) for module in SHARED], np.random.get_state(), sys.getprofile()
+        before, random, profile = (
+            [dict(vars(each)) for each in OFFERED.values()],
+            np.random.get_state(),
+            sys.getprofile(),
+        )
         out = contextlib.redirect_stdout(self.printed), contextlib.redirect_stderr(self.printed)
         np.random.seed()
-        with out[0], out[1], warnings.catch_warnings(), np.errstate(all="ignore"):
+        with out[0], out[1], warnings.catch_warnings(), np.errstate(all="ignore"), np.printoptions():
             warnings.simplefilter("ignore")
             sys.setprofile(self._see)
             try:
@@ -171,13 +164,12 @@ class Reader:
 
 
 def put_back(before: list[dict[str, Any]]) -> list[str]:
-    """Make the shared modules what they were, and return the names that had changed, or had come to them."""
+    """Make the stand-ins what they were, and return the names that had changed, or had come to them."""
     found = []
-    for module, names in zip(SHARED, before):
+    for module, names in zip(OFFERED.values(), before):
         now = vars(module)
         changed = [name for name, value in names.items() if now.get(name, module) is not value]
-        # NumPy loads modules of its own when they are first used
-        added = [name for name, value in now.items() if name not in names and not isinstance(value, ModuleType)]
+        added = [name for name in now if name not in names]
         for name in changed:
             setattr(module, name, names[name])
         for name in added:
@@ -201,7 +193,7 @@ def printable(text: str) -> str:
 
 
 def refuse(tree: ast.AST) -> None:
-    """Raise Fault for an import of something else than MODULES, and for what leads out of the file."""
+    """Raise Fault for an import of something else than OFFERED, and for what leads out of the file."""
     for node in ast.walk(tree):
         line = f"line {node.lineno}" if hasattr(node, "lineno") else ""
         if isinstance(node, ast.Import):
@@ -210,13 +202,15 @@ def refuse(tree: ast.AST) -> None:
         elif isinstance(node, ast.ImportFrom):
             module = "." * node.level + (node.module or "")
             allow(module, line)
-            hidden = [alias.name for alias in node.names if inside(alias.name)]
-            if hidden and module != "__future__":
-                raise Fault(f"{line} imports {hidden[0]}, which no exercise needs")
-        elif isinstance(node, ast.Attribute) and inside(node.attr):
-            raise Fault(f"{line} reads .{node.attr}: {OUTSIDE}")
-        elif isinstance(node, ast.MatchClass) and any(map(inside, node.kwd_attrs)):
-            raise Fault(f"{line} reads attributes that begin with an underscore: {OUTSIDE}")
+            for alias in node.names:
+                allow_name(module, alias.name, line)
+        elif isinstance(node, ast.Attribute):
+            allow_attribute(node.attr, line)
+        elif isinstance(node, ast.MatchClass):
+            if node.patterns:  # their attributes are named by the class, in __match_args__
+                raise Fault(f"{line} reads attributes by their position in a class: {OUTSIDE}")
+            for name in node.kwd_attrs:
+                allow_attribute(name, line)
         elif isinstance(node, ast.Name) and node.id.startswith("__") and node.id not in NAMES:
             raise Fault(f"{line} reads {node.id}: {OUTSIDE}")
 
@@ -224,21 +218,32 @@ def refuse(tree: ast.AST) -> None:
 OUTSIDE = "an exercise looks at numbers, not at how Python keeps its functions"
 
 
-def inside(name: str) -> bool:
-    """Whether this attribute leads out of the file."""
-    return name.startswith("_") or name in INSIDE
+def allow_attribute(name: str, line: str) -> None:
+    """Raise Fault if an attribute of this name leads out of the file."""
+    if name in FILES:
+        raise Fault(f"{line} reads .{name}: an exercise reads and writes no files")
+    if name in INSIDE or name.startswith(("_", *FRAMES)):
+        raise Fault(f"{line} reads .{name}: {OUTSIDE}")
+
+
+def allow_name(module: str, name: str, line: str) -> None:
+    """Raise Fault if an exercise may not import this name from the module."""
+    # what a module lacks, Python would take from the true one: `from numpy import lib`
+    if name != "*" and (name.startswith("_") or not hasattr(OFFERED[module], name)):
+        raise Fault(f"{line} imports {name}, which no exercise needs")
 
 
 def allow(module: str, line: str) -> None:
     """Raise Fault if an exercise may not import this module."""
-    if module not in MODULES:
+    if module not in OFFERED:
         why = "it has the answer" if module.partition(".")[0] in ENGINES else "an exercise has to work without it"
         raise Fault(f"{line} imports {module}: {why}; NumPy (np) and math are enough")
 
 
 def allowed() -> dict[str, Any]:
-    """Python's own functions, without those that lead out of the file. `refuse` has looked at its imports."""
-    return {**vars(builtins), **{name: withheld(name) for name in WITHHELD}}
+    """Python's own functions, without those that lead out of the file, and with imports of the stand-ins alone."""
+    own = {name: value for name, value in vars(builtins).items() if name not in ("__loader__", "__spec__")}
+    return {**own, **{name: withheld(name) for name in WITHHELD}, "__import__": imported}
 
 
 def withheld(name: str) -> Callable[..., Any]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import builtins
+import collections
 import importlib.util
 import os
 import py_compile
+import re
 import sys
 from pathlib import Path
 
@@ -15,7 +18,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 from wrong import replaced, solution
 
 from gpt.learn import check_text, start_text
-from gpt.learn.reader import MODULES, WITHHELD, Reader
+from gpt.learn.offered import FILES, OFFERED
+from gpt.learn.reader import WITHHELD, Reader
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAD = "import numpy as np\n"
@@ -51,7 +55,7 @@ BROKEN = {
     f"{BODY}    exit(0)\n": "SystemExit",
     f"{BODY}    raise GeneratorExit\n": "line 2: GeneratorExit",
     f"{BODY}    pass\n": "dx is None; it has to be an array of the shape of x",
-    f"{BODY}    return dy.tolist()\n": "it returns 4 results|it returns 2 results|it returns 3 results",
+    f"{BODY}    return dy.tolist()\n": "it returns 4 results; it has to return dx",
     f"{BODY}    return {{'dx': dy}}\n": "dx is a dict; it has to be an array of the shape of x",
     f"{BODY}    return dy, dy\n": "it returns 2 results; it has to return dx",
     f"{BODY}    return ()\n": "it returns 0 results",
@@ -80,16 +84,23 @@ BROKEN = {
 def test_a_broken_file_is_told_so(number: int) -> None:
     text, line = list(BROKEN.items())[number]
     lines = said(text)
-    assert any(part in lines for part in line.split("|")), lines
+    assert line in lines
 
 
 def test_a_reader_may_print() -> None:
-    text = f"print('begin')\n{BODY}    print(dy.shape)\n{RIGHT}"
-    report = check_text("dropout", text)
-    assert (
-        report.passed and report.lines[4:7] == ["  it printed:", "      begin", "      (2, 3)"]
-    ) or "begin" in report.lines[5]
-    assert "lines more" in report.lines[-1] and len(report.lines) < 30
+    """What a file prints follows the result, in its order; after twenty lines it is said how many more there are."""
+    text = f"print('begin')\n{BODY}    print(*dy.shape)\n{RIGHT}"
+    report = check_text("dropout", text, seed=1)
+    from gpt.learn.recorded import rows
+
+    first = [" ".join(map(str, row["result"]["dy"].shape)) for row in rows("dropout")][:2]
+    calls = int(re.findall(r"in (\d+) calls", report.lines[0])[0])
+    at = report.lines.index("  it printed:")
+    printed = report.lines[at + 1 :]
+    assert report.passed and printed[0] == "      begin"
+    # each call is made twice
+    assert printed[1:5] == [f"      {shape}".rstrip() for shape in first for _ in range(2)]
+    assert len(printed) == 21 and printed[20] == f"      … and {1 + 2 * calls - 20} lines more"
 
 
 def test_prints_do_not_reach_the_terminal(capfd: pytest.CaptureFixture[str]) -> None:
@@ -121,8 +132,8 @@ FOOLING = {
     f"{HEAD}{BODY}    return np.__dict__\n": "line 3 reads .__dict__",
     f"{BODY}    return [c for c in ().__class__.__base__.__subclasses__()]\n": "line 2 reads .__",
     f"{BODY}    return (x for x in ()).gi_frame.f_back.f_locals\n": "line 2 reads .",
-    f"import typing\n{BODY}    return typing.sys.modules\n": "line 3 reads .sys",
-    f"{BODY}    match dy:\n        case object(__class__=c):\n            return c\n": "attributes that begin with an underscore",
+    f"import typing\n{BODY}    return typing.sys.modules\n": "line 3 reads .modules",
+    f"{BODY}    match dy:\n        case object(__class__=c):\n            return c\n": "reads .__class__",
     f"{BODY}    return __builtins__\n": "line 2 reads __builtins__",
     # what would change the check itself
     f"{HEAD}np.abs = lambda x: 0 * x\n{BODY}    return dy\n": "the file changes a module that others use: numpy.abs",
@@ -140,6 +151,133 @@ def test_a_way_around_is_refused(number: int) -> None:
     absolute = np.abs, np.asarray
     assert line in said(text)
     assert (np.abs, np.asarray) == absolute
+
+
+# What executes text, reads attributes by name, or leads to other modules, frames or memory. Each is a whole file's first lines.
+WAYS = {
+    "from numpy.testing import runstring\nrunstring('import sys; sys.setprofile(None)', {})": "line 1 imports runstring",
+    "from numpy.testing import measure\nmeasure('1')": "line 1 imports measure",
+    "from numpy.testing import rundocs": "line 1 imports rundocs",
+    "import numpy.testing as t\nt.runstring('1', {})": "line 2 reads .runstring",
+    "import numpy as np\nnp.testing.measure('1')": "line 2 reads .measure",
+    "import numpy as np\nnp.testing.rundocs()": "line 2 reads .rundocs",
+    "import numpy as np\nt = np.testing\nt.run_threaded(print)": "numpy.testing.run_threaded is withheld",
+    "from numpy.testing import *\nrunstring('1', {})": "NameError: name 'runstring'",
+    "import numpy as np\nnp.lib.stride_tricks": "line 2 reads .lib",
+    "from numpy import lib": "line 1 imports lib",
+    "from numpy import f2py": "line 1 imports f2py",
+    "from numpy import core": "line 1 imports core",
+    "from numpy import _core": "line 1 imports _core",
+    "import numpy.ctypeslib": "line 1 imports numpy.ctypeslib",
+    "import numpy.lib.format": "line 1 imports numpy.lib.format",
+    "import numpy as np\nnp.ma.core": "line 2: AttributeError: numpy.ma is withheld",
+    "import numpy as np\nnp.core": "line 2: AttributeError: numpy.core is withheld",
+    "import numpy as np\nnp.distutils": "line 2 reads .distutils",
+    "import numpy as np\nnp.bmat('backward')": "line 2: AttributeError: numpy.bmat is withheld",
+    "import numpy as np\nnp.info('numpy')": "line 2: AttributeError: numpy.info is withheld",
+    "import numpy as np\nnp.ones(2).ctypes.data": "line 2 reads .ctypes",
+    "import numpy as np\nnp.random.default_rng().bit_generator.cffi": "line 2 reads .cffi",
+    "import math\nmath.__loader__": "line 2 reads .__loader__",
+    "import numpy as np\nnp.sort.__globals__": "line 2 reads .__globals__",
+    "print.__self__": "line 1 reads .__self__",
+    "(x for x in ()).gi_code.co_consts": "reads .",
+    "try:\n    1 / 0\nexcept Exception as e:\n    e.__traceback__": "line 4 reads .__traceback__",
+    "class C:\n    def __enter__(self): pass\n    def __exit__(self, a, b, tb):\n        tb.tb_frame.f_back\nwith C(): pass":
+        "line 4 reads .",
+    "class C:\n    def __exit__(self, a, b, tb):\n        tb.tb_next": "line 3 reads .tb_next",
+    "class M(type):\n    def __instancecheck__(cls, x): return True\n"
+    "C = M('C', (), {'__match_args__': ('__globals__',)})\nmatch M.mro:\n    case C(found): print(found)":
+        "line 5 reads attributes by their position",
+    "import typing\ntyping.operator.attrgetter('__globals__')": "line 2 reads .attrgetter",
+    "import typing\no = typing.operator": "line 2: AttributeError: typing.operator is withheld",
+    "import typing\nclass C:\n    x: 'print(1)'\ntyping.get_type_hints(C)": "line 4 reads .get_type_hints",
+    "from typing import get_type_hints": "line 1 imports get_type_hints",
+    "from typing import ForwardRef": "line 1 imports ForwardRef",
+    "from functools import update_wrapper": "line 1 imports update_wrapper",
+    "from functools import singledispatch": "line 1 imports singledispatch",
+    "import functools\nfunctools.wraps(print, ('__self__',))": "TypeError: wraps() takes 1 positional argument",
+    "import collections\ncollections.abc.sys": "line 2 reads .sys",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("number", range(len(WAYS)))
+def test_a_way_out_is_refused(number: int) -> None:
+    lines, expected = list(WAYS.items())[number]
+    assert expected in said(f"{lines}\n{BODY}{RIGHT}")
+
+
+def test_the_solution_of_another_does_not_come_by_text() -> None:
+    """Without its stand-in this solved gelu: the text switches the watch off, and the engine's own function answers."""
+    text = (
+        start_text("gelu").partition("    raise")[0]
+        + """
+    found = {}
+    np.testing.{name}('import sys; sys.setprofile(None)\\nfrom tinytensor.ops.gelu import gelu_tanh_backward as f', found)
+    return found['f'](dy, x)
+"""
+    )
+    for name in ("runstring", "assert_equal.runstring", "assert_equal"):
+        assert "gelu: not yet" in said(text.replace("{name}", name), "gelu")
+
+
+@pytest.mark.parametrize("name", sorted(FILES))
+def test_files_are_neither_read_nor_written(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a function of NumPy, as a method of an array, and by an import."""
+    monkeypatch.chdir(tmp_path)
+    for line in (f"np.{name}('x')", f"np.ones(2).{name}('x')", f"kept = np.ndarray.{name}"):
+        assert f"line 2 reads .{name}: an exercise reads and writes no files" in said(f"{HEAD}{line}\n{BODY}{RIGHT}")
+    assert f"line 1 imports {name}" in said(f"from numpy import {name}\n{BODY}{RIGHT}")
+    assert f"line 2: NameError: name '{name}'" in said(f"from numpy import *\nkept = {name}\n{BODY}{RIGHT}")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("owner", ["np", "np.ndarray"])
+def test_what_numpy_does_with_files_is_known(owner: str) -> None:
+    """What NumPy's own documentation says to take or open a file is refused, also what another version adds."""
+    where = {"np": np, "np.ndarray": np.ndarray}[owner]
+    speaks = r"\bfilename\b|\bfile[- ](like|object|name)|\b(open|text|binary|to a|from a|``\.npy``) file\b|\.npy"
+    names = [name for name in dir(where) if name[0] != "_" and re.search(speaks, str(getattr(where, name).__doc__))]
+    assert {"np": "savetxt", "np.ndarray": "tofile"}[owner] in names
+    for name in names:
+        said(f"{HEAD}{owner}.{name}\n{BODY}{RIGHT}")
+
+
+def test_a_stand_in_leads_to_no_other_module_and_executes_no_text() -> None:
+    """Its values are no modules but stand-ins, and of Python's functions none that executes text or opens files itself."""
+    import inspect
+    from types import ModuleType
+
+    seen = 0
+    for module in OFFERED.values():
+        names = [name for name in (*vars(module), *getattr(module, "__all__", ())) if name[0] != "_"]
+        assert names, module
+        for value in (getattr(module, name) for name in names):
+            if isinstance(value, ModuleType):
+                assert value in OFFERED.values(), value
+            code = getattr(inspect.unwrap(value), "__code__", None) if callable(value) else None
+            if code and value is not collections.namedtuple:  # it executes names that it has examined
+                found = {"exec", "eval", "open", "_getframe", "__import__", "get_type_hints"} & set(code.co_names)
+                assert not found, (value, found)
+                seen += 1
+    assert seen > 200
+
+
+def test_numpy_imports_what_it_needs_and_the_file_gets_nothing_of_it() -> None:
+    """NumPy's C code imports by the `__import__` of the file that calls it; it finds its modules, the file finds an empty one."""
+    from gpt.learn.offered import imported
+
+    assert "numpy._core._methods" in sys.modules and not hasattr(
+        imported("numpy._core._methods", names=("sys",)), "sys"
+    )
+    assert not hasattr(imported("sys"), "modules") and imported("numpy.linalg") is imported("numpy") is OFFERED["numpy"]
+    with pytest.raises(ImportError, match="withheld"):
+        imported("dropout", level=1)
+
+
+def test_how_numbers_are_printed_is_put_back() -> None:
+    before = np.get_printoptions()
+    assert check_text("dropout", f"{HEAD}np.set_printoptions(precision=1)\n{BODY}{RIGHT}").passed
+    assert np.get_printoptions() == before
 
 
 def test_the_engine_is_noticed_however_it_was_reached() -> None:
@@ -251,10 +389,10 @@ def test_a_changed_forward_changes_nothing() -> None:
 
 
 def test_what_is_allowed_is_enough_and_exists() -> None:
-    for name in MODULES:
+    for name in OFFERED:
         assert importlib.util.find_spec(name) is not None
-    assert all(name in dir(__builtins__) or name in vars(__import__("builtins")) for name in WITHHELD)
-    text = f"from __future__ import annotations\nimport math, itertools, functools\nfrom numpy.typing import NDArray\n{HEAD}{BODY}    with np.errstate(all='ignore'):\n    {RIGHT}"
+    assert all(hasattr(builtins, name) for name in WITHHELD)
+    text = f"from __future__ import annotations\nimport numpy.random as r, numpy.testing, collections.abc, typing\nfrom numpy.testing import assert_allclose\nnp = numpy\nnp.testing.assert_equal(1, 1)\nassert r is np.random\nassert_allclose(np.linalg.norm(np.ones(4)), 2)\nassert callable(collections.deque) and callable(np.add.at) and np.ones(2).sum() == 2\nimport math, itertools, functools\nfrom numpy.typing import NDArray\n{HEAD}{BODY}    with np.errstate(all='ignore'):\n    {RIGHT}"
     assert check_text("dropout", text).passed
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -184,18 +185,16 @@ def test_right_and_wrong_in_a_process_of_its_own() -> None:
 
 @pytest.mark.programs
 def test_an_endless_loop_is_stopped_and_its_line_named() -> None:
-    for lines, number, source in (
-        ("    while True:\n        dy = dy + 1\n", 6, "dy = dy + 1"),
-        (
-            "    while True:\n        try:\n            dy = dy + 1\n        except BaseException:\n            pass\n",
-            7,
-            "dy = dy + 1",
-        ),
+    for lines in (
+        "    while True:\n        dy = dy + 1\n",
+        "    while True:\n        try:\n            dy = dy + 1\n        except BaseException:\n            pass\n",
     ):
         done = started("check", "relu", "relu.py", "--seconds", "2", text=f"{BODY}{lines}")
         assert (done.returncode, done.stderr) == (1, "")
-        assert "stopped after 2 seconds, in line" in done.stdout and "does a loop never end?" in done.stdout
-        assert (f"in line {number}" in done.stdout and source in done.stdout) or f"in line {number - 1}" in done.stdout
+        said = done.stdout.splitlines()
+        number = int(re.fullmatch(r"  stopped after 2 seconds, in line (\d+): does a loop never end\? .*", said[1])[1])  # type: ignore[index]
+        text = f"{BODY}{lines}".splitlines()
+        assert number > len(BODY.splitlines()) and said[2] == f"      {text[number - 1].strip()}"  # a line of the loop
 
 
 @pytest.mark.programs
@@ -204,7 +203,7 @@ def test_a_file_that_eats_all_memory_is_stopped() -> None:
     done = started(
         "check", "relu", "relu.py", text=f"{BODY}    kept = []\n    while True:\n        kept.append(np.empty(10**8))\n"
     )
-    assert done.returncode == 1 and ("MemoryError" in done.stdout or "stopped after" in done.stdout), done.stdout
+    assert done.returncode == 1 and re.search(r"^    line 7: \w*MemoryError", done.stdout, re.MULTILINE), done.stdout
 
 
 @pytest.mark.programs
@@ -228,6 +227,30 @@ def test_many_are_checked_one_after_the_other(tmp_path: Path) -> None:
     done = started("check")
     assert done.returncode == 1 and "relu: right" in done.stdout and "softmax: not yet" in done.stdout
     assert done.stdout.endswith("1 of 2 are right\n")
+
+
+@pytest.mark.parametrize("flags", [[], ["--json"]])
+def test_a_file_that_cannot_be_read_does_not_keep_others_from_their_check(
+    flags: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is said on stderr, between the reports; the exit status is 2 at the end, also if one of the others is wrong."""
+    Path("exercises").mkdir()
+    Path("exercises/unbroadcast.py").write_bytes(b"# \n# \xe9\n")  # the first of all
+    Path("exercises/relu.py").write_text(solution("relu"), "utf-8")
+    Path("exercises/softmax.py").write_bytes(b" " * 1_000_001)
+    Path("exercises/dropout.py").write_text(start_text("dropout"), "utf-8")  # the last of these
+    status, out, err = ran(capsys, "check", *HERE, *flags)
+    assert status == 2 and [line.split(":")[1].split(" ")[1] for line in err.splitlines()] == [
+        "exercises/unbroadcast.py,",
+        "exercises/softmax.py",
+    ]
+    if flags:
+        found = [json.loads(line) for line in out.splitlines()]
+        assert [(each["name"], each["passed"]) for each in found] == [("relu", True), ("dropout", False)]
+    else:
+        assert "relu: right" in out and "dropout: not yet" in out
+        assert out.endswith("\n1 of 4 are right, and 2 could not be read\n")
+    assert "1 solved" in ran(capsys, "list")[1]
 
 
 @pytest.mark.programs
