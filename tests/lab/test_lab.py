@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Callable
@@ -11,6 +12,8 @@ from typing import Any
 import pytest
 import served
 from visits import Seen
+
+from gpt import learn, museum
 
 pytestmark = pytest.mark.site
 Visit = Callable[..., Seen]
@@ -322,14 +325,84 @@ def test_a_lost_connection_is_told_and_loses_no_edit(visit: Visit) -> None:
     page.locator("#check-edited").click()
     page.wait_for_selector("#check-table tr.wrong", timeout=60_000)
     page.locator("#tab-train").click()
-    page.locator("#run").click()
-    page.wait_for_selector("#panel-train .problem", timeout=60_000)
-    assert "text could not be loaded" in page.locator("#panel-train .problem").inner_text()
-    page.context.set_offline(False)
-    page.locator("#run").click()
+    page.locator("#step").click()
     page.wait_for_selector("#samples li", timeout=60_000)
     seen.check("net::ERR_")
     page.context.close()
+
+
+LOOP = "    while True:\n        pass\n    y = x * s\n"
+
+
+def test_work_that_begins_while_python_loads_keeps_its_stop(visit: Visit) -> None:
+    """An endless loop is kept, and checked before Python is there: Stop ends it; then the museum and exercises come."""
+    text = (served.ROOT / GELU).read_text("utf-8").replace("    y = x * s\n", LOOP)
+    keep = f"localStorage.setItem({f'tinytensor.laboratory:edit:{GELU}'!r}, {json.dumps(text)})"
+    seen = visit("&bug=no-scale", before=lambda context: context.add_init_script(keep))
+    page = seen.page
+    assert page.evaluate("document.documentElement.dataset.engine") == "loading"
+    page.locator("#check-edited").click()
+    assert page.locator("#stop").is_visible()
+    page.wait_for_selector("#check-summary:has-text('Importing the engine')")
+    page.wait_for_timeout(1500)
+    assert page.locator("#stop").is_visible() and page.locator("#check-all").is_disabled()
+    assert page.locator("#tab-museum").count() == 0
+    page.locator("#stop").click()
+    seen.ready().idle()
+    page.wait_for_selector("#tab-museum[aria-selected=true]")
+    assert (
+        page.locator("#tab-exercises").count() == 1 and page.locator("#bug-no-scale").get_attribute("data-on") == "true"
+    )
+    assert page.locator("#check-all").is_enabled()
+    seen.check()
+    page.context.close()
+
+
+def test_a_stop_while_python_starts_leaves_one_python(visit: Visit) -> None:
+    """Stop while the files load, and again while Python starts: one worker lives, and it works."""
+    seen = visit()
+    page = seen.page
+    page.locator("#check-all").click()
+    page.locator("#stop").click()
+    for _ in range(2):
+        page.locator("#check-all").click()
+        page.wait_for_function("document.querySelector('#status').textContent.startsWith('Starting')", timeout=60_000)
+        page.locator("#stop").click()
+    seen.ready().idle()
+    assert page.evaluate("document.documentElement.dataset.engine") == "ready"
+    assert len(page.workers) == 1 and page.locator("#notices p").count() == 0
+    page.locator("#check-all").click()
+    page.wait_for_selector("#check-table tr.right", timeout=60_000)
+    assert len(page.workers) == 1
+    page.locator("#stop").click()
+    seen.check()
+    page.context.close()
+
+
+def test_try_again_brings_all_that_a_visit_brings(visit: Visit) -> None:
+    seen = visit("&exercise=mul", before=lambda context: context.route("**/pyodide/**", lambda route: route.abort()))
+    seen.ready()
+    page = seen.page
+    assert page.locator("#tab-exercises").count() == 0
+    page.context.unroute("**/pyodide/**")
+    page.locator("#retry").click()
+    page.wait_for_selector("#tab-exercises[aria-selected=true]", timeout=60_000)
+    assert page.locator("#exercise").input_value() == "mul" and page.locator("#tab-museum").count() == 1
+    assert page.locator("#notices p").count() == 0 and page.locator("#retry").is_hidden()
+    seen.idle().check("net::ERR_")
+    page.context.close()
+
+
+def test_what_hides_the_museum_is_told(visit: Visit) -> None:
+    """The script of the exercises fails as it is shown."""
+    broken = "export const exercisesPanel = () => { throw new Error('the panel is broken'); };"
+    script = {"body": broken, "content_type": "text/javascript"}
+    seen = visit(before=lambda context: context.route("**/exercises.js", lambda route: route.fulfill(**script))).ready()
+    said = seen.page.locator("#notices .bad").inner_text()
+    assert "The exercises or the museum cannot be shown: the panel is broken" in said
+    assert seen.page.locator("#check-all").is_enabled() and seen.page.locator("#stop").is_hidden()
+    seen.check()
+    seen.page.context.close()
 
 
 # -------------------------------------------------------------------------------------------------- chapters, storage
@@ -471,7 +544,6 @@ def test_without_the_bundle_a_text_field_takes_the_editors_place(visit: Visit) -
 
 
 def test_a_bug_of_the_museum_is_one_edit(visit: Visit) -> None:
-    museum = pytest.importorskip("gpt.museum", reason="the museum is not built")
     bug = museum.BUGS["no-scale"]
     seen = visit("&bug=no-scale").ready()
     page = seen.page
@@ -483,6 +555,19 @@ def test_a_bug_of_the_museum_is_one_edit(visit: Visit) -> None:
     for each in museum.BUGS.values():
         if page.locator(f"#bug-{each.name}").count():
             assert page.locator(f"#bug-{each.name}").get_attribute("data-on") == "false"
+    steps = page.locator("#steps")
+    page.locator("#tab-train").click()
+    steps.fill("40")
+    assert not museum.BUGS["no-scale"].flags.get("steps") and museum.BUGS["finite-mask"].flags["steps"] == 500
+    page.locator("#tab-museum").click()
+    page.locator("#bug-finite-mask").get_by_role("button", name="Switch on").click()
+    assert steps.input_value() == "500" and steps.is_disabled()
+    page.locator("#tab-train").click()
+    page.locator("#step").click()
+    seen.idle()
+    assert figures(page)["step"] == "1 of 500"
+    page.locator("#undo-all").click()
+    assert steps.input_value() == "40" and steps.is_enabled()
     page.goto(page.url.replace("no-scale", "leak"))
     seen.ready()
     assert "which the laboratory does not run" in page.locator("#notices").inner_text()
@@ -491,7 +576,6 @@ def test_a_bug_of_the_museum_is_one_edit(visit: Visit) -> None:
 
 
 def test_an_exercise_is_checked_and_kept(visit: Visit) -> None:
-    learn = pytest.importorskip("gpt.learn", reason="the exercises are not built")
     seen = visit("&exercise=mul").ready()
     page = seen.page
     page.wait_for_selector("#tab-exercises[aria-selected=true]")
