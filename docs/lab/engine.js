@@ -9,7 +9,8 @@ import { verified } from "./verified.js";
  * @typedef {{file: string, line: number | null, text?: string, name?: string}} Place
  * @typedef {{kind: string, message: string, place: Place | null, lines: Place[], fatal?: boolean,
  *   stopped?: boolean}} Failed
- * @typedef {{wheel: Pinned, beside: Pinned[], text: Pinned, first: string[], files: Record<string, string>}} Lab
+ * @typedef {{wheel: Pinned, beside: Pinned[], text: Pinned, first: string[], files: Record<string, string>,
+ *   hashes: Record<string, string>}} Lab
  * @typedef {import("./verified.js").Pinned} Pinned
  * @typedef {"empty" | "loading" | "ready" | "busy" | "failed"} State
  */
@@ -101,7 +102,10 @@ export class Engine {
         name,
         address: new URL(name, pyodide.from).href,
       })),
-      ...[lab.wheel, ...lab.beside, lab.text].map((about) => ({ ...about, address: new URL(about.name, document.baseURI).href })),
+      ...[lab.wheel, ...lab.beside, lab.text].map((about) => ({
+        ...about,
+        address: new URL(about.name, document.baseURI).href,
+      })),
     ];
     let loaded = 0;
     const came = (/** @type {number} */ bytes) => this.told.progress("Loading", (loaded += bytes), this.size);

@@ -22,7 +22,7 @@ export class Workbench {
   constructor(lab, pyodide) {
     this.lab = lab;
     this.store = new Store(() => localStorage, notice);
-    this.files = new Files(lab.files, this.store);
+    this.files = new Files(lab.files, lab.hashes, this.store);
     this.engine = new Engine(lab, pyodide, {
       progress: (said, loaded, of) => this.progress(said, loaded, of),
       state: (state) => this.state(state),
@@ -158,13 +158,17 @@ export class Workbench {
   }
 }
 
-/** A line over the page, until it is closed. @param {string} text @param {string} [kind] @param {...HTMLElement} buttons */
+/**
+ * A line over the page, until it is closed.
+ * @param {string} text @param {string} [kind] @param {...HTMLElement} buttons
+ */
 function notice(text, kind = "", ...buttons) {
   const line = el("p", { class: `notice ${kind}` }, el("span", {}, text), ...buttons);
   line.append(el("button", { type: "button", class: "plain", onclick: () => line.remove() }, "Close"));
   const same = [...byId("notices").children].find((each) => each.firstChild?.textContent === text);
   if (same) same.remove();
   byId("notices").append(line);
+  return line;
 }
 
 // ---------------------------------------------------------------------------------------------------------------- tabs
@@ -286,9 +290,35 @@ async function main() {
       `You edited files that this version of the engine does not have (${strangers.join(", ")}). ` +
         "They stay in this browser.",
     );
+  for (const path of bench.files.outdated()) older(bench.files, path);
   document.documentElement.dataset.page = "ready";
   await begin();
   document.documentElement.dataset.ready = "";
+}
+
+/** The engine has another version of a file than the one that was edited. @param {Files} files @param {string} path */
+function older(files, path) {
+  const text =
+    `Your ${path} is an edit of another version of this file, and takes its place. ` +
+    "Its difference has what you changed, and what changed since.";
+  const button = (/** @type {string} */ title, /** @type {() => void} */ press) =>
+    el("button", { type: "button", class: "plain", onclick: press }, title);
+  const line = notice(
+    text,
+    "older",
+    button("Show the difference", () => {
+      files.open(path);
+      files.showChanges(true);
+    }),
+    button("Undo my edit", () => {
+      files.undo([path]);
+      line.remove();
+    }),
+    button("Keep my edit", () => {
+      files.keep(path);
+      line.remove();
+    }),
+  );
 }
 
 /**
@@ -330,5 +360,6 @@ async function show(bench, { exercises, bugs: all }) {
 
 main().catch((error) => {
   byId("status").textContent = "The page could not be loaded";
-  notice(`${error instanceof Error ? error.message : error}. Is the connection there? Then load the page again.`, "bad");
+  const why = error instanceof Error ? error.message : error;
+  notice(`${why}. Is the connection there? Then load the page again.`, "bad");
 });

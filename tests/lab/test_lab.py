@@ -331,6 +331,116 @@ def test_a_lost_connection_is_told_and_loses_no_edit(visit: Visit) -> None:
     page.context.close()
 
 
+def test_an_edit_of_another_version_is_told(visit: Visit) -> None:
+    """The site is built anew with another gelu.py; the edit is of the one before. A reload keeps what was decided."""
+    seen = visit()
+    page = seen.page
+    seen.open(GELU)
+    seen.edit(RIGHT, WRONG)
+    page.reload()
+    page.wait_for_selector("html[data-page]", state="attached")
+    assert page.locator("#notices p").count() == 0  # the version is the same
+
+    def newer(route: Any) -> None:
+        lab = route.fetch().json()
+        lab["files"][GELU] += "# a newer line\n"
+        lab["hashes"][GELU] = "another"
+        route.fulfill(json=lab)
+
+    page.context.route("**/lab.json", newer)
+    page.reload()
+    page.wait_for_selector("html[data-page]", state="attached")
+    told = page.locator("#notices .older")
+    assert f"Your {GELU} is an edit of another version of this file" in told.inner_text()
+    told.get_by_role("button", name="Show the difference").click()
+    assert [each.rpartition("−")[2].strip() for each in page.locator("#changes .out").all_inner_texts()] == [
+        RIGHT,
+        "# a newer line",
+    ]
+    page.reload()
+    page.wait_for_selector("html[data-page]", state="attached")
+    told.get_by_role("button", name="Keep my edit").click()
+    assert told.count() == 0 and page.locator("#edited-count").inner_text() == "1 edited"
+    page.reload()
+    page.wait_for_selector("html[data-page]", state="attached")
+    assert told.count() == 0 and page.locator("#edited-count").inner_text() == "1 edited"
+    page.context.unroute("**/lab.json")
+    page.reload()  # the version of before: as new as any other
+    page.wait_for_selector("html[data-page]", state="attached")
+    told.get_by_role("button", name="Undo my edit").click()
+    assert told.count() == 0 and page.locator("#edited-count").inner_text() == ""
+    seen.open(GELU)
+    assert RIGHT in page.locator("#editor .cm-content").inner_text()
+    seen.check()
+    page.context.close()
+
+
+def altered(content: bytes) -> bytes:
+    """One byte of it, in the middle."""
+    changed = bytearray(content)
+    changed[len(changed) // 2] ^= 1
+    return bytes(changed)
+
+
+def test_another_host_cannot_bring_other_bytes(visit: Visit) -> None:
+    """?pyodide names a host: what it serves is compared, and one of its files that is another one is not run."""
+    asked: list[str] = []
+
+    def serve(route: Any) -> None:
+        name = route.request.url.rpartition("/")[2]
+        asked.append(name)
+        content = (served.CACHE / name).read_bytes()
+        body = altered(content) if name == "pyodide.mjs" and is_altered else content
+        route.fulfill(body=body, headers={"Access-Control-Allow-Origin": "*"})
+
+    for is_altered in (False, True):
+        asked.clear()
+        seen = visit(
+            pyodide="https://other-host.test/here/",
+            before=lambda context: context.route("https://other-host.test/**", serve),
+        ).ready()
+        assert {*served.PINNED} == {*asked}
+        state = seen.page.evaluate("document.documentElement.dataset.engine")
+        said = seen.page.locator("#notices").inner_text()
+        if is_altered:
+            assert state == "failed" and "“pyodide.mjs” is not the file that this page was made for" in said
+            assert seen.page.workers == []
+        else:
+            assert state == "ready" and said == ""
+        seen.check()
+        seen.page.context.close()
+
+
+def test_an_altered_text_is_refused(visit: Visit, site: str) -> None:
+    def other(context: Any) -> None:
+        context.route("**/text.txt", lambda route: route.fulfill(body=altered(route.fetch().body())))
+
+    seen = visit(before=other).ready()
+    assert "“text.txt” is not the file that this page was made for" in seen.page.locator("#notices").inner_text()
+    seen.check()
+    seen.page.context.close()
+
+
+def test_an_altered_package_is_refused(visit: Visit) -> None:
+    """matplotlib, which a cell imports: its hash is in the lock file, which is pinned."""
+
+    def other(context: Any) -> None:
+        context.route("**/matplotlib-*.whl", lambda route: route.fulfill(body=altered(route.fetch().body())))
+
+    seen = visit("&chapter=00-products", before=other).ready()
+    page = seen.page
+    page.locator("#cells .cell").nth(1).get_by_role("button", name="Run cell 2").click()
+    said = page.locator("#panel-chapter .problem")
+    said.wait_for(timeout=60_000)
+    assert "matplotlib" in said.inner_text() and "could not be loaded" in said.inner_text()
+    assert page.locator("#cells img").count() == 0
+    page.context.unroute("**/matplotlib-*.whl")
+    page.locator("#cells .cell").nth(1).get_by_role("button", name="Run cell 2").click()
+    page.wait_for_selector("#cells img", timeout=120_000)
+    seen.idle().check("integrity", "net::ERR_")
+    page.context.close()
+
+
 LOOP = "    while True:\n        pass\n    y = x * s\n"
 
 
@@ -409,7 +519,7 @@ def test_what_hides_the_museum_is_told(visit: Visit) -> None:
 
 
 def test_the_cells_of_a_chapter_run(visit: Visit) -> None:
-    seen = visit("&chapter=02-tape").ready()
+    seen = visit("&chapter=00-numbers").ready()
     page = seen.page
     page.locator("#run-all").click()
     seen.idle()
@@ -426,7 +536,7 @@ def test_the_cells_of_a_chapter_run(visit: Visit) -> None:
     page.reload()
     seen.ready()
     assert "tt.tensor(5.0)" in cells.nth(1).locator(".cm-content").inner_text()
-    page.locator("#chapter").select_option("13-speed")
+    page.locator("#chapter").select_option("00-products")
     page.context.route("**/matplotlib*", lambda route: route.abort())
     page.locator("#run-all").click()
     page.locator("#panel-chapter .problem", has_text="could not be loaded").wait_for(timeout=60_000)

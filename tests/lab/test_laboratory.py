@@ -228,6 +228,5 @@ def test_the_page_shows_the_model(ask: Any) -> None:
     ask("start", edits={}, text=TEXT, steps=10, compare=False)
     assert "<title>Inside the model</title>" in ask("page", text="The tape")
     failed = ask("page", text="Ω")
-    known = len(set(TEXT)) + 1  # and the line break, with which a text begins
-    said = f"the character 'Ω' at offset 0, which the model's vocabulary of {known} characters does not have"
+    said = f"the character 'Ω' at offset 0, which the model's vocabulary of {len(set(TEXT))} characters does not have"
     assert failed["kind"] == "" and failed["message"] == f"the text has {said}; leave it out"
