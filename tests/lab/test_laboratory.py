@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -140,6 +141,16 @@ def test_the_bugs_are_those_of_the_museum(ask: Any, module: Any) -> None:
     for name, bug in bugs.items():
         assert (ROOT / bug["file"]).read_text("utf-8").count(bug["right"]) == 1 and bug["wrong"] != bug["right"]
         assert bug["why"] == BUGS[name].why != "" and bug["title"] and bug["flags"] == dict(BUGS[name].flags)
+    spec = importlib.util.spec_from_file_location("build_lab", ROOT / "docs" / "build_lab.py")
+    assert spec is not None and spec.loader is not None
+    build_lab = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(build_lab)
+    absent = {name for name, bug in bugs.items() if bug["file"] not in build_lab.sources()}
+    said = re.search(
+        r"(\d+) of the (\d+) bugs .* switches one on\. (.*) are not among them", (ROOT / "docs/lab.md").read_text()
+    )
+    assert said is not None and (int(said[1]), int(said[2])) == (len(bugs) - len(absent), len(bugs))
+    assert {*re.findall("`(.+?)`", said[3])} == absent
     bug = bugs["finite-mask"]
     edits = edited(bug["right"], bug["wrong"], bug["file"])
     assert ask("start", edits=edits, text=TEXT, steps=10, compare=True, flags=bug["flags"])["steps"] == 500
