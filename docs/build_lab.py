@@ -66,7 +66,8 @@ def build(out: Path, snippets: list[dict[str, Any]] | None = None, pyodide: Path
     write_json(
         out / "lab.json",
         {"wheel": described(wheel), "beside": [described(out / name) for name in BESIDE if (out / name).exists()],
-         "text": described(out / "text.txt"), "first": list(FIRST), "files": sources()},
+         "text": described(out / "text.txt"), "first": list(FIRST), "files": (files := sources()),
+         "hashes": {path: hashlib.sha256(text.encode()).hexdigest() for path, text in files.items()}},
     )  # fmt: skip
     if pyodide is not None:
         copy_pyodide(pyodide, out / "pyodide")
@@ -156,18 +157,42 @@ def with_node(out: Path) -> list[str]:
 
 
 def packages() -> None:
-    """Install what package-lock.json names, unless it is there."""
+    """Install what package-lock.json names, unless it is there: the one step of the build that fetches anything."""
     npm = shutil.which("npm")
     if npm is None or shutil.which("node") is None:
         raise Missing("there is no Node with npm (Debian: apt-get install nodejs npm)")
-    there, wanted = LAB / "node_modules" / ".of", (LAB / "package-lock.json").read_text("utf-8")
-    if not there.exists() or there.read_text("utf-8") != wanted:
-        run([npm, "ci", "--silent"])
-        there.write_text(wanted, "utf-8")
+    target, wanted = LAB / "node_modules", (LAB / "package-lock.json").read_text("utf-8")
+    if installed(target, wanted):
+        return
+    with tempfile.TemporaryDirectory(
+        prefix=".install-", dir=LAB
+    ) as name:  # a build beside this one sees all or nothing
+        folder = Path(name)
+        for each in ("package.json", "package-lock.json", ".npmrc"):
+            shutil.copy(LAB / each, folder)
+        run([npm, "ci", "--silent"], folder)
+        (folder / "node_modules" / ".of").write_text(wanted, "utf-8")
+        if installed(target, wanted):  # the other build was faster
+            return
+        try:
+            if target.exists():
+                target.rename(folder / "old")
+            (folder / "node_modules").rename(target)
+        except OSError as error:  # or it was so just now
+            if not installed(target, wanted):
+                raise Missing(f"{target} cannot be replaced: {error.strerror}") from None
 
 
-def run(command: list[str]) -> None:
-    done = subprocess.run(command, cwd=LAB, capture_output=True, text=True)
+def installed(folder: Path, wanted: str) -> bool:
+    """Whether the folder has what this package-lock.json names."""
+    try:
+        return (folder / ".of").read_text("utf-8") == wanted
+    except OSError:
+        return False
+
+
+def run(command: list[str], folder: Path | None = None) -> None:
+    done = subprocess.run(command, cwd=folder or LAB, capture_output=True, text=True)
     if done.returncode:
         raise Missing(f"{Path(command[0]).name} {command[1]} failed: {last_line(done.stderr or done.stdout)}")
 

@@ -288,9 +288,9 @@ def finish(app: Sphinx, error: Exception | None) -> None:
         spec.loader.exec_module(module)
         try:
             for line in module.build(out / LABORATORY, snippets()) or ():
-                LOGGER.info("%s", line)
+                LOGGER.warning("%s", line, type="lab", subtype="editor")
         except module.Missing as missing:
-            LOGGER.warning("the laboratory: %s", missing, type="laboratory")
+            LOGGER.warning("the laboratory: %s", missing, type="lab", subtype="wheel")
         wheel = next((path.name for path in (out / LABORATORY).glob("*.whl")), "")
     else:
         (out / LABORATORY).mkdir(exist_ok=True)

@@ -9,7 +9,8 @@ import { verified } from "./verified.js";
  * @typedef {{file: string, line: number | null, text?: string, name?: string}} Place
  * @typedef {{kind: string, message: string, place: Place | null, lines: Place[], fatal?: boolean,
  *   stopped?: boolean}} Failed
- * @typedef {{wheel: Pinned, beside: Pinned[], text: Pinned, first: string[], files: Record<string, string>}} Lab
+ * @typedef {{wheel: Pinned, beside: Pinned[], text: Pinned, first: string[], files: Record<string, string>,
+ *   hashes: Record<string, string>}} Lab
  * @typedef {import("./verified.js").Pinned} Pinned
  * @typedef {"empty" | "loading" | "ready" | "busy" | "failed"} State
  */
@@ -34,39 +35,63 @@ export class Engine {
     this.state = "empty";
     /** @type {Promise<any> | null} */
     this.booting = null;
+    /** @type {Promise<Record<string, Uint8Array>> | null} */
+    this.loading = null;
+    this.generation = 0; // of the start that counts; what an earlier one says or throws changes nothing
+    /** @type {(why: Failed) => void} ends a start that still loads */
+    this.interrupt = () => {};
     this.versions = { python: "", numpy: "", tinytensor: "" };
   }
 
   /** The bytes of the first visit. */
   get size() {
-    const files = [...Object.values(this.pyodide.files), this.lab.wheel, ...this.lab.beside];
+    const files = [...Object.values(this.pyodide.files), this.lab.wheel, ...this.lab.beside, this.lab.text];
     return files.reduce((sum, file) => sum + file.bytes, 0);
+  }
+
+  /** The text to train on, which came with the first visit. */
+  get text() {
+    return new TextDecoder().decode(this.bytes?.[this.lab.text.name]);
   }
 
   /** Load what is not loaded yet, and start Python. Asked again while it starts, it waits for the same start. */
   start() {
-    this.booting ??= this.boot().catch((error) => {
-      this.booting = null;
-      this.become("failed");
+    if (this.booting) return this.booting;
+    const mine = ++this.generation;
+    this.booting = this.boot(mine).catch((error) => {
+      if (mine === this.generation) {
+        this.booting = null;
+        this.worker?.terminate();
+        this.worker = null;
+        this.become("failed");
+      }
       throw error;
     });
     return this.booting;
   }
 
-  async boot() {
+  /** @param {number} mine the generation of this start */
+  async boot(mine) {
+    const ended = new Promise((_, failed) => (this.interrupt = failed));
     this.become("loading");
-    this.bytes ??= await this.load();
+    this.loading ??= this.load().catch((error) => {
+      this.loading = null;
+      throw error;
+    });
+    const bytes = (this.bytes = /** @type {any} */ (await Promise.race([this.loading, ended])));
     const worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
     this.worker = worker;
-    worker.onmessage = ({ data }) => this.heard(data);
+    worker.onmessage = ({ data }) => {
+      if (mine === this.generation) this.heard(data);
+    };
     worker.onerror = (event) => {
       event.preventDefault();
-      this.end({ kind: "", message: `Python ended: ${event.message || "out of memory?"}`, place: null, lines: [] });
+      if (mine === this.generation)
+        this.end({ kind: "", message: `Python ended: ${event.message || "out of memory?"}`, place: null, lines: [] });
     };
     const { wheel, first } = this.lab;
-    const given = { from: this.pyodide.from, bytes: this.bytes, wheel: wheel.name, first };
-    this.versions = await this.send("boot", given);
-    if (this.worker === worker) this.become("ready");
+    this.versions = await this.send("boot", { from: this.pyodide.from, bytes, wheel: wheel.name, first });
+    this.become("ready");
   }
 
   async load() {
@@ -77,7 +102,10 @@ export class Engine {
         name,
         address: new URL(name, pyodide.from).href,
       })),
-      ...[lab.wheel, ...lab.beside].map((about) => ({ ...about, address: new URL(about.name, document.baseURI).href })),
+      ...[lab.wheel, ...lab.beside, lab.text].map((about) => ({
+        ...about,
+        address: new URL(about.name, document.baseURI).href,
+      })),
     ];
     let loaded = 0;
     const came = (/** @type {number} */ bytes) => this.told.progress("Loading", (loaded += bytes), this.size);
@@ -126,6 +154,8 @@ export class Engine {
 
   /** @param {Failed} why */
   end(why) {
+    this.generation++;
+    this.interrupt(why);
     this.worker?.terminate();
     this.worker = null;
     this.booting = null;

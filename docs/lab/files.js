@@ -24,9 +24,13 @@ const groupOf = (path) =>
   }, -1);
 
 export class Files {
-  /** @param {Record<string, string>} originals path: text @param {Store} store */
-  constructor(originals, store) {
+  /**
+   * @param {Record<string, string>} originals path: text @param {Record<string, string>} hashes path: that of the text
+   * @param {Store} store
+   */
+  constructor(originals, hashes, store) {
     this.originals = originals;
+    this.hashes = hashes;
     this.store = store;
     /** @type {Set<() => void>} */
     this.changed = new Set();
@@ -70,6 +74,16 @@ export class Files {
     return Object.keys(this.store.all("edit")).filter((path) => !(path in this.originals));
   }
 
+  /** Edits of another version of the file than the one that the engine has. */
+  outdated() {
+    return Object.keys(this.edits()).filter((path) => this.store.get("base", path) !== this.hashes[path]);
+  }
+
+  /** Take an edit as one of the version that the engine has. @param {string} path */
+  keep(path) {
+    this.store.set("base", path, this.hashes[path]);
+  }
+
   /** @param {string} path */
   text(path) {
     return this.store.get("edit", path) ?? this.originals[path];
@@ -77,7 +91,10 @@ export class Files {
 
   /** @param {string} path @param {string} text */
   write(path, text) {
-    this.store.set("edit", path, text === this.originals[path] ? undefined : text);
+    const isEdited = text !== this.originals[path];
+    const base = path in this.edits() ? this.store.get("base", path) : this.hashes[path];
+    this.store.set("base", path, isEdited ? base : undefined);
+    this.store.set("edit", path, isEdited ? text : undefined);
     this.undone = {};
     this.show();
     for (const each of this.changed) each();

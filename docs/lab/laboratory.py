@@ -282,11 +282,9 @@ class Laboratory:
     # ------------------------------------------------------------------------------------- exercises and the museum
 
     def exercises(self) -> list[dict[str, str]]:
-        """The exercises of gpt.learn; none if the package is not there."""
+        """The exercises of gpt.learn, and the text that each begins with."""
         with self.original.active():
-            learn = _package("gpt.learn")
-            if learn is None or not hasattr(learn, "exercises"):
-                return []
+            learn = importlib.import_module("gpt.learn")
             return [
                 {"name": each.name, "title": each.title, "kind": each.kind, "start": learn.start_text(each.name)}
                 for each in learn.exercises()
@@ -301,22 +299,16 @@ class Laboratory:
             return {"passed": bool(report.passed), "lines": [str(line) for line in report.lines]}
 
     def bugs(self) -> list[dict[str, Any]]:
-        """The bugs of gpt.museum, each one line of a file; none if the package is not there."""
+        """The bugs of gpt.museum, each one line of a file."""
         with self.original.active():
-            museum = _package("gpt.museum")
-            bugs = getattr(museum, "BUGS", {})
+            museum = importlib.import_module("gpt.museum")
             return [
                 {
-                    "name": str(name),
-                    "title": bug.title,
-                    "file": bug.file,
-                    "right": bug.right,
-                    "wrong": bug.wrong,
-                    "why": getattr(bug, "why", ""),
-                    "flags": dict(getattr(bug, "flags", {})),
+                    "name": bug.name, "title": bug.title, "file": bug.file, "right": bug.right, "wrong": bug.wrong,
+                    "why": bug.why, "flags": dict(bug.flags),
                 }
-                for name, bug in (bugs.items() if hasattr(bugs, "items") else [(each.name, each) for each in bugs])
-            ]
+                for bug in museum.BUGS.values()
+            ]  # fmt: skip
 
     # ------------------------------------------------------------------------------------------------------- errors
 
@@ -384,15 +376,6 @@ def _finite(x: Any) -> Any:
     return float(x) if math.isfinite(x) else "nan" if math.isnan(x) else "inf"
 
 
-def _package(name: str) -> Any:
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name and name.startswith(error.name):
-            return None
-        raise
-
-
 def _run(code: str, name: str, namespace: dict[str, Any]) -> Any:
     """Execute the code; return the value of its last line, if that is an expression and does not end with ;"""
     tree = ast.parse(code, name)
@@ -427,7 +410,7 @@ class Trainer:
     def __init__(
         self, engine: Engine, text: str, steps: int, flags: dict[str, Any] | None = None, loaded: Any = None
     ) -> None:
-        self.engine, self.steps, self.step = engine, steps, 0
+        self.engine, self.step = engine, 0
         self.losses: list[float] = []  # of each step's batch
         self.looks: dict[int, dict[str, Any]] = {}  # by step
         with engine.active():
@@ -449,11 +432,13 @@ class Trainer:
             self.ids, self.held_out = ids[:cut], ids[cut:]
             if len(self.held_out) <= CONTEXT:
                 raise Wrong(f"the text has {len(ids):,} characters; it needs at least {10 * (CONTEXT + 1):,}")
+            steps = (flags or {}).get("steps", steps)
             usual: dict[str, Any] = {
                 "layers": LAYERS, "width": WIDTH, "heads": HEADS, "context": CONTEXT, "batch_size": BATCH, "steps": steps,
                 "warmup": min(30, steps // 10), "threads": 1, "data": "a text", "vocab_size": self.tokenizer.vocab_size,
             }  # fmt: skip
             self.config = TrainConfig(**{**usual, **(flags or {})})
+            self.steps = steps
             manual_seed(self.config.seed)
             self.model: Any = build(self.config)
             if arrays is not None:

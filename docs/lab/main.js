@@ -22,7 +22,7 @@ export class Workbench {
   constructor(lab, pyodide) {
     this.lab = lab;
     this.store = new Store(() => localStorage, notice);
-    this.files = new Files(lab.files, this.store);
+    this.files = new Files(lab.files, lab.hashes, this.store);
     this.engine = new Engine(lab, pyodide, {
       progress: (said, loaded, of) => this.progress(said, loaded, of),
       state: (state) => this.state(state),
@@ -32,6 +32,8 @@ export class Workbench {
     this.busy = new Set();
     /** @type {Set<() => void>} called when Python ended, and forgot what it had */
     this.ended = new Set();
+    /** @type {Set<() => void>} called when Python is there */
+    this.arrived = new Set();
     this.heard = 0;
     /** What a bug that is on needs of the training's configuration. @type {() => Record<string, any>} */
     this.flags = () => ({});
@@ -74,6 +76,19 @@ export class Workbench {
     }
   }
 
+  /** Wait until no work is done. */
+  async free() {
+    while (this.isBusy)
+      await new Promise((done) => {
+        const listen = () => {
+          if (this.isBusy) return;
+          this.busy.delete(listen);
+          done(null);
+        };
+        this.busy.add(listen);
+      });
+  }
+
   /** @param {HTMLElement} place @param {Failed} failed */
   show(place, failed) {
     place.replaceChildren(problem(failed, (file, line) => this.files.open(file, line, true)));
@@ -109,15 +124,16 @@ export class Workbench {
     document.documentElement.dataset.engine = state;
     if (state === "ready" && !this.isBusy) this.say(this.ready());
     if (state === "empty") for (const each of this.ended) each();
+    if (state === "ready") for (const each of this.arrived) each();
   }
 
   async stop() {
     this.say("Stopped; Python starts again");
     try {
       await this.engine.stop();
-      this.say("Stopped. Your edits are kept; what was trained is gone.");
+      if (!this.isBusy) this.say("Stopped. Your edits are kept; what was trained is gone.");
     } catch (error) {
-      this.offline(error);
+      if (!failedOf(error).stopped) this.offline(error); // else it was stopped once more, and that call tells
     }
   }
 
@@ -125,30 +141,34 @@ export class Workbench {
   offline(error) {
     const failed = failedOf(error);
     this.say("Python could not be loaded");
-    notice(`${capital(sentence(failed))} Your edits are kept.`, true);
+    notice(`${capital(sentence(failed))} Your edits are kept.`, "bad offline");
   }
 
+  /** @returns {Promise<boolean>} whether Python is there */
   async load() {
     try {
       await this.engine.start();
-      byId("notices")
-        .querySelectorAll(".bad")
-        .forEach((each) => each.remove());
     } catch (error) {
+      if (failedOf(error).stopped) return this.load(); // a stop starts it anew
       this.offline(error);
       return false;
     }
+    for (const each of byId("notices").querySelectorAll(".offline")) each.remove();
     return true;
   }
 }
 
-/** A line over the page, until it is closed. @param {string} text @param {boolean} [isBad] */
-function notice(text, isBad = false) {
-  const line = el("p", { class: isBad ? "notice bad" : "notice" }, el("span", {}, text));
+/**
+ * A line over the page, until it is closed.
+ * @param {string} text @param {string} [kind] @param {...HTMLElement} buttons
+ */
+function notice(text, kind = "", ...buttons) {
+  const line = el("p", { class: `notice ${kind}` }, el("span", {}, text), ...buttons);
   line.append(el("button", { type: "button", class: "plain", onclick: () => line.remove() }, "Close"));
   const same = [...byId("notices").children].find((each) => each.firstChild?.textContent === text);
   if (same) same.remove();
   byId("notices").append(line);
+  return line;
 }
 
 // ---------------------------------------------------------------------------------------------------------------- tabs
@@ -238,7 +258,17 @@ async function main() {
   const from = new URL(local === null ? pinned.from : local.endsWith("/") ? local : `${local}/`, document.baseURI).href;
   const bench = new Workbench(lab, { from, files: pinned.files });
   byId("stop").onclick = () => bench.stop();
-  byId("retry").onclick = () => bench.load();
+  /** @type {Promise<void> | null} */
+  let looking = null;
+  const begin = async () => {
+    if (await bench.load()) await looking;
+  };
+  bench.arrived.add(() => {
+    looking ??= more(bench).then((found) => {
+      if (!found) looking = null; // Python ended before it answered; it is asked again when it is there
+    });
+  });
+  byId("retry").onclick = begin;
   setInterval(() => {
     const seconds = (performance.now() - bench.heard) / 1000;
     if (bench.engine.state === "busy" && seconds * 1000 > SLOW)
@@ -260,34 +290,76 @@ async function main() {
       `You edited files that this version of the engine does not have (${strangers.join(", ")}). ` +
         "They stay in this browser.",
     );
+  for (const path of bench.files.outdated()) older(bench.files, path);
   document.documentElement.dataset.page = "ready";
-  if (await bench.load()) await more(bench);
+  await begin();
   document.documentElement.dataset.ready = "";
 }
 
-/** What some builds have: the exercises and the museum. @param {Workbench} bench */
+/** The engine has another version of a file than the one that was edited. @param {Files} files @param {string} path */
+function older(files, path) {
+  const text =
+    `Your ${path} is an edit of another version of this file, and takes its place. ` +
+    "Its difference has what you changed, and what changed since.";
+  const button = (/** @type {string} */ title, /** @type {() => void} */ press) =>
+    el("button", { type: "button", class: "plain", onclick: press }, title);
+  const line = notice(
+    text,
+    "older",
+    button("Show the difference", () => {
+      files.open(path);
+      files.showChanges(true);
+    }),
+    button("Undo my edit", () => {
+      files.undo([path]);
+      line.remove();
+    }),
+    button("Keep my edit", () => {
+      files.keep(path);
+      line.remove();
+    }),
+  );
+}
+
+/**
+ * The exercises and the museum, when nothing else is done. @param {Workbench} bench
+ * @returns {Promise<boolean>} false if Python was not there
+ */
 async function more(bench) {
-  const place = el("div", {});
-  await bench.run("Looking for exercises", place, async () => {
-    const exercises = await bench.engine.ask("exercises");
-    const all = await bench.engine.ask("bugs");
-    const bugs = all.filter((/** @type {any} */ bug) => bug.file in bench.lab.files);
-    const bug = all.find((/** @type {any} */ each) => each.name === asked.get("bug"));
-    if (bug && !bugs.includes(bug))
-      notice(
-        `“${bug.title}” is in ${bug.file}, which the laboratory does not run. ` +
-          `In a terminal: python -m gpt.museum ${bug.name}`,
-      );
-    if (exercises.length) await exercisesPanel(bench, tab("exercises", "Exercises"), exercises, asked.get("exercise"));
-    if (bugs.length) museumPanel(bench, tab("museum", "Museum"), bugs, asked.get("bug"));
-    if (asked.has("exercise") && exercises.length) choose("exercises");
-    if (asked.has("bug") && bugs.length) choose("museum");
-  });
-  bench.set(false);
-  bench.say(bench.ready());
+  /** @type {{exercises: any[], bugs: any[]} | null} */
+  let found = null;
+  const look = async () => {
+    found = { exercises: await bench.engine.ask("exercises"), bugs: await bench.engine.ask("bugs") };
+    await show(bench, found);
+  };
+  while (!found) {
+    await bench.free();
+    const failed = await bench.run("Looking for exercises", el("div", {}), look);
+    if (!failed || failed.stopped) continue; // other work came first, or Stop
+    if (bench.engine.state === "failed") bench.offline(failed);
+    else notice(`The exercises or the museum cannot be shown: ${sentence(failed)}`, "bad");
+    return bench.engine.state === "ready";
+  }
+  return true;
+}
+
+/** @param {Workbench} bench @param {{exercises: any[], bugs: any[]}} found */
+async function show(bench, { exercises, bugs: all }) {
+  const bugs = all.filter((bug) => bug.file in bench.lab.files);
+  const bug = all.find(({ name }) => name === asked.get("bug"));
+  if (bug && !bugs.includes(bug))
+    notice(
+      `“${bug.title}” is in ${bug.file}, which the laboratory does not run. ` +
+        `In a terminal: python -m gpt.museum ${bug.name}`,
+    );
+  if (exercises.length) await exercisesPanel(bench, tab("exercises", "Exercises"), exercises, asked.get("exercise"));
+  if (bugs.length) museumPanel(bench, tab("museum", "Museum"), bugs, asked.get("bug"));
+  if (asked.has("exercise") && exercises.length) choose("exercises");
+  if (asked.has("bug") && bugs.length) choose("museum");
 }
 
 main().catch((error) => {
   byId("status").textContent = "The page could not be loaded";
-  notice(`${error instanceof Error ? error.message : error}. Is the connection there? Then load the page again.`, true);
+  const why = error instanceof Error ? error.message : error;
+  notice(`${why}. Is the connection there? Then load the page again.`, "bad");
 });

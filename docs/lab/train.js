@@ -20,11 +20,11 @@ export class Training {
     this.sides = {};
     /** @type {{name: string, content: string} | null} */
     this.own = null;
-    /** @type {Promise<string> | null} */
-    this.served = null;
     this.isPaused = true;
     this.speed = 0;
     this.total = 300;
+    /** @type {string | null} the steps that the reader chose, while a bug of the museum sets them */
+    this.chosenSteps = null;
     /** @type {{name: string, loss: number}[]} */
     this.baselines = [];
     /** @type {Promise<void> | null} a file that is being read */
@@ -155,9 +155,16 @@ export class Training {
     const isTraining = this.bench.isBusy && !this.isPaused;
     this.run.textContent = isTraining ? "Pause" : this.facts && this.facts.step && this.facts.left ? "Go on" : "Train";
     this.run.disabled = this.bench.isBusy && !isTraining;
-    for (const each of [this.one, this.anew, this.text, this.steps, this.compare]) each.disabled = this.bench.isBusy;
+    for (const each of [this.one, this.anew, this.text, this.compare]) each.disabled = this.bench.isBusy;
     this.anew.disabled ||= !this.facts;
     this.compareField.hidden = !this.isEdited;
+    const { steps } = this.bench.flags();
+    if (steps !== undefined) this.chosenSteps ??= this.steps.value;
+    const shown = steps ?? this.chosenSteps ?? this.steps.value;
+    if (this.steps.value !== String(shown)) this.steps.value = shown;
+    if (steps === undefined) this.chosenSteps = null;
+    this.steps.disabled = this.bench.isBusy || steps !== undefined;
+    this.steps.title = steps === undefined ? "" : "The bug that is on shows after so many steps";
     const flags = Object.entries(this.bench.flags()).map(([name, value]) => `${name} ${value}`);
     this.flags.textContent = `A bug of the museum is on, which shows with ${flags.join(", ")}: so both engines train.`;
     this.flags.hidden = flags.length === 0;
@@ -180,21 +187,9 @@ export class Training {
     this.enable();
   }
 
-  /** The text that is chosen. */
-  async content() {
-    if (this.text.value === "own" && this.own) return this.own.content;
-    const { text } = this.bench.lab;
-    this.served ??= fetch(text.name).then((answer) => {
-      if (!answer.ok) throw new Error(`“${text.name}” could not be loaded: the server said ${answer.status}`);
-      return answer.text();
-    });
-    try {
-      return await this.served;
-    } catch (error) {
-      this.served = null;
-      const why = error instanceof Error ? error.message : String(error);
-      throw new Error(`the text could not be loaded (${why}): is the connection there? Then try again.`);
-    }
+  /** The text that is chosen. Python is there, and the text came with it. */
+  get content() {
+    return this.text.value === "own" && this.own ? this.own.content : this.bench.engine.text;
   }
 
   /** A file of the reader's. */
@@ -269,10 +264,9 @@ export class Training {
 
   /** @param {Record<string, string>} edits */
   async begin(edits) {
-    const text = await this.content();
     const given = {
       edits,
-      text,
+      text: this.content,
       steps: Number(this.steps.value),
       compare: this.compare.checked,
       flags: this.bench.flags(),
@@ -420,8 +414,8 @@ export class Training {
       let binary = "";
       for (let i = 0; i < bytes.length; i += 32768) binary += String.fromCharCode(...bytes.subarray(i, i + 32768));
       const edits = bench.files.edits();
-      const text = await this.content();
-      this.set(await bench.engine.ask("load", { edits, content: btoa(binary), text, steps: Number(this.steps.value) }));
+      const given = { edits, content: btoa(binary), text: this.content, steps: Number(this.steps.value) };
+      this.set(await bench.engine.ask("load", given));
       this.trainedWith = JSON.stringify([edits, bench.flags()]);
       await this.write(true);
       bench.say(`${capital(file.name)}: weights after ${this.facts.step} steps`, true);

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -49,7 +51,7 @@ print(taken > 200, worst < 1e-4)
 """
 SNIPPETS = [
     {
-        "name": "02-tape",
+        "name": "00-numbers",
         "title": "A number through the tape",
         "cells": [
             "import tinytensor as tt\n\nx = tt.tensor(3.0, requires_grad=True)\nprint('x is', x.item())",
@@ -58,11 +60,22 @@ SNIPPETS = [
         ],
     },
     {
-        "name": "13-speed",
+        "name": "00-products",
         "title": "Speed",
         "cells": [PRODUCTS, "import matplotlib.pyplot as plt\n\nplt.plot([3, 1, 2]);"],
     },
 ]
+
+
+def chapters() -> list[dict[str, Any]]:
+    """The cells of the chapters, as the site gives them to the laboratory."""
+    extensions = str(served.ROOT / "docs" / "_extensions")
+    sys.path.insert(0, extensions)
+    try:
+        found: list[dict[str, Any]] = importlib.import_module("chapters").snippets()
+    finally:
+        sys.path.remove(extensions)
+    return found
 
 
 @pytest.fixture(scope="session")
@@ -73,7 +86,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     build_lab = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(build_lab)
     out = tmp_path_factory.mktemp("site") / "lab"
-    said = build_lab.build(out, SNIPPETS, served.pyodide())
+    said = build_lab.build(out, [*SNIPPETS, *chapters()], served.pyodide())
     assert said == [], "the editor was not bundled"
     server, address = served.serve(out)
     yield address
@@ -92,7 +105,14 @@ def visit(browser: Any, site: str) -> Iterator[Callable[..., Seen]]:
     """visit(query, width, **options of a context): a page of the laboratory, as it loads."""
     contexts = []
 
-    def opened(query: str = "", width: int = 1440, height: int = 900, before: Any = None, **options: Any) -> Seen:
+    def opened(
+        query: str = "",
+        width: int = 1440,
+        height: int = 900,
+        before: Any = None,
+        pyodide: str = "pyodide/",
+        **options: Any,
+    ) -> Seen:
         options.setdefault("reduced_motion", "reduce")
         context = browser.new_context(viewport={"width": width, "height": height}, **options)
         contexts.append(context)
@@ -104,7 +124,7 @@ def visit(browser: Any, site: str) -> Iterator[Callable[..., Seen]]:
         context.on("request", lambda request: seen.asked.append(request.url))
         if before is not None:
             before(context)
-        page.goto(f"{site}index.html?pyodide=pyodide/{query}")
+        page.goto(f"{site}index.html?pyodide={pyodide}{query}")
         page.wait_for_selector("html[data-page]", state="attached")
         return seen
 

@@ -18,6 +18,12 @@ class Seen:
         self.page.wait_for_selector("html[data-ready]", state="attached", timeout=120_000)
         return self
 
+    def engine(self, state: str) -> Seen:
+        """Wait until Python is in this state: loading, ready, busy, failed."""
+        is_so = "state => document.documentElement.dataset.engine === state"
+        self.page.wait_for_function(is_so, arg=state, timeout=60_000)
+        return self
+
     @property
     def status(self) -> str:
         return str(self.page.locator("#status").inner_text())

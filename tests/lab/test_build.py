@@ -1,0 +1,94 @@
+"""docs/build_lab.py: the editor's packages are installed whole or not at all, and what is missing is told."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+LOCK = "the packages of today"
+
+
+@pytest.fixture
+def build_lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The module, with a folder of its own in place of docs/lab, where npm is something that is called."""
+    spec = importlib.util.spec_from_file_location("build_lab_here", ROOT / "docs" / "build_lab.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    lab = tmp_path / "lab"
+    lab.mkdir()
+    for name, text in (("package.json", "{}"), ("package-lock.json", LOCK), (".npmrc", "")):
+        (lab / name).write_text(text)
+    monkeypatch.setattr(module, "LAB", lab)
+    monkeypatch.setattr(module.shutil, "which", lambda name: f"/bin/{name}")
+    return module
+
+
+def made(folder: Path, by: str, lock: str = LOCK) -> None:
+    (folder / "node_modules").mkdir()
+    (folder / "node_modules" / "by").write_text(by)
+    (folder / "node_modules" / ".of").write_text(lock)
+
+
+def test_packages_are_installed_once(build_lab: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
+    def run(command: list[str], folder: Path) -> None:
+        calls.append(command[1:])
+        assert folder.parent == build_lab.LAB and (folder / "package-lock.json").read_text() == LOCK
+        made(folder, "npm", "")
+
+    monkeypatch.setattr(build_lab, "run", run)
+    made(build_lab.LAB, "an old one", "the packages of yesterday")
+    build_lab.packages()
+    build_lab.packages()
+    assert calls == [["ci", "--silent"]]
+    assert (build_lab.LAB / "node_modules" / "by").read_text() == "npm"
+    assert not list(build_lab.LAB.glob(".install-*"))
+
+
+def test_two_builds_at_once_do_not_mix_their_packages(build_lab: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While npm works, the other build is done, and bundles from its folder already."""
+
+    def run(command: list[str], folder: Path) -> None:
+        made(build_lab.LAB, "the other")
+        made(folder, "npm", "")
+
+    monkeypatch.setattr(build_lab, "run", run)
+    build_lab.packages()
+    assert (build_lab.LAB / "node_modules" / "by").read_text() == "the other"
+    assert not list(build_lab.LAB.glob(".install-*"))
+
+
+def test_an_install_that_fails_leaves_what_was_there(build_lab: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(command: list[str], folder: Path) -> None:
+        (folder / "node_modules").mkdir()
+        raise build_lab.Missing("npm ci failed: no network")
+
+    monkeypatch.setattr(build_lab, "run", run)
+    made(build_lab.LAB, "an old one", "the packages of yesterday")
+    with pytest.raises(build_lab.Missing, match="no network"):
+        build_lab.packages()
+    assert (build_lab.LAB / "node_modules" / "by").read_text() == "an old one"
+    assert not list(build_lab.LAB.glob(".install-*"))
+
+
+def test_without_node_the_build_says_so(build_lab: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The line is a warning of Sphinx, lab.editor, which LAB_EDITOR=plain alone takes away."""
+    monkeypatch.setattr(build_lab.shutil, "which", lambda name: None)
+    (line,) = build_lab.with_node(tmp_path)
+    assert "a plain text field in place of its editor" in line and "apt-get install nodejs npm" in line
+    for value, wanted in (("plain", ["lab.editor"]), ("", []), ("1", [])):
+        script = "import runpy; print(runpy.run_path('docs/conf.py')['suppress_warnings'])"
+        environment = {**os.environ, "LAB_EDITOR": value}
+        said = subprocess.run([sys.executable, "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True)
+        assert said.stdout.strip() == str(wanted), said.stderr
+    extension = (ROOT / "docs" / "_extensions" / "chapters.py").read_text("utf-8")
+    assert 'LOGGER.warning("%s", line, type="lab", subtype="editor")' in extension
