@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from site_build import sphinx
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = (ROOT / "tests" / "pytorch" / "public_names.txt").read_text("utf-8").split()
@@ -18,7 +19,6 @@ HEAD = """---
 jupytext: {text_representation: {extension: .md, format_name: myst}}
 kernelspec: {display_name: Python 3, language: python, name: python3}
 ---"""  # of a page whose cells are executed
-LABORATORY = (ROOT / "docs" / "build_lab.py").exists()
 
 
 class Links(HTMLParser):
@@ -73,11 +73,7 @@ def missing(site: Path) -> list[str]:
     for page in pages(site):
         here = page.relative_to(site).as_posix()
         for link, path, anchor in targets(site, page):
-            inside = path.relative_to(site).as_posix() if path.is_relative_to(site) else str(path)
-            if inside.startswith("lab/"):
-                if LABORATORY and not path.is_file():
-                    found.append(f"{here}: {link}")
-            elif not path.is_file():
+            if not path.is_file():
                 found.append(f"{here}: {link}")
             elif anchor and path.suffix == ".html" and anchor not in parsed(path).ids:
                 found.append(f"{here}: {link}: no such anchor")
@@ -298,8 +294,6 @@ def test_the_notebooks_of_the_repository_have_their_outputs(site: Path, name: st
 @pytest.fixture(scope="module")
 def faulty(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], list[str]]:
     """faulty(name): the warnings about a page of a site of faulty pages, which does not build."""
-    from conftest import sphinx
-
     source = tmp_path_factory.mktemp("faulty")
     files = {
         "index": "# T\n\n```{optional-toctree}\n*\nnot-there*\n```",
