@@ -5,16 +5,13 @@ from __future__ import annotations
 import hashlib
 import logging
 import shutil
-from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 import myst_nb.core.render
-from docutils import nodes
 from repository import ROOT
 from sphinx.application import Sphinx
 from sphinx.config import Config
-from sphinx.directives.other import TocTree
 
 CACHE = "executed"  # the folder, beside the doctrees, of what the cells said
 
@@ -72,20 +69,6 @@ def with_levels(app: Sphinx, pagename: str, templatename: str, context: dict[str
     context["furo_navigation_tree"] = tree.replace('role="heading"', 'role="heading" aria-level="2"')
 
 
-class OptionalTocTree(TocTree):
-    """A toctree with patterns, of which some may have no page yet; those are left out."""
-
-    def run(self) -> list[nodes.Node]:
-        pages = self.env.found_docs
-        self.content.data = [
-            line
-            for line in self.content.data
-            if not any(c in line for c in "*[?") or any(fnmatch(p, line) for p in pages)
-        ]
-        self.options["glob"] = None
-        return super().run() if any(self.content.data) else []
-
-
 def setup(app: Sphinx) -> dict[str, bool]:
     quiet()
     myst_nb.core.render.coalesce_streams = merged
@@ -94,5 +77,4 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("config-inited", note_engine)
     app.connect("builder-inited", place, priority=900)  # after MyST-NB has read its own configuration
     app.connect("html-page-context", with_levels, priority=600)  # after the theme has made the tree
-    app.add_directive("optional-toctree", OptionalTocTree)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

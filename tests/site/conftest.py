@@ -83,11 +83,11 @@ class Page:
 
 @pytest.fixture
 def show(browser: Any, address: str) -> Iterator[Callable[..., Page]]:
-    """show(width, **options of a context): a Page."""
+    """show(width, **options of a context): a Page, of another site if its address is given."""
     opened: list[Page] = []
 
-    def new(width: int = 1440, **options: Any) -> Page:
-        opened.append(Page(browser, address, width, **options))
+    def new(width: int = 1440, at: str = address, **options: Any) -> Page:
+        opened.append(Page(browser, at, width, **options))
         return opened[-1]
 
     yield new
