@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import re
 import shutil
-from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 import myst_nb.core.render
-from docutils import nodes
 from repository import ROOT
 from sphinx.application import Sphinx
 from sphinx.config import Config
-from sphinx.directives.other import TocTree
 
 CACHE = "executed"  # the folder, beside the doctrees, of what the cells said
 
@@ -66,24 +64,12 @@ def merged(outputs: list[Any]) -> list[Any]:
     return kept
 
 
-def with_levels(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any) -> None:
-    """The captions of the sidebar are headings; a screen reader wants to know of which level."""
+def for_screen_readers(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any) -> None:
+    """The captions of the sidebar are headings of a level; a cell without text above a column is no heading of it."""
     tree = context.get("furo_navigation_tree", "")
     context["furo_navigation_tree"] = tree.replace('role="heading"', 'role="heading" aria-level="2"')
-
-
-class OptionalTocTree(TocTree):
-    """A toctree with patterns, of which some may have no page yet; those are left out."""
-
-    def run(self) -> list[nodes.Node]:
-        pages = self.env.found_docs
-        self.content.data = [
-            line
-            for line in self.content.data
-            if not any(c in line for c in "*[?") or any(fnmatch(p, line) for p in pages)
-        ]
-        self.options["glob"] = None
-        return super().run() if any(self.content.data) else []
+    if "body" in context:
+        context["body"] = re.sub(r'<th class="([^"]*)"><p></p></th>', r'<td class="\1"></td>', context["body"])
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
@@ -93,6 +79,5 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_config_value("site_digest", "", "env", str)
     app.connect("config-inited", note_engine)
     app.connect("builder-inited", place, priority=900)  # after MyST-NB has read its own configuration
-    app.connect("html-page-context", with_levels, priority=600)  # after the theme has made the tree
-    app.add_directive("optional-toctree", OptionalTocTree)
+    app.connect("html-page-context", for_screen_readers, priority=600)  # after the theme has made the tree
     return {"parallel_read_safe": True, "parallel_write_safe": True}

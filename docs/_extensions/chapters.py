@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import html
 import importlib.util
-import json
 import re
 from dataclasses import dataclass
 from functools import cache
@@ -275,26 +274,20 @@ def snippets() -> list[dict[str, Any]]:
 
 
 def finish(app: Sphinx, error: Exception | None) -> None:
-    """The laboratory, if it is there, then the notebooks, of which the first cell installs the laboratory's wheel."""
+    """The laboratory, then the notebooks, of which the first cell installs the laboratory's wheel."""
     if error is not None or app.builder.format != "html":
         return
     out = Path(app.outdir)
-    wheel = ""
-    build_lab = ROOT / "docs" / "build_lab.py"
-    if build_lab.exists():
-        spec = importlib.util.spec_from_file_location("build_lab", build_lab)
-        assert spec is not None and spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        try:
-            for line in module.build(out / LABORATORY, snippets()) or ():
-                LOGGER.warning("%s", line, type="lab", subtype="editor")
-        except module.Missing as missing:
-            LOGGER.warning("the laboratory: %s", missing, type="lab", subtype="wheel")
-        wheel = next((path.name for path in (out / LABORATORY).glob("*.whl")), "")
-    else:
-        (out / LABORATORY).mkdir(exist_ok=True)
-        (out / LABORATORY / "snippets.json").write_text(json.dumps({"chapters": snippets()}), "utf-8")
+    spec = importlib.util.spec_from_file_location("build_lab", ROOT / "docs" / "build_lab.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    try:
+        for line in module.build(out / LABORATORY, snippets()) or ():
+            LOGGER.warning("%s", line, type="lab", subtype="editor")
+    except module.Missing as missing:
+        LOGGER.warning("the laboratory: %s", missing, type="lab", subtype="wheel")
+    wheel = next((path.name for path in (out / LABORATORY).glob("*.whl")), "")
     (out / NOTEBOOKS).mkdir(exist_ok=True)
     for path in sorted(FOLDER.glob("[0-9][0-9]-*.md")):
         made = notebook(path, app.config.html_baseurl, wheel)

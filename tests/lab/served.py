@@ -7,14 +7,12 @@ import json
 import os
 import subprocess
 import sys
-import threading
 import zipfile
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+import static_server
 
 ROOT = Path(__file__).resolve().parents[2]
 PINNED = json.loads((ROOT / "docs" / "lab" / "pyodide.json").read_text("utf-8"))["files"]
@@ -62,21 +60,10 @@ def all_there() -> bool:
     )
 
 
-class Handler(SimpleHTTPRequestHandler):
+class Handler(static_server.Files):
     """Files of a folder, as a static host serves them; the bytes of each are counted."""
 
-    extensions_map: ClassVar[dict[str, str]] = {
-        **SimpleHTTPRequestHandler.extensions_map, ".js": "text/javascript", ".mjs": "text/javascript",
-        ".wasm": "application/wasm", ".json": "application/json",
-    }  # fmt: skip
     sent: ClassVar[dict[str, int]] = {}
-
-    def log_message(self, *_: Any) -> None:
-        pass
-
-    def end_headers(self) -> None:
-        self.send_header("Cache-Control", "no-store")  # what a test changes is seen at once
-        super().end_headers()
 
     def copyfile(self, source: Any, outputfile: Any) -> None:
         content = source.read()
@@ -85,16 +72,6 @@ class Handler(SimpleHTTPRequestHandler):
         outputfile.write(content)
 
 
-class Server(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        if not isinstance(sys.exc_info()[1], ConnectionError):  # the browser went away
-            super().handle_error(request, client_address)
-
-
-def serve(folder: Path) -> tuple[Server, str]:
+def serve(folder: Path) -> tuple[static_server.Server, str]:
     """A server for the folder, in a thread of its own, and its address."""
-    server = Server(("127.0.0.1", 0), partial(Handler, directory=str(folder)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    return server, f"http://127.0.0.1:{server.server_address[1]}/"
+    return static_server.serve(folder, Handler)

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import functools
-import http.server
-import importlib.util
 import os
-import shutil
-import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from chromium import chromium
+from site_build import ROOT, sphinx
+from static_server import serving
 
-ROOT = Path(__file__).resolve().parents[2]
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 sys.path.insert(0, str(ROOT / "docs" / "_extensions"))
 
 
@@ -27,51 +22,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.site)
 
 
-@functools.cache
-def has_editor() -> bool:
-    """Fetch the packages of the laboratory's editor, if they are not there: the one step that needs a network."""
-    spec = importlib.util.spec_from_file_location("build_lab", ROOT / "docs" / "build_lab.py")
-    assert spec is not None and spec.loader is not None
-    build_lab = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(build_lab)
-    try:
-        build_lab.packages()
-    except build_lab.Missing:
-        if os.environ.get("CI"):
-            raise
-        return False
-    return True
-
-
-def sphinx(source: Path, out: Path, *flags: str) -> subprocess.CompletedProcess[str]:
-    """Build a site without a network: what would ask for one fails at once."""
-    command = [
-        sys.executable,
-        "-m",
-        "sphinx",
-        "-q",
-        "-E",
-        *flags,
-        "-d",
-        str(out.parent / "doctrees"),
-        str(source),
-        str(out),
-    ]
-    env = {**os.environ, "HTTP_PROXY": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9", "NO_COLOR": "1"}
-    for name in ("SITE_URL", "REPOSITORY_URL", "COLAB_URL"):
-        env.pop(name, None)
-    if not has_editor():
-        env["LAB_EDITOR"] = "plain"
-    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
-
-
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the built site. Every chapter is executed; every warning is an error."""
     pytest.importorskip("sphinx", reason="no Sphinx: pip install -e '.[docs]'")
-    if built := os.environ.get(
-        "SITE_BUILT"
-    ):  # by `python -m sphinx -W -d FOLDER/doctrees docs FOLDER/site`, to be tested again
+    # SITE_BUILT=FOLDER: the site that `python -m sphinx -W -d FOLDER/doctrees docs FOLDER/site` has built
+    if built := os.environ.get("SITE_BUILT"):
         return Path(built) / "site"
     out = tmp_path_factory.mktemp("site") / "site"
     done = sphinx(ROOT / "docs", out, "-W")
@@ -79,34 +35,17 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *arguments: object) -> None:
-        pass
-
-
 @pytest.fixture(scope="session")
 def address(site: Path) -> Iterator[str]:
     """Where the site is served, without a slash at its end."""
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(site)))
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(site) as address:
+        yield address.rstrip("/")
 
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
-    sync_api = pytest.importorskip("playwright.sync_api", reason="no Playwright: pip install -e '.[site]'")
-    found = next((path for path in map(shutil.which, NAMES) if path), None)
-    if found is None:
-        pytest.skip("no Chromium: apt-get install chromium")
-    with sync_api.sync_playwright() as playwright:
-        root = hasattr(os, "geteuid") and os.geteuid() == 0  # Chromium's sandbox refuses root, as which CI runs
-        launched = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"] if root else [])
+    with chromium() as launched:
         yield launched
-        launched.close()
 
 
 class Page:
@@ -144,11 +83,11 @@ class Page:
 
 @pytest.fixture
 def show(browser: Any, address: str) -> Iterator[Callable[..., Page]]:
-    """show(width, **options of a context): a Page."""
+    """show(width, **options of a context): a Page, of another site if its address is given."""
     opened: list[Page] = []
 
-    def new(width: int = 1440, **options: Any) -> Page:
-        opened.append(Page(browser, address, width, **options))
+    def new(width: int = 1440, at: str = address, **options: Any) -> Page:
+        opened.append(Page(browser, at, width, **options))
         return opened[-1]
 
     yield new

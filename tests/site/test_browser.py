@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from site_build import ROOT, sphinx, written
+from static_server import serving
 
-ROOT = Path(__file__).resolve().parents[2]
 FIRST = min((ROOT / "docs" / "chapters").glob("*.md"), default=Path("none")).stem
 PAGES = {
     "landing": "index.html",
@@ -18,6 +19,8 @@ PAGES = {
     "document": "proof.html",
     "notebook": "notebooks/guide.html",
     "exercises": "exercises.html",
+    "museum": "museum.html",
+    "laboratory": "laboratory.html",
     "file": "source/tinytensor/tape.py.html",
     "folder": "source/tinytensor/ops/index.html",
     "search": "search.html",
@@ -41,7 +44,9 @@ def test_it_is_shown_without_other_hosts_and_errors(
     shown.check()
 
 
-@pytest.mark.parametrize("name", ["landing", "chapter", "reference", "document", "file", "folder"])
+@pytest.mark.parametrize(
+    "name", ["landing", "chapter", "reference", "document", "exercises", "museum", "laboratory", "file", "folder"]
+)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing(show: Callable[..., Any], name: str, scheme: str) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright")
@@ -189,10 +194,23 @@ def test_a_wide_formula_in_a_text_scrolls(show: Callable[..., Any]) -> None:
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
-def test_numbered_formulas(show: Callable[..., Any], site: Path) -> None:
-    numbered = [path for path in (site / "chapters").glob("*.html") if 'class="eqno"' in path.read_text("utf-8")]
-    for path in numbered:
-        page = show().open(f"chapters/{path.name}")
-        number = page.locator(".eqno").first.bounding_box()
-        box = page.locator(".math:has(.eqno) math").first.bounding_box()
-        assert number["x"] > box["x"] + box["width"] - 1
+def test_numbered_formulas(show: Callable[..., Any], tmp_path: Path) -> None:
+    """Wide and narrow: the number stands beside its formula, in sight, and a link leads to it."""
+    (tmp_path / "source").mkdir()
+    long = " + ".join(f"x_{{{i}}}" for i in range(60))
+    text = f"# T\n\n$$\nx = y\n$$ (short)\n\n$$\n{long}\n$$ (long)\n\nBy {{eq}}`short` and {{eq}}`long`."
+    done = sphinx(written(tmp_path / "source", {"index": text}), tmp_path / "site")
+    assert done.returncode == 0 and "index.md" not in done.stderr
+    with serving(tmp_path / "site") as address:
+        for width in (1440, 390):
+            shown = show(width, at=address.rstrip("/"))
+            page = shown.open("index.html")
+            assert page.locator(".eqno").all_inner_texts() == ["(1)", "(2)"]
+            number, formula = boxes(page, ".eqno")[0], boxes(page, ".math:has(.eqno) math")[0]
+            assert formula["x"] + formula["width"] - 1 < number["x"] < width - number["width"]
+            assert abs(number["y"] + number["height"] / 2 - formula["y"] - formula["height"] / 2) < formula["height"]
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            links = page.locator("article p a.reference").all()
+            assert [link.inner_text() for link in links] == ["(1)", "(2)"]
+            assert all(page.locator(f"[id='{link.get_attribute('href')[1:]}'] .eqno").count() for link in links)
+            shown.check()
