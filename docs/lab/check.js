@@ -53,6 +53,7 @@ export function checkPanel(bench, panel) {
     summary,
     old,
     table,
+    el("p", { class: "hint" }, ...CHECKS.map(([, title, about]) => `${title}: the error ${about}. `)),
     el(
       "div",
       { class: "first", id: "first-try" },
@@ -82,6 +83,8 @@ export function checkPanel(bench, panel) {
   );
 
   let checked = ""; // the edits that the table is about
+  /** @type {string[]} */
+  let last = []; // the primitives in it
   /** @param {(found: any) => string[]} choose */
   const run = (choose) =>
     bench
@@ -91,7 +94,7 @@ export function checkPanel(bench, panel) {
         summary.textContent = "Importing the engine";
         const edits = bench.files.edits();
         const found = await bench.engine.ask("primitives", { edits });
-        const names = choose(found);
+        const names = (last = choose(found));
         const formulas = new Map(found.rows.map((/** @type {any} */ row) => [row.name, row]));
         byId("first-try").hidden = true;
         table.hidden = names.length === 0;
@@ -115,12 +118,16 @@ export function checkPanel(bench, panel) {
         if (failed && !failed.stopped) summary.textContent = "";
         if (failed?.stopped) summary.textContent = "Stopped.";
       });
-  edited.onclick = () => run((found) => (found.shared.length ? namesOf(found) : found.edited));
+  // After an undo nothing may be edited any more: then those of the table are checked again.
+  const again = (/** @type {any} */ found) => (found.edited.length ? found.edited : last);
+  edited.onclick = () => run((found) => (found.shared.length ? namesOf(found) : again(found)));
   all.onclick = () => run(namesOf);
   const names = () => {
-    edited.disabled = bench.isBusy || Object.keys(bench.files.edits()).length === 0;
-    all.disabled = bench.isBusy;
     const isOld = checked !== "" && checked !== JSON.stringify(bench.files.edits());
+    const isEdited = Object.keys(bench.files.edits()).length > 0;
+    edited.textContent = isEdited || !isOld ? "Check what I edited" : "Check these again";
+    edited.disabled = bench.isBusy || !(isEdited || isOld);
+    all.disabled = bench.isBusy;
     table.classList.toggle("old", isOld);
     old.hidden = !isOld;
   };

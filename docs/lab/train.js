@@ -63,11 +63,11 @@ export class Training {
       tabindex: -1,
       "aria-label": "A text to train on",
     });
-    this.text.onchange = () => (this.text.value === "own" ? this.file.click() : this.reset());
+    this.text.onchange = () => (this.text.value === "own" ? this.file.click() : this.anewNext());
     this.file.onchange = () => (this.reading = this.take());
     this.file.oncancel = () => this.own || (this.text.value = "served");
-    this.steps.onchange = () => this.reset();
-    this.compare.onchange = () => this.reset();
+    this.steps.onchange = () => this.anewNext();
+    this.compare.onchange = () => this.anewNext();
     this.flags = el("p", { class: "hint", hidden: true });
     this.problems = el("div", {});
     this.drawing = el("div", { id: "chart" });
@@ -174,6 +174,12 @@ export class Training {
   pause() {
     this.isPaused = true;
     this.bench.say("Pausing after this step");
+  }
+
+  /** The next training begins anew. What was drawn stays until then: nothing moves away under a pointer. */
+  anewNext() {
+    this.lost();
+    this.enable();
   }
 
   reset() {

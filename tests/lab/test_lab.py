@@ -132,6 +132,11 @@ def test_a_wrong_sign_turns_its_row_red_and_undo_brings_it_back(clean: Seen) -> 
     page.locator("#redo").click()
     assert WRONG in clean.text(GELU) and page.locator("#redo").is_hidden()
     page.locator("#undo-all").click()
+    again = page.locator("#check-edited")
+    assert again.inner_text() == "Check these again"
+    again.click()
+    clean.idle()
+    assert rows(page) == {"gelu_tanh": "right"} and again.is_disabled()
     page.locator("#check-all").click()
     page.wait_for_function("document.querySelector('#check-summary').textContent.startsWith('All')", timeout=120_000)
     assert set(rows(page).values()) == {"right"}
@@ -152,6 +157,23 @@ def test_300_steps_learn_the_text(clean: Seen, record_property: Callable[[str, o
     assert steps[0] == "300" and steps[-1] == "0" and len(steps) >= 5
     texts = page.locator("#samples q").all_inner_texts()
     assert len(set(texts)) == len(texts)
+    clean.check()
+
+
+def test_a_press_on_train_trains_although_it_ends_another_change(clean: Seen) -> None:
+    """The mouse goes down on the button: then the field that had the keyboard says that it has changed. Nothing may move."""
+    page = clean.page
+    trained(clean)
+    drawn = page.locator("#samples li").count()
+    page.locator("#steps").fill("20")
+    page.locator("#run").scroll_into_view_if_needed()
+    box = page.locator("#run").bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    assert page.locator("#samples li").count() == drawn and page.locator("#run").bounding_box() == box
+    page.mouse.up()
+    clean.idle()
+    assert figures(page)["step"] == "20 of 20"
     clean.check()
 
 
