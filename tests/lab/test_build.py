@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import served
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCK = "the packages of today"
@@ -92,3 +93,15 @@ def test_without_node_the_build_says_so(build_lab: Any, monkeypatch: pytest.Monk
         assert said.stdout.strip() == str(wanted), said.stderr
     extension = (ROOT / "docs" / "_extensions" / "chapters.py").read_text("utf-8")
     assert 'LOGGER.warning("%s", line, type="lab", subtype="editor")' in extension
+
+
+@pytest.mark.parametrize("ci, outcome", [("", pytest.skip.Exception), ("1", pytest.fail.Exception)])
+def test_a_failed_download_of_pyodide_fails_under_ci(
+    ci: str, outcome: type[BaseException], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Elsewhere the browser's tests are skipped."""
+    monkeypatch.setattr(served, "CACHE", tmp_path / "cache" / "pyodide")
+    monkeypatch.setattr(served.subprocess, "run", lambda command, **_: subprocess.CompletedProcess(command, 1))
+    monkeypatch.setenv("CI", ci)
+    with pytest.raises(outcome, match="Pyodide cannot be downloaded"):
+        served.pyodide()
