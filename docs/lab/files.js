@@ -35,7 +35,7 @@ export class Files {
     /** @type {Set<() => void>} */
     this.changed = new Set();
     this.path = "";
-    /** @type {Record<string, string>} what the last undo took away */
+    /** @type {Record<string, {text: string, base: string | undefined}>} what the last undo took away */
     this.undone = {};
     /** @type {import("./editor.js").Editor | null} */
     this.editor = null;
@@ -108,7 +108,8 @@ export class Files {
 
   /** @param {string[]} paths */
   undo(paths) {
-    const undone = Object.fromEntries(paths.map((path) => [path, this.text(path)]));
+    const kept = (/** @type {string} */ path) => ({ text: this.text(path), base: this.store.get("base", path) });
+    const undone = Object.fromEntries(paths.map((path) => [path, kept(path)]));
     for (const path of paths) this.put(path, this.originals[path]);
     this.undone = undone;
     this.show();
@@ -119,7 +120,10 @@ export class Files {
   /** Bring back what the last undo took away. */
   redo() {
     const undone = this.undone;
-    for (const [path, text] of Object.entries(undone)) this.put(path, text);
+    for (const [path, { text, base }] of Object.entries(undone)) {
+      this.put(path, text);
+      if (path in this.edits()) this.store.set("base", path, base); // an edit of another version is still one
+    }
     this.editor?.focus();
   }
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import served
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCK = "the packages of today"
@@ -90,5 +93,32 @@ def test_without_node_the_build_says_so(build_lab: Any, monkeypatch: pytest.Monk
         environment = {**os.environ, "LAB_EDITOR": value}
         said = subprocess.run([sys.executable, "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True)
         assert said.stdout.strip() == str(wanted), said.stderr
-    extension = (ROOT / "docs" / "_extensions" / "chapters.py").read_text("utf-8")
-    assert 'LOGGER.warning("%s", line, type="lab", subtype="editor")' in extension
+
+
+@pytest.mark.site
+def test_a_site_without_node_warns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With -W a warning ends the build with an error."""
+    monkeypatch.syspath_prepend(str(ROOT / "docs" / "_extensions"))
+    chapters = importlib.import_module("chapters")
+    said: list[tuple[str, str, str]] = []
+    monkeypatch.setattr(
+        chapters.LOGGER, "warning", lambda text, *given, type, subtype: said.append((text % given, type, subtype))
+    )
+    monkeypatch.setenv("PATH", "")
+    config = SimpleNamespace(html_baseurl="")
+    chapters.finish(SimpleNamespace(builder=SimpleNamespace(format="html"), outdir=tmp_path, config=config), None)
+    ((line, *kind),) = said
+    assert "a plain text field in place of its editor" in line and kind == ["lab", "editor"]
+    assert (tmp_path / "lab" / "index.html").exists() and not (tmp_path / "lab" / "codemirror.js").exists()
+
+
+@pytest.mark.parametrize("ci, outcome", [("", pytest.skip.Exception), ("1", pytest.fail.Exception)])
+def test_a_failed_download_of_pyodide_fails_under_ci(
+    ci: str, outcome: type[BaseException], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Elsewhere the browser's tests are skipped."""
+    monkeypatch.setattr(served, "CACHE", tmp_path / "cache" / "pyodide")
+    monkeypatch.setattr(served.subprocess, "run", lambda command, **_: subprocess.CompletedProcess(command, 1))
+    monkeypatch.setenv("CI", ci)
+    with pytest.raises(outcome, match="Pyodide cannot be downloaded"):
+        served.pyodide()

@@ -393,6 +393,11 @@ def test_an_edit_of_another_version_is_told(visit: Visit) -> None:
     page.wait_for_selector("html[data-page]", state="attached")
     told.get_by_role("button", name="Undo my edit").click()
     assert told.count() == 0 and page.locator("#edited-count").inner_text() == ""
+    page.locator("#redo").click()
+    page.reload()
+    page.wait_for_selector("html[data-page]", state="attached")
+    told.get_by_role("button", name="Undo my edit").click()
+    assert told.count() == 0 and page.locator("#edited-count").inner_text() == ""
     seen.open(GELU)
     assert RIGHT in page.locator("#editor .cm-content").inner_text()
     seen.check()
