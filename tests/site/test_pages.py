@@ -337,7 +337,7 @@ def faulty(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], list[str
     """faulty(name): the warnings about a page of a site of faulty pages, which does not build."""
     pages = {
         "index": "# T\n\n```{toctree}\n:glob:\n*\n```",
-        "contents": "# T\n\n```{toctree}\nindex\nnot-there\n```",
+        "contents": "# T\n\n```{toctree}\nnot-there\n```",
         "link": "# T\n\n[a](no-such.md)",
         "anchor": "# T\n\n[a](index.md#no-such)\n\n[b](#neither)",
         "image": "# T\n\n![a](no-such.png)",
