@@ -13,12 +13,15 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from conftest import NAMES
 from playwright.sync_api import sync_playwright
 
 from gpt import inspect
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests" / "helpers"))
+
+from chromium import NAMES  # noqa: E402
+
 TEXT = "First Citizen: Before we proceed any further, hear me speak."
 LARGEST = 300_000  # bytes of a picture
 
