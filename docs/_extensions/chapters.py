@@ -26,10 +26,14 @@ from sphinx.transforms import SphinxTransform
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
+from gpt import learn
+from gpt.museum import BUGS
+
 LOGGER = logging.getLogger(__name__)
 FOLDER = ROOT / "docs" / "chapters"
 NOTEBOOKS = "notebooks"  # the folder of the site with the chapters as notebooks
 LABORATORY = "lab"
+NOT_RUN = ("gpt/corpus.py", "gpt/evaluate.py")  # by a training in the laboratory: a bug there would change nothing
 # Minutes: for so many words, lines of code, formulas in lines of their own, questions, and exercises of gpt.learn
 WORDS, LINES, FORMULAS, QUESTIONS, EXERCISES = 1 / 110, 1 / 8, 1 / 2, 3, 7
 DIRECTIVE = re.compile(
@@ -134,6 +138,37 @@ class Links(SphinxTransform):
             paragraph += nodes.Text(" ")
             paragraph += nodes.reference("", text, refuri=uri, classes=["button", kind])
         title.parent.insert(title.parent.index(title) + 1, paragraph)
+
+
+class IntoTheLaboratory(SphinxTransform):
+    """Exercises lead into the laboratory, bugs of a chapter to their section of the museum, and those sections there too."""
+
+    default_priority = 400
+
+    def apply(self, **kwargs: Any) -> None:
+        page, exercises = self.env.docname, {each.name for each in learn.exercises()}
+        if page == "museum":
+            for section in self.document.findall(nodes.section):
+                if (name := section[0].astext()) in BUGS and BUGS[name].file not in NOT_RUN:
+                    here = link("Switch it on in the laboratory", f"{SITE}{LABORATORY}/index.html?bug={name}")
+                    section.insert(1, nodes.paragraph("", "", here))
+        for literal in list(self.document.findall(nodes.literal)):
+            words = literal.astext().removeprefix("python -m ").split()
+            if page.startswith("chapters/") and words[-1:] and words[-1] in BUGS and words[:-1] in ([], ["gpt.museum"]):
+                literal.replace_self(link(literal.deepcopy(), f"{SITE}museum.html#{words[-1]}"))
+            elif page == "exercises" and isinstance(literal.parent.parent, nodes.entry) and words[0] in exercises:
+                literal.replace_self(link(literal.deepcopy(), f"{SITE}{LABORATORY}/index.html?exercise={words[0]}"))
+            elif page.startswith("chapters/") and words[:2] == ["gpt.learn", "start"] and words[-1] in exercises:
+                here = link("in the laboratory", f"{SITE}{LABORATORY}/index.html?exercise={words[-1]}")
+                at = literal.parent.index(literal) + 1
+                literal.parent.insert(at, [nodes.Text(" ("), here, nodes.Text(")")])
+
+
+def link(what: str | nodes.Node, address: str) -> nodes.reference:
+    """A link to a page of the site that is no document."""
+    made = nodes.reference("", "", refuri=address, internal=True)
+    made += nodes.Text(what) if isinstance(what, str) else what
+    return made
 
 
 class SiteMap(SphinxDirective):
@@ -306,6 +341,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_config_value("colab_url", "", "env", str)
     app.add_directive("site-map", SiteMap)
     app.add_transform(Links)
+    app.add_transform(IntoTheLaboratory)
     app.add_transform(Details)
     app.add_transform(Trimmed)
     app.connect("env-get-outdated", outdated)

@@ -31,6 +31,7 @@ from repository import ROOT, SCHEME, files, folders
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
+from sphinx.transforms import SphinxTransform
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 from sphinx.util.inspect import stringify_signature
@@ -538,7 +539,20 @@ def check(app: Sphinx, env: BuildEnvironment) -> None:
         LOGGER.warning("public names on no page of docs/api: %s", ", ".join(missing))
 
 
+class OwnTypes(SphinxTransform):
+    """`int`, `float` and `bool` in a signature are Python's, not the dtypes of those names. They link nowhere."""
+
+    default_priority = 700
+
+    def apply(self, **kwargs: Any) -> None:
+        for signature in self.document.findall(addnodes.desc_signature):
+            for link in list(signature.findall(addnodes.pending_xref)):
+                if link.get("reftarget") in ("int", "float", "bool", "complex"):
+                    link.replace_self(link.children)
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
+    app.add_transform(OwnTypes)
     app.add_directive("public", Public)
     app.add_directive("tensor-class", TensorClass)
     app.add_directive("tensor-methods", TensorMethods)

@@ -14,6 +14,9 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from site_build import sphinx, written
 
+from gpt import learn
+from gpt.museum import BUGS
+
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = (ROOT / "tests" / "pytorch" / "public_names.txt").read_text("utf-8").split()
 HEAD = """---
@@ -307,6 +310,26 @@ def test_the_map_says_what_is_counted(site: Path) -> None:
         assert f"reading {minutes(it.reading)}" in page
         assert f'href="../lab/index.html?chapter={it.name}"' in page
         assert f'href="../notebooks/{it.name}.ipynb"' in page
+
+
+def test_exercises_and_bugs_lead_into_the_laboratory(site: Path) -> None:
+    def names(page: str, kind: str) -> set[str]:
+        return set(re.findall(rf'href="(?:\.\./)*{kind}([\w-]+)"', (site / page).read_text("utf-8")))
+
+    assert names("exercises.html", r"lab/index\.html\?exercise=") == {each.name for each in learn.exercises()}
+    not_run = {"leak", "eval-mode", "train-mode"}
+    assert names("museum.html", r"lab/index\.html\?bug=") == set(BUGS) - not_run
+    chapter = "chapters/02-tape.html"
+    assert names(chapter, r"lab/index\.html\?exercise=") == {"tape", "test_tape"}
+    assert names(chapter, "museum\\.html#") == {"topological-order", "overwrite-grad", "zero-grad"}
+
+
+def test_types_of_python_are_not_linked_to_dtypes(site: Path) -> None:
+    texts = [path.read_text("utf-8") for path in (site / "api").glob("*.html")]
+    signatures = [part for text in texts for part in re.findall(r'<dt class="sig .*?</dt>', text, re.DOTALL)]
+    assert any('<span class="pre">int</span>' in each for each in signatures)
+    to_dtypes = r'class="reference internal" href="[^"]*#tinytensor\.(int|float|bool)"'
+    assert not [each for each in signatures if re.search(to_dtypes, each)]
 
 
 def test_the_laboratory_gets_the_cells(site: Path) -> None:
