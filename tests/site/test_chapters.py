@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("jupytext", reason="no jupytext: pip install -e '.[docs]'")
 pytest.importorskip("sphinx", reason="no Sphinx: pip install -e '.[docs]'")
 
-from chapters import FOLDER, chapter
+from chapters import DIFFER, FOLDER, chapter, forgiving
 
 from gpt import learn, museum
 
@@ -125,3 +125,13 @@ def test_a_copied_line_is_noticed(of_the_engine: dict[tuple[str, ...], str]) -> 
     body = text[text.index("def unbroadcast") :]
     copied = "\n".join(f"    {line}  # as there" for line in body.splitlines()[:20])
     assert runs(lines_of(re.sub(r'""".*?"""', "", copied, flags=re.DOTALL))) & set(of_the_engine)
+
+
+def test_a_check_in_a_hidden_cell_says_that_numbers_differ_and_stops_nothing(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    code = "assert x == 1, (\n    'no'\n)\ny = 2\nif y:\n    assert y == 2\nassert y == 2; z = 3"
+    for x, said in ((1, ""), (5, f"{DIFFER}\n")):
+        names: dict[str, int] = {"x": x}
+        exec(forgiving(code), names)
+        assert (names["y"], names["z"], capsys.readouterr().out) == (2, 3, said)
