@@ -34,7 +34,6 @@ LOGGER = logging.getLogger(__name__)
 FOLDER = ROOT / "docs" / "chapters"
 NOTEBOOKS = "notebooks"  # the folder of the site with the chapters as notebooks
 LABORATORY = "lab"
-NOT_RUN = ("gpt/corpus.py", "gpt/evaluate.py")  # by a training in the laboratory: a bug there would change nothing
 # Minutes: for so many words, lines of code, formulas in lines of their own, questions, and exercises of gpt.learn
 WORDS, LINES, FORMULAS, QUESTIONS, EXERCISES = 1 / 110, 1 / 8, 1 / 2, 3, 7
 DIRECTIVE = re.compile(
@@ -150,7 +149,7 @@ class IntoTheLaboratory(SphinxTransform):
         page, exercises = self.env.docname, {each.name for each in learn.exercises()}
         if page == "museum":
             for section in self.document.findall(nodes.section):
-                if (name := section[0].astext()) in BUGS and BUGS[name].file not in NOT_RUN:
+                if (name := section[0].astext()) in BUGS and BUGS[name].file in build_lab().sources():
                     here = link("Switch it on in the laboratory", f"{SITE}{LABORATORY}/index.html?bug={name}")
                     section.insert(1, nodes.paragraph("", "", here))
         for literal in list(self.document.findall(nodes.literal)):
@@ -335,15 +334,22 @@ def forgiving(code: str) -> str:
     return "\n".join(lines)
 
 
+@cache
+def build_lab() -> Any:
+    """docs/build_lab.py, which builds the laboratory."""
+    spec = importlib.util.spec_from_file_location("build_lab", ROOT / "docs" / "build_lab.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 def finish(app: Sphinx, error: Exception | None) -> None:
     """The laboratory, then the notebooks, of which the first cell installs the laboratory's wheel."""
     if error is not None or app.builder.format != "html":
         return
     out = Path(app.outdir)
-    spec = importlib.util.spec_from_file_location("build_lab", ROOT / "docs" / "build_lab.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = build_lab()
     try:
         for line in module.build(out / LABORATORY, snippets()) or ():
             LOGGER.warning("%s", line, type="lab", subtype="editor")

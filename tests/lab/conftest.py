@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import served
 from chromium import chromium
+from site_build import loaded_build_lab
 from visits import Seen
 
 PRODUCTS = """
@@ -81,10 +82,7 @@ def chapters() -> list[dict[str, Any]]:
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of the built laboratory."""
-    spec = importlib.util.spec_from_file_location("build_lab", served.ROOT / "docs" / "build_lab.py")
-    assert spec is not None and spec.loader is not None
-    build_lab = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(build_lab)
+    build_lab = loaded_build_lab()
     out = tmp_path_factory.mktemp("site") / "lab"
     said = build_lab.build(out, [*SNIPPETS, *chapters()], served.pyodide())
     assert said == [], "the editor was not bundled"

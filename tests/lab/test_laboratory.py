@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from site_build import loaded_build_lab
 
 pytestmark = pytest.mark.site
 ROOT = Path(__file__).resolve().parents[2]
@@ -141,10 +142,7 @@ def test_the_bugs_are_those_of_the_museum(ask: Any, module: Any) -> None:
     for name, bug in bugs.items():
         assert (ROOT / bug["file"]).read_text("utf-8").count(bug["right"]) == 1 and bug["wrong"] != bug["right"]
         assert bug["why"] == BUGS[name].why != "" and bug["title"] and bug["flags"] == dict(BUGS[name].flags)
-    spec = importlib.util.spec_from_file_location("build_lab", ROOT / "docs" / "build_lab.py")
-    assert spec is not None and spec.loader is not None
-    build_lab = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(build_lab)
+    build_lab = loaded_build_lab()
     absent = {name for name, bug in bugs.items() if bug["file"] not in build_lab.sources()}
     said = re.search(
         r"(\d+) of the (\d+) bugs .* switches one on\. (.*) are not among them", (ROOT / "docs/lab.md").read_text()
