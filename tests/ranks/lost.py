@@ -289,8 +289,10 @@ def unsaid(case: Case, pids: dict[int, int], status: int, lines: list[str], loss
         "term": r"gpt.train: step \d+ saved; go on with",
     }
     wanted = [expected[case.fault]] if case.fault in expected else []
-    if case.fault == "inside":  # beside MPI's own lines
+    failed = [loss for loss in losses if loss.exchange]  # MPICH ends a rank that is in an exchange when another is lost
+    if case.fault == "inside" or failed:  # beside MPI's own lines
         lines = [line for line in lines if line.startswith("gpt.")]
+    if case.fault == "inside":
         wanted = [f"gpt.launch: {lost} was ended by MPI"] if case.launched else []
     if case.launched and case.fault == "kill":
         lost = lost if case.step else f"(a |)rank .*on {HOST} \\(process"  # before the ranks have met
@@ -304,7 +306,7 @@ def unsaid(case: Case, pids: dict[int, int], status: int, lines: list[str], loss
     if case.fault == "kill" and not case.launched:
         # Open MPI names the one that was killed. MPICH names one that ended, perhaps since mpiexec ended it.
         right = [pids[case.rank]] if case.mpi.name == "openmpi" else list(pids.values())
-        if not any(loss.pid in right and loss.host == HOST for loss in losses):
+        if not any(loss.pid in right and loss.host == HOST for loss in losses) and not failed:
             wrong.append("no banner")
     number = {"memory": 2, "disk": 2, "save": 2, "full": 2, "stop": 75, "int": 130, "term": 143}.get(case.fault)
     if case.goes_on():
