@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from benchmarks.cli import (
     ENGINE,
@@ -82,7 +83,8 @@ def transformers_text(folder: Path, use_cache: bool) -> Callable[[int], list[int
 
     import torch
 
-    model = AutoModelForCausalLM.from_pretrained(folder).eval()
+    model: Any = AutoModelForCausalLM.from_pretrained(folder)  # typed in some versions alone
+    model.eval()
     prompt = torch.arange(PROMPT)[None]  # (1, T)
     how = {"attention_mask": torch.ones_like(prompt), "do_sample": False, "use_cache": use_cache, "pad_token_id": 0}
 
