@@ -245,7 +245,7 @@ def carry_out(case: Case, folder: Path, whole: Path) -> Outcome:
         if case.fault == "memory" and any(loss.inside for loss in losses):  # MPI needed memory first
             case = case._replace(fault="inside")
         wrong = [f"left: {left}"] if left else []
-        is_over = process.returncode == 0 and not lines and case.step == STEPS  # it came after the end
+        is_over = process.returncode == 0 and not lines and case.step in (0, STEPS)  # it came after the end
         if case.step == 0 and not case.launched and not checkpoint.is_there(run):  # there is nothing to go on with
             shutil.rmtree(run, ignore_errors=True)
             again = finished(begin(case, run), run)
