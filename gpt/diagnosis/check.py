@@ -13,7 +13,7 @@ EXPLAINS = {
         "overfitting", "no-gradient", "range-test",
     ),
     "learning-rate-low": ("learned-nothing", "attention-uniform", "range-test"),
-    "gradient-layers": ("learned-nothing", "attention-uniform", "no-order", "dead-units", "learning-rate-low"),
+    "gradient-layers": ("learned-nothing", "attention-uniform", "no-order", "dead-units", "learning-rate-low", "spikes"),
     "no-gradient": ("learned-nothing", "attention-uniform"),
     "targets": ("overfitting", "too-good", "learned-nothing", "attention-uniform"),
     "future": ("too-good",),
