@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
-from gpt.config import DEVICES, HUB, RECIPES, TYPES, TrainConfig, check, flag
+from gpt.config import DEVICES, HUB, RECIPES, TYPES, Rule, TrainConfig, check, flag
 from gpt.errors import Stopped, UserError
 from tinytensor import devices
 from tinytensor.cuda import OutOfMemoryError
@@ -209,6 +209,21 @@ def resumed_config(saved: TrainConfig, step: int, given: dict[str, Any]) -> Trai
     if config.steps < step:
         raise UserError(f"--steps {config.steps}: the run is at step {step} already; give more")
     return config
+
+
+def number(kind: type[int] | type[float], rule: Rule) -> Any:
+    """Make an argparse type: it converts a text to a number and checks the rule."""
+
+    def convert(text: str) -> int | float:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = None
+        if value is None or value != value or not rule.holds(value):
+            raise argparse.ArgumentTypeError(f"{text!r} is not {rule.text}")
+        return value
+
+    return convert
 
 
 def path(text: str) -> Path:

@@ -15,30 +15,14 @@ from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from gpt.cli import Parser, add_run_arguments, command, note, path
+from gpt.cli import Parser, add_run_arguments, command, note, number, path
 from gpt.completion import OPTIONS, Piece, check_seeds, encode_prompt, stop_texts, stream
-from gpt.config import Rule
 from gpt.errors import UserError
 from gpt.fast.threads import one_blas_thread
 from gpt.interactive import Dialogue, converse
 from gpt.trained import find
 from gpt.utf8 import decoded
 from tinytensor.buffers import keep_freed_memory
-
-
-def number(kind: type[int] | type[float], rule: Rule) -> Any:
-    """Make an argparse type: it converts a text to a number and checks the rule."""
-
-    def convert(text: str) -> int | float:
-        try:
-            value = kind(text)
-        except ValueError:
-            value = None
-        if value is None or value != value or not rule.holds(value):
-            raise argparse.ArgumentTypeError(f"{text!r} is not {rule.text}")
-        return value
-
-    return convert
 
 
 def make_parser() -> Parser:

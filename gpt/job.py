@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import copy
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -13,7 +12,7 @@ from typing import TypeAlias
 from gpt import cli, mistake
 from gpt.build import Model
 from gpt.completion import encode_prompt
-from gpt.config import RECIPES, TrainConfig
+from gpt.config import RECIPES, SIZE, Rule, TrainConfig
 from gpt.diagnosis import records, report
 from gpt.diagnosis.recorded import Recorded
 from gpt.errors import UserError
@@ -38,6 +37,7 @@ INIT_HELP = (
 )
 SAMPLE_TOKENS, SAMPLE_TEMPERATURE = 500, 0.8
 MOST = 1 << 20  # predictions of the loss in the summary; python -m gpt.evaluate makes all
+SECONDS = Rule("a number of seconds from 1 to 1,000,000", lambda x: 1 <= x <= 10**6)
 ANSWER_WITHIN = 15.0  # seconds
 COMPARE_EVERY = Run.compare_every  # steps
 RISE = 0.02  # nats: a last loss that is higher than the best by more is no noise
@@ -83,30 +83,12 @@ def make_parser() -> cli.Parser:
     many = parser.add_argument_group("many processes: mpiexec -n N python -m gpt.train …")
     many.add_argument("--shard-optimizer", action="store_true",
                       help="share out AdamW's state: each of N processes keeps an N-th of it")  # fmt: skip
-    many.add_argument("--answer-within", type=seconds, metavar="SECONDS", default=ANSWER_WITHIN,
+    many.add_argument("--answer-within", type=cli.number(float, SECONDS), metavar="SECONDS", default=ANSWER_WITHIN,
                       help="end all processes if one is silent for so long (default: %(default)g)")  # fmt: skip
-    many.add_argument("--compare-every", type=count, metavar="N", default=COMPARE_EVERY,
+    many.add_argument("--compare-every", type=cli.number(int, SIZE), metavar="N", default=COMPARE_EVERY,
                       help="steps between two comparisons of the processes' weights (default: %(default)d)")  # fmt: skip
     cli.add_config_arguments(parser, without=("init",))
     return parser
-
-
-def seconds(text: str) -> float:
-    """Convert a flag to a time of at least a second."""
-    try:
-        found = float(text)
-    except ValueError:
-        found = 0.0
-    if not 1 <= found <= 1e6:
-        raise argparse.ArgumentTypeError(f"--answer-within {text}: it must be a number of seconds from 1 to 1,000,000")
-    return found
-
-
-def count(text: str) -> int:
-    """Convert a flag to a number of steps."""
-    if not text.isdecimal() or not 1 <= int(text) <= 10**8:
-        raise argparse.ArgumentTypeError(f"--compare-every {text}: it must be a whole number from 1 to 100,000,000")
-    return int(text)
 
 
 def parse(argv: list[str]) -> Options:

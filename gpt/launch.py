@@ -29,7 +29,7 @@ from types import FrameType
 from typing import IO
 
 from gpt import cli, job
-from gpt.config import flag
+from gpt.config import COUNT, SIZE, flag
 from gpt.errors import UserError
 from gpt.fast.threads import usable_cores
 from gpt.ranks import banners, processes
@@ -266,24 +266,13 @@ def give_up(launch: Launch, why: str, step: int | None, options: job.Options) ->
     return cli.fail("gpt.launch", why + (go_on if step is not None else ""), LOST)
 
 
-def number(least: int) -> object:
-    """An argparse type: a whole number that is not smaller."""
-
-    def convert(text: str) -> int:
-        if not text.isdecimal() or int(text) < least:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least} on")
-        return int(text)
-
-    return convert
-
-
 def make_parser() -> cli.Parser:
     parser = cli.Parser("gpt.launch", "Train on several processes (MPI ranks); start them again when one is lost.")
     parser.usage = "python -m gpt.launch -n N [--max-restarts N] [--mpiexec COMMAND] [--] [flags of gpt.train]"
     parser.epilog, parser.formatter_class = HELP, argparse.RawDescriptionHelpFormatter
     add = parser.add_argument
-    add("-n", dest="ranks", type=number(1), required=True, metavar="N", help="how many processes")  # type: ignore[arg-type]
-    add("--max-restarts", type=number(0), default=RESTARTS, metavar="N",  # type: ignore[arg-type]
+    add("-n", dest="ranks", type=cli.number(int, SIZE), required=True, metavar="N", help="how many processes")
+    add("--max-restarts", type=cli.number(int, COUNT), default=RESTARTS, metavar="N",
         help=f"how often to start again after a loss (default: {RESTARTS})")  # fmt: skip
     add("--mpiexec", metavar="COMMAND", help="what starts the processes, with its flags; it gets -n N and the program "
         "(default: the mpiexec beside this Python, or that of the PATH)")  # fmt: skip

@@ -9,15 +9,13 @@ The same command goes on after Ctrl-C, a kill or a full disk, to the same bits; 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from gpt import cli
-from gpt.config import TOKENIZER
+from gpt.config import TOKENIZER, Rule
 from gpt.corpora import hub, job, sources
 from gpt.corpora.documents import How
 from gpt.corpora.job import Job
@@ -54,6 +52,7 @@ examples:
   python -m gpt.prepare src/ --glob '*.py' --glob '*.pyi' --tokenizer bytes --out code
   python -m gpt.train --data books-8k
 """
+PART = Rule("a number above 0 and below 1", lambda x: 0 < x < 1)
 
 
 def make_parser() -> cli.Parser:
@@ -79,11 +78,12 @@ def make_parser() -> cli.Parser:
         "with .gz or .zst, and *.parquet)")  # fmt: skip
     add("--errors", default="strict", choices=("strict", "replace"),
         help="bytes that are no UTF-8: stop and say where, or take U+FFFD for them (default: strict)")  # fmt: skip
-    add("--validation", default=0.1, type=share, metavar="SHARE", help="share that is for validation (default: 0.1)")
-    add("--sample", default=8, type=whole(1 << 10), metavar="N",
+    add("--validation", default=0.1, type=cli.number(float, PART), metavar="SHARE",
+        help="share that is for validation (default: 0.1)")  # fmt: skip
+    add("--sample", default=8, type=cli.number(int, up_to(1 << 10)), metavar="N",
         help="bpe:N learns from at most so many million (2^20) characters, evenly spaced over the text to train on "
         "(default: 8)")  # fmt: skip
-    add("--limit", type=whole(1 << 24), metavar="N",
+    add("--limit", type=cli.number(int, up_to(1 << 24)), metavar="N",
         help="take the first N MiB (2^20 bytes of UTF-8) of the text: the last document is cut there (default: all)")  # fmt: skip
     add("--subset", metavar="NAME", help="of a dataset that has several (hf:NAME)")
     add("--split", default="train", metavar="NAME", help="of a dataset (default: train)")
@@ -98,23 +98,8 @@ def tokenizer(text: str) -> str:
     return text
 
 
-def share(text: str) -> float:
-    with contextlib.suppress(ValueError):
-        if 0 < float(text) < 1:
-            return float(text)
-    raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0 and below 1")
-
-
-def whole(most: int) -> Callable[[str], int]:
-    """Return what converts a flag to a whole number."""
-
-    def convert(text: str) -> int:
-        with contextlib.suppress(ValueError):
-            if 1 <= int(text) <= most:
-                return int(text)
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to {most:,}")
-
-    return convert
+def up_to(most: int) -> Rule:
+    return Rule(f"a whole number from 1 to {most:,}", lambda n: 1 <= n <= most)
 
 
 def of_run(name: str) -> Tokenizer | None:

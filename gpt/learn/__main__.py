@@ -15,13 +15,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from gpt.cli import Parser, command, fail, path, say, word
+from gpt.cli import Parser, command, fail, number, path, say, word
+from gpt.config import SEED, Rule
 from gpt.errors import UserError, reading
 from gpt.learn import Report, check_text, exercise, exercises
 from gpt.learn.folder import Folder
 from gpt.learn.limits import check_apart, ending_after
 
-SECONDS = 20.0
+DEFAULT_SECONDS = 20.0
+SECONDS = Rule("a number of seconds above 0 and at most 86,400", lambda x: 0 < x <= 86_400)
 LARGEST = 1_000_000  # bytes of a file
 LIST = """List the exercises in the order of the chapters, with their kind, and what became of yours: not started,
 started, solved, or changed since it was solved."""
@@ -69,9 +71,9 @@ def add_commands(commands: Any) -> None:
     checked.add_argument("name", metavar="NAME", nargs="?", help="an exercise (default: all that were started)")
     checked.add_argument("file", metavar="FILE", nargs="?",
                          help="the file (default: NAME.py in the folder); -: standard input")  # fmt: skip
-    checked.add_argument("--seconds", type=seconds, default=SECONDS, metavar="X",
-                         help=f"stop an exercise that takes longer (default: {SECONDS:g})")  # fmt: skip
-    checked.add_argument("--seed", type=whole, metavar="N",
+    checked.add_argument("--seconds", type=number(float, SECONDS), default=DEFAULT_SECONDS, metavar="X",
+                         help=f"stop an exercise that takes longer (default: {DEFAULT_SECONDS:g})")  # fmt: skip
+    checked.add_argument("--seed", type=number(int, SEED), metavar="N",
                          help="draw the numbers from this seed (default: new ones each time)")  # fmt: skip
     checked.add_argument("--json", action="store_true",
                          help="print one JSON object for each exercise: name, passed, lines, seed")  # fmt: skip
@@ -80,24 +82,6 @@ def add_commands(commands: Any) -> None:
     for each in (listed, started, checked):
         each.add_argument("--folder", type=path, default=Path("exercises"), metavar="FOLDER",
                           help="where your files are (default: exercises)")  # fmt: skip
-
-
-def seconds(text: str) -> float:
-    """Convert a flag to a time above 0."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 < value <= 86_400:
-        raise argparse.ArgumentTypeError(f"it must be a number of seconds above 0, not {text!r}")
-    return value
-
-
-def whole(text: str) -> int:
-    """Convert a flag to a whole number from 0 on."""
-    if not (text.isascii() and text.isdigit() and len(text) < 20):
-        raise argparse.ArgumentTypeError(f"it must be a whole number from 0 on, not {text!r}")
-    return int(text)
 
 
 def show(folder: Folder, options: argparse.Namespace) -> int:

@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from gpt import cli
+from gpt.config import SEED, SIZE
 from gpt.errors import UserError
 from gpt.museum import BUGS, Bug, exhibits, figure, quiz
 from gpt.museum.process import become, command
@@ -50,29 +51,23 @@ def make_parser() -> cli.Parser:
     parser.epilog = EXPLANATION
     parser.add_argument("what", metavar="NAME|all|quiz", nargs="?", help="a bug (default: list them), all, or quiz")
     parser.add_argument("--out", type=cli.path, metavar="DIR", help="where figures go (default: museum)")
-    parser.add_argument("--seeds", type=whole, nargs="+", metavar="N", help="of the trainings (default: 1 2 3)")
-    parser.add_argument("--steps", type=positive, metavar="N", help="of each training (default: those of the bug)")
+    parser.add_argument(
+        "--seeds", type=cli.number(int, SEED), nargs="+", metavar="N", help="of the trainings (default: 1 2 3)"
+    )
+    parser.add_argument(
+        "--steps", type=cli.number(int, SIZE), metavar="N", help="of each training (default: those of the bug)"
+    )
     parser.add_argument("--data", metavar="PATH", help="the text (default: python-docs)")
     parser.add_argument("--no-run", action="store_true", help="show the diff and the explanation, and train nothing")
     parser.add_argument("--curves", type=cli.path, metavar="FILE",
                         help="with all: where the curves go (default: curves.json in DIR)")  # fmt: skip
-    parser.add_argument("--seed", type=whole, metavar="N", help="of the quiz (default: another one each time)")
-    parser.add_argument("--questions", type=positive, metavar="N", help=f"of the quiz (default: {QUESTIONS})")
+    parser.add_argument(
+        "--seed", type=cli.number(int, SEED), metavar="N", help="of the quiz (default: another one each time)"
+    )
+    parser.add_argument(
+        "--questions", type=cli.number(int, SIZE), metavar="N", help=f"of the quiz (default: {QUESTIONS})"
+    )
     return parser
-
-
-def whole(text: str) -> int:
-    """Convert a flag to a seed."""
-    if not text.isdecimal() or int(text) >= 2**63:
-        raise argparse.ArgumentTypeError(f"{text} is no whole number from 0 to 2^63 - 1")
-    return int(text)
-
-
-def positive(text: str) -> int:
-    """Convert a flag to a number of steps or questions."""
-    if not text.isdecimal() or not 1 <= int(text) <= 10**8:
-        raise argparse.ArgumentTypeError(f"{text} is no whole number from 1 to 100,000,000")
-    return int(text)
 
 
 def bug_named(name: str) -> Bug:

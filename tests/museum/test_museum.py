@@ -61,9 +61,9 @@ def test_the_list_has_every_bug(capsys):
     (["--out", "x"], "--out does nothing with the list"),
     (["quiz", "--", "--steps=1"], "flags behind -- are for a training with one bug"),
     (["leak", "--seeds", "1", "--", "--steps=1"], "--seeds does nothing with a training behind --"),
-    (["leak", "--seeds", "-1"], "-1 is no whole number from 0"),
-    (["leak", "--seeds", "one"], "one is no whole number"),
-    (["leak", "--steps", "0"], "0 is no whole number from 1"),
+    (["leak", "--seeds", "-1"], "'-1' is not a whole number from 0"),
+    (["leak", "--seeds", "one"], "'one' is not a whole number"),
+    (["leak", "--steps", "0"], "'0' is not a whole number from 1"),
     (["quiz", "--question", "1"], "did you mean --questions?"),
 ])  # fmt: skip
 def test_what_cannot_be_is_one_line(line, message, capsys):

@@ -369,7 +369,7 @@ def test_flags_of_both_programs(
     assert launch.main(["-n", "2", "--mpiexec", "/nowhere/mpiexec"]) == 2
     assert capfd.readouterr().err.startswith("gpt.launch: there is no /nowhere/mpiexec here; pip install")
     assert launch.main(["-n", "0"]) == 2
-    assert "'0' is not a whole number from 1 on" in capfd.readouterr().err
+    assert "'0' is not a whole number from 1 to" in capfd.readouterr().err
 
 
 def test_a_wrong_flag_of_the_training_starts_nothing(capfd: pytest.CaptureFixture[str]) -> None:

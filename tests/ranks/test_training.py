@@ -135,8 +135,8 @@ def until(holds: object, seconds: float = 60) -> None:
     (["--batch-size", "1"], "2 ranks cannot share --batch-size 1"),
     (["--shard-optimizer", "--dtype", "float16"], "--shard-optimizer is for --dtype float32 or float64"),
     (["--shard-optimizer", "--record"], "--record shows AdamW's state"),
-    (["--answer-within", "0"], "--answer-within 0: it must be a number of seconds"),
-    (["--compare-every", "no"], "--compare-every no: it must be a whole number"),
+    (["--answer-within", "0"], "--answer-within: '0' is not a number of seconds from 1"),
+    (["--compare-every", "no"], "--compare-every: 'no' is not a whole number from 1"),
 ])  # fmt: skip
 def test_what_is_wrong_is_said_once(flags: list[str], said: str, tmp_path: Path) -> None:
     out = MPICH.run(2, "-m", "gpt.train", *TINY, *flags, "--out", tmp_path / "run", status=2)
