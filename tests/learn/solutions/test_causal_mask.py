@@ -10,7 +10,7 @@ Write test: it calls subject, and asserts what has to hold. It has to pass on ri
 and to fail on each of a number of mutants: functions with one mistake.
 
 Hint: what has to stay the same if a later key or value changes? With v = np.eye(T), y is the matrix of the
-weights. Take scores that differ, and T, D and E as well.
+weights. Take scores that differ, and once T, D and E that differ, once E = D.
 
     python -m gpt.learn check test_causal_mask
 """
