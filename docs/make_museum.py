@@ -21,7 +21,8 @@ PAGE, FIGURES = ROOT / "docs" / "museum.md", ROOT / "docs" / "museum"
 QUIZ = 8  # questions of the page, which is one for all readers
 HEAD = """# The museum of bugs
 
-Classic mistakes. Each is one line of this project's own source, and can be switched on:
+Classic mistakes. Each is one line of this project's own source, and can be switched on, in [the folder of the
+code](get-the-code.md):
 
 ```sh
 python -m gpt.museum                          # lists them

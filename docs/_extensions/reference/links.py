@@ -6,8 +6,9 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from checkout import files, folders
 from docutils import nodes
-from repository import SCHEME, files, folders
+from repository import SCHEME
 from sphinx import addnodes
 from sphinx.transforms import SphinxTransform
 from sphinx.util.docutils import SphinxRole

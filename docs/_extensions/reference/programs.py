@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
+from checkout import ROOT
 from docstrings import as_rst
 from docutils import nodes
-from repository import ROOT
 
 from reference.links import linker
 from reference.text import docstring, indented

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from repository import ROOT
+from checkout import ROOT
 
 NAMES = ROOT / "tests" / "pytorch" / "public_names.txt"
 Kind = str  # function, class, exception, data, module

@@ -5,9 +5,10 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterable, Iterator
 
+from checkout import ROOT
 from docutils import nodes
 from docutils.statemachine import StringList
-from repository import ROOT, SCHEME
+from repository import SCHEME
 from sphinx import addnodes
 from sphinx.util.docutils import SphinxDirective
 
