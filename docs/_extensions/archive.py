@@ -44,13 +44,16 @@ class TheCode(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         archive = nodes.reference("", "", refuri=SITE + ADDRESS, internal=True, classes=["button"])
         archive += nodes.Text(f"Download {FOLDER}.zip")
-        text = nodes.Text(" All files of the project, as this site was built from them.")
-        found: list[nodes.Node] = [nodes.paragraph("", "", archive, text)]
-        if url := self.config.repository_url:
-            there = nodes.reference("", url, refuri=url)
-            said = nodes.paragraph("", "", nodes.Text("They are in the repository as well: "), there, nodes.Text("."))
-            found = [said, nodes.literal_block("", f"git clone {url} {FOLDER}", language="sh"), *found]
-        return found
+        url = self.config.repository_url
+        if not url:
+            text = " All files of the project, as this site was built from them."
+            return [nodes.paragraph("", "", archive, nodes.Text(text))]
+        there = nodes.reference("", url, refuri=url)
+        return [
+            nodes.paragraph("", "", nodes.Text("All files of the project are at "), there, nodes.Text(".")),
+            nodes.literal_block("", f"git clone {url} {FOLDER}", language="sh"),
+            nodes.paragraph("", "", archive, nodes.Text(" The same files without git.")),
+        ]
 
 
 def finish(app: Sphinx, error: Exception | None) -> None:

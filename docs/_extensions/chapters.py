@@ -191,7 +191,7 @@ class SiteMap(SphinxDirective):
         for it in chapters():
             link = nodes.reference("", "", refuri=f"{SITE}chapters/{it.name}.html", internal=True)
             link += nodes.inline("", str(int(it.name[:2])), classes=["site-map-number"])
-            link += nodes.inline("", it.title, classes=["site-map-title"])
+            link += [nodes.Text(" "), nodes.inline("", it.title, classes=["site-map-title"]), nodes.Text(" ")]
             link += nodes.inline("", it.times, classes=["site-map-times"])
             items += nodes.list_item("", nodes.paragraph("", "", link))
         total = sum(it.reading + it.solving for it in chapters()) / 60

@@ -345,7 +345,7 @@ def test_the_map_and_the_chapter_say_the_same_time(site: Path) -> None:
     for it in counted():
         whole, reading, todo, solving = map(int, re.findall(r"\d+", it.times))
         assert whole == reading + solving and solving > 0 and todo == it.questions + it.exercises
-        assert f"{it.title}{it.times}" in text
+        assert f"{it.title} {it.times}" in text
         page = (site / "chapters" / f"{it.name}.html").read_text("utf-8")
         assert f'<span class="times">{it.times}</span>' in page
         assert f'href="../lab/index.html?chapter={it.name}"' in page
