@@ -23,25 +23,22 @@ function atEnd(element) {
   element.classList.toggle("at-end", element.scrollLeft + element.clientWidth > element.scrollWidth - 2);
 }
 
-// The theme opens a sidebar by a label of a hidden checkbox, which keys do not reach.
+// The theme opens a sidebar by labels of a hidden checkbox, which keys do not reach. Buttons take their places.
 function openedByKeys(box, sidebar, name) {
   if (!box || !sidebar) return;
   sidebar.setAttribute("aria-label", name);
-  const buttons = document.querySelectorAll(`label[for="${box.id}"]:not(.overlay)`);
+  const buttons = [...document.querySelectorAll(`label[for="${box.id}"]:not(.overlay)`)].map(asButton);
   const shown = (elements) => [...elements].find((each) => each.offsetParent);
   const set = (open) => {
     box.checked = open;
     for (const each of buttons) each.setAttribute("aria-expanded", open);
   };
   for (const each of buttons) {
-    each.setAttribute("role", "button");
     each.setAttribute("aria-label", name);
-    each.tabIndex = 0;
-    each.addEventListener("keydown", (event) => {
-      if (event.key !== "Enter" && event.key !== " ") return;
-      event.preventDefault();
+    each.addEventListener("click", (event) => {
       set(!box.checked);
-      if (box.checked) shown(sidebar.querySelectorAll("a, input"))?.focus();
+      const byKey = event.detail === 0;
+      if (byKey && box.checked) shown(sidebar.querySelectorAll("a, input"))?.focus();
     });
   }
   box.addEventListener("change", () => set(box.checked));
@@ -51,6 +48,15 @@ function openedByKeys(box, sidebar, name) {
     shown(buttons)?.focus();
   });
   set(box.checked);
+}
+
+function asButton(label) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = label.className;
+  button.append(...label.childNodes);
+  label.replaceWith(button);
+  return button;
 }
 
 document.addEventListener("DOMContentLoaded", () => {
