@@ -17,7 +17,11 @@ from checkout import ROOT
 from sphinx.application import Sphinx
 
 CODE_PAGE = "get-the-code.html"
-LINK = re.compile(r"(?<!!)\[((?:[^\[\]]|\[[^\[\]]*\])*)\]\((?!\w+:)([^)\s#]*)(#[^)\s]*)?\)")
+LINK = re.compile(
+    r"(?P<kept>(?P<fence>`{3,}|\$\$).*?(?P=fence)|`[^`]*`|\$(?:[^$\n]|\n(?!\n))*\$)"  # code and formulas
+    r"|(?<!!)\[(?P<text>(?:[^\[\]]|\[[^\[\]]*\])*)\]\((?!\w+:)(?P<target>[^)\s#]*)(?P<anchor>#[^)\s]*)?\)",
+    re.DOTALL,
+)
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,7 @@ def for_jupyter(path: Path, text: str, origin: Origin) -> str:
     text = re.sub(r"^\$\$(.*?)\$\$ \(([\w-]+)\)$", r"$$\1\\tag{\2}$$", text, flags=re.MULTILINE | re.DOTALL)
     text = re.sub(r"\{(eq|ref|numref)\}`([^`]+)`", r"(\2)", text)
     text = re.sub(r"\{[\w:]+\}`([^`<]+?)(?: <[^`]*>)?`", r"`\1`", text)
-    return LINK.sub(lambda match: _link(path, match[1], match[2], match[3] or "", origin), text)
+    return LINK.sub(lambda match: match["kept"] or _link(path, match, origin), text)
 
 
 def _plain(path: Path, match: re.Match[str]) -> str:
@@ -103,10 +107,10 @@ def _plain(path: Path, match: re.Match[str]) -> str:
     return f"```{argument if name == 'code-block' else 'text'}\n{content}\n```"
 
 
-def _link(path: Path, text: str, target: str, anchor: str, origin: Origin) -> str:
+def _link(path: Path, match: re.Match[str], origin: Origin) -> str:
     """A link of a chapter, absolute where the site has an address; else its text, and which page or file is meant."""
-    target, mark, query = target.partition("?")
-    anchor = mark + query + anchor
+    text, (target, mark, query) = match["text"], match["target"].partition("?")
+    anchor = mark + query + (match["anchor"] or "")
     inside = (path.parent / target).resolve() if target else path
     name = inside.relative_to(ROOT).as_posix()
     if inside.suffix in (".md", ".rst") and inside.is_relative_to(ROOT / "docs"):
