@@ -55,7 +55,7 @@ class Links(HTMLParser):
 @cache
 def parsed(path: Path) -> Links:
     links = Links()
-    links.feed(path.read_text("utf-8"))
+    links.feed(re.sub(r'<span class="[^"]*">|</span>', "", path.read_text("utf-8")))  # most tags: colours of code
     return links
 
 
