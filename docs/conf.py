@@ -20,7 +20,7 @@ colab_url = os.environ.get("COLAB_URL", "")
 project = "tinytensor"
 author = "the tinytensor developers"
 language = "en"
-extensions = ["myst_nb", "building", "mathml", "repository", "reference", "notebooks", "chapters"]
+extensions = ["myst_nb", "building", "mathml", "repository", "archive", "reference", "notebooks", "chapters", "jupyter"]
 # LAB_EDITOR=plain: where there is no Node with npm, a laboratory with a plain text field is what is wanted
 suppress_warnings = ["lab.editor"] if os.environ.get("LAB_EDITOR") == "plain" else []
 exclude_patterns = ["lab", "_extensions", "_templates"]

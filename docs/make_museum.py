@@ -21,15 +21,16 @@ PAGE, FIGURES = ROOT / "docs" / "museum.md", ROOT / "docs" / "museum"
 QUIZ = 8  # questions of the page, which is one for all readers
 HEAD = """# The museum of bugs
 
-Classic mistakes. Each is one line of this project's own source, and can be switched on:
+Classic mistakes. Each is one line of this project's own source, and can be switched on. In [the folder of the
+code](get-the-code.md):
 
-```sh
-python -m gpt.museum                          # lists them
-python -m gpt.museum NAME                     # trains with the right line and with the wrong one, and compares
-python -m gpt.museum NAME -- --steps 500      # trains as gpt.train does, with the bug; any of its flags may follow --
-python -m gpt.museum NAME -- --resume RUN     # goes on with such a run
-python -m gpt.museum quiz                     # here is a curve: which bug is it?
-```
+| command | |
+|---|---|
+| `python -m gpt.museum` | lists them |
+| `python -m gpt.museum NAME` | trains with the right line and with the wrong one, and compares |
+| `python -m gpt.museum NAME -- --steps 500` | trains as gpt.train does, with the bug; any of its flags may follow `--` |
+| `python -m gpt.museum NAME -- --resume RUN` | goes on with such a run |
+| `python -m gpt.museum quiz` | here is a curve: which bug is it? |
 
 The line is replaced while its file is imported, in a process of its own: the files stay as they are, and so does your process. A
 traceback shows the wrong line, since that line runs.

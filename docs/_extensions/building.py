@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import myst_nb.core.render
-from repository import ROOT
+from checkout import ROOT
 from sphinx.application import Sphinx
 from sphinx.config import Config
 

@@ -1,7 +1,7 @@
-"""Chapters: their reading times, their links to the laboratory and to a notebook, and both of these files.
+"""Chapters: their times, their links to the laboratory and to a notebook, and the laboratory.
 
-A chapter is docs/chapters/NN-name.md. Its cells go to the laboratory, without those tagged no-lab. As a notebook it has
-the same cells; the engine's lines that the page includes stand in it as text, and its first cell says how to install.
+A chapter is docs/chapters/NN-name.md. Its cells go to the laboratory, without those tagged no-lab. jupyter.py makes its
+notebook.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import jupytext
-import nbformat
+from checkout import ROOT
 from docutils import nodes
-from repository import ROOT, SITE
+from repository import SITE
 from sphinx.application import Sphinx
 from sphinx.directives.code import LiteralIncludeReader
 from sphinx.environment import BuildEnvironment
@@ -61,6 +61,13 @@ class Chapter:
     @property
     def solving(self) -> float:
         return self.questions * QUESTIONS + self.exercises * EXERCISES
+
+    @property
+    def times(self) -> str:
+        """What the chapter and the map of all chapters say: minutes to the nearest five, whose parts add up."""
+        whole, reading = (max(5, 5 * round(time / 5)) for time in (self.reading + self.solving, self.reading))
+        todo = self.questions + self.exercises
+        return f"{whole} min: reading {reading}, {todo} exercises {whole - reading}" if todo else f"{whole} min"
 
 
 def chapters() -> list[Chapter]:
@@ -108,11 +115,6 @@ def included(path: Path, argument: str, body: str) -> str:
     return LiteralIncludeReader(str((path.parent / argument.strip()).resolve()), options, config).read()[0].rstrip("\n")
 
 
-def minutes(time: float) -> str:
-    """A time to the nearest five minutes."""
-    return f"{max(5, 5 * round(time / 5))} min"
-
-
 # ------------------------------------------------------------------------------------------ on pages
 
 
@@ -128,12 +130,11 @@ class Links(SphinxTransform):
         if name == self.env.docname or title is None or not path.exists():
             return
         it = chapter(path)
-        times = f"reading {minutes(it.reading)}" + (f", exercises {minutes(it.solving)}" if it.solving else "")
         links = [("Open in the laboratory", f"{SITE}{LABORATORY}/index.html?chapter={name}", "lab")]
         links += [("Download as a notebook", f"{SITE}{NOTEBOOKS}/{name}.ipynb", "notebook")]
         if self.config.colab_url:
             links += [("Open in Colab", self.config.colab_url.format(name=name), "colab")]
-        paragraph = nodes.paragraph("", "", nodes.inline("", times, classes=["times"]), classes=["chapter-links"])
+        paragraph = nodes.paragraph("", "", nodes.inline("", it.times, classes=["times"]), classes=["chapter-links"])
         for text, uri, kind in links:
             paragraph += nodes.Text(" ")
             paragraph += nodes.reference("", text, refuri=uri, classes=["button", kind])
@@ -141,27 +142,37 @@ class Links(SphinxTransform):
 
 
 class IntoTheLaboratory(SphinxTransform):
-    """Exercises lead into the laboratory, bugs of a chapter to their section of the museum, and those sections there too."""
+    """Exercises and bugs lead into the laboratory; a chapter leads to their pages, whose entries lead to the chapter."""
 
     default_priority = 400
 
     def apply(self, **kwargs: Any) -> None:
-        page, exercises = self.env.docname, {each.name for each in learn.exercises()}
+        page = self.env.docname
         if page == "museum":
-            for section in self.document.findall(nodes.section):
-                if (name := section[0].astext()) in BUGS and BUGS[name].file in build_lab().sources():
-                    here = link("Switch it on in the laboratory", f"{SITE}{LABORATORY}/index.html?bug={name}")
-                    section.insert(1, nodes.paragraph("", "", here))
+            self._museum()
         for literal in list(self.document.findall(nodes.literal)):
-            words = literal.astext().removeprefix("python -m ").split()
-            if page.startswith("chapters/") and words[-1:] and words[-1] in BUGS and words[:-1] in ([], ["gpt.museum"]):
-                literal.replace_self(link(literal.deepcopy(), f"{SITE}museum.html#{words[-1]}"))
-            elif page == "exercises" and isinstance(literal.parent.parent, nodes.entry) and words[0] in exercises:
+            words = literal.astext().removeprefix("python -m ").split() or [""]
+            if page == "exercises" and isinstance(literal.parent.parent, nodes.entry) and words[0] in exercises():
+                literal.parent.parent["ids"].append(f"exercise-{words[0]}")
                 literal.replace_self(link(literal.deepcopy(), f"{SITE}{LABORATORY}/index.html?exercise={words[0]}"))
-            elif page.startswith("chapters/") and words[:2] == ["gpt.learn", "start"] and words[-1] in exercises:
+            elif page.startswith("chapters/") and words[:2] == ["gpt.learn", "start"] and words[-1] in exercises():
                 here = link("in the laboratory", f"{SITE}{LABORATORY}/index.html?exercise={words[-1]}")
                 at = literal.parent.index(literal) + 1
                 literal.parent.insert(at, [nodes.Text(" ("), here, nodes.Text(")")])
+                literal.replace_self(link(literal.deepcopy(), f"{SITE}exercises.html#exercise-{words[-1]}"))
+            elif page.startswith("chapters/") and words[-1] in BUGS and words[:-1] in ([], ["gpt.museum"]):
+                literal.replace_self(link(literal.deepcopy(), f"{SITE}museum.html#{words[-1]}"))
+
+    def _museum(self) -> None:
+        for section in self.document.findall(nodes.section):
+            if (name := section[0].astext()) in BUGS and BUGS[name].file in build_lab().sources():
+                here = link("Switch it on in the laboratory", f"{SITE}{LABORATORY}/index.html?bug={name}")
+                section.insert(1, nodes.paragraph("", "", here))
+
+
+@cache
+def exercises() -> frozenset[str]:
+    return frozenset(each.name for each in learn.exercises())
 
 
 def link(what: str | nodes.Node, address: str) -> nodes.reference:
@@ -180,10 +191,8 @@ class SiteMap(SphinxDirective):
         for it in chapters():
             link = nodes.reference("", "", refuri=f"{SITE}chapters/{it.name}.html", internal=True)
             link += nodes.inline("", str(int(it.name[:2])), classes=["site-map-number"])
-            link += nodes.inline("", it.title, classes=["site-map-title"])
-            todo = it.questions + it.exercises
-            times = minutes(it.reading + it.solving) + (f" · {todo} exercises" if todo else "")
-            link += nodes.inline("", times, classes=["site-map-times"])
+            link += [nodes.Text(" "), nodes.inline("", it.title, classes=["site-map-title"]), nodes.Text(" ")]
+            link += nodes.inline("", it.times, classes=["site-map-times"])
             items += nodes.list_item("", nodes.paragraph("", "", link))
         total = sum(it.reading + it.solving for it in chapters()) / 60
         text = f"{len(chapters())} chapters, about {total:.0f} hours with all exercises. "
@@ -221,80 +230,6 @@ class Details(SphinxTransform):
                 ends = [nodes.raw("", head, format="html"), *node.children, nodes.raw("", "</details>", format="html")]
                 place = node.parent.index(node)
                 node.parent[place : place + 1] = ends
-
-
-# ------------------------------------------------------------------------------------------ notebooks
-
-
-def notebook(path: Path, baseurl: str = "", wheel: str = "") -> nbformat.NotebookNode:
-    """The chapter as a notebook that opens anywhere."""
-    made = jupytext.reads(path.read_text("utf-8"), fmt="md:myst")
-    for cell in made.cells:
-        if cell.cell_type == "markdown":
-            cell.source = for_jupyter(path, cell.source, baseurl)
-    made.cells.insert(0, nbformat.v4.new_code_cell(install(baseurl, wheel), metadata={"tags": ["install"]}))
-    made.metadata = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
-    for i, cell in enumerate(made.cells):
-        cell["id"] = f"cell-{i}"  # the same in each build
-    made.nbformat, made.nbformat_minor = 4, 5
-    nbformat.validate(made)
-    return made
-
-
-def install(baseurl: str, wheel: str) -> str:
-    """The first cell: it installs the wheel beside the site where the package is missing, or says how."""
-    if not (baseurl and wheel):
-        return (
-            "# If this fails: run `pip install .` in the folder of tinytensor, in the environment of this notebook.\n"
-            "import tinytensor"
-        )
-    return (
-        "import importlib.util\n\n# In Colab, and wherever tinytensor is not installed\n"
-        f"if importlib.util.find_spec('tinytensor') is None:\n    %pip install --quiet {baseurl.rstrip('/')}/{LABORATORY}/{wheel}"
-    )
-
-
-def for_jupyter(path: Path, text: str, baseurl: str) -> str:
-    """MyST's directives, roles and links in the Markdown that Jupyter shows."""
-    while match := DIRECTIVE.search(text):
-        text = text[: match.start()] + _plain(path, match) + text[match.end() :]
-    text = re.sub(r"^\$\$(.*?)\$\$ \(([\w-]+)\)$", r"$$\1\\tag{\2}$$", text, flags=re.MULTILINE | re.DOTALL)
-    text = re.sub(r"\{(eq|ref|numref)\}`([^`]+)`", r"(\2)", text)
-    text = re.sub(r"\{[\w:]+\}`([^`<]+?)(?: <[^`]*>)?`", r"`\1`", text)
-    return re.sub(
-        r"\]\((?!\w+:|#)([^)\s#]+)(#[^)\s]*)?\)", lambda m: f"]({_address(path, m[1], baseurl)}{m[2] or ''})", text
-    )
-
-
-def _plain(path: Path, match: re.Match[str]) -> str:
-    name, argument, body = match["name"], match["argument"].strip(), match["body"]
-    if name == "literalinclude":
-        shown = included(path, argument, body)
-        return f"`{argument.removeprefix('../../')}`\n\n```python\n{shown}\n```"
-    content = "\n".join(line for line in body.splitlines() if not re.match(r":[\w-]+:", line)).strip()
-    if "dropdown" in body:
-        return f"<details><summary>{argument}</summary>\n\n{content}\n\n</details>"
-    if name in ("admonition", "note", "tip", "warning", "important", "seealso"):
-        head = argument if name == "admonition" else name.capitalize()
-        return "\n".join(f"> {line}".rstrip() for line in [f"**{head}**", "", *content.splitlines()])
-    if name == "math":
-        return f"$$\n{content}\n$$"
-    if name in ("figure", "image"):
-        return f"![{content}]({argument})"
-    return f"```{argument if name == 'code-block' else 'text'}\n{content}\n```"
-
-
-def _address(path: Path, target: str, baseurl: str) -> str:
-    """A relative link of a chapter, from the notebook's place in the site, or absolute if the site has an address."""
-    inside = (path.parent / target).resolve()
-    docs = ROOT / "docs"
-    if inside.is_relative_to(docs) and target.endswith((".md", ".rst")):
-        page = inside.relative_to(docs).with_suffix(".html").as_posix()
-    elif inside.is_relative_to(ROOT):
-        page = f"source/{inside.relative_to(ROOT).as_posix()}" + ("/index.html" if inside.is_dir() else ".html")
-    else:
-        return target
-    return f"{baseurl.rstrip('/')}/{page}" if baseurl else f"../{page}"
 
 
 # ------------------------------------------------------------------------------------------ files beside the pages
@@ -345,23 +280,15 @@ def build_lab() -> Any:
 
 
 def finish(app: Sphinx, error: Exception | None) -> None:
-    """The laboratory, then the notebooks, of which the first cell installs the laboratory's wheel."""
+    """The laboratory, with the cells of the chapters."""
     if error is not None or app.builder.format != "html":
         return
-    out = Path(app.outdir)
     module = build_lab()
     try:
-        for line in module.build(out / LABORATORY, snippets()) or ():
+        for line in module.build(Path(app.outdir) / LABORATORY, snippets()) or ():
             LOGGER.warning("%s", line, type="lab", subtype="editor")
     except module.Missing as missing:
         LOGGER.warning("the laboratory: %s", missing, type="lab", subtype="wheel")
-    wheel = next((path.name for path in (out / LABORATORY).glob("*.whl")), "")
-    (out / NOTEBOOKS).mkdir(exist_ok=True)
-    for path in sorted(FOLDER.glob("[0-9][0-9]-*.md")):
-        made = notebook(path, app.config.html_baseurl, wheel)
-        (out / NOTEBOOKS / f"{path.stem}.ipynb").write_text(nbformat.writes(made), "utf-8")
-    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
-        (out / NOTEBOOKS / path.name).write_bytes(path.read_bytes())
 
 
 def outdated(app: Sphinx, env: BuildEnvironment, added: set[str], changed: set[str], removed: set[str]) -> list[str]:

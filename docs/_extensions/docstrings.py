@@ -101,7 +101,15 @@ def _paragraph(block: list[str], parameters: frozenset[str], link: Link) -> list
         lines = [*(f"| {inline(row, link)}" for row in rows), ""]
     else:
         lines = [_safe_start(inline(row, link)) for row in rows] + [""]
-    return lines + [f":param {names}: {inline(what, link)}" for names, what in fields]
+    each = [pair for names, what in fields for pair in _fields(names, what, parameters)]
+    return lines + [f":param {names}: {inline(what, link)}" for names, what in each]
+
+
+def _fields(names: str, text: str, parameters: frozenset[str]) -> Iterator[tuple[str, str]]:
+    """A parameter with its text, and those that begin within the text: `of one. other: of the other`."""
+    first, *others = re.split(rf"(?<=[.;]) ({'|'.join(map(re.escape, parameters))}): ", text)
+    for name, what in [(names, first), *zip(others[::2], others[1::2], strict=True)]:
+        yield name, re.sub(";$", ".", what)
 
 
 def _joined(lines: list[str]) -> list[str]:

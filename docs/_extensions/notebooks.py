@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from repository import ROOT
+from checkout import ROOT
 from sphinx.application import Sphinx
 from sphinx.config import Config
 

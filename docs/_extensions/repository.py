@@ -12,12 +12,12 @@ import ast
 import html
 import os
 import re
-import subprocess
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from checkout import ROOT, files, folders
 from docutils import nodes
 from pygments import highlight
 from pygments.formatters import HtmlFormatter
@@ -28,7 +28,6 @@ from sphinx.application import Sphinx
 from sphinx.transforms import SphinxTransform
 from sphinx.transforms.post_transforms import SphinxPostTransform
 
-ROOT = Path(__file__).resolve().parents[2]
 SCHEME = "repository:"  # of a link to a file of the repository, until the page that it stands on is written
 SITE = "site:"  # of a link to a file of the site that is no document
 BUILT = {
@@ -37,33 +36,6 @@ BUILT = {
 }  # what is not the page of a file, but a page itself
 PAGES = "source/"  # the folder of the site that has the pages of files
 BINARY = {".png", ".ipynb", ".ico", ".npz", ".woff2", ".gz", ".jpg"}
-
-
-@cache
-def files() -> frozenset[str]:
-    """All files of the repository, those that git does not know yet included, without those that it ignores."""
-    command = ["git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    found = subprocess.run(command, capture_output=True, text=True, check=False)
-    if found.returncode == 0:
-        names = [name for name in found.stdout.split("\0") if name]
-    else:  # not a checkout: an unpacked archive
-        skipped = {"site", "build", "dist", "__pycache__"}
-        names = [
-            path.relative_to(ROOT).as_posix()
-            for path in ROOT.rglob("*")
-            if not any(part in skipped or part.startswith(".") for part in path.relative_to(ROOT).parts)
-        ]
-    return frozenset(name for name in names if (ROOT / name).is_file())
-
-
-@cache
-def folders() -> frozenset[str]:
-    """All folders that have a file, without a slash at their end; "" is the repository itself."""
-    return frozenset(
-        "" if parent == PurePosixPath(".") else parent.as_posix()
-        for name in files()
-        for parent in PurePosixPath(name).parents
-    )
 
 
 def of_repository(path: str) -> str | None:
@@ -240,7 +212,7 @@ def purpose(path: str) -> str:
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    app.add_config_value("repository_url", "", "html", str)
+    app.add_config_value("repository_url", "", "env", str)
     app.add_config_value("repository_branch", "main", "html", str)
     app.add_config_value("documents_outside", {}, "env", dict)
     app.add_transform(RepositoryLinks)

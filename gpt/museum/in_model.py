@@ -48,7 +48,7 @@ IN_MODEL = (
         "every token sees another number of tokens.",
         notice="The loss stays near the bigram's, which needs the last token alone. Shuffle the earlier tokens of a "
         "window: the output of the first layer must change.",
-        chapter="07-attention",
+        chapter="08-block",
         test=TWIN,
         finding="no-order",
         family="order",

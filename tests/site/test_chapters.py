@@ -105,6 +105,14 @@ def test_each_exercise_is_in_its_chapter() -> None:
         assert f"gpt.learn start {each.name}" in texts[each.chapter]
 
 
+def test_the_chapter_of_each_bug_names_it() -> None:
+    """What the museum says to read speaks of the bug."""
+    texts = {path.stem: path.read_text("utf-8") for path in CHAPTERS}
+    assert len(museum.BUGS) > 20
+    for bug in museum.BUGS.values():
+        assert re.search(rf"`(?:python -m gpt\.museum )?{bug.name}`", texts[bug.chapter]), bug.name
+
+
 @each_chapter
 def test_it_shows_the_engine_and_copies_nothing(path: Path, of_the_engine: dict[tuple[str, ...], str]) -> None:
     assert re.search(r"^```\{literalinclude\} \.\./\.\./(?:tinytensor|gpt)/", path.read_text("utf-8"), re.MULTILINE)

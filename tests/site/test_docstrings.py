@@ -85,6 +85,12 @@ def test_parameters_are_fields() -> None:
     assert "nothing: text" in found.astext()
 
 
+def test_parameters_in_one_line_are_fields_each() -> None:
+    found = tree("Do it.\n\nloss: one. index: another;\ndim: a third. more: text.", "loss index dim")
+    assert [field.astext() for field in found.findall(nodes.field_name)] == ["param loss", "param index", "param dim"]
+    assert [field.astext() for field in found.findall(nodes.field_body)] == ["one.", "another.", "a third. more: text."]
+
+
 def test_lines_that_end_on_purpose_stay_lines() -> None:
     assert len(list(tree("v ← a\np ← b").findall(nodes.line))) == 2
     assert len(list(tree(f"{'word ' * 19}word\nmore").findall(nodes.line))) == 0

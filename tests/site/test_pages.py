@@ -55,7 +55,7 @@ class Links(HTMLParser):
 @cache
 def parsed(path: Path) -> Links:
     links = Links()
-    links.feed(path.read_text("utf-8"))
+    links.feed(re.sub(r'<span class="[^"]*">|</span>', "", path.read_text("utf-8")))  # most tags: colours of code
     return links
 
 
@@ -263,53 +263,105 @@ MISSING = "import importlib.util\nimportlib.util.find_spec = lambda name: None"
 @pytest.mark.parametrize("before, said", [("", []), (MISSING, ["pip install --quiet https://example.org/lab/a.whl\n"])])
 def test_a_notebook_installs_only_what_is_missing(tmp_path: Path, before: str, said: list[str]) -> None:
     import nbformat
-    from chapters import install
+    from jupyter import Origin, install
 
-    code = [PIP, before, install("https://example.org/", "a.whl")]
+    code = [PIP, before, install(Origin("https://example.org/", "a.whl"))]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(each) for each in code])
     assert [output.text for output in executed(notebook, tmp_path)[-1].outputs] == said
 
 
 def test_a_notebook_shows_what_the_page_includes() -> None:
-    from chapters import for_jupyter, included
+    from chapters import included
+    from jupyter import Origin, for_jupyter
 
     path = ROOT / "docs" / "chapters" / "any.md"
     source = (ROOT / "tinytensor" / "ops" / "gelu.py").read_text("utf-8").splitlines()
     assert included(path, "../../tinytensor/ops/gelu.py", ":lines: 2-3\n").splitlines() == source[1:3]
     text = "```{literalinclude} ../../tinytensor/ops/gelu.py\n:pyobject: gelu_tanh_backward\n```\n\n"
-    text += (
-        ":::{admonition} Answer\n:class: dropdown\nFour, by {eq}`two`, [there](../speed.md#a).\n:::\n\n$$\nx\n$$ (two)"
-    )
-    shown = for_jupyter(path, text, "")
+    text += ":::{admonition} Answer\n:class: dropdown\nFour, by {eq}`two`, [there](a.md).\n:::\n\n$$\nx\n$$ (two)"
+    shown = for_jupyter(path, text, Origin("https://example.org/"))
     assert "```python\ndef gelu_tanh_backward(" in shown
-    assert "<details><summary>Answer</summary>\n\nFour, by (two), [there](../speed.html#a).\n\n</details>" in shown
-    assert r"$$\nx\n\tag{two}$$".replace(r"\n", "\n") in shown
+    answer = "Four, by (two), [there](https://example.org/chapters/a.html)."
+    assert f"<details><summary>Answer</summary>\n\n{answer}\n\n</details>" in shown
+    assert "$$\nx\n\\tag{two}$$" in shown
+
+
+@pytest.mark.parametrize(
+    "link, alone, absolute, with_repository",
+    [
+        ("[a `b`](../speed.md#c)", "a `b` (`speed.html`)", "[a `b`](S/speed.html#c)", "[a `b`](S/speed.html#c)"),
+        ("[a](#c)", "a (`chapters/any.html`)", "[a](S/chapters/any.html#c)", "[a](S/chapters/any.html#c)"),
+        ("[`b`](../../gpt/data.py)", "`b` (`gpt/data.py`)", "[`b`](S/source/gpt/data.py.html)", "[`b`](R/gpt/data.py)"),
+        ("[`gpt/`](../../gpt/)", "`gpt/`", "[`gpt/`](S/source/gpt/index.html)", "[`gpt/`](R/gpt)"),
+        (
+            "[a](../lab/index.html?b=c)",
+            "a (`lab/index.html`)",
+            "[a](S/lab/index.html?b=c)",
+            "[a](S/lab/index.html?b=c)",
+        ),
+        ("[a](https://b.org/c.md)",) * 4,
+        ("`a[0](b)` $c[1](d)$ $$e[2](f)$$ ```\ng[3](h)\n```",) * 4,
+    ],
+)
+def test_a_link_of_a_notebook(link: str, alone: str, absolute: str, with_repository: str) -> None:
+    """Absolute, or the name of the page or file that is meant: no link is relative to where the notebook lies."""
+    from jupyter import Origin, for_jupyter
+
+    path = ROOT / "docs" / "chapters" / "any.md"
+    assert for_jupyter(path, link, Origin()) == alone
+    assert for_jupyter(path, link, Origin("S/")) == absolute
+    assert for_jupyter(path, link, Origin("S/", "", "R/")) == with_repository
+
+
+def test_links_of_notebooks_lead_to_pages(site: Path) -> None:
+    from jupyter import LINK, Origin, notebook
+
+    checked = 0
+    for path in chapters():
+        text = "\n".join(each.source for each in notebook(path, Origin("S:/")).cells if each.cell_type == "markdown")
+        for page, anchor in re.findall(r"\]\(S:/([^)#?]*)(?:\?[^)#]*)?(?:#([^)]*))?\)", text):
+            assert (site / page).is_file(), f"{path.stem}: {page}"
+            assert not anchor or anchor in parsed(site / page).ids, f"{path.stem}: {page}#{anchor}"
+            checked += 1
+        cells = json.loads((site / "notebooks" / f"{path.stem}.ipynb").read_text("utf-8"))["cells"]
+        text = "\n".join("".join(each["source"]) for each in cells if each["cell_type"] == "markdown")
+        assert all(match["kept"] for match in LINK.finditer(text)), path.stem
+        assert f"`chapters/{path.stem}.html`" in text and "`get-the-code.html`" in text
+    assert checked > 100
 
 
 def test_notebooks_install_the_wheel_of_a_site_with_an_address() -> None:
-    pytest.importorskip("jupytext")
-    from chapters import notebook
+    from jupyter import Origin, install
 
-    path = chapters()[0]
-    first = notebook(path, "https://example.org/tt/", "tinytensor-0.1.0-py3-none-any.whl").cells[0].source
-    assert "%pip install --quiet https://example.org/tt/lab/tinytensor-0.1.0-py3-none-any.whl" in first
-    alone = notebook(path).cells[0].source
+    wheel = "tinytensor-0.1.0-py3-none-any.whl"
+    assert f"%pip install --quiet https://example.org/tt/lab/{wheel}" in install(
+        Origin("https://example.org/tt/", wheel)
+    )
+    alone = install(Origin())
     assert "pip install ." in alone and "http" not in alone
-    text = "\n".join(cell.source for cell in notebook(path, "https://example.org/tt/").cells)
-    assert "](https://example.org/tt/" in text and "](../" not in text
 
 
-def test_the_map_says_what_is_counted(site: Path) -> None:
+def test_the_map_and_the_chapter_say_the_same_time(site: Path) -> None:
     from chapters import chapters as counted
-    from chapters import minutes
 
     text = re.sub(r"<[^>]+>", "", (site / "index.html").read_text("utf-8"))
     for it in counted():
-        assert f"{it.title}{minutes(it.reading + it.solving)}" in text
+        whole, reading, todo, solving = map(int, re.findall(r"\d+", it.times))
+        assert whole == reading + solving and solving > 0 and todo == it.questions + it.exercises
+        assert f"{it.title} {it.times}" in text
         page = (site / "chapters" / f"{it.name}.html").read_text("utf-8")
-        assert f"reading {minutes(it.reading)}" in page
+        assert f'<span class="times">{it.times}</span>' in page
         assert f'href="../lab/index.html?chapter={it.name}"' in page
         assert f'href="../notebooks/{it.name}.ipynb"' in page
+
+
+def test_exercises_and_chapters_lead_to_each_other(site: Path) -> None:
+    page = (site / "exercises.html").read_text("utf-8")
+    for each in learn.exercises():
+        chapter = (site / "chapters" / f"{each.chapter}.html").read_text("utf-8")
+        assert f'href="../exercises.html#exercise-{each.name}"' in chapter, each.name
+        row = page[page.index(f'id="exercise-{each.name}"') :]
+        assert f'href="chapters/{each.chapter}.html"' in row[: row.index("</tr>")], each.name
 
 
 def test_exercises_and_bugs_lead_into_the_laboratory(site: Path) -> None:
@@ -356,8 +408,8 @@ def test_the_notebooks_of_the_repository_have_their_outputs(site: Path, name: st
 
 
 @pytest.fixture(scope="module")
-def faulty(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], list[str]]:
-    """faulty(name): the warnings about a page of a site of faulty pages, which does not build."""
+def faulty_site(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    """A site of faulty pages, which does not build: its folder, and the lines of its warnings."""
     pages = {
         "index": "# T\n\n```{toctree}\n:glob:\n*\n```",
         "contents": "# T\n\n```{toctree}\nnot-there\n```",
@@ -370,13 +422,18 @@ def faulty(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], list[str
         "equation": "# T\n\n{eq}`no-such`",
         "name": "# T\n\n```{eval-rst}\n.. public:: no.such.name\n```",
         "cell": f"{HEAD}\n# T\n\n```{{code-cell}} ipython3\n1 / 0\n```",
-        "good": "# T\n\n[a](index.md), $x$",
+        "good": "# T\n\n[a](index.md), $x$\n\n```{the-code}\n```",
     }
     source = written(tmp_path_factory.mktemp("faulty"), pages)
     done = sphinx(source, source.parent / "faulty-site" / "out", "-W")
     assert done.returncode == 1
-    lines = done.stderr.splitlines()
-    return lambda name: [line for line in lines if f"{name}.md" in line.split(" ")[0]]
+    return source.parent / "faulty-site" / "out", done.stderr.splitlines()
+
+
+@pytest.fixture(scope="module")
+def faulty(faulty_site: tuple[Path, list[str]]) -> Callable[[str], list[str]]:
+    """faulty(name): the warnings about a page."""
+    return lambda name: [line for line in faulty_site[1] if f"{name}.md" in line.split(" ")[0]]
 
 
 @pytest.mark.parametrize(
@@ -405,3 +462,11 @@ def test_what_fails_a_build_and_where(
 @pytest.mark.parametrize("name", ["good", "index"])
 def test_what_is_right_is_not_mentioned(faulty: Callable[[str], list[str]], name: str) -> None:
     assert faulty(name) == []
+
+
+def test_the_code_is_in_the_repository_that_has_an_address(faulty_site: tuple[Path, list[str]]) -> None:
+    """And in the archive, as on a site that knows none."""
+    page = (faulty_site[0] / "good.html").read_text("utf-8")
+    text = re.sub(r"<[^>]+>", "", page)
+    assert "git clone https://example.org tinytensor" in text
+    assert 'href="https://example.org"' in page and 'href="_downloads/tinytensor.zip"' in page
