@@ -43,6 +43,8 @@ export class Workbench {
     this.heard = 0;
     /** What a bug that is on needs of the training's configuration. @type {() => Record<string, any>} */
     this.flags = () => ({});
+    /** The same as sentences, one for each bug that needs it. @type {() => string[]} */
+    this.recipes = () => [];
   }
 
   /** @param {string} said @param {boolean} [isLast] of a piece of work: it stays when that ends */
@@ -245,7 +247,9 @@ async function main() {
   if (chapters.length) cellsPanel(bench, tab("chapter", "Chapters"), chapters, asked.get("chapter"));
   choose(asked.has("chapter") && chapters.length ? "chapter" : "check");
   if (["chapter", "exercise", "bug"].some((each) => asked.has(each))) experimentsFirst();
-  const about = chapters.find((/** @type {any} */ { name }) => name === asked.get("chapter"));
+  known("chapter", chapters.map(nameOf));
+  known("file", Object.keys(lab.files));
+  const about = chapters.find((/** @type {any} */ each) => each.name === asked.get("chapter"));
   await bench.files.start(asked.get("file") ?? about?.file ?? undefined);
   const strangers = bench.files.strangers();
   if (strangers.length)
@@ -257,6 +261,15 @@ async function main() {
   document.documentElement.dataset.page = "ready";
   await begin();
   document.documentElement.dataset.ready = "";
+}
+
+/** @param {any} each */
+const nameOf = ({ name }) => name;
+
+/** Tell it if the address asks for what is not there. @param {string} kind @param {string[]} names */
+function known(kind, names) {
+  const name = asked.get(kind);
+  if (name !== null && !names.includes(name)) notice(`The laboratory has no ${kind} “${name}”.`);
 }
 
 /** The link of the skip leads into the editor, which has no address of its own. @param {Files} files */
@@ -326,6 +339,8 @@ async function more(bench, chapters) {
 /** @param {Workbench} bench @param {{exercises: any[], bugs: any[]}} found @param {any[]} chapters */
 async function show(bench, { exercises, bugs: all }, chapters) {
   const bugs = all.filter((bug) => bug.file in bench.lab.files);
+  known("bug", all.map(nameOf));
+  known("exercise", exercises.map(nameOf));
   const bug = all.find(({ name }) => name === asked.get("bug"));
   if (bug && !bugs.includes(bug))
     notice(

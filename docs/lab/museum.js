@@ -18,8 +18,12 @@ export const curvesLink = (name) =>
  * @param {Chapter[]} chapters
  */
 export function museumPanel(bench, panel, bugs, asked, chapters) {
-  bench.flags = () =>
-    Object.assign({}, ...bugs.filter((bug) => stateOf(bench, bug) === "on").map(({ flags }) => flags));
+  const areOn = () => bugs.filter((bug) => stateOf(bench, bug) === "on");
+  bench.flags = () => Object.assign({}, ...areOn().map(({ flags }) => flags));
+  bench.recipes = () =>
+    areOn()
+      .filter(({ recipe }) => recipe)
+      .map((bug) => `“${bug.title}” is on: ${recipeOf(bug)}`);
   panel.append(
     el("h2", {}, "A museum of bugs"),
     el(
@@ -56,7 +60,7 @@ function cardOf(bench, bug, chapters) {
     said,
     el("pre", {}, el("del", {}, `- ${bug.right.trim()}`), el("ins", {}, `+ ${bug.wrong.trim()}`)),
     bug.why && el("p", { class: "hint" }, bug.why),
-    bug.recipe && el("p", { class: "hint recipe" }, recipeOf(bug)),
+    bug.recipe && el("p", { class: "hint" }, `While it is on, ${recipeOf(bug)}`),
     el("p", { class: "hint" }, ...waysOn(bug, chapters)),
   );
   const update = () => {
@@ -79,7 +83,7 @@ function cardOf(bench, bug, chapters) {
 
 /** What is different in its training. @param {Bug} bug */
 const recipeOf = ({ recipe }) =>
-  `While it is on, both engines, the edited and the unedited one, are trained with ${recipe}.`;
+  `both engines, the edited and the unedited one, are trained with ${recipe}.`;
 
 /** Where to read on. @param {Bug} bug @param {Chapter[]} chapters */
 function waysOn({ name, chapter }, chapters) {

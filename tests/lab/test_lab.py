@@ -787,15 +787,19 @@ def test_a_bug_of_the_museum_is_one_edit(visit: Visit) -> None:
     page.locator("#bug-finite-mask").get_by_role("button", name="Switch on").click()
     assert steps.input_value() == "500" and steps.is_disabled()
     page.locator("#tab-train").click()
+    both = f"both engines, the edited and the unedited one, are trained with {museum.BUGS['finite-mask'].recipe}."
+    assert page.locator("#panel-train .hint", has_text=f"“{museum.BUGS['finite-mask'].title}” is on: {both}").is_visible()
     page.locator("#step").click()
     seen.idle()
     assert figures(page)["step"] == "1 of 500"
     page.locator("#undo-all").click()
     assert steps.input_value() == "40" and steps.is_enabled()
-    page.goto(page.url.replace("no-scale", "leak"))
+    page.goto(page.url.replace("no-scale", "leak&exercise=none&file=none.py&chapter=none"))
     seen.ready()
     assert "which the laboratory does not run" in page.locator("#notices").inner_text()
     assert page.locator("#notices a").get_attribute("href") == "../museum.html#leak"
+    for each in ("exercise “none”", "chapter “none”", "file “none.py”"):
+        assert f"The laboratory has no {each}." in page.locator("#notices").inner_text()
     seen.check()
     page.context.close()
 
