@@ -178,7 +178,12 @@ export class Workbench {
  */
 function notice(text, kind = "", ...buttons) {
   const line = el("p", { class: `notice ${kind}` }, el("span", {}, text), ...buttons);
-  line.append(el("button", { type: "button", class: "plain", onclick: () => line.remove() }, "Close"));
+  const close = el("button", { type: "button", class: "plain" }, "Close");
+  close.onclick = () => {
+    line.remove();
+    giveBack(close);
+  };
+  line.append(close);
   const same = [...byId("notices").children].find((each) => each.firstChild?.textContent === text);
   if (same) same.remove();
   byId("notices").append(line);
@@ -230,7 +235,7 @@ async function main() {
       if (!found) looking = null; // Python ended before it answered; it is asked again when it is there
     });
   });
-  byId("retry").onclick = begin;
+  byId("retry").onclick = () => begin().then(() => giveBack(byId("retry")));
   setInterval(() => {
     const seconds = (performance.now() - bench.heard) / 1000;
     if (bench.engine.state === "busy" && seconds * 1000 > SLOW)

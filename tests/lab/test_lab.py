@@ -527,6 +527,7 @@ def test_try_again_brings_all_that_a_visit_brings(visit: Visit) -> None:
     page.context.unroute("**/pyodide/**")
     page.locator("#retry").click()
     page.wait_for_selector("#tab-exercises[aria-selected=true]", timeout=60_000)
+    page.wait_for_function("document.activeElement.id === 'theme'")  # the button is hidden: the one beside it
     assert page.locator("#exercise").input_value() == "mul" and page.locator("#tab-museum").count() == 1
     assert page.locator("#notices p").count() == 0 and page.locator("#retry").is_hidden()
     seen.idle().check("net::ERR_")
@@ -800,6 +801,8 @@ def test_a_bug_of_the_museum_is_one_edit(visit: Visit) -> None:
     assert page.locator("#notices a").get_attribute("href") == "../museum.html#leak"
     for each in ("exercise “none”", "chapter “none”", "file “none.py”"):
         assert f"The laboratory has no {each}." in page.locator("#notices").inner_text()
+    page.locator("#notices").get_by_role("button", name="Close").first.click()
+    assert seen.focused("#tab-museum")
     seen.check()
     page.context.close()
 
@@ -824,6 +827,7 @@ def test_an_exercise_is_stated_checked_and_kept(visit: Visit) -> None:
     assert page.locator("#exercise option").count() == len(learn.exercises())
     page.locator("#exercise").select_option("mul")
     page.locator("#check-exercise").focus()
+    page.locator("#check-exercise").evaluate("button => button.scrollIntoView({ block: 'end' })")
     page.keyboard.press("Enter")
     page.wait_for_selector("#exercise-verdict.wrong", timeout=30_000)
     seen.idle()
