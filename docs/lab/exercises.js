@@ -29,12 +29,13 @@ export function statementOf(start) {
     });
 }
 
-/** Formulas side by side; where there is no room for that, one begins a line. @param {string} text */
-const whole = (text) => text.split(/(\n| {3,})/).map((each) => (each.trim() ? el("span", {}, each) : each));
+/** A line of formulas: where there is no room for them side by side, one begins a line below. @param {string} line */
+const whole = (line) =>
+  el("span", { class: "line" }, ...line.split(/( {3,})/).map((each) => (each.trim() ? el("span", {}, each) : each)));
 
 /** @param {Piece} piece */
 function shown({ kind, text }) {
-  if (kind === "formulas") return el("pre", {}, ...whole(text));
+  if (kind === "formulas") return el("pre", {}, ...text.split("\n").map(whole));
   if (kind === "hint") return el("details", {}, el("summary", {}, "Hint"), el("p", {}, text));
   const [begin = ""] = /^(Shapes:|Write \w+)/.exec(text) ?? [];
   return el("p", {}, begin && el("strong", {}, begin), text.slice(begin.length));
