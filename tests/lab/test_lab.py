@@ -789,7 +789,9 @@ def test_a_bug_of_the_museum_is_one_edit(visit: Visit) -> None:
     assert steps.input_value() == "500" and steps.is_disabled()
     page.locator("#tab-train").click()
     both = f"both engines, the edited and the unedited one, are trained with {museum.BUGS['finite-mask'].recipe}."
-    assert page.locator("#panel-train .hint", has_text=f"“{museum.BUGS['finite-mask'].title}” is on: {both}").is_visible()
+    assert page.locator(
+        "#panel-train .hint", has_text=f"“{museum.BUGS['finite-mask'].title}” is on: {both}"
+    ).is_visible()
     page.locator("#step").click()
     seen.idle()
     assert figures(page)["step"] == "1 of 500"
