@@ -37,7 +37,7 @@ EDITABLE = (
     "tinytensor/nn/init.py", "tinytensor/nn/clip.py", "tinytensor/nn/clip_base.py", "tinytensor/optim/optimizer.py",
     "tinytensor/optim/adamw.py", "tinytensor/optim/adam.py", "tinytensor/optim/fused.py", "gpt/model.py", "gpt/rotary.py",
     "gpt/data.py", "gpt/train.py", "gpt/optimizer.py", "gpt/sampling.py", "gpt/cache.py", "gpt/fast/shards.py",
-    "gpt/fast/decode.py",
+    "gpt/fast/decode.py", "gpt/tokenizers/bpe.py",
 )  # fmt: skip
 HIDDEN = ("__init__.py", "__main__.py")
 PROSE = ("README.md", "CONTRIBUTING.md", "docs/*.md", "docs/chapters/*.md")

@@ -10,6 +10,7 @@ import ast
 import html
 import importlib.util
 import re
+from collections import Counter
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -235,12 +236,23 @@ class Details(SphinxTransform):
 # ------------------------------------------------------------------------------------------ files beside the pages
 
 
+def subject(path: Path) -> str | None:
+    """Of the files that the laboratory's editor has, the one of which the chapter shows the most lines."""
+    offered, lines = build_lab().sources(), Counter[str]()
+    for match in DIRECTIVE.finditer(path.read_text("utf-8")):
+        if match["name"] == "literalinclude":
+            name = (path.parent / match["argument"].strip()).resolve().relative_to(ROOT).as_posix()
+            lines[name] += len(included(path, match["argument"], match["body"]).splitlines())
+    return next((name for name, _ in lines.most_common() if name in offered), None)
+
+
 def snippets() -> list[dict[str, Any]]:
     """The cells of each chapter that run in a browser."""
     return [
         {
             "name": it.name,
             "title": it.title,
+            "file": subject(FOLDER / f"{it.name}.md"),
             "cells": [
                 forgiving(code) if {"remove-input", "remove-cell"} & set(tags) else code
                 for code, tags in it.cells

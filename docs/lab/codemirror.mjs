@@ -52,6 +52,7 @@ const marked = StateField.define({
  */
 export function makeEditor(parent, options) {
   let silent = false;
+  let inside = false; // whether the next line that is shown may scroll the editor alone, and not the page around it
   const label = new Compartment();
   const named = (/** @type {string} */ name) => EditorView.contentAttributes.of({ "aria-label": name, tabindex: "0" });
   const extensions = [
@@ -69,6 +70,12 @@ export function makeEditor(parent, options) {
     python(),
     syntaxHighlighting(colours),
     marked,
+    EditorView.scrollHandler.of((view, range) => {
+      if (!inside) return false;
+      inside = false;
+      view.scrollDOM.scrollTop = view.lineBlockAt(range.head).top - view.scrollDOM.clientHeight / 2;
+      return true;
+    }),
     label.of(named(options.label)),
     keymap.of([
       {
@@ -105,9 +112,10 @@ export function makeEditor(parent, options) {
       view.dispatch({ changes: { from: 0, to: view.state.doc.length, insert: text } });
       silent = false;
     },
-    /** Show a line, and mark it as wrong. */
-    mark(/** @type {number | null} */ line, wrong = true) {
+    /** Show a line, and mark it as wrong. quietly: the page around the editor stays where it is. */
+    mark(/** @type {number | null} */ line, wrong = true, quietly = false) {
       if (line === null) return view.dispatch({ effects: markLine.of(null) });
+      inside = quietly;
       const at = view.state.doc.line(Math.min(Math.max(1, line), view.state.doc.lines)).from;
       const effects = [EditorView.scrollIntoView(at, { y: "center" })];
       view.dispatch({ selection: { anchor: at }, effects: wrong ? [...effects, markLine.of(at)] : effects });

@@ -2,7 +2,7 @@
 
 /**
  * @typedef {{readonly text: string, open: (text: string, label: string) => void, replace: (text: string) => void,
- *   mark: (line: number | null, wrong?: boolean) => void, focus: () => void}} Editor
+ *   mark: (line: number | null, wrong?: boolean, quietly?: boolean) => void, focus: () => void}} Editor
  * @typedef {{label: string, text: string, changed: (text: string) => void, run?: () => void, lines?: boolean}} Options
  */
 

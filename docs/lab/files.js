@@ -3,6 +3,7 @@
 import { difference, hunks } from "./diff.js";
 import { byId, el } from "./dom.js";
 import { makeEditor } from "./editor.js";
+import { Texts } from "./texts.js";
 
 /** @typedef {import("./store.js").Store} Store */
 
@@ -23,25 +24,23 @@ const groupOf = (path) =>
     return path.startsWith(start) && isLonger ? i : best;
   }, -1);
 
-export class Files {
+export class Files extends Texts {
   /**
    * @param {Record<string, string>} originals path: text @param {Record<string, string>} hashes path: that of the text
    * @param {Store} store
    */
   constructor(originals, hashes, store) {
-    this.originals = originals;
+    super(store, "edit", originals, (path) => (path === this.path ? this.editor : null));
     this.hashes = hashes;
-    this.store = store;
-    /** @type {Set<() => void>} */
-    this.changed = new Set();
     this.path = "";
-    /** @type {Record<string, {text: string, base: string | undefined}>} what the last undo took away */
-    this.undone = {};
+    /** @type {Record<string, string | undefined>} the versions that the edits of the last undo were of */
+    this.bases = {};
     /** @type {import("./editor.js").Editor | null} */
     this.editor = null;
     /** @type {Map<string, any>} */
     this.buttons = new Map();
     this.list();
+    this.changed.add(() => this.show());
     byId("show-changes").onclick = () => this.showChanges(byId("changes").hidden);
     byId("undo").onclick = () => this.undo([this.path]);
     byId("undo-all").onclick = () => this.undo(Object.keys(this.edits()));
@@ -63,12 +62,6 @@ export class Files {
     this.show();
   }
 
-  /** What differs from the engine, path: text. @returns {Record<string, string>} */
-  edits() {
-    const kept = Object.entries(this.store.all("edit"));
-    return Object.fromEntries(kept.filter(([path, text]) => path in this.originals && text !== this.originals[path]));
-  }
-
   /** Edits of files that this version of the engine does not have. They stay in the browser. */
   strangers() {
     return Object.keys(this.store.all("edit")).filter((path) => !(path in this.originals));
@@ -84,72 +77,49 @@ export class Files {
     this.store.set("base", path, this.hashes[path]);
   }
 
-  /** @param {string} path */
-  text(path) {
-    return this.store.get("edit", path) ?? this.originals[path];
-  }
-
   /** @param {string} path @param {string} text */
   write(path, text) {
-    const isEdited = text !== this.originals[path];
     const base = path in this.edits() ? this.store.get("base", path) : this.hashes[path];
-    this.store.set("base", path, isEdited ? base : undefined);
-    this.store.set("edit", path, isEdited ? text : undefined);
-    this.undone = {};
-    this.show();
-    for (const each of this.changed) each();
-  }
-
-  /** Write a file from outside of the editor. @param {string} path @param {string} text */
-  put(path, text) {
-    if (path === this.path) this.editor?.replace(text);
-    this.write(path, text);
+    this.store.set("base", path, text === this.originals[path] ? undefined : base);
+    super.write(path, text);
   }
 
   /** @param {string[]} paths */
   undo(paths) {
-    const kept = (/** @type {string} */ path) => ({ text: this.text(path), base: this.store.get("base", path) });
-    const undone = Object.fromEntries(paths.map((path) => [path, kept(path)]));
-    for (const path of paths) this.put(path, this.originals[path]);
-    this.undone = undone;
-    this.show();
+    this.bases = Object.fromEntries(paths.map((path) => [path, this.store.get("base", path)]));
+    super.undo(paths);
     this.editor?.mark(null);
     this.editor?.focus();
   }
 
-  /** Bring back what the last undo took away. */
   redo() {
-    const undone = this.undone;
-    for (const [path, { text, base }] of Object.entries(undone)) {
-      this.put(path, text);
+    super.redo();
+    for (const [path, base] of Object.entries(this.bases))
       if (path in this.edits()) this.store.set("base", path, base); // an edit of another version is still one
-    }
     this.editor?.focus();
-  }
-
-  /** Another tab wrote this file. @param {string} path */
-  reread(path) {
-    if (!(path in this.originals)) return;
-    if (path === this.path && this.editor?.text !== this.text(path)) this.editor?.replace(this.text(path));
-    this.show();
-    for (const each of this.changed) each();
   }
 
   /**
    * Show a file, and a line of it. @param {string} path @param {number | null} [line] @param {boolean} [wrong]
-   * @returns {boolean} false if there is no such file
+   * @param {boolean} [focus] whether the editor gets the keyboard @returns {boolean} false if there is no such file
    */
-  open(path, line = null, wrong = false) {
+  open(path, line = null, wrong = false, focus = true) {
     if (!(path in this.originals)) return false;
     this.showChanges(false);
     if (path !== this.path) {
       this.path = path;
       this.editor?.open(this.text(path), path);
     }
-    if (line !== null) this.editor?.mark(line, wrong);
+    if (line !== null) this.editor?.mark(line, wrong, !focus);
     this.show();
-    this.editor?.focus();
+    if (focus) this.editor?.focus();
     return true;
+  }
+
+  /** Give the keyboard to what the middle of the page shows: the editor, or the changes. */
+  focus() {
+    if (byId("editor").hidden) byId("changes").focus();
+    else this.editor?.focus();
   }
 
   list() {

@@ -286,9 +286,10 @@ class Laboratory:
         with self.original.active():
             learn = importlib.import_module("gpt.learn")
             return [
-                {"name": each.name, "title": each.title, "kind": each.kind, "start": learn.start_text(each.name)}
+                {"name": each.name, "title": each.title, "kind": each.kind, "chapter": each.chapter,
+                 "start": learn.start_text(each.name)}
                 for each in learn.exercises()
-            ]
+            ]  # fmt: skip
 
     def check_exercise(self, name: str, text: str) -> dict[str, Any]:
         """Check the reader's file of an exercise, against the original engine."""
@@ -305,7 +306,7 @@ class Laboratory:
             return [
                 {
                     "name": bug.name, "title": bug.title, "file": bug.file, "right": bug.right, "wrong": bug.wrong,
-                    "why": bug.why, "flags": dict(bug.flags),
+                    "why": bug.why, "chapter": bug.chapter, "recipe": bug.recipe, "flags": dict(bug.flags),
                 }
                 for bug in museum.BUGS.values()
             ]  # fmt: skip

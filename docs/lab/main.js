@@ -6,9 +6,11 @@ import { byId, el } from "./dom.js";
 import { Engine } from "./engine.js";
 import { exercisesPanel } from "./exercises.js";
 import { Files } from "./files.js";
-import { museumPanel } from "./museum.js";
+import { curvesLink, museumPanel } from "./museum.js";
+import { giveBack, reveal } from "./place.js";
 import { capital, failedOf, problem, sentence } from "./problem.js";
 import { Store } from "./store.js";
+import { choose, tab } from "./tabs.js";
 import { Training } from "./train.js";
 
 /** @typedef {import("./engine.js").Failed} Failed */
@@ -27,7 +29,11 @@ export class Workbench {
       progress: (said, loaded, of) => this.progress(said, loaded, of),
       state: (state) => this.state(state),
     });
+    /** @type {Map<string, import("./texts.js").Texts>} all that the reader may change, by its kind in the store */
+    this.texts = new Map([[this.files.kind, this.files]]);
     this.isBusy = false;
+    /** @type {Element | null} what had the keyboard when the work began */
+    this.from = null;
     /** @type {Set<() => void>} called when work begins and ends */
     this.busy = new Set();
     /** @type {Set<() => void>} called when Python ended, and forgot what it had */
@@ -37,6 +43,8 @@ export class Workbench {
     this.heard = 0;
     /** What a bug that is on needs of the training's configuration. @type {() => Record<string, any>} */
     this.flags = () => ({});
+    /** The same as sentences, one for each bug that needs it. @type {() => string[]} */
+    this.recipes = () => [];
   }
 
   /** @param {string} said @param {boolean} [isLast] of a piece of work: it stays when that ends */
@@ -61,14 +69,18 @@ export class Workbench {
       await this.engine.start();
       this.say(said);
       await work();
-      this.say(this.last || this.ready());
+      const verdict = place.parentElement?.querySelector(".summary");
+      if (verdict?.textContent) reveal(verdict.closest(".result") ?? verdict);
+      this.say(this.last || verdict?.textContent || this.ready());
       return null;
     } catch (error) {
       const failed = failedOf(error);
       if (failed.fatal) this.engine.end(failed);
       if (!failed.stopped) {
         place.replaceChildren(problem(failed, open));
-        this.say(this.engine.state === "failed" ? "Python is not there" : "An error; your edits are kept");
+        reveal(place);
+        const said = this.last || "An error; your edits are kept";
+        this.say(this.engine.state === "failed" ? "Python is not there" : said);
       }
       return failed;
     } finally {
@@ -96,9 +108,11 @@ export class Workbench {
 
   /** @param {boolean} isBusy */
   set(isBusy) {
+    if (isBusy) this.from = document.activeElement;
     this.isBusy = isBusy;
     byId("stop").hidden = !isBusy;
     for (const each of this.busy) each();
+    if (!isBusy) giveBack(this.from);
   }
 
   ready() {
@@ -160,67 +174,20 @@ export class Workbench {
 
 /**
  * A line over the page, until it is closed.
- * @param {string} text @param {string} [kind] @param {...HTMLElement} buttons
+ * @param {string} text @param {string} [kind] @param {...HTMLElement} buttons or links
  */
 function notice(text, kind = "", ...buttons) {
   const line = el("p", { class: `notice ${kind}` }, el("span", {}, text), ...buttons);
-  line.append(el("button", { type: "button", class: "plain", onclick: () => line.remove() }, "Close"));
+  const close = el("button", { type: "button", class: "plain" }, "Close");
+  close.onclick = () => {
+    line.remove();
+    giveBack(close);
+  };
+  line.append(close);
   const same = [...byId("notices").children].find((each) => each.firstChild?.textContent === text);
   if (same) same.remove();
   byId("notices").append(line);
   return line;
-}
-
-// ---------------------------------------------------------------------------------------------------------------- tabs
-
-/** @type {{id: string, button: any, panel: any}[]} */
-const tabs = [];
-
-/** @param {string} id @param {string} title @returns {HTMLElement} the panel */
-function tab(id, title) {
-  const panel = el("div", {
-    class: "panel",
-    role: "tabpanel",
-    id: `panel-${id}`,
-    "aria-labelledby": `tab-${id}`,
-    hidden: true,
-  });
-  const button = el(
-    "button",
-    {
-      type: "button",
-      role: "tab",
-      id: `tab-${id}`,
-      "aria-controls": `panel-${id}`,
-      "aria-selected": "false",
-      tabindex: -1,
-    },
-    title,
-  );
-  button.onclick = () => choose(id);
-  button.onkeydown = (/** @type {KeyboardEvent} */ event) => {
-    const at = tabs.findIndex((each) => each.id === id);
-    const to = { ArrowRight: at + 1, ArrowLeft: at - 1 + tabs.length, Home: 0, End: tabs.length - 1 }[event.key];
-    if (to === undefined) return;
-    event.preventDefault();
-    const other = tabs[to % tabs.length];
-    choose(other.id);
-    other.button.focus();
-  };
-  tabs.push({ id, button, panel });
-  byId("tabs").append(button);
-  byId("panels").append(panel);
-  return panel;
-}
-
-/** @param {string} id */
-function choose(id) {
-  for (const each of tabs) {
-    const isChosen = each.id === id;
-    each.panel.hidden = !isChosen;
-    each.button.setAttribute("aria-selected", String(isChosen));
-    each.button.tabIndex = isChosen ? 0 : -1;
-  }
 }
 
 // --------------------------------------------------------------------------------------------------------------- theme
@@ -253,7 +220,7 @@ async function read(name) {
 
 async function main() {
   theme();
-  const [lab, pinned, snippets] = await Promise.all(["lab.json", "pyodide.json", "snippets.json"].map(read));
+  const [lab, pinned, { chapters }] = await Promise.all(["lab.json", "pyodide.json", "snippets.json"].map(read));
   const local = asked.get("pyodide");
   const from = new URL(local === null ? pinned.from : local.endsWith("/") ? local : `${local}/`, document.baseURI).href;
   const bench = new Workbench(lab, { from, files: pinned.files });
@@ -264,26 +231,31 @@ async function main() {
     if (await bench.load()) await looking;
   };
   bench.arrived.add(() => {
-    looking ??= more(bench).then((found) => {
+    looking ??= more(bench, chapters).then((found) => {
       if (!found) looking = null; // Python ended before it answered; it is asked again when it is there
     });
   });
-  byId("retry").onclick = begin;
+  byId("retry").onclick = () => begin().then(() => giveBack(byId("retry")));
   setInterval(() => {
     const seconds = (performance.now() - bench.heard) / 1000;
     if (bench.engine.state === "busy" && seconds * 1000 > SLOW)
       byId("detail").textContent = `${seconds.toFixed(0)} s without a word. If it never ends, press Stop.`;
   }, 1000);
   addEventListener("storage", (event) => {
-    const found = bench.store.changed(event);
-    if (found?.[0] === "edit") bench.files.reread(found[1]);
+    const [kind, name] = bench.store.changed(event) ?? ["", ""];
+    bench.texts.get(kind)?.reread(name);
   });
+  skip(bench.files);
   checkPanel(bench, tab("check", "Check"));
   const training = new Training(bench, tab("train", "Train"));
   bench.ended.add(() => training.lost());
-  if (snippets.chapters.length) cellsPanel(bench, tab("chapter", "Chapters"), snippets.chapters, asked.get("chapter"));
-  choose(asked.has("chapter") && snippets.chapters.length ? "chapter" : "check");
-  await bench.files.start(asked.get("file") ?? undefined);
+  if (chapters.length) cellsPanel(bench, tab("chapter", "Chapters"), chapters, asked.get("chapter"));
+  choose(asked.has("chapter") && chapters.length ? "chapter" : "check");
+  if (["chapter", "exercise", "bug"].some((each) => asked.has(each))) experimentsFirst();
+  known("chapter", chapters.map(nameOf));
+  known("file", Object.keys(lab.files));
+  const about = chapters.find((/** @type {any} */ each) => each.name === asked.get("chapter"));
+  await bench.files.start(asked.get("file") ?? about?.file ?? undefined);
   const strangers = bench.files.strangers();
   if (strangers.length)
     notice(
@@ -294,6 +266,32 @@ async function main() {
   document.documentElement.dataset.page = "ready";
   await begin();
   document.documentElement.dataset.ready = "";
+}
+
+/** @param {any} each */
+const nameOf = ({ name }) => name;
+
+/** Tell it if the address asks for what is not there. @param {string} kind @param {string[]} names */
+function known(kind, names) {
+  const name = asked.get(kind);
+  if (name !== null && !names.includes(name)) notice(`The laboratory has no ${kind} “${name}”.`);
+}
+
+/** The link of the skip leads into the editor, which has no address of its own. @param {Files} files */
+function skip(files) {
+  byId("skip").onclick = (event) => {
+    event.preventDefault();
+    files.focus();
+  };
+}
+
+/** What the address asks for stands before the files where all is in one column, as on a phone. */
+function experimentsFirst() {
+  const wide = matchMedia("(min-width: 1160px)");
+  const [page, bench] = [/** @type {HTMLElement} */ (document.querySelector("main")), byId("bench")];
+  const order = () => (wide.matches ? page.append(bench) : page.prepend(bench));
+  wide.addEventListener("change", order);
+  order();
 }
 
 /** The engine has another version of a file than the one that was edited. @param {Files} files @param {string} path */
@@ -322,15 +320,15 @@ function older(files, path) {
 }
 
 /**
- * The exercises and the museum, when nothing else is done. @param {Workbench} bench
+ * The exercises and the museum, when nothing else is done. @param {Workbench} bench @param {any[]} chapters
  * @returns {Promise<boolean>} false if Python was not there
  */
-async function more(bench) {
+async function more(bench, chapters) {
   /** @type {{exercises: any[], bugs: any[]} | null} */
   let found = null;
   const look = async () => {
     found = { exercises: await bench.engine.ask("exercises"), bugs: await bench.engine.ask("bugs") };
-    await show(bench, found);
+    await show(bench, found, chapters);
   };
   while (!found) {
     await bench.free();
@@ -343,17 +341,22 @@ async function more(bench) {
   return true;
 }
 
-/** @param {Workbench} bench @param {{exercises: any[], bugs: any[]}} found */
-async function show(bench, { exercises, bugs: all }) {
+/** @param {Workbench} bench @param {{exercises: any[], bugs: any[]}} found @param {any[]} chapters */
+async function show(bench, { exercises, bugs: all }, chapters) {
   const bugs = all.filter((bug) => bug.file in bench.lab.files);
+  known("bug", all.map(nameOf));
+  known("exercise", exercises.map(nameOf));
   const bug = all.find(({ name }) => name === asked.get("bug"));
   if (bug && !bugs.includes(bug))
     notice(
       `“${bug.title}” is in ${bug.file}, which the laboratory does not run. ` +
         `In a terminal: python -m gpt.museum ${bug.name}`,
+      "",
+      ...(chapters.length ? [curvesLink(bug.name)] : []),
     );
-  if (exercises.length) await exercisesPanel(bench, tab("exercises", "Exercises"), exercises, asked.get("exercise"));
-  if (bugs.length) museumPanel(bench, tab("museum", "Museum"), bugs, asked.get("bug"));
+  if (exercises.length)
+    await exercisesPanel(bench, tab("exercises", "Exercises"), exercises, asked.get("exercise"), chapters);
+  if (bugs.length) museumPanel(bench, tab("museum", "Museum"), bugs, asked.get("bug"), chapters);
   if (asked.has("exercise") && exercises.length) choose("exercises");
   if (asked.has("bug") && bugs.length) choose("museum");
 }

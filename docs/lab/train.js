@@ -165,9 +165,8 @@ export class Training {
     if (steps === undefined) this.chosenSteps = null;
     this.steps.disabled = this.bench.isBusy || steps !== undefined;
     this.steps.title = steps === undefined ? "" : "The bug that is on shows after so many steps";
-    const flags = Object.entries(this.bench.flags()).map(([name, value]) => `${name} ${value}`);
-    this.flags.textContent = `A bug of the museum is on, which shows with ${flags.join(", ")}: so both engines train.`;
-    this.flags.hidden = flags.length === 0;
+    this.flags.textContent = this.bench.recipes().join(" ");
+    this.flags.hidden = this.flags.textContent === "";
     this.look.disabled = this.keep.disabled = this.bench.isBusy || !this.facts;
   }
 

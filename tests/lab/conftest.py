@@ -54,6 +54,7 @@ SNIPPETS = [
     {
         "name": "00-numbers",
         "title": "A number through the tape",
+        "file": "tinytensor/tape.py",
         "cells": [
             "import tinytensor as tt\n\nx = tt.tensor(3.0, requires_grad=True)\nprint('x is', x.item())",
             "y = x * x\ny.backward()\nx.grad",
@@ -63,6 +64,7 @@ SNIPPETS = [
     {
         "name": "00-products",
         "title": "Speed",
+        "file": None,
         "cells": [PRODUCTS, "import matplotlib.pyplot as plt\n\nplt.plot([3, 1, 2]);"],
     },
 ]

@@ -1,4 +1,4 @@
-/** The pure parts of the laboratory's page under Node: diff.js, store.js, verified.js, chart.js. Prints what fails. */
+/** The pure parts of the laboratory's page under Node: diff.js, store.js, texts.js, verified.js, chart.js. Prints what fails. */
 
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
@@ -6,6 +6,7 @@ import { createHash } from "node:crypto";
 const lab = new URL(`file://${process.argv[2]}/`);
 const { difference, hunks } = await import(new URL("diff.js", lab));
 const { Store } = await import(new URL("store.js", lab));
+const { Texts, waysBack } = await import(new URL("texts.js", lab));
 const { verified } = await import(new URL("verified.js", lab));
 const { smooth, ticks } = await import(new URL("chart.js", lab));
 
@@ -94,6 +95,47 @@ new Store(() => {
   throw new Error("forbidden");
 }, complain).set("edit", "a.py", "x");
 assert.match(said.pop() ?? "", /keeps nothing/);
+
+// ------------------------------------------------------------------------------------------------------------ texts
+const kept = new Store(() => new Memory(), complain);
+kept.set("cell", "a chapter's 9", "a cell that is no more");
+const originals = { one: "1", two: "2" };
+const shownNow = {
+  text: "1",
+  replace(/** @type {string} */ text) {
+    this.text = text;
+  },
+};
+const texts = new Texts(kept, "cell", originals, (/** @type {string} */ name) => (name === "one" ? shownNow : null));
+const [takeAway, bringBack] = [{}, {}].map(() => ({ focus() {} })).map((each) => /** @type {any} */ (each));
+waysBack(texts, () => ["one"], takeAway, bringBack)();
+const buttons = () => [takeAway.disabled, bringBack.hidden];
+assert.deepEqual([texts.edits(), ...buttons()], [{}, true, true]);
+texts.write("one", (shownNow.text = "1, mine"));
+texts.write("two", "2, mine");
+assert.deepEqual([texts.edits(), ...buttons()], [{ one: "1, mine", two: "2, mine" }, false, true]);
+takeAway.onclick();
+assert.deepEqual([texts.edits(), shownNow.text, ...buttons()], [{ two: "2, mine" }, "1", true, false]);
+bringBack.onclick();
+assert.deepEqual([texts.text("one"), shownNow.text, ...buttons()], ["1, mine", "1, mine", false, true]);
+takeAway.onclick();
+texts.write("one", "1, other"); // what was undone is not brought back over what was written since
+assert.deepEqual([texts.text("one"), ...buttons()], ["1, other", false, true]);
+texts.undo(["one", "two"]);
+assert.deepEqual([texts.edits(), texts.undone], [{}, { one: "1, other", two: "2, mine" }]);
+for (const [name, newValue, text, inEditor] of [
+  ["one", "1, elsewhere", "1, elsewhere", "1, elsewhere"],
+  ["two", "2, elsewhere", "2, elsewhere", "1, elsewhere"],
+  ["one", null, "1", "1"],
+]) {
+  const [kind, found] = kept.changed({ key: `tinytensor.laboratory:cell:${name}`, newValue });
+  assert.equal(kind, texts.kind);
+  texts.reread(found);
+  assert.deepEqual([texts.text(name), shownNow.text], [text, inEditor]);
+}
+assert.equal(takeAway.disabled, true);
+texts.reread("a chapter's 9");
+assert.equal(kept.get("cell", "a chapter's 9"), "a cell that is no more");
 
 // --------------------------------------------------------------------------------------------------------- verified
 const bytes = new TextEncoder().encode("what it should be");

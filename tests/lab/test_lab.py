@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import time
@@ -526,6 +527,7 @@ def test_try_again_brings_all_that_a_visit_brings(visit: Visit) -> None:
     page.context.unroute("**/pyodide/**")
     page.locator("#retry").click()
     page.wait_for_selector("#tab-exercises[aria-selected=true]", timeout=60_000)
+    page.wait_for_function("document.activeElement.id === 'theme'")  # the button is hidden: the one beside it
     assert page.locator("#exercise").input_value() == "mul" and page.locator("#tab-museum").count() == 1
     assert page.locator("#notices p").count() == 0 and page.locator("#retry").is_hidden()
     seen.idle().check("net::ERR_")
@@ -548,23 +550,53 @@ def test_what_hides_the_museum_is_told(visit: Visit) -> None:
 
 
 def test_the_cells_of_a_chapter_run(visit: Visit) -> None:
-    seen = visit("&chapter=00-numbers").ready()
+    """On a phone the chapter comes before the files. The third cell fails, out of sight."""
+    seen = visit("&chapter=00-numbers", width=390, height=500).ready()
     page = seen.page
-    page.locator("#run-all").click()
+    assert page.locator("#file-title").inner_text() == "tinytensor/tape.py"
+    assert page.locator("#chapter-about a").get_attribute("href") == "../chapters/00-numbers.html"
+    assert page.locator("#cells").bounding_box()["y"] < page.locator("#editor").bounding_box()["y"]
+    assert not seen.in_sight("#cells .cell:nth-child(3)")
+    page.locator("#run-all").focus()
+    page.keyboard.press("Enter")
     seen.idle()
+    assert seen.status == "Cell 3 failed" and seen.in_sight("#cells .problem") and seen.focused("#run-all")
     cells = page.locator("#cells .cell")
     assert cells.nth(0).locator(".output").inner_text().strip() == "x is 3.0"
     assert cells.nth(1).locator(".output").inner_text() == "tensor(6.)"
     said = cells.nth(2).locator(".problem").inner_text()
     assert "AttributeError" in said and "cell 3, line 1" in said
+    cells.nth(0).get_by_role("button", name="Run cell 1").focus()
+    page.keyboard.press("Enter")
+    seen.idle()
+    assert seen.focused("[aria-label='Run cell 1']")
+    page.set_viewport_size({"width": 1440, "height": 900})
+    assert page.locator("#cells").bounding_box()["x"] > page.locator("#editor").bounding_box()["x"]
     cells.nth(1).locator(".cm-content").focus()
     page.keyboard.press("Control+a")
     page.keyboard.insert_text("x = tt.tensor(5.0)\nx * 2")
     page.keyboard.press("Control+Enter")
     page.wait_for_function("document.querySelectorAll('.output')[1]?.textContent === 'tensor(10.)'", timeout=30_000)
+    seen.idle()
+    assert seen.focused("#cells .cell:nth-child(2) .cm-content") and seen.status.startswith("Ready")
     page.reload()
     seen.ready()
     assert "tt.tensor(5.0)" in cells.nth(1).locator(".cm-content").inner_text()
+    page.locator("#undo-cells").click()
+    assert "y = x * x" in cells.nth(1).locator(".cm-content").inner_text() and page.locator("#undo-cells").is_disabled()
+    assert seen.focused("#redo-cells")
+    page.keyboard.press("Enter")
+    assert (
+        "tt.tensor(5.0)" in cells.nth(1).locator(".cm-content").inner_text() and page.locator("#redo-cells").is_hidden()
+    )
+    assert seen.focused("#undo-cells")
+    seen.write_elsewhere("cell", "00-numbers 2", "6 * 7")
+    cells.nth(1).locator(".cm-content", has_text="6 * 7").wait_for()
+    cells.nth(1).get_by_role("button", name="Run cell 2").click()
+    cells.nth(1).locator(".output", has_text="42").wait_for()
+    seen.write_elsewhere("cell", "00-numbers 2", None)
+    cells.nth(1).locator(".cm-content", has_text="y.backward()").wait_for()
+    assert page.locator("#undo-cells").is_disabled()
     page.locator("#chapter").select_option("00-products")
     page.context.route("**/matplotlib*", lambda route: route.abort())
     page.locator("#run-all").click()
@@ -623,14 +655,13 @@ def test_a_screen_reader_can_use_it(clean: Seen) -> None:
 
 
 def test_the_keyboard_alone_is_enough(clean: Seen) -> None:
-    """From the first Tab: into the editor, an edit, out of it by Escape and Tab, to the check and through the tabs."""
-    page = clean.page
-    page.evaluate("document.activeElement.blur(); window.scrollTo(0, 0)")
+    """Over the files into the editor, an edit, out of it by Escape and Tab, through the tabs, to the check and its Stop."""
+    page, focused = clean.page, clean.focused
     clean.open(GELU)
+    page.locator("#skip").focus()
+    page.keyboard.press("Enter")
+    assert focused("#editor .cm-content")
     page.locator("#home").focus()
-
-    def focused(selector: str) -> bool:
-        return bool(page.evaluate("selector => document.activeElement.matches(selector)", selector))
 
     def tab_to(selector: str, most: int = 130) -> None:
         for _ in range(most):
@@ -658,6 +689,45 @@ def test_the_keyboard_alone_is_enough(clean: Seen) -> None:
     tab_to("#check-edited")
     page.keyboard.press("Enter")
     page.wait_for_selector("#check-table tr.right", timeout=60_000)
+    clean.idle()
+    assert focused("#check-edited") and clean.status == "The primitive gelu_tanh is right."
+    page.locator("#undo-all").focus()
+    page.keyboard.press("Enter")
+    assert focused("#editor .cm-content")
+    page.locator("#check-edited").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#check-edited:disabled:has-text('Check what I edited')", timeout=60_000)
+    clean.idle()
+    assert focused("#check-all")  # nothing is edited any more: the button beside it
+    page.keyboard.press("Enter")
+    page.locator("#stop").focus()
+    page.keyboard.press("Enter")
+    clean.engine("ready").idle()
+    assert focused("#check-all")
+    clean.check()
+
+
+def test_each_tab_keeps_its_place(clean: Seen) -> None:
+    """Where the experiments scroll by themselves, and where the page scrolls with them."""
+    page = clean.page
+    for width in (1440, 390):
+        page.set_viewport_size({"width": width, "height": 800})
+        for tab in ("chapter", "museum"):  # as if they were not seen before
+            page.locator(f"#tab-{tab}").click()
+            page.locator("#tabs").evaluate("tabs => (tabs.parentElement.scrollTop = 0)")
+            page.evaluate("scrollTo(0, document.getElementById('bench').offsetTop)")
+        scroll = "element => element.scrollIntoView({ block: 'start' })"
+        places = {"museum": "#bug-no-mask", "chapter": "#cells .cell:nth-child(3)"}
+        seen = {}
+        for tab, place in places.items():
+            page.locator(f"#tab-{tab}").click()
+            assert clean.in_sight(f"#panel-{tab} h2")
+            page.locator(place).evaluate(scroll)
+            seen[tab] = page.locator(place).bounding_box()
+        for tab, place in places.items():
+            page.locator(f"#tab-{tab}").click()
+            assert page.locator(place).bounding_box() == seen[tab]
+    page.set_viewport_size({"width": 1440, "height": 900})
     clean.check()
 
 
@@ -689,8 +759,24 @@ def test_a_bug_of_the_museum_is_one_edit(visit: Visit) -> None:
     page.wait_for_selector("#tab-museum[aria-selected=true]")
     assert page.locator("#edited-count").inner_text() == "1 edited"
     assert seen.text(bug.file) == (served.ROOT / bug.file).read_text("utf-8").replace(bug.right, bug.wrong)
-    page.locator("#bug-no-scale").get_by_role("button", name="Switch off").click()
-    assert page.locator("#edited-count").inner_text() == ""
+    line = (served.ROOT / bug.file).read_text("utf-8").partition(bug.right)[0].count("\n") + 1
+    card, wrong = page.locator("#bug-no-scale"), page.locator("#editor .cm-wrong")
+    for word in (bug.name, f"trained with {bug.recipe}.", f"The wrong line is {bug.file}, line {line}."):
+        assert word in card.inner_text()
+    assert [each.get_attribute("href") for each in card.locator("a").all()] == [
+        "../museum.html#no-scale",
+        f"../chapters/{bug.chapter}.html",
+    ]
+    page.locator("#bug-zero-grad").get_by_role("button", name="Switch on").focus()
+    at = page.locator("#bug-zero-grad").bounding_box()
+    page.keyboard.press("Enter")
+    assert page.locator("#file-title").inner_text().startswith(museum.BUGS["zero-grad"].file)
+    assert wrong.inner_text().strip() == museum.BUGS["zero-grad"].wrong.strip()
+    assert seen.focused("#bug-zero-grad button") and page.locator("#bug-zero-grad").bounding_box()["y"] == at["y"]
+    page.keyboard.press("Enter")
+    assert page.locator("#edited-count").inner_text() == "1 edited" and wrong.count() == 0
+    card.get_by_role("button", name="Switch off").click()
+    assert page.locator("#edited-count").inner_text() == "" and "The wrong line" not in card.inner_text()
     for each in museum.BUGS.values():
         if page.locator(f"#bug-{each.name}").count():
             assert page.locator(f"#bug-{each.name}").get_attribute("data-on") == "false"
@@ -702,34 +788,81 @@ def test_a_bug_of_the_museum_is_one_edit(visit: Visit) -> None:
     page.locator("#bug-finite-mask").get_by_role("button", name="Switch on").click()
     assert steps.input_value() == "500" and steps.is_disabled()
     page.locator("#tab-train").click()
+    both = f"both engines, the edited and the unedited one, are trained with {museum.BUGS['finite-mask'].recipe}."
+    assert page.locator(
+        "#panel-train .hint", has_text=f"“{museum.BUGS['finite-mask'].title}” is on: {both}"
+    ).is_visible()
     page.locator("#step").click()
     seen.idle()
     assert figures(page)["step"] == "1 of 500"
     page.locator("#undo-all").click()
     assert steps.input_value() == "40" and steps.is_enabled()
-    page.goto(page.url.replace("no-scale", "leak"))
+    page.goto(page.url.replace("no-scale", "leak&exercise=none&file=none.py&chapter=none"))
     seen.ready()
     assert "which the laboratory does not run" in page.locator("#notices").inner_text()
+    assert page.locator("#notices a").get_attribute("href") == "../museum.html#leak"
+    for each in ("exercise “none”", "chapter “none”", "file “none.py”"):
+        assert f"The laboratory has no {each}." in page.locator("#notices").inner_text()
+    page.locator("#notices").get_by_role("button", name="Close").first.click()
+    assert seen.focused("#tab-museum")
     seen.check()
     page.context.close()
 
 
-def test_an_exercise_is_checked_and_kept(visit: Visit) -> None:
-    seen = visit("&exercise=mul").ready()
+def test_an_exercise_is_stated_checked_and_kept(visit: Visit) -> None:
+    """On a phone the statement is the first that one sees. Whatever undo, a reload or another tab does: no text is lost."""
+    seen = visit("&exercise=mul", width=390, height=844).ready()
     page = seen.page
     page.wait_for_selector("#tab-exercises[aria-selected=true]")
+    assert seen.in_sight("#statement h3") and page.evaluate("scrollY") == 0
+    written = page.locator(".exercise-editor .cm-content")
+    for each in learn.exercises():
+        page.locator("#exercise").select_option(each.name)
+        docstring = ast.get_docstring(ast.parse(each.start_text)) or ""
+        said = docstring.partition("\n")[2].rpartition("\n\n")[0].replace("Hint: ", "Hint ")
+        said = " ".join([each.title, each.name, "belongs to the chapter", f"{titles()[each.chapter]}.", said])
+        shown = page.locator("#statement").evaluate("all => [...all.children].map(each => each.textContent).join(' ')")
+        assert re.sub(r"\s+|Hint", "", shown).lower() == re.sub(r"\s+|Hint", "", said).lower()
+        assert page.locator("#statement a").get_attribute("href") == f"../chapters/{each.chapter}.html"
+        assert f"def {each.function}(" in page.locator(".exercise-editor .cm-activeLine").inner_text()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
     assert page.locator("#exercise option").count() == len(learn.exercises())
-    page.locator("#check-exercise").click()
+    page.locator("#exercise").select_option("mul")
+    page.locator("#check-exercise").focus()
+    page.locator("#check-exercise").evaluate("button => button.scrollIntoView({ block: 'end' })")
+    page.keyboard.press("Enter")
     page.wait_for_selector("#exercise-verdict.wrong", timeout=30_000)
-    assert page.locator("#panel-exercises .report").inner_text()
-    page.locator(".exercise-editor .cm-content").focus()
+    seen.idle()
+    assert page.locator("#panel-exercises .report").inner_text() and seen.status == "mul: not yet"
+    assert seen.in_sight("#panel-exercises .result") and seen.focused("#check-exercise")
+    written.focus()
     page.keyboard.press("Control+Home")
     page.keyboard.insert_text("def (:\n")
     page.locator("#check-exercise").click()
     page.wait_for_selector("#panel-exercises .problem", timeout=30_000)
     assert "mul.py, line 1" in page.locator("#panel-exercises .problem").inner_text()
+    assert seen.in_sight("#panel-exercises .problem")
     page.reload()
     seen.ready()
-    assert "def (:" in page.locator(".exercise-editor .cm-content").inner_text()
+    page.keyboard.press("Control+Home")
+    assert seen.kept("exercise", "mul").startswith("def (:")
+    page.locator("#undo-exercise").click()
+    assert seen.kept("exercise", "mul") is None and seen.focused("#redo-exercise")
+    page.locator("#exercise").select_option("relu")
+    assert page.locator("#redo-exercise").is_hidden() and page.locator("#undo-exercise").is_disabled()
+    page.locator("#exercise").select_option("mul")
+    page.locator("#redo-exercise").click()
+    assert seen.kept("exercise", "mul").startswith("def (:") and page.locator("#redo-exercise").is_hidden()
+    seen.write_elsewhere("exercise", "mul", "from elsewhere import all")
+    written.get_by_text("from elsewhere import all").wait_for()
+    seen.write_elsewhere("edit", GELU, "# from elsewhere")
+    page.locator("#editor .cm-content", has_text="# from elsewhere").wait_for()
+    assert page.locator("#edited-count").inner_text() == "1 edited"
     seen.check()
     page.context.close()
+
+
+def titles() -> dict[str, str]:
+    """The titles of the chapters."""
+    paths = (served.ROOT / "docs" / "chapters").glob("[0-9][0-9]-*.md")
+    return {path.stem: re.findall(r"^# (.+)$", path.read_text("utf-8"), re.MULTILINE)[0] for path in paths}

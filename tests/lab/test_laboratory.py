@@ -142,6 +142,8 @@ def test_the_bugs_are_those_of_the_museum(ask: Any, module: Any) -> None:
     for name, bug in bugs.items():
         assert (ROOT / bug["file"]).read_text("utf-8").count(bug["right"]) == 1 and bug["wrong"] != bug["right"]
         assert bug["why"] == BUGS[name].why != "" and bug["title"] and bug["flags"] == dict(BUGS[name].flags)
+        assert bug["recipe"] == BUGS[name].recipe and bool(bug["recipe"]) >= bool(bug["flags"])  # it says why
+        assert bug["chapter"] == BUGS[name].chapter
     build_lab = loaded_build_lab()
     absent = {name for name, bug in bugs.items() if bug["file"] not in build_lab.sources()}
     said = re.search(
@@ -170,6 +172,7 @@ def test_an_exercise_begins_unsolved_and_is_solved_by_its_solution(ask: Any) -> 
     found = {each["name"]: each for each in ask("exercises")}
     assert list(found) == [each.name for each in exercises()] and {"mul", "tape", "test_tape"} <= set(found)
     mul = found["mul"]
+    assert [each["chapter"] for each in found.values()] == [each.chapter for each in exercises()]
     assert mul["kind"] == "derivative" and mul["title"] and "def backward(dy, a, b)" in mul["start"]
     begun = ask("check_exercise", name="mul", text=mul["start"])
     assert begun["passed"] is False and begun["lines"]

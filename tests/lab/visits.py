@@ -66,6 +66,34 @@ class Seen:
             keyboard.press("Shift+ArrowRight")
         keyboard.insert_text(after)
 
+    def focused(self, selector: str) -> bool:
+        """Whether what has the keyboard is this."""
+        return bool(self.page.evaluate("selector => document.activeElement.matches(selector)", selector))
+
+    def in_sight(self, selector: str) -> bool:
+        """Whether all of it is on the screen, below the tabs and not behind the lower edge of what scrolls it."""
+        return bool(
+            self.page.locator(selector).evaluate(
+                "element => { const { top, bottom } = element.getBoundingClientRect();"
+                "return top >= document.getElementById('tabs').getBoundingClientRect().bottom && bottom <= innerHeight; }"
+            )
+        )
+
+    def kept(self, kind: str, name: str) -> str | None:
+        """What the browser keeps of the reader's text."""
+        text: str | None = self.page.evaluate(
+            "key => localStorage.getItem(key)", f"tinytensor.laboratory:{kind}:{name}"
+        )
+        return text
+
+    def write_elsewhere(self, kind: str, name: str, text: str | None) -> None:
+        """Another tab of the same browser writes a text, or takes it back."""
+        other = self.page.context.new_page()
+        other.goto(self.page.url.partition("index.html")[0] + "pyodide.json")
+        key, write = f"tinytensor.laboratory:{kind}:{name}", "([key, text]) => localStorage.setItem(key, text)"
+        other.evaluate(write if text is not None else "([key]) => localStorage.removeItem(key)", [key, text])
+        other.close()
+
     def check(self, *known: str) -> None:
         """No message in the console but those that are known."""
         assert [each for each in self.said if not any(part in each for part in known)] == []

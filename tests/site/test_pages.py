@@ -371,6 +371,10 @@ def test_exercises_and_bugs_lead_into_the_laboratory(site: Path) -> None:
     assert names("exercises.html", r"lab/index\.html\?exercise=") == {each.name for each in learn.exercises()}
     not_run = {"leak", "eval-mode", "train-mode"}
     assert names("museum.html", r"lab/index\.html\?bug=") == set(BUGS) - not_run
+    museum = (site / "museum.html").read_text("utf-8")
+    for bug in BUGS.values():  # the laboratory leads back to these places
+        assert f'id="{bug.name}"' in museum and (site / "chapters" / f"{bug.chapter}.html").exists()
+    assert all((site / "chapters" / f"{each.chapter}.html").exists() for each in learn.exercises())
     chapter = "chapters/02-tape.html"
     assert names(chapter, r"lab/index\.html\?exercise=") == {"tape", "test_tape"}
     assert names(chapter, "museum\\.html#") == {"topological-order", "overwrite-grad", "zero-grad"}
@@ -388,6 +392,10 @@ def test_the_laboratory_gets_the_cells(site: Path) -> None:
     file = next(path for path in (site / "lab").glob("snippets.json"))
     (found,) = json.loads(file.read_text("utf-8")).values()
     assert [each["name"] for each in found] == [path.stem for path in chapters()]
+    offered = json.loads(file.with_name("lab.json").read_text("utf-8"))["files"]
+    assert [each["name"] for each in found if each["file"] not in offered] == []
+    subject = {each["name"]: each["file"] for each in found}
+    assert subject["02-tape"] == "tinytensor/tape.py" and subject["12-tokenizers"] == "gpt/tokenizers/bpe.py"
     for each, path in zip(found, chapters(), strict=True):
         text = path.read_text("utf-8")
         assert len(each["cells"]) == text.count("```{code-cell}") - len(
