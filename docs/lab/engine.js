@@ -115,7 +115,7 @@ export class Engine {
   }
 
   /**
-   * Call a method of laboratory.py. It starts Python if it has to.
+   * Call what the package laboratory answers. It starts Python if it has to.
    * @param {string} call @param {any} [given] @returns {Promise<any>}
    */
   async ask(call, given = {}) {

@@ -1,5 +1,5 @@
 /**
- * The worker: Pyodide, from files that the page loaded and verified, and laboratory.py in it. The page asks by messages
+ * The worker: Pyodide, from files that the page loaded and verified, and the package laboratory in it. The page asks by messages
  * {id, call, given}, and gets {id, value} or {id, failed}; while Python starts, {progress}.
  */
 
@@ -86,7 +86,7 @@ async function boot({ from, bytes, wheel, first }) {
   progress("Importing the engine");
   pyodide.FS.mkdirTree("/lab/original");
   pyodide.unpackArchive(bytes[wheel], "wheel", { extractDir: "/lab/original" });
-  pyodide.FS.writeFile("/lab/laboratory.py", bytes["laboratory.py"]);
+  pyodide.unpackArchive(bytes["laboratory.zip"], "zip", { extractDir: "/lab" });
   pyodide.globals.set("_multiply", await multiplication(bytes["product.wasm"], memory));
   const run = pyodide.runPython(`
 import sys

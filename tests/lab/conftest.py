@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import json
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -77,6 +79,36 @@ def chapters() -> list[dict[str, Any]]:
     finally:
         sys.path.remove(extensions)
     return found
+
+
+@pytest.fixture(scope="session")
+def module() -> Any:
+    """The package that answers the page, here without one."""
+    folder = str(served.ROOT / "docs" / "lab")
+    sys.path.insert(0, folder)
+    try:
+        return importlib.import_module("laboratory")
+    finally:
+        sys.path.remove(folder)
+
+
+@pytest.fixture(scope="module")
+def laboratory(module: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    original = tmp_path_factory.mktemp("original")
+    for name in module.PACKAGES:
+        shutil.copytree(served.ROOT / name, original / name, ignore=shutil.ignore_patterns("__pycache__"))
+    return module.Laboratory(original, tmp_path_factory.mktemp("edited") / "engine")
+
+
+@pytest.fixture
+def ask(module: Any, laboratory: Any) -> Callable[..., Any]:
+    """ask(call, **given): what the package answers, or how it describes what failed."""
+
+    def asked(call: str, /, **given: Any) -> Any:
+        answer = json.loads(module.answer(laboratory, call, json.dumps(given)))
+        return answer.get("value", answer.get("failed"))
+
+    return asked
 
 
 @pytest.fixture(scope="session")
