@@ -181,12 +181,11 @@ def test_the_page_of_the_inspector_shows_the_model(clean: Seen) -> None:
     page = clean.page
     trained(clean)
     page.locator("#inspected").fill("The tape plays")
-    page.locator("#look").click()
-    page.wait_for_selector("#page-link", timeout=60_000)
     with page.context.expect_page() as opened:
-        page.locator("#page-link").click()
+        page.locator("#look").click()
     inside = opened.value
-    inside.wait_for_selector("html[data-ready]", state="attached")
+    inside.wait_for_selector("html[data-ready]", state="attached", timeout=60_000)
+    assert inside.evaluate("opener") is None and page.locator("#page-link").get_attribute("href") == inside.url
     assert inside.locator("#quoted").inner_text() == "The tape plays"
     assert inside.locator("#text [role=option]").count() == len("The tape plays")
     inside.close()
