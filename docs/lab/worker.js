@@ -59,6 +59,39 @@ async function multiplication(bytes, memory) {
 async function boot({ from, bytes, wheel, first }) {
   progress("Starting Python");
   for (const [name, content] of Object.entries(bytes)) held.set(new URL(name, from).href, content);
+  const memory = await start(from, bytes);
+  progress("Starting NumPy");
+  await pyodide.loadPackage(first, { messageCallback: () => {}, errorCallback: () => {} });
+  held.clear();
+  progress("Importing the engine");
+  pyodide.FS.mkdirTree("/lab/original");
+  pyodide.unpackArchive(bytes[wheel], "wheel", { extractDir: "/lab/original" });
+  pyodide.unpackArchive(bytes["laboratory.zip"], "zip", { extractDir: "/lab" });
+  pyodide.globals.set("_multiply", await multiplication(bytes["product.wasm"], memory));
+  const run = pyodide.runPython(LABORATORY);
+  ask = (/** @type {string} */ name, /** @type {any} */ given) => {
+    const { value, failed } = JSON.parse(run(name, JSON.stringify(given)));
+    if (failed) throw failed;
+    return value;
+  };
+  return ask("warm", {});
+}
+
+/** A function of a name and JSON, which returns JSON. */
+const LABORATORY = `
+import sys
+from pathlib import Path
+sys.path.insert(0, "/lab")
+import laboratory
+_laboratory = laboratory.Laboratory(Path("/lab/original"), Path("/lab/edited"), _multiply)
+lambda name, given: laboratory.answer(_laboratory, name, given)
+`;
+
+/**
+ * Start Pyodide. @param {string} from @param {Record<string, Uint8Array>} bytes
+ * @returns {Promise<WebAssembly.Memory>} that of Python
+ */
+async function start(from, bytes) {
   const { loadPyodide } = await imported(bytes["pyodide.mjs"]);
   const core = await imported(bytes["pyodide.asm.mjs"]);
   /** @type {any} */
@@ -81,28 +114,7 @@ async function boot({ from, bytes, wheel, first }) {
     stdout: () => {},
     stderr: () => {},
   });
-  progress("Starting NumPy");
-  await pyodide.loadPackage(first, { messageCallback: () => {}, errorCallback: () => {} });
-  held.clear();
-  progress("Importing the engine");
-  pyodide.FS.mkdirTree("/lab/original");
-  pyodide.unpackArchive(bytes[wheel], "wheel", { extractDir: "/lab/original" });
-  pyodide.unpackArchive(bytes["laboratory.zip"], "zip", { extractDir: "/lab" });
-  pyodide.globals.set("_multiply", await multiplication(bytes["product.wasm"], memory));
-  const run = pyodide.runPython(`
-import sys
-from pathlib import Path
-sys.path.insert(0, "/lab")
-import laboratory
-_laboratory = laboratory.Laboratory(Path("/lab/original"), Path("/lab/edited"), _multiply)
-lambda name, given: laboratory.answer(_laboratory, name, given)
-`);
-  ask = (/** @type {string} */ name, /** @type {any} */ given) => {
-    const { value, failed } = JSON.parse(run(name, JSON.stringify(given)));
-    if (failed) throw failed;
-    return value;
-  };
-  return ask("warm", {});
+  return memory;
 }
 
 /**
