@@ -166,7 +166,10 @@ def visit(browser: Any, site: str) -> Iterator[Callable[..., Seen]]:
 @pytest.fixture(scope="session")
 def lab(visit: Callable[..., Seen]) -> Seen:
     """A page that is loaded once and shared; a test leaves it without edits."""
-    return visit().ready()
+    served.Handler.sent.clear()
+    seen = visit().ready()
+    seen.sent = dict(served.Handler.sent)
+    return seen
 
 
 @pytest.fixture

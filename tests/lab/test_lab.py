@@ -60,11 +60,10 @@ def trained(seen: Seen) -> None:
 def test_the_first_visit_loads_less_than_20_megabytes(
     lab: Seen, record_property: Callable[[str, object], None]
 ) -> None:
-    """All bytes that the server sent until Python was ready; a page that is loaded again is not counted twice."""
-    once = {path: (Path(path).name, size) for path, size in served.Handler.sent.items()}
-    total = sum(size for _, size in once.values())
-    pyodide = sum(size for path, (_, size) in once.items() if path.startswith("/pyodide/"))
-    editor = once["/codemirror.js"][1]
+    """All bytes that the server sent to this page until Python was ready."""
+    total = sum(lab.sent.values())
+    pyodide = sum(size for path, size in lab.sent.items() if path.startswith("/pyodide/"))
+    editor = lab.sent["/codemirror.js"]
     parts = f"{pyodide / 1e6:.1f} of Pyodide and NumPy, {editor / 1e6:.1f} of the editor"
     said = f"first visit: {total / 1e6:.1f} MB: {parts}, {(total - pyodide - editor) / 1e6:.1f} of this project"
     record_property("said", said)
