@@ -174,23 +174,27 @@ def packages() -> None:
     target, wanted = LAB / "node_modules", (LAB / "package-lock.json").read_text("utf-8")
     if installed(target, wanted):
         return
-    with tempfile.TemporaryDirectory(
-        prefix=".install-", dir=LAB
-    ) as name:  # a build beside this one sees all or nothing
+    # In a folder of its own: a build beside this one sees all or nothing.
+    with tempfile.TemporaryDirectory(prefix=".install-", dir=LAB) as name:
         folder = Path(name)
         for each in ("package.json", "package-lock.json", ".npmrc"):
             shutil.copy(LAB / each, folder)
         run([npm, "ci", "--silent"], folder)
         (folder / "node_modules" / ".of").write_text(wanted, "utf-8")
-        if installed(target, wanted):  # the other build was faster
-            return
-        try:
-            if target.exists():
-                target.rename(folder / "old")
-            (folder / "node_modules").rename(target)
-        except OSError as error:  # or it was so just now
-            if not installed(target, wanted):
-                raise Missing(f"{target} cannot be replaced: {error.strerror}") from None
+        replace(target, folder, wanted)
+
+
+def replace(target: Path, folder: Path, wanted: str) -> None:
+    """Put what was installed in the folder in the target's place, unless another build was faster."""
+    if installed(target, wanted):
+        return
+    try:
+        if target.exists():
+            target.rename(folder / "old")
+        (folder / "node_modules").rename(target)
+    except OSError as error:  # or it was so just now
+        if not installed(target, wanted):
+            raise Missing(f"{target} cannot be replaced: {error.strerror}") from None
 
 
 def installed(folder: Path, wanted: str) -> bool:

@@ -77,6 +77,9 @@ def test_an_exception_names_the_edited_line(ask: Any) -> None:
     failed = ask("examine", name="gelu_tanh")["failed"]
     assert failed["kind"] == "AttributeError" and failed["place"]["file"] == GELU
     assert failed["place"]["text"] == "np.tanhh(s, out=s)"
+    ask("primitives", edits=edited("np.tanh(s, out=s)", "raise SystemExit(3)"))
+    found = ask("examine", name="gelu_tanh")
+    assert found["wrong"] == ["failed"] and found["failed"]["kind"] == "SystemExit"
 
 
 def test_trainings_of_equal_engines_are_equal_and_of_a_broken_one_not(ask: Any) -> None:

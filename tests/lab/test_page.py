@@ -29,7 +29,8 @@ def test_the_colours_are_those_of_the_system_or_of_the_button(clean: Seen) -> No
     clean.check()
 
 
-def test_steps_are_any_whole_number_and_what_is_wrong_is_said_beside_them(clean: Seen) -> None:
+def test_a_training_says_what_is_wrong_where_it_is(clean: Seen) -> None:
+    """Steps are any whole number; what cannot be looked at leaves no empty tab; without a tab there is a link."""
     page = clean.page
     page.locator("#tab-train").click()
     steps, wrong, run = page.locator("#steps"), page.locator("#steps-wrong"), page.locator("#run")
@@ -46,7 +47,23 @@ def test_steps_are_any_whole_number_and_what_is_wrong_is_said_beside_them(clean:
     page.wait_for_function("document.querySelector('#figures').textContent.includes('3 of 3')", timeout=60_000)
     clean.idle()
     assert page.locator("#samples li").evaluate_all("all => all.map(each => each.dataset.step)") == ["3", "0"]
-    page.locator("#steps").fill("300")
+    failing = page.locator("#inspected")
+    text = failing.input_value()
+    failing.fill("Ω")
+    with page.context.expect_page() as opened:
+        page.locator("#look").click()
+    page.locator("#page .problem").wait_for()
+    assert "'Ω'" in page.locator("#page .problem").inner_text()
+    if not opened.value.is_closed():
+        opened.value.wait_for_event("close")
+    failing.fill(text)
+    page.evaluate("window.kept = window.open; window.open = () => null")  # as a browser that lets no tab open
+    page.locator("#look").click()
+    page.locator("#page-link").wait_for()
+    clean.idle()
+    assert page.evaluate("document.activeElement.id") == "page-link"
+    page.evaluate("window.open = window.kept")
+    steps.fill("300")
     page.locator("#reset").click()
     clean.check()
 

@@ -39,7 +39,7 @@ class Check:
             samples = table.SAMPLES[name]
             try:
                 row = table.examine(table.PRIMITIVES[name], samples, False)
-            except Exception as error:
+            except BaseException as error:  # also SystemExit: whatever it raises, it is this row that fails
                 failed = self.engines.described(error)
                 return {"name": name, "failed": failed, "wrong": ["failed"], "calls": len(samples)}
         errors = {check: finite(getattr(row, check)) for check in ("differences", "composed", "ulps")}
