@@ -17,6 +17,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,9 +25,10 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 LAB = ROOT / "docs" / "lab"
 PIN = LAB / "pyodide.json"
-PAGE = ("index.html", "style.css", "laboratory.py", "pyodide.json")  # and every script
+PYTHON = LAB / "laboratory"  # the package that answers the page
+PAGE = ("index.html", "style.css", "pyodide.json")  # and every script
 CORE = ("pyodide.mjs", "pyodide.asm.mjs", "pyodide.asm.wasm", "python_stdlib.zip", "pyodide-lock.json")
-BESIDE = ("laboratory.py", "product.wasm")  # what Python gets besides the wheel
+BESIDE = ("laboratory.zip", "product.wasm")  # what Python gets besides the wheel
 FIRST = ("numpy", "threadpoolctl")  # packages that the first visit loads
 CDN = "https://cdn.jsdelivr.net/pyodide/v{version}/full/"
 # What the editor offers: the kernels, the tape, the model and its training, and what is beside them on the reading path.
@@ -58,6 +60,7 @@ def build(out: Path, snippets: list[dict[str, Any]] | None = None, pyodide: Path
     for name in (*PAGE, *(each.name for each in LAB.glob("*.js"))):
         shutil.copy(LAB / name, out / name)
     shutil.copy(ROOT / "gpt" / "inspection" / "page" / "dom.js", out / "dom.js")
+    pack(PYTHON, out / "laboratory.zip")
     said = with_node(out)
     wheel = build_wheel(out)
     text = prose()
@@ -72,6 +75,13 @@ def build(out: Path, snippets: list[dict[str, Any]] | None = None, pyodide: Path
     if pyodide is not None:
         copy_pyodide(pyodide, out / "pyodide")
     return said
+
+
+def pack(package: Path, archive: Path) -> None:
+    """Write the modules of a package into an archive. Equal modules make equal bytes, whenever they were written."""
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
+        for path in sorted(package.glob("*.py")):
+            packed.writestr(zipfile.ZipInfo(f"{package.name}/{path.name}"), path.read_bytes(), zipfile.ZIP_DEFLATED)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -164,23 +174,27 @@ def packages() -> None:
     target, wanted = LAB / "node_modules", (LAB / "package-lock.json").read_text("utf-8")
     if installed(target, wanted):
         return
-    with tempfile.TemporaryDirectory(
-        prefix=".install-", dir=LAB
-    ) as name:  # a build beside this one sees all or nothing
+    # In a folder of its own: a build beside this one sees all or nothing.
+    with tempfile.TemporaryDirectory(prefix=".install-", dir=LAB) as name:
         folder = Path(name)
         for each in ("package.json", "package-lock.json", ".npmrc"):
             shutil.copy(LAB / each, folder)
         run([npm, "ci", "--silent"], folder)
         (folder / "node_modules" / ".of").write_text(wanted, "utf-8")
-        if installed(target, wanted):  # the other build was faster
-            return
-        try:
-            if target.exists():
-                target.rename(folder / "old")
-            (folder / "node_modules").rename(target)
-        except OSError as error:  # or it was so just now
-            if not installed(target, wanted):
-                raise Missing(f"{target} cannot be replaced: {error.strerror}") from None
+        replace(target, folder, wanted)
+
+
+def replace(target: Path, folder: Path, wanted: str) -> None:
+    """Put what was installed in the folder in the target's place, unless another build was faster."""
+    if installed(target, wanted):
+        return
+    try:
+        if target.exists():
+            target.rename(folder / "old")
+        (folder / "node_modules").rename(target)
+    except OSError as error:  # or it was so just now
+        if not installed(target, wanted):
+            raise Missing(f"{target} cannot be replaced: {error.strerror}") from None
 
 
 def installed(folder: Path, wanted: str) -> bool:

@@ -1,6 +1,6 @@
 /** The curves of a training: thin the loss of each batch, thick its average; dots on text that is held out. */
 
-import { el, number, svg } from "./dom.js";
+import { number, svg, table } from "./dom.js";
 
 /**
  * @typedef {{step: number, loss: number | string}} Point a word in place of a number that is not finite
@@ -39,21 +39,7 @@ export function ticks(low, high, count = 5) {
  * @param {number} width in pixels
  */
 export function chart(curves, steps, baselines, width) {
-  const all = curves.flatMap((curve) => [...curve.points, ...curve.held]).map((point) => point.loss);
-  const finite = /** @type {number[]} */ (all.filter((loss) => typeof loss === "number"));
-  const high = Math.min(Math.max(...baselines.map((each) => each.loss), ...finite) * 1.03, baselines[0].loss * 2.2);
-  const low = Math.max(0, Math.min(...finite, ...baselines.map((each) => each.loss)) - 0.15);
-  const x = (/** @type {number} */ step) => LEFT + ((width - LEFT - RIGHT) * step) / Math.max(1, steps);
-  const y = (/** @type {number} */ loss) =>
-    TOP + (HEIGHT - TOP - BOTTOM) * (1 - (Math.min(Math.max(loss, low), high) - low) / (high - low));
-  const line = (/** @type {Point[]} */ points) =>
-    points
-      .map(({ step, loss }, i) =>
-        typeof loss === "number"
-          ? `${i && typeof points[i - 1].loss === "number" ? "L" : "M"}${x(step).toFixed(1)} ${y(loss).toFixed(1)}`
-          : "",
-      )
-      .join("");
+  const scale = scaleOf(curves, steps, baselines, width);
   const drawing = svg("svg", {
     class: "chart",
     width,
@@ -62,44 +48,89 @@ export function chart(curves, steps, baselines, width) {
     role: "img",
     "aria-label": said(curves),
   });
-  for (const loss of ticks(low, high, 5))
-    drawing.append(
-      svg("line", { class: "grid", x1: LEFT, x2: width - RIGHT, y1: y(loss), y2: y(loss) }),
-      svg("text", { x: LEFT - 7, y: y(loss) + 4, "text-anchor": "end" }, String(+loss.toFixed(2))),
-    );
-  for (const step of ticks(0, steps, width < 420 ? 3 : 5))
-    drawing.append(svg("text", { x: x(step), y: HEIGHT - BOTTOM + 17, "text-anchor": "middle" }, String(step)));
-  drawing.append(svg("text", { x: (LEFT + width - RIGHT) / 2, y: HEIGHT - 2, "text-anchor": "middle" }, "step"));
-  for (const { name, loss } of baselines)
-    if (loss <= high)
-      drawing.append(
-        svg("line", { class: "baseline", x1: LEFT, x2: width - RIGHT, y1: y(loss), y2: y(loss) }),
-        svg("text", { x: width - RIGHT + 6, y: y(loss) + 4 }, name),
-      );
-  /** @type {{at: number, text: any}[]} */
-  const ends = [];
-  for (const { name, kind, points, held } of curves) {
-    const average = smooth(points);
-    drawing.append(
-      svg("path", { class: `raw ${kind}`, d: line(points) }),
-      svg("path", { class: `smooth ${kind}`, d: line(average) }),
-    );
-    for (const { step, loss } of held)
-      if (typeof loss === "number") drawing.append(svg("circle", { class: kind, cx: x(step), cy: y(loss), r: 4 }));
-    const last = average.at(-1);
-    if (last && typeof last.loss === "number" && curves.length > 1)
-      ends.push({ at: y(last.loss), text: svg("text", { class: kind, x: x(last.step) + 8 }, name) });
-  }
-  ends.sort((a, b) => a.at - b.at);
-  if (ends.length === 2 && ends[1].at - ends[0].at < 15) {
-    const middle = (ends[0].at + ends[1].at) / 2;
-    [ends[0].at, ends[1].at] = [middle - 7.5, middle + 7.5];
-  }
-  for (const { at, text } of ends) {
-    text.setAttribute("y", String(at + 4));
-    drawing.append(text);
-  }
+  drawing.append(
+    ...axes(scale),
+    ...baselines.filter(({ loss }) => loss <= scale.high).flatMap((each) => baseline(each, scale)),
+    ...curves.flatMap((curve) => drawn(curve, scale)),
+    ...names(curves, scale),
+  );
   return drawing;
+}
+
+/** @typedef {ReturnType<typeof scaleOf>} Scale */
+
+/**
+ * From steps and losses to pixels, x and y. A loss far above that of guessing is drawn at the upper edge.
+ * @param {Curve[]} curves @param {number} steps @param {{loss: number}[]} baselines @param {number} width
+ */
+export function scaleOf(curves, steps, baselines, width) {
+  const all = curves.flatMap((curve) => [...curve.points, ...curve.held]).map((point) => point.loss);
+  const finite = /** @type {number[]} */ (all.filter((loss) => typeof loss === "number"));
+  const known = [...baselines.map((each) => each.loss), ...finite];
+  const low = Math.max(0, Math.min(...known) - 0.15);
+  // A text of one letter has no loss at all.
+  const high = Math.max(Math.min(Math.max(...known) * 1.03, baselines[0].loss * 2.2), low + 0.1);
+  const x = (/** @type {number} */ step) => LEFT + ((width - LEFT - RIGHT) * step) / Math.max(1, steps);
+  const y = (/** @type {number} */ loss) =>
+    TOP + (HEIGHT - TOP - BOTTOM) * (1 - (Math.min(Math.max(loss, low), high) - low) / (high - low));
+  return { low, high, steps, width, x, y };
+}
+
+/** @param {Scale} scale */
+function axes({ low, high, steps, width, x, y }) {
+  const losses = ticks(low, high, 5).flatMap((loss) => [
+    svg("line", { class: "grid", x1: LEFT, x2: width - RIGHT, y1: y(loss), y2: y(loss) }),
+    svg("text", { x: LEFT - 7, y: y(loss) + 4, "text-anchor": "end" }, String(+loss.toFixed(2))),
+  ]);
+  const below = (/** @type {number} */ at, /** @type {number} */ up, /** @type {string} */ text) =>
+    svg("text", { x: at, y: HEIGHT - up, "text-anchor": "middle" }, text);
+  const numbers = ticks(0, steps, width < 420 ? 3 : 5).map((step) => below(x(step), BOTTOM - 17, String(step)));
+  return [...losses, ...numbers, below((LEFT + width - RIGHT) / 2, 2, "step")];
+}
+
+/** The loss of a model that knows little. @param {{name: string, loss: number}} of @param {Scale} scale */
+function baseline({ name, loss }, { width, y }) {
+  return [
+    svg("line", { class: "baseline", x1: LEFT, x2: width - RIGHT, y1: y(loss), y2: y(loss) }),
+    svg("text", { x: width - RIGHT + 6, y: y(loss) + 4 }, name),
+  ];
+}
+
+/** A curve, its average, its dots. @param {Curve} curve @param {Scale} scale */
+function drawn({ kind, points, held }, scale) {
+  const dots = held.filter(({ loss }) => typeof loss === "number");
+  return [
+    svg("path", { class: `raw ${kind}`, d: line(points, scale) }),
+    svg("path", { class: `smooth ${kind}`, d: line(smooth(points), scale) }),
+    ...dots.map(({ step, loss }) => svg("circle", { class: kind, cx: scale.x(step), cy: scale.y(Number(loss)), r: 4 })),
+  ];
+}
+
+/** The path of a curve; a loss that is not finite leaves a gap. @param {Point[]} points @param {Scale} scale */
+function line(points, { x, y }) {
+  return points
+    .map(({ step, loss }, i) => {
+      if (typeof loss !== "number") return "";
+      const isJoined = i > 0 && typeof points[i - 1].loss === "number";
+      return `${isJoined ? "L" : "M"}${x(step).toFixed(1)} ${y(loss).toFixed(1)}`;
+    })
+    .join("");
+}
+
+/** The names of two curves at their ends, one above the other. @param {Curve[]} curves @param {Scale} scale */
+function names(curves, { x, y }) {
+  if (curves.length < 2) return [];
+  const ends = curves.flatMap(({ name, kind, points }) => {
+    const last = smooth(points).at(-1);
+    if (!last || typeof last.loss !== "number") return [];
+    return [{ name, kind, x: x(last.step) + 8, y: y(last.loss) }];
+  });
+  ends.sort((a, b) => a.y - b.y);
+  if (ends.length === 2 && ends[1].y - ends[0].y < 15) {
+    const middle = (ends[0].y + ends[1].y) / 2;
+    [ends[0].y, ends[1].y] = [middle - 7.5, middle + 7.5];
+  }
+  return ends.map((end) => svg("text", { class: end.kind, x: end.x, y: end.y + 4 }, end.name));
 }
 
 /** The chart in words. @param {Curve[]} curves */
@@ -120,30 +151,13 @@ export function numbers(curves) {
   const steps = [...new Set(curves.flatMap((curve) => curve.points.map((point) => point.step)))].sort((a, b) => a - b);
   const every = Math.ceil(steps.length / 30);
   const some = steps.filter((_, i) => i % every === 0 || i === steps.length - 1);
-  const cell = (/** @type {Point[]} */ points, /** @type {number} */ step) => {
-    const loss = points.find((point) => point.step === step)?.loss;
-    return typeof loss === "number" ? number(loss) : (loss ?? "");
-  };
-  return el(
-    "table",
-    {},
-    el("caption", {}, "Loss of the batch, in nats"),
-    el(
-      "thead",
-      {},
-      el("tr", {}, el("th", { scope: "col" }, "step"), ...curves.map((c) => el("th", { scope: "col" }, c.name))),
-    ),
-    el(
-      "tbody",
-      {},
-      ...some.map((step) =>
-        el(
-          "tr",
-          {},
-          el("th", { scope: "row" }, String(step)),
-          ...curves.map((c) => el("td", {}, cell(c.points, step))),
-        ),
-      ),
-    ),
-  );
+  const head = ["step", ...curves.map(({ name }) => name)];
+  const body = some.map((step) => [String(step), ...curves.map(({ points }) => lossAt(points, step))]);
+  return table("Loss of the batch, in nats", head, body);
+}
+
+/** @param {Point[]} points @param {number} step */
+function lossAt(points, step) {
+  const loss = points.find((point) => point.step === step)?.loss;
+  return typeof loss === "number" ? number(loss) : (loss ?? "");
 }

@@ -14,126 +14,147 @@ const CHECKS = [
 
 /** @param {Workbench} bench @param {HTMLElement} panel */
 export function checkPanel(bench, panel) {
-  const edited = el("button", { type: "button", class: "main", id: "check-edited" }, "Check what I edited");
-  const all = el("button", { type: "button", id: "check-all" }, "Check all primitives");
-  const summary = el("p", { class: "summary", role: "status", id: "check-summary" });
-  const body = el("tbody", {});
-  const table = el(
+  const check = new Check(bench);
+  panel.append(
+    el("h2", {}, "Are the derivatives right?"),
+    hint("Every backward is compared with differences of its own forward, f(x + h) − f(x − h), element by element."),
+    el("div", { class: "controls" }, check.edited, check.all),
+    check.problems,
+    check.summary,
+    check.old,
+    check.table,
+    hint(...CHECKS.map(([, title, about]) => `${title}: the error ${about}. `)),
+    firstTry(bench),
+  );
+}
+
+/** The buttons, the table, and what it is about. */
+class Check {
+  /** @param {Workbench} bench */
+  constructor(bench) {
+    this.bench = bench;
+    this.of = ""; // the edits that the table is about
+    /** @type {string[]} the primitives in it */
+    this.names = [];
+    this.edited = el("button", { type: "button", class: "main", id: "check-edited" }, "Check what I edited");
+    this.all = el("button", { type: "button", id: "check-all" }, "Check all primitives");
+    this.summary = el("p", { class: "summary", role: "status", id: "check-summary" });
+    this.problems = el("div", {});
+    this.old = el("p", { class: "hint", hidden: true }, "This is from before your last edit.");
+    this.body = el("tbody", {});
+    this.table = tableOf(this.body);
+    this.edited.onclick = () => this.run((found) => this.ofEdits(found));
+    this.all.onclick = () => this.run(namesOf);
+    bench.files.changed.add(() => this.enable());
+    bench.busy.add(() => this.enable());
+    this.enable();
+  }
+
+  /**
+   * The primitives that the edits concern. After an undo nothing may be edited any more: then those of the table are
+   * checked again. @param {any} found @returns {string[]}
+   */
+  ofEdits(found) {
+    if (found.shared.length) return namesOf(found);
+    return found.edited.length ? found.edited : this.names;
+  }
+
+  /** @param {(found: any) => string[]} choose */
+  async run(choose) {
+    const failed = await this.bench.run("Checking derivatives", this.problems, () => this.check(choose));
+    if (failed) this.summary.textContent = failed.stopped ? "Stopped." : "";
+  }
+
+  /** @param {(found: any) => string[]} choose the primitives */
+  async check(choose) {
+    const { bench, body, summary, table } = this;
+    body.replaceChildren();
+    summary.className = "summary";
+    summary.textContent = "Importing the engine";
+    const edits = bench.files.edits();
+    const found = await bench.engine.ask("primitives", { edits });
+    this.names = choose(found);
+    byId("first-try").hidden = true;
+    table.hidden = this.names.length === 0;
+    this.of = "";
+    const wrong = await this.examine(found.rows);
+    summary.textContent = verdictOf(this.names, wrong);
+    summary.classList.add(wrong.length ? "wrong" : "right");
+    this.of = JSON.stringify(edits);
+  }
+
+  /** Examine one after the other. @param {any[]} rows about all @returns {Promise<string[]>} those that are wrong */
+  async examine(rows) {
+    const { bench, names } = this;
+    const abouts = new Map(rows.map((row) => [row.name, row]));
+    /** @type {string[]} */
+    const wrong = [];
+    for (const [i, name] of names.entries()) {
+      const row = await bench.engine.ask("examine", { name });
+      if (row.wrong.length) wrong.push(name);
+      this.show(row, rowOf(bench, row, abouts.get(name)));
+      bench.say(`Checking derivatives: ${i + 1} of ${names.length}`);
+    }
+    return wrong;
+  }
+
+  /** Those that are wrong stand above the right ones. @param {any} row @param {HTMLElement[]} shown */
+  show(row, shown) {
+    const firstRight = this.body.querySelector("tr.right");
+    if (row.wrong.length && firstRight) firstRight.before(...shown);
+    else this.body.append(...shown);
+  }
+
+  enable() {
+    const { bench } = this;
+    const edits = bench.files.edits();
+    const isOld = this.of !== "" && this.of !== JSON.stringify(edits);
+    const isEdited = Object.keys(edits).length > 0;
+    this.edited.textContent = isEdited || !isOld ? "Check what I edited" : "Check these again";
+    this.edited.disabled = bench.isBusy || !(isEdited || isOld);
+    this.all.disabled = bench.isBusy;
+    this.table.classList.toggle("old", isOld);
+    this.old.hidden = !isOld;
+  }
+}
+
+/** @param {...(string | HTMLElement)} parts */
+const hint = (...parts) => el("p", { class: "hint" }, ...parts);
+
+/** @param {HTMLElement} body */
+function tableOf(body) {
+  const columns = CHECKS.map(([, title, about]) => el("th", { scope: "col", title: about }, title));
+  const verdict = el("th", { scope: "col", class: "verdict" }, "verdict");
+  return el(
     "div",
     { class: "scrolls", tabindex: 0, role: "region", "aria-label": "The gradient check", hidden: true },
     el(
       "table",
       { id: "check-table" },
       el("caption", {}, "The largest error of each primitive over its sample calls"),
-      el(
-        "thead",
-        {},
-        el(
-          "tr",
-          {},
-          el("th", { scope: "col" }, "primitive"),
-          el("th", { scope: "col", class: "verdict" }, "verdict"),
-          ...CHECKS.map(([, title, about]) => el("th", { scope: "col", title: about }, title)),
-        ),
-      ),
+      el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "primitive"), verdict, ...columns)),
       body,
     ),
   );
-  const problems = el("div", {});
-  const old = el("p", { class: "hint", hidden: true }, "This is from before your last edit.");
-  panel.append(
-    el("h2", {}, "Are the derivatives right?"),
+}
+
+/** A first experiment, until something is checked. @param {Workbench} bench */
+function firstTry(bench) {
+  const open = () => bench.files.open("tinytensor/ops/gelu.py", lineOf(bench));
+  const gelu = el("button", { type: "button", class: "link", onclick: open }, "gelu.py");
+  const code = (/** @type {string} */ text) => el("code", {}, text);
+  return el(
+    "div",
+    { class: "first", id: "first-try" },
+    el("p", {}, "For a start:"),
     el(
-      "p",
-      { class: "hint" },
-      "Every backward is compared with differences of its own forward, f(x + h) − f(x − h), element by element.",
-    ),
-    el("div", { class: "controls" }, edited, all),
-    problems,
-    summary,
-    old,
-    table,
-    el("p", { class: "hint" }, ...CHECKS.map(([, title, about]) => `${title}: the error ${about}. `)),
-    el(
-      "div",
-      { class: "first", id: "first-try" },
-      el("p", {}, "For a start:"),
-      el(
-        "ol",
-        {},
-        el(
-          "li",
-          {},
-          "Open ",
-          el(
-            "button",
-            { type: "button", class: "link", onclick: () => bench.files.open("tinytensor/ops/gelu.py", lineOf(bench)) },
-            "gelu.py",
-          ),
-          " and put a minus before ",
-          el("code", {}, "dy"),
-          " in ",
-          el("code", {}, "gelu_tanh_backward"),
-          ".",
-        ),
-        el("li", {}, "Check what you edited: its row turns red."),
-        el("li", {}, "Train: the loss goes elsewhere. Undo the file, and all is well."),
-      ),
+      "ol",
+      {},
+      el("li", {}, "Open ", gelu, " and put a minus before ", code("dy"), " in ", code("gelu_tanh_backward"), "."),
+      el("li", {}, "Check what you edited: its row turns red."),
+      el("li", {}, "Train: the loss goes elsewhere. Undo the file, and all is well."),
     ),
   );
-
-  let checked = ""; // the edits that the table is about
-  /** @type {string[]} */
-  let last = []; // the primitives in it
-  /** @param {(found: any) => string[]} choose */
-  const run = (choose) =>
-    bench
-      .run("Checking derivatives", problems, async () => {
-        body.replaceChildren();
-        summary.className = "summary";
-        summary.textContent = "Importing the engine";
-        const edits = bench.files.edits();
-        const found = await bench.engine.ask("primitives", { edits });
-        const names = (last = choose(found));
-        const formulas = new Map(found.rows.map((/** @type {any} */ row) => [row.name, row]));
-        byId("first-try").hidden = true;
-        table.hidden = names.length === 0;
-        checked = "";
-        /** @type {string[]} */
-        const wrong = [];
-        for (const [i, name] of names.entries()) {
-          const row = await bench.engine.ask("examine", { name });
-          if (row.wrong.length) wrong.push(name);
-          const shown = rowOf(bench, row, formulas.get(name));
-          const firstRight = body.querySelector("tr.right");
-          if (row.wrong.length && firstRight) firstRight.before(...shown);
-          else body.append(...shown);
-          bench.say(`Checking derivatives: ${i + 1} of ${names.length}`);
-        }
-        summary.textContent = verdictOf(names, wrong);
-        summary.classList.add(wrong.length ? "wrong" : "right");
-        checked = JSON.stringify(edits);
-      })
-      .then((failed) => {
-        if (failed && !failed.stopped) summary.textContent = "";
-        if (failed?.stopped) summary.textContent = "Stopped.";
-      });
-  // After an undo nothing may be edited any more: then those of the table are checked again.
-  const again = (/** @type {any} */ found) => (found.edited.length ? found.edited : last);
-  edited.onclick = () => run((found) => (found.shared.length ? namesOf(found) : again(found)));
-  all.onclick = () => run(namesOf);
-  const names = () => {
-    const isOld = checked !== "" && checked !== JSON.stringify(bench.files.edits());
-    const isEdited = Object.keys(bench.files.edits()).length > 0;
-    edited.textContent = isEdited || !isOld ? "Check what I edited" : "Check these again";
-    edited.disabled = bench.isBusy || !(isEdited || isOld);
-    all.disabled = bench.isBusy;
-    table.classList.toggle("old", isOld);
-    old.hidden = !isOld;
-  };
-  bench.files.changed.add(names);
-  bench.busy.add(names);
-  names();
 }
 
 /** @param {string[]} names @param {string[]} wrong */
@@ -155,43 +176,34 @@ function lineOf(bench) {
   return at < 0 ? null : at + 1;
 }
 
-/** @param {Workbench} bench @param {any} row @param {any} about @returns {HTMLElement[]} */
+/** A row of the table, and what failed under it. @param {Workbench} bench @param {any} row @param {any} about */
 function rowOf(bench, row, about) {
   const isWrong = row.wrong.length > 0;
   const open = () => bench.files.open(about.file);
-  const cells = row.failed
-    ? [el("td", { colspan: CHECKS.length }, row.failed.kind)]
-    : CHECKS.map(([check]) => {
-        const error = row.errors[check];
-        const isLarge = row.wrong.includes(check);
-        return el("td", { class: isLarge && "too-large" }, error === null ? "–" : shown(error));
-      });
-  const found = [
-    el(
-      "tr",
-      { class: isWrong ? "wrong" : "right", "data-name": row.name },
-      el(
-        "th",
-        { scope: "row", title: about.formula },
-        el("button", { type: "button", class: "link", onclick: open }, row.name),
-      ),
-      el("td", { class: "verdict" }, row.failed ? "✗ fails" : isWrong ? "✗ wrong" : "✓ right"),
-      ...cells,
-    ),
-  ];
-  if (row.failed)
-    found.push(
-      el(
-        "tr",
-        { class: "wrong" },
-        el(
-          "td",
-          { colspan: CHECKS.length + 2 },
-          problem(row.failed, (file, line) => bench.files.open(file, line, true)),
-        ),
-      ),
-    );
-  return found;
+  const name = el("button", { type: "button", class: "link", onclick: open }, row.name);
+  const found = el(
+    "tr",
+    { class: isWrong ? "wrong" : "right", "data-name": row.name },
+    el("th", { scope: "row", title: about.formula }, name),
+    el("td", { class: "verdict" }, row.failed ? "✗ fails" : isWrong ? "✗ wrong" : "✓ right"),
+    ...errorsOf(row),
+  );
+  return row.failed ? [found, failureOf(bench, row)] : [found];
+}
+
+/** The cells with the errors. @param {any} row @returns {HTMLElement[]} */
+function errorsOf(row) {
+  if (row.failed) return [el("td", { colspan: CHECKS.length }, row.failed.kind)];
+  return CHECKS.map(([check]) => {
+    const error = row.errors[check];
+    return el("td", { class: row.wrong.includes(check) && "too-large" }, error === null ? "–" : shown(error));
+  });
+}
+
+/** @param {Workbench} bench @param {any} row */
+function failureOf(bench, row) {
+  const told = problem(row.failed, (file, line) => bench.files.open(file, line, true));
+  return el("tr", { class: "wrong" }, el("td", { colspan: CHECKS.length + 2 }, told));
 }
 
 /** @param {number | string} error */

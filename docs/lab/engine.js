@@ -15,6 +15,14 @@ import { verified } from "./verified.js";
  * @typedef {"empty" | "loading" | "ready" | "busy" | "failed"} State
  */
 
+/** What ended Python, in words. @param {string} message @returns {Failed} */
+function ended(message) {
+  const why = message.includes("call stack") ? "a recursion was deeper than this browser allows" : message;
+  const next =
+    "It starts anew with its next use. Your edits are kept, the trained model and the names of cells are not.";
+  return { kind: "", message: `Python ended: ${why}. ${next}`, place: null, lines: [], fatal: true };
+}
+
 export class Engine {
   /**
    * @param {Lab} lab @param {{from: string, files: Record<string, any>}} pyodide
@@ -86,8 +94,7 @@ export class Engine {
     };
     worker.onerror = (event) => {
       event.preventDefault();
-      if (mine === this.generation)
-        this.end({ kind: "", message: `Python ended: ${event.message || "out of memory?"}`, place: null, lines: [] });
+      if (mine === this.generation) this.end(ended(event.message || "perhaps it had no memory left"));
     };
     const { wheel, first } = this.lab;
     this.versions = await this.send("boot", { from: this.pyodide.from, bytes, wheel: wheel.name, first });
@@ -115,7 +122,7 @@ export class Engine {
   }
 
   /**
-   * Call a method of laboratory.py. It starts Python if it has to.
+   * Call what the package laboratory answers. It starts Python if it has to.
    * @param {string} call @param {any} [given] @returns {Promise<any>}
    */
   async ask(call, given = {}) {
@@ -140,6 +147,7 @@ export class Engine {
   /** @param {any} data */
   heard(data) {
     if (data.progress) return this.told.progress(data.progress);
+    if (data.failed?.fatal && this.state !== "loading") return this.end(ended(data.failed.message));
     const asked = this.asked.get(data.id);
     this.asked.delete(data.id);
     if (data.failed) asked?.failed(data.failed);

@@ -3,7 +3,7 @@
 ;; NumPy in the browser has no BLAS, and none of its loops uses vectors. Here a tile of 4 rows and 8 columns of y stays in
 ;; registers while j runs over the K terms: for each j two vectors of b and one number of a for each row. All addresses and
 ;; strides are in bytes, in the memory of Python itself. The columns of b and y lie 4 bytes apart; a may lie in any way.
-;; worker.js calls it; laboratory.py says for which arrays.
+;; worker.js calls it; laboratory/product.py says for which arrays.
 (module
   (import "env" "memory" (memory 0))
 

@@ -20,29 +20,35 @@ export async function sha256(bytes) {
  * @returns {Promise<Uint8Array>}
  */
 export async function verified(file, came, get = fetch) {
-  const bytes = new Uint8Array(file.bytes);
-  let length = 0;
-  let response;
+  let bytes;
   try {
-    response = await get(file.address);
-    if (!response.ok || !response.body) throw new Error(`the server said ${response.status}`);
-    for (const reader = response.body.getReader(); ;) {
-      const { done, value } = await reader.read();
-      if (done) break;
-      if (length + value.length > file.bytes) throw new Changed(file.name, `more than ${file.bytes} bytes`);
-      bytes.set(value, length);
-      length += value.length;
-      came(value.length);
-    }
+    bytes = await received(file, came, get);
   } catch (error) {
     if (error instanceof Changed) throw error;
     const why = error instanceof Error ? error.message : String(error);
     throw new Error(`“${file.name}” could not be loaded (${why}): is the connection there? Then try again.`);
   }
-  if (length !== file.bytes) throw new Changed(file.name, `${length} bytes instead of ${file.bytes}`);
   const found = await sha256(bytes);
   if (found !== file.sha256)
     throw new Changed(file.name, `SHA-256 ${found.slice(0, 12)}…, and ${file.sha256.slice(0, 12)}… is pinned`);
+  return bytes;
+}
+
+/** As many bytes as are pinned. @param {Pinned} file @param {(bytes: number) => void} came @param {typeof fetch} get */
+async function received(file, came, get) {
+  const bytes = new Uint8Array(file.bytes);
+  let length = 0;
+  const response = await get(file.address);
+  if (!response.ok || !response.body) throw new Error(`the server said ${response.status}`);
+  for (const reader = response.body.getReader(); ;) {
+    const { done, value } = await reader.read();
+    if (done) break;
+    if (length + value.length > file.bytes) throw new Changed(file.name, `more than ${file.bytes} bytes`);
+    bytes.set(value, length);
+    length += value.length;
+    came(value.length);
+  }
+  if (length !== file.bytes) throw new Changed(file.name, `${length} bytes instead of ${file.bytes}`);
   return bytes;
 }
 

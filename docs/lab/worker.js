@@ -1,6 +1,6 @@
 /**
- * The worker: Pyodide, from files that the page loaded and verified, and laboratory.py in it. The page asks by messages
- * {id, call, given}, and gets {id, value} or {id, failed}; while Python starts, {progress}.
+ * The worker: Pyodide, from files that the page loaded and verified, and the package laboratory in it. The page asks by
+ * messages {id, call, given}, and gets {id, value} or {id, failed}; while Python starts, {progress}.
  */
 
 /** @type {any} */
@@ -59,6 +59,39 @@ async function multiplication(bytes, memory) {
 async function boot({ from, bytes, wheel, first }) {
   progress("Starting Python");
   for (const [name, content] of Object.entries(bytes)) held.set(new URL(name, from).href, content);
+  const memory = await start(from, bytes);
+  progress("Starting NumPy");
+  await pyodide.loadPackage(first, { messageCallback: () => {}, errorCallback: () => {} });
+  held.clear();
+  progress("Importing the engine");
+  pyodide.FS.mkdirTree("/lab/original");
+  pyodide.unpackArchive(bytes[wheel], "wheel", { extractDir: "/lab/original" });
+  pyodide.unpackArchive(bytes["laboratory.zip"], "zip", { extractDir: "/lab" });
+  pyodide.globals.set("_multiply", await multiplication(bytes["product.wasm"], memory));
+  const run = pyodide.runPython(LABORATORY);
+  ask = (/** @type {string} */ name, /** @type {any} */ given) => {
+    const { value, failed } = JSON.parse(run(name, JSON.stringify(given)));
+    if (failed) throw failed;
+    return value;
+  };
+  return ask("warm", {});
+}
+
+/** A function of a name and JSON, which returns JSON. */
+const LABORATORY = `
+import sys
+from pathlib import Path
+sys.path.insert(0, "/lab")
+import laboratory
+_laboratory = laboratory.Laboratory(Path("/lab/original"), Path("/lab/edited"), _multiply)
+lambda name, given: laboratory.answer(_laboratory, name, given)
+`;
+
+/**
+ * Start Pyodide. @param {string} from @param {Record<string, Uint8Array>} bytes
+ * @returns {Promise<WebAssembly.Memory>} that of Python
+ */
+async function start(from, bytes) {
   const { loadPyodide } = await imported(bytes["pyodide.mjs"]);
   const core = await imported(bytes["pyodide.asm.mjs"]);
   /** @type {any} */
@@ -77,34 +110,18 @@ async function boot({ from, bytes, wheel, first }) {
     packageBaseUrl: from,
     lockFileContents: new TextDecoder().decode(bytes["pyodide-lock.json"]),
     createPyodideModule,
+    stdin: () => null, // input() finds no line, and says so
     stdout: () => {},
     stderr: () => {},
   });
-  progress("Starting NumPy");
-  await pyodide.loadPackage(first, { messageCallback: () => {}, errorCallback: () => {} });
-  held.clear();
-  progress("Importing the engine");
-  pyodide.FS.mkdirTree("/lab/original");
-  pyodide.unpackArchive(bytes[wheel], "wheel", { extractDir: "/lab/original" });
-  pyodide.FS.writeFile("/lab/laboratory.py", bytes["laboratory.py"]);
-  pyodide.globals.set("_multiply", await multiplication(bytes["product.wasm"], memory));
-  const run = pyodide.runPython(`
-import sys
-from pathlib import Path
-sys.path.insert(0, "/lab")
-import laboratory
-_laboratory = laboratory.Laboratory(Path("/lab/original"), Path("/lab/edited"), _multiply)
-lambda name, given: laboratory.answer(_laboratory, name, given)
-`);
-  ask = (/** @type {string} */ name, /** @type {any} */ given) => {
-    const { value, failed } = JSON.parse(run(name, JSON.stringify(given)));
-    if (failed) throw failed;
-    return value;
-  };
-  return ask("warm", {});
+  return memory;
 }
 
-/** Load the packages of Pyodide that a cell imports, matplotlib for example. @param {string} code */
+/**
+ * Load the packages of Pyodide that a cell imports, matplotlib for example. Code that Python cannot read has none: the
+ * cell says where, when it runs.
+ * @param {string} code
+ */
 async function packages(code) {
   /** @type {string[]} */
   const missing = [];
@@ -114,11 +131,18 @@ async function packages(code) {
       errorCallback: (/** @type {string} */ said) => missing.push(said),
     });
   } catch (error) {
-    missing.push(String(/** @type {any} */ (error)?.message ?? error));
+    if (isFatal(error)) throw error;
+    if (!(error instanceof pyodide.ffi.PythonError)) missing.push(messageOf(error));
   }
   if (missing.length)
     throw { kind: "", message: `a package could not be loaded: ${missing[0]}`, place: null, lines: [] };
 }
+
+/** The first line of what was thrown. @param {any} error */
+const messageOf = (error) => String(error?.message ?? error).split("\n")[0];
+
+/** Whether Python runs no more: WebAssembly itself failed in it. @param {any} error */
+const isFatal = (error) => Boolean(error?.pyodide_fatal_error) || error instanceof RangeError;
 
 self.onmessage = async ({ data: { id, call, given } }) => {
   try {
@@ -127,7 +151,8 @@ self.onmessage = async ({ data: { id, call, given } }) => {
   } catch (error) {
     const told = /** @type {any} */ (error);
     const known = told && typeof told === "object" && "lines" in told;
-    const message = String(told?.message ?? told);
-    postMessage({ id, failed: known ? told : { kind: "", message, place: null, lines: [], fatal: true } });
+    // All that Python raises, laboratory.answer tells in words. So what comes here otherwise is Python's end.
+    const fatal = { kind: "", message: messageOf(told), place: null, lines: [], fatal: true };
+    postMessage({ id, failed: known ? told : fatal });
   }
 };

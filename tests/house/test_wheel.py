@@ -68,6 +68,7 @@ def test_exercises_need_no_checkout(installed: Path, tmp_path: Path) -> None:
     file.write_text("import numpy as np\n\n\ndef backward(dy, x):\n    return np.where(x > 0, dy, 0)\n")
     assert printed(installed, tmp_path, "-m", "gpt.learn", "check", "relu").startswith("relu: right, in")
     assert len(list((installed / "gpt" / "learn" / "stubs").iterdir())) == 24
+    assert len(list((installed / "gpt" / "learn" / "subjects").glob("*.txt"))) == 8
     assert not list(installed.rglob("solutions"))
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import json
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -82,6 +84,36 @@ def chapters() -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="session")
+def module() -> Any:
+    """The package that answers the page, here without one."""
+    folder = str(served.ROOT / "docs" / "lab")
+    sys.path.insert(0, folder)
+    try:
+        return importlib.import_module("laboratory")
+    finally:
+        sys.path.remove(folder)
+
+
+@pytest.fixture(scope="module")
+def laboratory(module: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    original = tmp_path_factory.mktemp("original")
+    for name in module.PACKAGES:
+        shutil.copytree(served.ROOT / name, original / name, ignore=shutil.ignore_patterns("__pycache__"))
+    return module.Laboratory(original, tmp_path_factory.mktemp("edited") / "engine")
+
+
+@pytest.fixture
+def ask(module: Any, laboratory: Any) -> Callable[..., Any]:
+    """ask(call, **given): what the package answers, or how it describes what failed."""
+
+    def asked(call: str, /, **given: Any) -> Any:
+        answer = json.loads(module.answer(laboratory, call, json.dumps(given)))
+        return answer.get("value", answer.get("failed"))
+
+    return asked
+
+
+@pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of the built laboratory."""
     build_lab = loaded_build_lab()
@@ -136,7 +168,10 @@ def visit(browser: Any, site: str) -> Iterator[Callable[..., Seen]]:
 @pytest.fixture(scope="session")
 def lab(visit: Callable[..., Seen]) -> Seen:
     """A page that is loaded once and shared; a test leaves it without edits."""
-    return visit().ready()
+    served.Handler.sent.clear()
+    seen = visit().ready()
+    seen.sent = dict(served.Handler.sent)
+    return seen
 
 
 @pytest.fixture

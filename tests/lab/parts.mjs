@@ -1,4 +1,4 @@
-/** The pure parts of the laboratory's page under Node: diff.js, store.js, texts.js, verified.js, chart.js. Prints what fails. */
+/** The pure parts of the laboratory's page under Node: diff, store, texts, verified, chart, choices. Prints what fails. */
 
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
@@ -8,7 +8,8 @@ const { difference, hunks } = await import(new URL("diff.js", lab));
 const { Store } = await import(new URL("store.js", lab));
 const { Texts, waysBack } = await import(new URL("texts.js", lab));
 const { verified } = await import(new URL("verified.js", lab));
-const { smooth, ticks } = await import(new URL("chart.js", lab));
+const { scaleOf, smooth, ticks } = await import(new URL("chart.js", lab));
+const { textOf, wrongSteps } = await import(new URL("choices.js", lab));
 
 // ------------------------------------------------------------------------------------------------------------- diff
 let state = 1;
@@ -174,4 +175,30 @@ const average = smooth(points);
 assert.equal(average[0].loss, 4);
 assert.equal(average[2].loss, "nan");
 assert.ok(average[3].loss < 4 && average[3].loss > 1);
+for (const losses of [[0, 0], [3, 1], ["nan", 3], ["nan", "inf"], []]) {
+  const points = losses.map((loss, step) => ({ step, loss }));
+  const uniform = losses[0] === 0 ? 0 : 3.2; // a text of one letter leaves nothing to guess
+  const { low, high, x, y } = scaleOf([{ name: "", kind: "edited", points, held: [] }], 9, [{ loss: uniform }], 500);
+  assert.ok(low < high && [x(0), x(9), y(0), y(uniform), y(1e30)].every(Number.isFinite), String(losses));
+}
+
+// ---------------------------------------------------------------------------------------------------------- choices
+for (const right of ["1", "7", "300", "5000", "1e3"]) assert.equal(wrongSteps(right), "");
+for (const wrong of ["0", "-3", "2.5", "5001", "1e9"])
+  assert.equal(wrongSteps(wrong), `${wrong} is not a whole number from 1 to 5,000.`);
+assert.equal(wrongSteps(""), "Enter a whole number from 1 to 5,000.");
+const fileOf = (/** @type {ArrayLike<number>} */ content, size = content.length) => ({
+  name: "a.txt",
+  size,
+  arrayBuffer: async () => Uint8Array.from(content).buffer,
+});
+const encoded = (/** @type {string} */ text) => new TextEncoder().encode(text);
+assert.equal(await textOf(fileOf(encoded("\ufeffä\r\nb\rc"))), "ä\nb\nc");
+for (const [file, said] of [
+  [fileOf([], 10e6), /“a\.txt” has 10\.0 MB; a text may have 2 MB here/],
+  [fileOf([0xff, 0xfe, 0]), /“a\.txt” is no text in UTF-8\.$/],
+  [fileOf([0x61, 0, 0x62, 0]), /no text in UTF-8: it has null characters/], // UTF-16 without a mark
+  [{ name: "a.txt", size: 1, arrayBuffer: () => Promise.reject(new Error("gone")) }, /cannot be read/],
+])
+  await assert.rejects(textOf(file), { message: said });
 console.log("all is as it should be");

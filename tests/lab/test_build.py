@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -38,6 +40,23 @@ def made(folder: Path, by: str, lock: str = LOCK) -> None:
     (folder / "node_modules").mkdir()
     (folder / "node_modules" / "by").write_text(by)
     (folder / "node_modules" / ".of").write_text(lock)
+
+
+def test_the_package_is_packed_with_all_its_modules_and_the_same_each_time(build_lab: Any, tmp_path: Path) -> None:
+    """Its hash is pinned in lab.json: it has to depend on the modules alone, not on when they were written."""
+    copy = tmp_path / build_lab.PYTHON.name
+    shutil.copytree(build_lab.PYTHON, copy)
+    for path in copy.glob("*.py"):
+        os.utime(path, (1e9, 1e9))
+        path.chmod(0o600)
+    (copy / "__pycache__").mkdir(exist_ok=True)
+    archives = [tmp_path / "a.zip", tmp_path / "b.zip"]
+    for package, archive in zip((build_lab.PYTHON, copy), archives, strict=True):
+        build_lab.pack(package, archive)
+    assert archives[0].read_bytes() == archives[1].read_bytes()
+    names = zipfile.ZipFile(archives[0]).namelist()
+    assert names == sorted(f"laboratory/{path.name}" for path in build_lab.PYTHON.glob("*.py")) and len(names) > 8
+    assert "laboratory.zip" in build_lab.BESIDE
 
 
 def test_packages_are_installed_once(build_lab: Any, monkeypatch: pytest.MonkeyPatch) -> None:

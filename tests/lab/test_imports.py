@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-LABORATORY = ROOT / "docs" / "lab" / "laboratory.py"
+LABORATORY = sorted((ROOT / "docs" / "lab" / "laboratory").glob("*.py"))
 CHAPTERS = sorted((ROOT / "docs" / "chapters").glob("[0-9][0-9]-*.md"))
 CELL = re.compile(r"^```\{code-cell\}.*\n(?P<options>(?::.*\n)*)(?P<code>(?:.*\n)*?)```$", re.MULTILINE)
 PACKAGES = ("tinytensor", "gpt")
@@ -59,7 +59,8 @@ def imports(code: str) -> Iterator[str]:
 
 
 def needed() -> set[str]:
-    codes = [LABORATORY.read_text("utf-8"), *(code for path in CHAPTERS for code in cells(path.read_text("utf-8")))]
+    codes = [path.read_text("utf-8") for path in LABORATORY]
+    codes += [code for path in CHAPTERS for code in cells(path.read_text("utf-8"))]
     return {statement for code in codes for statement in imports(code)}
 
 

@@ -61,11 +61,10 @@ def trained(seen: Seen) -> None:
 def test_the_first_visit_loads_less_than_20_megabytes(
     lab: Seen, record_property: Callable[[str, object], None]
 ) -> None:
-    """All bytes that the server sent until Python was ready; a page that is loaded again is not counted twice."""
-    once = {path: (Path(path).name, size) for path, size in served.Handler.sent.items()}
-    total = sum(size for _, size in once.values())
-    pyodide = sum(size for path, (_, size) in once.items() if path.startswith("/pyodide/"))
-    editor = once["/codemirror.js"][1]
+    """All bytes that the server sent to this page until Python was ready."""
+    total = sum(lab.sent.values())
+    pyodide = sum(size for path, size in lab.sent.items() if path.startswith("/pyodide/"))
+    editor = lab.sent["/codemirror.js"]
     parts = f"{pyodide / 1e6:.1f} of Pyodide and NumPy, {editor / 1e6:.1f} of the editor"
     said = f"first visit: {total / 1e6:.1f} MB: {parts}, {(total - pyodide - editor) / 1e6:.1f} of this project"
     record_property("said", said)
@@ -182,12 +181,11 @@ def test_the_page_of_the_inspector_shows_the_model(clean: Seen) -> None:
     page = clean.page
     trained(clean)
     page.locator("#inspected").fill("The tape plays")
-    page.locator("#look").click()
-    page.wait_for_selector("#page-link", timeout=60_000)
     with page.context.expect_page() as opened:
-        page.locator("#page-link").click()
+        page.locator("#look").click()
     inside = opened.value
-    inside.wait_for_selector("html[data-ready]", state="attached")
+    inside.wait_for_selector("html[data-ready]", state="attached", timeout=60_000)
+    assert inside.evaluate("opener") is None and page.locator("#page-link").get_attribute("href") == inside.url
     assert inside.locator("#quoted").inner_text() == "The tape plays"
     assert inside.locator("#text [role=option]").count() == len("The tape plays")
     inside.close()

@@ -1,11 +1,10 @@
-"""laboratory.py without a browser: two engines in one process, edits and errors, trainings that repeat, weights in a file."""
+"""The package laboratory without a browser: two engines, edits and errors, trainings that repeat, weights in a file."""
 
 from __future__ import annotations
 
-import importlib.util
+import base64
 import json
 import re
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,32 +17,6 @@ pytestmark = pytest.mark.site
 ROOT = Path(__file__).resolve().parents[2]
 GELU = "tinytensor/ops/gelu.py"
 TEXT = "The tape plays the backwards. A shard is a part of the batch, and a step is one round. " * 20
-
-
-@pytest.fixture(scope="module")
-def module() -> Any:
-    spec = importlib.util.spec_from_file_location("laboratory", ROOT / "docs" / "lab" / "laboratory.py")
-    assert spec is not None and spec.loader is not None
-    found = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(found)
-    return found
-
-
-@pytest.fixture(scope="module")
-def laboratory(module: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    original = tmp_path_factory.mktemp("original")
-    for name in module.PACKAGES:
-        shutil.copytree(ROOT / name, original / name, ignore=shutil.ignore_patterns("__pycache__"))
-    return module.Laboratory(original, tmp_path_factory.mktemp("edited") / "engine")
-
-
-@pytest.fixture
-def ask(module: Any, laboratory: Any) -> Any:
-    def asked(call: str, /, **given: Any) -> Any:
-        answer = json.loads(module.answer(laboratory, call, json.dumps(given)))
-        return answer.get("value", answer.get("failed"))
-
-    return asked
 
 
 def edited(before: str, after: str, path: str = GELU) -> dict[str, str]:
@@ -66,7 +39,7 @@ def test_two_engines_live_side_by_side(ask: Any, laboratory: Any) -> None:
     assert sys.modules["tinytensor"] is before is tinytensor
     assert ask("primitives", edits={})["edited"] == []
     assert ask("examine", name="gelu_tanh")["wrong"] == []
-    assert laboratory.edited.folder.is_dir() and laboratory.engine is laboratory.original
+    assert laboratory.engines.edited.folder.is_dir() and laboratory.engines.chosen is laboratory.engines.original
 
 
 def test_an_edit_of_the_same_second_and_length_counts(ask: Any) -> None:
@@ -104,6 +77,9 @@ def test_an_exception_names_the_edited_line(ask: Any) -> None:
     failed = ask("examine", name="gelu_tanh")["failed"]
     assert failed["kind"] == "AttributeError" and failed["place"]["file"] == GELU
     assert failed["place"]["text"] == "np.tanhh(s, out=s)"
+    ask("primitives", edits=edited("np.tanh(s, out=s)", "raise SystemExit(3)"))
+    found = ask("examine", name="gelu_tanh")
+    assert found["wrong"] == ["failed"] and found["failed"]["kind"] == "SystemExit"
 
 
 def test_trainings_of_equal_engines_are_equal_and_of_a_broken_one_not(ask: Any) -> None:
@@ -127,13 +103,13 @@ def test_flags_of_a_bug_are_those_of_the_training(ask: Any, laboratory: Any) -> 
     assert facts["steps"] == 14 and facts["parameters"] > plain["parameters"]
     answer = ask("advance", count=100)
     assert [row["step"] for row in answer["rows"]] == list(range(1, 15)) and answer["left"] == 0
-    trainer = laboratory.trained()
+    trainer = laboratory.trainings.trained()
     assert trainer.config.steps == 14 and trainer.config.heads == 1
     assert trainer.rate(13, trainer.config) < trainer.rate(9, trainer.config) < trainer.config.learning_rate
     assert ask("start", edits={}, text=TEXT, steps=10, compare=False)["steps"] == 10
 
 
-def test_the_bugs_are_those_of_the_museum(ask: Any, module: Any) -> None:
+def test_the_bugs_are_those_of_the_museum(ask: Any) -> None:
     """Each is one line of a file, and the laboratory trains with the flags of each that it can switch on."""
     from gpt.museum import BUGS
 
@@ -185,14 +161,14 @@ def test_an_exercise_begins_unsolved_and_is_solved_by_its_solution(ask: Any) -> 
     assert failed["kind"] == "SyntaxError" and failed["place"] == {"file": "mul.py", "line": 1, "text": "def (:"}
 
 
-def test_weights_go_through_a_file(ask: Any, module: Any, tmp_path: Path) -> None:
+def test_weights_go_through_a_file(ask: Any, tmp_path: Path) -> None:
     safetensors = pytest.importorskip("safetensors.numpy")
     ask("start", edits={}, text=TEXT, steps=10, compare=False)
     ask("advance", count=5)
     sample = ask("samples")["original"]
     content = ask("save")
     path = tmp_path / "weights.safetensors"
-    path.write_bytes(module.base64.b64decode(content))
+    path.write_bytes(base64.b64decode(content))
     arrays = safetensors.load_file(path)
     assert all(array.dtype == np.float32 for array in arrays.values()) and "embedding.weight" in arrays
     assert ask("load", edits={}, content=content, text=TEXT, steps=10)["step"] == 5
@@ -206,8 +182,8 @@ def damaged() -> list[bytes]:
 
 
 @pytest.mark.parametrize("content", damaged(), ids=len)
-def test_a_file_of_another_kind_is_refused(ask: Any, module: Any, content: bytes) -> None:
-    encoded = module.base64.b64encode(content).decode()
+def test_a_file_of_another_kind_is_refused(ask: Any, content: bytes) -> None:
+    encoded = base64.b64encode(content).decode()
     failed = ask("load", edits={}, content=encoded, text=TEXT, steps=10)
     assert failed["kind"] == "" and failed["message"].startswith("this file has no weights of the laboratory")
 

@@ -13,6 +13,7 @@ class Seen:
     page: Any
     said: list[str] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
+    sent: dict[str, int] = field(default_factory=dict)  # bytes of each file until Python was there
 
     def ready(self) -> Seen:
         self.page.wait_for_selector("html[data-ready]", state="attached", timeout=120_000)

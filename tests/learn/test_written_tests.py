@@ -14,7 +14,7 @@ from wrong import solution
 
 from gpt.learn import check_text, exercise, exercises, start_text
 from gpt.learn.exercise import Fault
-from gpt.learn.mutants import PLAIN, RIGHT, WRONG
+from gpt.learn.mutants import PLAIN, RIGHT, WRONG, Variant, parsed
 from gpt.learn.testing import ADVICE, STRICT, Subject, WrittenTest
 
 TESTS = [each.name for each in exercises() if each.kind == "test"]
@@ -88,6 +88,14 @@ def test_mutants_are_one_replacement_each_and_differ(subject: str) -> None:
         assert each.what[0].islower() and not each.what.endswith(".")
     with pytest.raises(ValueError, match="0 times"):
         type(PLAIN)("", "no such text", "").make(subject)
+
+
+def test_a_file_of_variants_is_read_by_paragraphs() -> None:
+    text = "what it is\n\nRIGHT\n\nWRONG\n\nadds\n- a\n- b\n+ c\n"
+    assert parsed(text) == {"RIGHT": [], "WRONG": [Variant("adds", "a\nb", "c")]}
+    for bad in ("- a\n", "+ c\n- a\n", "- a\n+ c\nd\n"):
+        with pytest.raises(ValueError, match="'adds' has to be followed by lines with '- '"):
+            parsed(f"what it is\n\nWRONG\n\nadds\n{bad}")
 
 
 @pytest.mark.parametrize("name", TESTS)
