@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -116,18 +117,16 @@ def webkit(folder: str) -> Any:
 # --------------------------------------------------------------------------------------------------------------- visits
 
 
+@dataclass
 class Visit:
     """One browser, and what a reader does with it."""
 
-    def __init__(self, name: str, browser: Any, site: str, pyodide: str, folder: Path, pictures: Path | None) -> None:
-        self.name, self.browser, self.site, self.pyodide, self.folder, self.pictures = (
-            name,
-            browser,
-            site,
-            pyodide,
-            folder,
-            pictures,
-        )
+    name: str
+    browser: Any
+    site: str
+    pyodide: str
+    downloads: Path
+    pictures: Path | None
 
     def __call__(self, script: str, *given: Any) -> Any:
         return self.browser.execute_script(script, *given)
@@ -216,6 +215,8 @@ def trains(visit: Visit) -> str:
     visit.idle()
     loss, step = (float(re.search(f"{name}([0-9.]+)", visit.text("#figures"))[1]) for name in ("loss", "a step takes"))  # type: ignore[index]
     assert loss < 2.2, loss
+    visit.show("#chart svg")
+    visit.picture("trained")
     box = visit("const box = document.querySelector('#chart path.smooth').getBBox(); return [box.width, box.height]")
     assert min(box) > 50, box
     return f"{seconds:.0f} s, {step:.0f} ms a step"
@@ -237,11 +238,11 @@ def inspector_opens(visit: Visit) -> None:
 def weights_are_kept(visit: Visit) -> None:
     sample = visit.text("#samples q")
     visit.click("#save")
-    WebDriverWait(visit.browser, 30).until(lambda _: [*visit.folder.glob("*.safetensors")], "a download")
+    WebDriverWait(visit.browser, 30).until(lambda _: [*visit.downloads.glob("*.safetensors")], "a download")
     visit.idle()
     visit.click("#reset")
     assert visit.text("#samples q") == ""
-    visit.find("#weights").send_keys(str(next(visit.folder.glob("*.safetensors"))))
+    visit.find("#weights").send_keys(str(next(visit.downloads.glob("*.safetensors"))))
     visit.until("document.querySelector('#samples q')")
     assert visit.text("#samples q") == sample
     visit.idle()
