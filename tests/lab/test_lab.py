@@ -198,6 +198,10 @@ def test_weights_are_saved_and_loaded(clean: Seen, tmp_path: Path) -> None:
     page = clean.page
     trained(clean)
     sample = page.locator("#samples q").first.inner_text()
+    page.locator(
+        "#weights"
+    ).focus()  # far below: its column scrolls to it, and the page, which no wheel scrolls back, does not
+    assert page.evaluate("[scrollY, document.activeElement.id]") == [0, "weights"]
     with page.expect_download() as download:
         page.locator("#save").click()
     path = tmp_path / "weights.safetensors"
