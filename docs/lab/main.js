@@ -75,7 +75,6 @@ export class Workbench {
       return null;
     } catch (error) {
       const failed = failedOf(error);
-      if (failed.fatal) this.engine.end(failed);
       if (!failed.stopped) {
         place.replaceChildren(problem(failed, open));
         reveal(place);

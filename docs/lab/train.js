@@ -163,7 +163,8 @@ export class Training {
     const { bench } = this;
     const now = this.now();
     const { text, steps } = this.choices.given();
-    this.set(await bench.engine.ask("load", { edits: bench.files.edits(), content, text, steps }), now);
+    const given = { edits: bench.files.edits(), content, text, steps, flags: bench.flags() };
+    this.set(await bench.engine.ask("load", given), now);
     await this.write(true);
   }
 
