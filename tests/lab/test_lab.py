@@ -200,6 +200,8 @@ def test_weights_are_saved_and_loaded(clean: Seen, tmp_path: Path) -> None:
     sample = page.locator("#samples q").first.inner_text()
     with page.expect_download() as download:
         page.locator("#save").click()
+    clean.idle()
+    assert clean.status == f"Saved as “{download.value.suggested_filename}”"
     path = tmp_path / "weights.safetensors"
     download.value.save_as(path)
     assert load_file(path)["embedding.weight"].shape[1] == 64
@@ -209,6 +211,7 @@ def test_weights_are_saved_and_loaded(clean: Seen, tmp_path: Path) -> None:
     page.wait_for_selector("#samples q")
     assert page.locator("#samples q").first.inner_text() == sample
     clean.idle()
+    assert clean.status.startswith("“weights.safetensors”: weights after ")
     path.write_bytes(b"no weights")
     page.locator("#weights").set_input_files(path)
     assert "has no weights of the laboratory" in page.locator("#panel-train .problem").inner_text()
