@@ -252,6 +252,11 @@ def test_a_training_pauses_goes_on_and_makes_one_step(clean: Seen) -> None:
     clean.idle()
     assert figures(page)["step"] == f"{step + 1} of 200"
     assert page.locator("#run").inner_text() == "Go on"
+    clean.open(GELU)
+    clean.edit(RIGHT, WRONG)
+    assert page.locator("#run").inner_text() == "Train"  # another engine begins anew
+    page.locator("#undo-all").click()
+    assert page.locator("#run").inner_text() == "Go on"
     page.locator("#reset").click()
     assert page.locator("#chart svg").count() == 0
     clean.check()
