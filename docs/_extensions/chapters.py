@@ -13,6 +13,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 from functools import cache
+from itertools import groupby
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -263,22 +264,22 @@ def snippets() -> list[dict[str, Any]]:
     ]
 
 
-DIFFER = "The numbers are others than those of the chapter, since a cell above was changed."
+DIFFER = "The numbers are others than those of the chapter, since a cell above or the engine was changed."
 
 
 def forgiving(code: str) -> str:
     """A cell that a reader does not see, whose checks of the chapter's numbers say that they differ, and do not stop it."""
     lines = code.splitlines()
-    for node in reversed(ast.parse(code).body):
-        if isinstance(node, ast.Assert) and node.col_offset == 0:
-            checked = [f"    {line}" for line in lines[node.lineno - 1 : node.end_lineno]]
-            lines[node.lineno - 1 : node.end_lineno] = [
-                "try:",
-                *checked,
-                "except AssertionError:",
-                f"    print({DIFFER!r})",
-            ]
+    checks = [list(some) for is_check, some in groupby(ast.parse(code).body, _is_check) if is_check]
+    for some in reversed(checks):
+        begin, end = some[0].lineno - 1, some[-1].end_lineno
+        checked = [f"    {line}" for line in lines[begin:end]]
+        lines[begin:end] = ["try:", *checked, "except AssertionError:", f"    print({DIFFER!r})"]
     return "\n".join(lines)
+
+
+def _is_check(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Assert) and node.col_offset == 0
 
 
 @cache

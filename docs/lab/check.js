@@ -152,7 +152,7 @@ function firstTry(bench) {
       {},
       el("li", {}, "Open ", gelu, " and put a minus before ", code("dy"), " in ", code("gelu_tanh_backward"), "."),
       el("li", {}, "Check what you edited: its row turns red."),
-      el("li", {}, "Train: the loss goes elsewhere. Undo the file, and all is well."),
+      el("li", {}, "Train: the loss is above that of the unedited engine. Undo the file, and train again."),
     ),
   );
 }

@@ -29,7 +29,7 @@ export class Choices {
     this.compareField = el("label", { class: "check-field" }, this.compare, "with the unedited engine beside it");
     this.flags = el("p", { class: "hint", hidden: true });
     const text = el("label", { class: "field" }, "text", this.text);
-    this.element = el("div", { class: "controls" }, text, this.stepsField, this.compareField, this.file);
+    this.element = el("div", { class: "controls" }, text, this.stepsField, this.wrong, this.compareField, this.file);
   }
 
   layText() {
@@ -50,12 +50,12 @@ export class Choices {
     const limits = { min: 1, max: MOST_STEPS, step: 1, value: 300, "aria-describedby": "steps-wrong" };
     this.steps = el("input", { type: "number", id: "steps", ...limits });
     this.wrong = el("span", { class: "field-wrong", id: "steps-wrong", role: "status" });
-    this.stepsField = el("div", { class: "field" }, el("label", { for: "steps" }, "steps"), this.steps, this.wrong);
+    this.stepsField = el("label", { class: "field" }, "steps", this.steps);
     this.steps.oninput = () => this.checkSteps(); // at each key: a press on a button moves nothing under it
     this.steps.onchange = () => this.told.other();
   }
 
-  /** Say beside the field what is wrong with the steps. */
+  /** Say below the field what is wrong with the steps. */
   checkSteps() {
     this.wrong.textContent = wrongSteps(this.steps.value);
     this.steps.setAttribute("aria-invalid", String(this.wrong.textContent !== ""));

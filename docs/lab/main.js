@@ -75,7 +75,6 @@ export class Workbench {
       return null;
     } catch (error) {
       const failed = failedOf(error);
-      if (failed.fatal) this.engine.end(failed);
       if (!failed.stopped) {
         place.replaceChildren(problem(failed, open));
         reveal(place);
@@ -225,17 +224,40 @@ async function main() {
   const from = new URL(local === null ? pinned.from : local.endsWith("/") ? local : `${local}/`, document.baseURI).href;
   const bench = new Workbench(lab, { from, files: pinned.files });
   byId("stop").onclick = () => bench.stop();
+  const begin = beginning(bench, chapters);
+  byId("retry").onclick = () => begin().then(() => giveBack(byId("retry")));
+  watch(bench);
+  skip(bench.files);
+  panels(bench, chapters);
+  known("chapter", chapters.map(nameOf));
+  known("file", Object.keys(lab.files));
+  const about = chapters.find((/** @type {any} */ each) => each.name === asked.get("chapter"));
+  await bench.files.start(asked.get("file") ?? about?.file ?? undefined);
+  tellEdits(bench.files);
+  document.documentElement.dataset.page = "ready";
+  await begin();
+  document.documentElement.dataset.ready = "";
+}
+
+/**
+ * A function that loads Python; when it is there for the first time, the exercises and the museum come.
+ * @param {Workbench} bench @param {any[]} chapters
+ */
+function beginning(bench, chapters) {
   /** @type {Promise<void> | null} */
   let looking = null;
-  const begin = async () => {
-    if (await bench.load()) await looking;
-  };
   bench.arrived.add(() => {
     looking ??= more(bench, chapters).then((found) => {
       if (!found) looking = null; // Python ended before it answered; it is asked again when it is there
     });
   });
-  byId("retry").onclick = () => begin().then(() => giveBack(byId("retry")));
+  return async () => {
+    if (await bench.load()) await looking;
+  };
+}
+
+/** Watch for Python that says nothing, and for what other tabs of the browser write. @param {Workbench} bench */
+function watch(bench) {
   setInterval(() => {
     const seconds = (performance.now() - bench.heard) / 1000;
     if (bench.engine.state === "busy" && seconds * 1000 > SLOW)
@@ -245,27 +267,27 @@ async function main() {
     const [kind, name] = bench.store.changed(event) ?? ["", ""];
     bench.texts.get(kind)?.reread(name);
   });
-  skip(bench.files);
+}
+
+/** The tabs that need no Python to be shown. @param {Workbench} bench @param {any[]} chapters */
+function panels(bench, chapters) {
   checkPanel(bench, tab("check", "Check"));
   const training = new Training(bench, tab("train", "Train"));
   bench.ended.add(() => training.lost());
   if (chapters.length) cellsPanel(bench, tab("chapter", "Chapters"), chapters, asked.get("chapter"));
   choose(asked.has("chapter") && chapters.length ? "chapter" : "check");
   if (["chapter", "exercise", "bug"].some((each) => asked.has(each))) experimentsFirst();
-  known("chapter", chapters.map(nameOf));
-  known("file", Object.keys(lab.files));
-  const about = chapters.find((/** @type {any} */ each) => each.name === asked.get("chapter"));
-  await bench.files.start(asked.get("file") ?? about?.file ?? undefined);
-  const strangers = bench.files.strangers();
+}
+
+/** Tell of edits of files that the engine does not have, or has in another version. @param {Files} files */
+function tellEdits(files) {
+  const strangers = files.strangers();
   if (strangers.length)
     notice(
       `You edited files that this version of the engine does not have (${strangers.join(", ")}). ` +
         "They stay in this browser.",
     );
-  for (const path of bench.files.outdated()) older(bench.files, path);
-  document.documentElement.dataset.page = "ready";
-  await begin();
-  document.documentElement.dataset.ready = "";
+  for (const path of files.outdated()) older(files, path);
 }
 
 /** @param {any} each */

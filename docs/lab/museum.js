@@ -46,44 +46,44 @@ function cardOf(bench, bug, chapters) {
   const button = el("button", { type: "button" });
   const said = el("p", { role: "status" });
   const open = () => show(bench, bug, true);
+  const file = el("button", { type: "button", class: "link", onclick: open }, bug.file);
   const card = el(
     "li",
     { id: `bug-${bug.name}` },
     el("div", { class: "card-head" }, el("h3", {}, bug.title), button),
-    el(
-      "p",
-      { class: "hint" },
-      el("code", {}, bug.name),
-      " in ",
-      el("button", { type: "button", class: "link", onclick: open }, bug.file),
-    ),
+    el("p", { class: "hint" }, el("code", {}, bug.name), " in ", file),
     said,
     el("pre", {}, el("del", {}, `- ${bug.right.trim()}`), el("ins", {}, `+ ${bug.wrong.trim()}`)),
     bug.why && el("p", { class: "hint" }, bug.why),
     bug.recipe && el("p", { class: "hint" }, `While it is on, ${recipeOf(bug)}`),
     el("p", { class: "hint" }, ...waysOn(bug, chapters)),
   );
-  const update = () => {
-    const now = stateOf(bench, bug);
-    if (card.dataset.on !== String(now === "on")) said.replaceChildren(); // whatever switched it
-    card.dataset.on = String(now === "on");
-    button.textContent = now === "on" ? "Switch off" : "Switch on";
-    button.setAttribute("aria-label", `${button.textContent}: ${bug.title}`);
-    button.disabled = now === "elsewhere";
-    button.title = now === "elsewhere" ? "You edited this line" : "";
-  };
   button.onclick = () => {
     toggle(bench, bug);
     tell(bench, bug, said);
   };
+  const update = () => showState(bench, bug, card, button, said);
   bench.files.changed.add(update);
   update();
   return card;
 }
 
+/**
+ * Show whether it is on. @param {Workbench} bench @param {Bug} bug
+ * @param {HTMLElement} card @param {HTMLButtonElement} button @param {HTMLElement} said
+ */
+function showState(bench, bug, card, button, said) {
+  const now = stateOf(bench, bug);
+  if (card.dataset.on !== String(now === "on")) said.replaceChildren(); // whatever switched it
+  card.dataset.on = String(now === "on");
+  button.textContent = now === "on" ? "Switch off" : "Switch on";
+  button.setAttribute("aria-label", `${button.textContent}: ${bug.title}`);
+  button.disabled = now === "elsewhere";
+  button.title = now === "elsewhere" ? "You edited this line" : "";
+}
+
 /** What is different in its training. @param {Bug} bug */
-const recipeOf = ({ recipe }) =>
-  `both engines, the edited and the unedited one, are trained with ${recipe}.`;
+const recipeOf = ({ recipe }) => `both engines, the edited and the unedited one, are trained with ${recipe}.`;
 
 /** Where to read on. @param {Bug} bug @param {Chapter[]} chapters */
 function waysOn({ name, chapter }, chapters) {

@@ -9,39 +9,27 @@ const tabs = [];
 
 /** @param {string} id @param {string} title @returns {HTMLElement} the panel */
 export function tab(id, title) {
-  const panel = el("div", {
-    class: "panel",
-    role: "tabpanel",
-    id: `panel-${id}`,
-    "aria-labelledby": `tab-${id}`,
-    hidden: true,
-  });
-  const button = el(
-    "button",
-    {
-      type: "button",
-      role: "tab",
-      id: `tab-${id}`,
-      "aria-controls": `panel-${id}`,
-      "aria-selected": "false",
-      tabindex: -1,
-    },
-    title,
-  );
+  const named = { class: "panel", role: "tabpanel", id: `panel-${id}`, "aria-labelledby": `tab-${id}`, hidden: true };
+  const panel = el("div", named);
+  const controls = { "aria-controls": `panel-${id}`, "aria-selected": "false", tabindex: -1 };
+  const button = el("button", { type: "button", role: "tab", id: `tab-${id}`, ...controls }, title);
   button.onclick = () => choose(id);
-  button.onkeydown = (/** @type {KeyboardEvent} */ event) => {
-    const at = tabs.findIndex((each) => each.id === id);
-    const to = { ArrowRight: at + 1, ArrowLeft: at - 1 + tabs.length, Home: 0, End: tabs.length - 1 }[event.key];
-    if (to === undefined) return;
-    event.preventDefault();
-    const other = tabs[to % tabs.length];
-    choose(other.id);
-    other.button.focus({ preventScroll: true });
-  };
+  button.onkeydown = (/** @type {KeyboardEvent} */ event) => move(event, id);
   tabs.push({ id, button, panel, scrolled: 0 });
   byId("tabs").append(button);
   byId("panels").append(panel);
   return panel;
+}
+
+/** To another tab by the keyboard. @param {KeyboardEvent} event @param {string} id of the tab that has the keyboard */
+function move(event, id) {
+  const at = tabs.findIndex((each) => each.id === id);
+  const to = { ArrowRight: at + 1, ArrowLeft: at - 1 + tabs.length, Home: 0, End: tabs.length - 1 }[event.key];
+  if (to === undefined) return;
+  event.preventDefault();
+  const other = tabs[to % tabs.length];
+  choose(other.id);
+  other.button.focus({ preventScroll: true });
 }
 
 /** @param {string} id */

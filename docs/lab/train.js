@@ -66,8 +66,8 @@ export class Training {
   enable() {
     const { isBusy } = this.bench;
     const isTraining = isBusy && !this.isPaused;
-    const isBegun = this.facts && this.facts.step > 0 && this.facts.left > 0;
-    this.run.textContent = isTraining ? "Pause" : isBegun ? "Go on" : "Train";
+    const goesOn = this.facts?.step > 0 && this.facts.left > 0 && this.now() === this.trainedWith;
+    this.run.textContent = isTraining ? "Pause" : goesOn ? "Go on" : "Train";
     this.run.disabled = isBusy && !isTraining;
     this.one.disabled = isBusy;
     this.anew.disabled = isBusy || !this.facts;
@@ -163,7 +163,8 @@ export class Training {
     const { bench } = this;
     const now = this.now();
     const { text, steps } = this.choices.given();
-    this.set(await bench.engine.ask("load", { edits: bench.files.edits(), content, text, steps }), now);
+    const given = { edits: bench.files.edits(), content, text, steps, flags: bench.flags() };
+    this.set(await bench.engine.ask("load", given), now);
     await this.write(true);
   }
 

@@ -1,7 +1,6 @@
 /** What can be done with a trained model: read what it writes, look at it from inside, keep its weights in a file. */
 
 import { el } from "./dom.js";
-import { capital } from "./problem.js";
 
 /** @typedef {import("./train.js").Training} Training */
 
@@ -94,7 +93,9 @@ export class Trained {
     return bench.run("Saving the weights", this.problems, async () => {
       const bytes = Uint8Array.from(atob(await bench.engine.ask("save")), (c) => c.charCodeAt(0));
       const address = URL.createObjectURL(new Blob([bytes], { type: "application/octet-stream" }));
-      el("a", { href: address, download: `laboratory-step-${training.facts.step}.safetensors` }).click();
+      const name = `laboratory-step-${training.facts.step}.safetensors`;
+      el("a", { href: address, download: name }).click();
+      bench.say(`Saved as “${name}”`, true);
       setTimeout(() => URL.revokeObjectURL(address), 60_000);
     });
   }
@@ -108,7 +109,7 @@ export class Trained {
       if (file.size > LARGEST)
         throw new Error(`“${file.name}” has ${(file.size / 1e6).toFixed(0)} MB, more than weights of this model`);
       await training.load(base64(new Uint8Array(await file.arrayBuffer())));
-      bench.say(`${capital(file.name)}: weights after ${training.facts.step} steps`, true);
+      bench.say(`“${file.name}”: weights after ${training.facts.step} steps`, true);
     });
   }
 }

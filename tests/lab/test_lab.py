@@ -204,6 +204,8 @@ def test_weights_are_saved_and_loaded(clean: Seen, tmp_path: Path) -> None:
     assert page.evaluate("[scrollY, document.activeElement.id]") == [0, "weights"]
     with page.expect_download() as download:
         page.locator("#save").click()
+    clean.idle()
+    assert clean.status == f"Saved as “{download.value.suggested_filename}”"
     path = tmp_path / "weights.safetensors"
     download.value.save_as(path)
     assert load_file(path)["embedding.weight"].shape[1] == 64
@@ -213,6 +215,7 @@ def test_weights_are_saved_and_loaded(clean: Seen, tmp_path: Path) -> None:
     page.wait_for_selector("#samples q")
     assert page.locator("#samples q").first.inner_text() == sample
     clean.idle()
+    assert clean.status.startswith("“weights.safetensors”: weights after ")
     path.write_bytes(b"no weights")
     page.locator("#weights").set_input_files(path)
     assert "has no weights of the laboratory" in page.locator("#panel-train .problem").inner_text()
@@ -252,6 +255,11 @@ def test_a_training_pauses_goes_on_and_makes_one_step(clean: Seen) -> None:
     page.locator("#step").click()
     clean.idle()
     assert figures(page)["step"] == f"{step + 1} of 200"
+    assert page.locator("#run").inner_text() == "Go on"
+    clean.open(GELU)
+    clean.edit(RIGHT, WRONG)
+    assert page.locator("#run").inner_text() == "Train"  # another engine begins anew
+    page.locator("#undo-all").click()
     assert page.locator("#run").inner_text() == "Go on"
     page.locator("#reset").click()
     assert page.locator("#chart svg").count() == 0
@@ -643,6 +651,9 @@ def test_it_fits_phones_and_desktops(width: int, scheme: str, clean: Seen) -> No
     for tab in page.locator("#tabs [role=tab]").all():
         tab.click()
         assert page.evaluate("document.documentElement.scrollWidth") <= width
+        if width == 1440:  # the panels scroll; what reveals a part of one does not move the page
+            page.set_viewport_size({"width": width, "height": 300})
+            assert page.evaluate("document.documentElement.scrollHeight") == 300
     page.emulate_media(color_scheme="light")
     page.set_viewport_size({"width": 1440, "height": 900})
     clean.check()

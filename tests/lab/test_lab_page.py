@@ -7,6 +7,7 @@ from visits import Seen
 
 pytestmark = pytest.mark.site
 LIGHT, DARK = ("rgb(251, 250, 247)", "rgb(27, 28, 31)"), ("rgb(22, 23, 26)", "rgb(236, 236, 234)")
+OFFSET = "field => field.offsetTop"  # in the page, however it is scrolled
 
 
 def test_the_colours_are_those_of_the_system_or_of_the_button(clean: Seen) -> None:
@@ -34,13 +35,17 @@ def test_a_training_says_what_is_wrong_where_it_is(clean: Seen) -> None:
     page = clean.page
     page.locator("#tab-train").click()
     steps, wrong, run = page.locator("#steps"), page.locator("#steps-wrong"), page.locator("#run")
+    before = clean.status
+    page.set_viewport_size({"width": 390, "height": 800})
+    place = steps.evaluate(OFFSET)
     for text, said in (("0", "0 is not"), ("2.5", "2.5 is not"), ("5001", "5001 is not"), ("", "Enter")):
         steps.fill(text)
         assert wrong.inner_text() == f"{said} a whole number from 1 to 5,000."
         run.click()
-        assert page.evaluate("document.activeElement.id") == "steps" and clean.status.startswith("Ready")
+        assert page.evaluate("document.activeElement.id") == "steps" and clean.status == before
     gap = wrong.bounding_box()["y"] - steps.bounding_box()["y"]
-    assert 0 < gap < 100
+    assert 0 < gap < 100 and steps.evaluate(OFFSET) == place == page.locator("#text").evaluate(OFFSET)
+    page.set_viewport_size({"width": 1440, "height": 900})
     steps.fill("3")
     assert wrong.inner_text() == "" and steps.get_attribute("aria-invalid") == "false"
     run.click()

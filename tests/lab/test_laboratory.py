@@ -161,7 +161,7 @@ def test_an_exercise_begins_unsolved_and_is_solved_by_its_solution(ask: Any) -> 
     assert failed["kind"] == "SyntaxError" and failed["place"] == {"file": "mul.py", "line": 1, "text": "def (:"}
 
 
-def test_weights_go_through_a_file(ask: Any, tmp_path: Path) -> None:
+def test_weights_go_through_a_file(ask: Any, laboratory: Any, tmp_path: Path) -> None:
     safetensors = pytest.importorskip("safetensors.numpy")
     ask("start", edits={}, text=TEXT, steps=10, compare=False)
     ask("advance", count=5)
@@ -174,6 +174,15 @@ def test_weights_go_through_a_file(ask: Any, tmp_path: Path) -> None:
     assert ask("load", edits={}, content=content, text=TEXT, steps=10)["step"] == 5
     assert ask("samples")["original"] == sample
     assert len(ask("advance", count=100)["rows"]) == 10
+    flags = {"layers": 4, "heads": 1}  # of a bug of the museum: its model has other weights
+    assert (
+        "these weights fit another model"
+        in ask("load", edits={}, content=content, text=TEXT, steps=10, flags=flags)["message"]
+    )
+    ask("start", edits={}, text=TEXT, steps=10, compare=False, flags=flags)
+    content = ask("save")
+    assert ask("load", edits={}, content=content, text=TEXT, steps=10, flags=flags)["step"] == 0
+    assert laboratory.trainings.trained().config.heads == 1
 
 
 def damaged() -> list[bytes]:

@@ -150,8 +150,8 @@ def test_a_copied_line_is_noticed(of_the_engine: dict[tuple[str, ...], str]) -> 
 def test_a_check_in_a_hidden_cell_says_that_numbers_differ_and_stops_nothing(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    code = "assert x == 1, (\n    'no'\n)\ny = 2\nif y:\n    assert y == 2\nassert y == 2; z = 3"
+    code = "assert x == 1, (\n    'no'\n)\n# and\nassert x == 1\ny = 2\nif y:\n    assert y == 2\nassert y == 2; z = 3"
     for x, said in ((1, ""), (5, f"{DIFFER}\n")):
         names: dict[str, int] = {"x": x}
-        exec(forgiving(code), names)
+        exec(forgiving(code), names)  # it is said once of the checks that stand together
         assert (names["y"], names["z"], capsys.readouterr().out) == (2, 3, said)

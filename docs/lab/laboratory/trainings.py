@@ -81,10 +81,12 @@ class Trainings:
         """The weights as the bytes of a safetensors file, in base 64."""
         return base64.b64encode(self.trained().saved()).decode()
 
-    def load(self, edits: dict[str, str], content: str, text: str, steps: int) -> dict[str, Any]:
-        """Take the weights of a file that `save` wrote."""
+    def load(
+        self, edits: dict[str, str], content: str, text: str, steps: int, flags: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """Take the weights of a file that `save` wrote. flags: those of `start`; they decide the shapes too."""
         self.engines.edit(edits)
-        trainer = Trainer(self.engines.chosen, text, steps, None, parsed(base64.b64decode(content)))
+        trainer = Trainer(self.engines.chosen, text, steps, flags, parsed(base64.b64decode(content)))
         self.trainers = {"edited" if edits else "original": trainer}
         self.step, self.kept = trainer.step, None
         return self.facts()
