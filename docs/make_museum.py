@@ -21,8 +21,8 @@ PAGE, FIGURES = ROOT / "docs" / "museum.md", ROOT / "docs" / "museum"
 QUIZ = 8  # questions of the page, which is one for all readers
 HEAD = """# The museum of bugs
 
-Classic mistakes. Each is one line of this project's own source, and can be switched on. In [the folder of the
-code](get-the-code.md):
+Classic mistakes. Each is one line of this project's own source, and can be switched on: in the browser, by the link below its
+name, or in [the folder of the code](get-the-code.md):
 
 | command | |
 |---|---|
@@ -30,7 +30,7 @@ code](get-the-code.md):
 | `python -m gpt.museum NAME` | trains with the right line and with the wrong one, and compares |
 | `python -m gpt.museum NAME -- --steps 500` | trains as gpt.train does, with the bug; any of its flags may follow `--` |
 | `python -m gpt.museum NAME -- --resume RUN` | goes on with such a run |
-| `python -m gpt.museum quiz` | here is a curve: which bug is it? |
+| `python -m gpt.museum quiz` | here is a curve: which bug is it? [Eight such questions](#quiz) end this page |
 
 The line is replaced while its file is imported, in a process of its own: the files stay as they are, and so does your process. A
 traceback shows the wrong line, since that line runs.

@@ -248,7 +248,7 @@ def subject(path: Path) -> str | None:
 
 
 def snippets() -> list[dict[str, Any]]:
-    """The cells of each chapter that run in a browser."""
+    """The cells of each chapter that run in a browser, and which of them its page does not show at all."""
     return [
         {
             "name": it.name,
@@ -259,6 +259,7 @@ def snippets() -> list[dict[str, Any]]:
                 for code, tags in it.cells
                 if "no-lab" not in tags
             ],
+            "hidden": ["remove-cell" in tags for _, tags in it.cells if "no-lab" not in tags],
         }
         for it in chapters()
     ]

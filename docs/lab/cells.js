@@ -8,8 +8,11 @@ import { Texts, waysBack } from "./texts.js";
 
 /**
  * @typedef {import("./main.js").Workbench} Workbench
- * @typedef {{name: string, title: string, file: string | null, cells: string[]}} Chapter
+ * @typedef {{name: string, title: string, file: string | null, cells: string[], hidden?: boolean[]}} Chapter
  */
+
+/** Such a cell prepares something or checks the chapter's numbers, those of the answers too. */
+const NOT_SHOWN = "Not on the chapter's page: it prepares or checks numbers, those of the answers too";
 
 /** @param {Chapter} chapter @param {number} i */
 const keyOf = (chapter, i) => `${chapter.name} ${i + 1}`;
@@ -124,12 +127,13 @@ class Cell {
     );
     this.button.onclick = () => this.ask();
     this.place = el("div", {});
+    this.code = chapter.hidden?.[i] ? el("details", { class: "not-shown" }, el("summary", {}, NOT_SHOWN), this.place) : this.place;
     this.output = el("div", { role: "status", "aria-label": `Output of cell ${this.number}` });
     this.element = el(
       "div",
       { class: "cell" },
       el("div", { class: "cell-head" }, this.said, this.button),
-      this.place,
+      this.code,
       this.output,
     );
   }
@@ -195,6 +199,7 @@ class Cell {
   /** @param {string} file @param {number | null} line */
   open(file, line) {
     if (file !== `cell ${this.number}`) return this.bench.files.open(file, line, true);
+    this.code.setAttribute("open", ""); // where it is folded
     this.editor?.mark(line, true);
     this.editor?.focus();
     return true;

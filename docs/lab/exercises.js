@@ -145,11 +145,23 @@ class Exercises {
     return this.bench.run("Checking your solution", this.problems, () => this.check(name), open);
   }
 
+  /** The way to the exercise after it. @param {string} name */
+  next(name) {
+    const after = this.all[this.all.findIndex((each) => each.name === name) + 1];
+    if (!after) return [];
+    const go = () => {
+      this.choice.value = after.name;
+      this.open();
+      this.choice.focus();
+    };
+    return [" Next: ", el("button", { type: "button", class: "link", onclick: go }, after.name)];
+  }
+
   /** @param {string} name */
   async check(name) {
     const given = { name, text: this.texts.text(name) };
     const { passed, lines } = await this.bench.engine.ask("check_exercise", given);
-    this.verdict.textContent = passed ? "Solved." : "Not yet.";
+    this.verdict.replaceChildren(...(passed ? ["Solved.", ...this.next(name)] : ["Not yet."]));
     this.verdict.classList.add(passed ? "right" : "wrong");
     this.report.replaceChildren(lines.length ? el("pre", { class: "report" }, lines.join("\n")) : "");
     this.bench.say(`${name}: ${passed ? "solved" : "not yet"}`, true);

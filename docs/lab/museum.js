@@ -1,7 +1,8 @@
 /** The museum: classic mistakes, each one line of the engine. Switching one on is an edit like any other. */
 
 import { chapterLink } from "./cells.js";
-import { el } from "./dom.js";
+import { byId, el } from "./dom.js";
+import { choose } from "./tabs.js";
 
 /**
  * @typedef {import("./main.js").Workbench} Workbench @typedef {import("./cells.js").Chapter} Chapter
@@ -95,10 +96,15 @@ function waysOn({ name, chapter }, chapters) {
 
 /** Show the line that was switched, and say so. @param {Workbench} bench @param {Bug} bug @param {HTMLElement} said */
 function tell(bench, bug, said) {
+  const toTrain = () => {
+    choose("train");
+    byId("run").focus();
+  };
+  const train = el("button", { type: "button", class: "link", onclick: toTrain }, "train");
   const next = {
-    on: "On: train, and compare the curves. The wrong line is ",
-    off: "Off: the right line is back, ",
-    elsewhere: "You edited its line, so it cannot be switched on: ",
+    on: ["On: ", train, ", and compare the curves. The wrong line is "],
+    off: ["Off: the right line is back, "],
+    elsewhere: ["You edited its line, so it cannot be switched on: "],
   };
   const line = show(bench, bug, false);
   const here = el(
@@ -106,7 +112,7 @@ function tell(bench, bug, said) {
     { type: "button", class: "link", onclick: () => show(bench, bug, true) },
     line === null ? bug.file : `${bug.file}, line ${line}`,
   );
-  said.replaceChildren(next[stateOf(bench, bug)], here, ".");
+  said.replaceChildren(...next[stateOf(bench, bug)], here, ".");
 }
 
 /** @param {Workbench} bench @param {Bug} bug @returns {"on" | "off" | "elsewhere"} */

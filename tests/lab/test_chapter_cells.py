@@ -23,9 +23,8 @@ def page(visit: Callable[..., Seen]) -> Any:
 def test_every_cell_of_a_chapter_runs(
     name: str, page: Any, site: str, record_property: Callable[[str, object], None]
 ) -> None:
-    (cells,) = (
-        each["cells"] for each in page.request.get(f"{site}snippets.json").json()["chapters"] if each["name"] == name
-    )
+    (chapter,) = (each for each in page.request.get(f"{site}snippets.json").json()["chapters"] if each["name"] == name)
+    cells = chapter["cells"]
     page.locator("#chapter").select_option(name)
     page.locator("#run-all").click()
     page.wait_for_selector("#stop", state="hidden", timeout=300_000)
@@ -38,4 +37,6 @@ def test_every_cell_of_a_chapter_runs(
     problems = page.locator("#panel-chapter .problem").all_inner_texts()
     assert problems == []
     assert len(heads) == len(cells) >= 3
+    folded = page.locator("#cells .cell").evaluate_all("cells => cells.map((cell) => !!cell.querySelector('details'))")
+    assert folded == chapter["hidden"], "what the page does not show is folded"
     assert [head.rpartition(" in ")[0] for head in heads] == [f"cell {i}, ran" for i, _ in enumerate(heads, 1)]

@@ -800,7 +800,8 @@ def test_a_bug_of_the_museum_is_one_edit(visit: Visit) -> None:
     page.locator("#tab-museum").click()
     page.locator("#bug-finite-mask").get_by_role("button", name="Switch on").click()
     assert steps.input_value() == "500" and steps.is_disabled()
-    page.locator("#tab-train").click()
+    page.locator("#bug-finite-mask").get_by_role("button", name="train", exact=True).click()
+    assert seen.focused("#run")
     both = f"both engines, the edited and the unedited one, are trained with {museum.BUGS['finite-mask'].recipe}."
     assert page.locator(
         "#panel-train .hint", has_text=f"“{museum.BUGS['finite-mask'].title}” is on: {both}"
@@ -820,6 +821,16 @@ def test_a_bug_of_the_museum_is_one_edit(visit: Visit) -> None:
     assert seen.focused("#tab-museum")
     seen.check()
     page.context.close()
+
+
+SOLVED = """def fitted(d, shape):
+    d = d.sum(axis=tuple(range(d.ndim - len(shape))))
+    return d.sum(axis=tuple(i for i, n in enumerate(shape) if n == 1), keepdims=True)
+
+
+def backward(dy, a, b):
+    return fitted(dy * b, a.shape), fitted(dy * a, b.shape)
+"""
 
 
 def test_an_exercise_is_stated_checked_and_kept(visit: Visit) -> None:
@@ -871,6 +882,14 @@ def test_an_exercise_is_stated_checked_and_kept(visit: Visit) -> None:
     seen.write_elsewhere("edit", GELU, "# from elsewhere")
     page.locator("#editor .cm-content", has_text="# from elsewhere").wait_for()
     assert page.locator("#edited-count").inner_text() == "1 edited"
+    page.locator("#undo-all").click()
+    page.locator("#tab-exercises").click()
+    written.focus()
+    page.keyboard.press("Control+a")
+    page.keyboard.insert_text(SOLVED)
+    page.locator("#check-exercise").click()
+    page.locator("#exercise-verdict.right").get_by_role("button", name="relu").click()
+    assert page.locator("#exercise").input_value() == "relu" and seen.focused("#exercise")
     seen.check()
     page.context.close()
 

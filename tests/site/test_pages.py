@@ -401,6 +401,8 @@ def test_the_laboratory_gets_the_cells(site: Path) -> None:
         assert len(each["cells"]) == text.count("```{code-cell}") - len(
             re.findall(r"^:tags:.*no-lab", text, re.MULTILINE)
         )
+        assert len(each["hidden"]) == len(each["cells"])
+        assert sum(each["hidden"]) == len(re.findall(r"^:tags:(?!.*no-lab).*remove-cell", text, re.MULTILINE))
 
 
 @pytest.mark.parametrize("name", ["guide", "gpt2"])
