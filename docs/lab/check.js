@@ -17,7 +17,9 @@ export function checkPanel(bench, panel) {
   const check = new Check(bench);
   panel.append(
     el("h2", {}, "Are the derivatives right?"),
-    hint("Every backward is compared with differences of its own forward, f(x + h) − f(x − h), element by element."),
+    hint(
+      "Every backward is compared, element by element, with differences of its own forward, f(x + h) − f(x − h).",
+    ),
     el("div", { class: "controls" }, check.edited, check.all),
     check.problems,
     check.summary,
