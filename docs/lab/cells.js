@@ -128,13 +128,13 @@ class Cell {
     this.button.onclick = () => this.ask();
     this.place = el("div", {});
     const folded = () => el("details", { class: "not-shown" }, el("summary", {}, NOT_SHOWN), this.place);
-    this.shown = chapter.hidden?.[i] ? folded() : this.place;
+    this.frame = chapter.hidden?.[i] ? folded() : this.place;
     this.output = el("div", { role: "status", "aria-label": `Output of cell ${this.number}` });
     this.element = el(
       "div",
       { class: "cell" },
       el("div", { class: "cell-head" }, this.said, this.button),
-      this.shown,
+      this.frame,
       this.output,
     );
   }
@@ -200,7 +200,7 @@ class Cell {
   /** @param {string} file @param {number | null} line */
   open(file, line) {
     if (file !== `cell ${this.number}`) return this.bench.files.open(file, line, true);
-    this.shown.setAttribute("open", ""); // where it is folded
+    this.frame.setAttribute("open", ""); // where it is folded
     this.editor?.mark(line, true);
     this.editor?.focus();
     return true;
