@@ -1,4 +1,7 @@
-"""Builds of sites by Sphinx: that of docs/, and small ones with its configuration and pages of a test."""
+"""Builds of sites by Sphinx: that of docs/, and small ones with its configuration and pages of a test.
+
+python tests/helpers/site_build.py FOLDER     # the site in FOLDER/site, for tests with SITE_BUILT=FOLDER
+"""
 
 from __future__ import annotations
 
@@ -59,3 +62,14 @@ def written(source: Path, pages: dict[str, str]) -> Path:
     conf += "documents_outside = {}\nrepository_url = 'https://example.org'\n"
     (source / "conf.py").write_text(conf, "utf-8")
     return source
+
+
+def the_site(folder: Path) -> Path:
+    """Build the site of docs/ in that folder, every chapter executed, every warning an error. Return where it is."""
+    done = sphinx(ROOT / "docs", folder / "site", "-W")
+    assert done.returncode == 0, f"the site does not build:\n{done.stdout[-3000:]}\n{done.stderr[-12000:]}"
+    return folder / "site"
+
+
+if __name__ == "__main__":
+    print(the_site(Path(sys.argv[1]).resolve()))

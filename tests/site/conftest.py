@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from chromium import chromium
-from site_build import ROOT, sphinx
+from site_build import ROOT, the_site
 from static_server import serving
 
 sys.path.insert(0, str(ROOT / "docs" / "_extensions"))
@@ -26,13 +26,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the built site. Every chapter is executed; every warning is an error."""
     pytest.importorskip("sphinx", reason="no Sphinx: pip install -e '.[docs]'")
-    # SITE_BUILT=FOLDER: the site that `python -m sphinx -W -d FOLDER/doctrees docs FOLDER/site` has built
-    if built := os.environ.get("SITE_BUILT"):
-        return Path(built) / "site"
-    out = tmp_path_factory.mktemp("site") / "site"
-    done = sphinx(ROOT / "docs", out, "-W")
-    assert done.returncode == 0, f"the site does not build:\n{done.stdout[-3000:]}\n{done.stderr[-12000:]}"
-    return out
+    if built := os.environ.get("SITE_BUILT"):  # by `python tests/helpers/site_build.py FOLDER`
+        return Path(built).resolve() / "site"
+    return the_site(tmp_path_factory.mktemp("built"))
 
 
 @pytest.fixture(scope="session")
