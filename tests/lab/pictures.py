@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests" / "helpers"))
+sys.path[:0] = [str(ROOT / "tests" / "helpers"), str(ROOT / "docs" / "_extensions")]
 
+import chapters  # noqa: E402
 import served  # noqa: E402
 from chromium import chromium  # noqa: E402
 from site_build import loaded_build_lab  # noqa: E402
@@ -50,7 +51,7 @@ def taken(page: Any) -> None:
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder, chromium() as browser:
         out = Path(folder) / "lab"
-        loaded_build_lab().build(out, [], served.pyodide())
+        loaded_build_lab().build(out, chapters.snippets(), served.pyodide())
         server, address = served.serve(out)
         page = browser.new_page(viewport={"width": 1320, "height": 860}, reduced_motion="reduce")
         page.goto(f"{address}index.html?pyodide=pyodide/&file=tinytensor/ops/gelu.py")
