@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 import html
-import importlib.util
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import jupytext
-from checkout import ROOT
+from checkout import ROOT, load_build_lab
 from docutils import nodes
 from repository import SITE
 from sphinx.application import Sphinx
@@ -285,12 +284,7 @@ def _is_check(node: ast.stmt) -> bool:
 
 @cache
 def build_lab() -> Any:
-    """docs/build_lab.py, which builds the laboratory."""
-    spec = importlib.util.spec_from_file_location("build_lab", ROOT / "docs" / "build_lab.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_build_lab()
 
 
 def finish(app: Sphinx, error: Exception | None) -> None:

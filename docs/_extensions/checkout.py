@@ -1,13 +1,17 @@
-"""Which files the repository has: those that git knows, or in a folder without git those that .gitignore does not name."""
+"""Which files the repository has: those that git knows, or in a folder without git those that .gitignore does not name.
+And docs/build_lab.py, which is in no package, as a module.
+"""
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -38,6 +42,15 @@ def commit_time() -> int | None:
     """When the last commit was made, in seconds; None without git."""
     found = _git("log", "-1", "--format=%ct").strip()
     return int(found) if found else None
+
+
+def load_build_lab() -> Any:
+    """docs/build_lab.py, which builds the laboratory; another module with each call."""
+    spec = importlib.util.spec_from_file_location("build_lab", ROOT / "docs" / "build_lab.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def _git(*command: str) -> str:

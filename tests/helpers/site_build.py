@@ -6,29 +6,21 @@ python tests/helpers/site_build.py FOLDER     # the site in FOLDER/site, for tes
 from __future__ import annotations
 
 import functools
-import importlib.util
 import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.append(str(ROOT / "docs" / "_extensions"))
 
-
-def loaded_build_lab() -> Any:
-    """docs/build_lab.py as a module, which is in no package."""
-    spec = importlib.util.spec_from_file_location("build_lab", ROOT / "docs" / "build_lab.py")
-    assert spec is not None and spec.loader is not None
-    build_lab = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(build_lab)
-    return build_lab
+from checkout import load_build_lab  # noqa: E402
 
 
 @functools.cache
 def has_editor() -> bool:
     """Fetch the packages of the laboratory's editor, if they are not there: the one step that needs a network."""
-    build_lab = loaded_build_lab()
+    build_lab = load_build_lab()
     try:
         build_lab.packages()
     except build_lab.Missing:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import served
 from chromium import chromium
-from site_build import loaded_build_lab
+from site_build import load_build_lab
 from visits import Seen
 
 PRODUCTS = """
@@ -116,7 +116,7 @@ def ask(module: Any, laboratory: Any) -> Callable[..., Any]:
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of the built laboratory."""
-    build_lab = loaded_build_lab()
+    build_lab = load_build_lab()
     out = tmp_path_factory.mktemp("site") / "lab"
     said = build_lab.build(out, [*SNIPPETS, *chapters()], served.pyodide())
     assert said == [], "the editor was not bundled"

@@ -17,7 +17,7 @@ sys.path[:0] = [str(ROOT / "tests" / "helpers"), str(ROOT / "docs" / "_extension
 import chapters  # noqa: E402
 import served  # noqa: E402
 from chromium import chromium  # noqa: E402
-from site_build import loaded_build_lab  # noqa: E402
+from site_build import load_build_lab  # noqa: E402
 from visits import Seen  # noqa: E402
 
 STEPS = 100
@@ -51,7 +51,7 @@ def taken(page: Any) -> None:
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder, chromium() as browser:
         out = Path(folder) / "lab"
-        loaded_build_lab().build(out, chapters.snippets(), served.pyodide())
+        load_build_lab().build(out, chapters.snippets(), served.pyodide())
         server, address = served.serve(out)
         page = browser.new_page(viewport={"width": 1320, "height": 860}, reduced_motion="reduce")
         page.goto(f"{address}index.html?pyodide=pyodide/&file=tinytensor/ops/gelu.py")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import os
 import shutil
 import subprocess
@@ -15,6 +14,7 @@ from typing import Any
 
 import pytest
 import served
+from site_build import load_build_lab
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCK = "the packages of today"
@@ -23,10 +23,7 @@ LOCK = "the packages of today"
 @pytest.fixture
 def build_lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The module, with a folder of its own in place of docs/lab, where npm is something that is called."""
-    spec = importlib.util.spec_from_file_location("build_lab_here", ROOT / "docs" / "build_lab.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = load_build_lab()
     lab = tmp_path / "lab"
     lab.mkdir()
     for name, text in (("package.json", "{}"), ("package-lock.json", LOCK), (".npmrc", "")):

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from site_build import loaded_build_lab
+from site_build import load_build_lab
 
 pytestmark = pytest.mark.site
 ROOT = Path(__file__).resolve().parents[2]
@@ -120,7 +120,7 @@ def test_the_bugs_are_those_of_the_museum(ask: Any) -> None:
         assert bug["why"] == BUGS[name].why != "" and bug["title"] and bug["flags"] == dict(BUGS[name].flags)
         assert bug["recipe"] == BUGS[name].recipe and bool(bug["recipe"]) >= bool(bug["flags"])  # it says why
         assert bug["chapter"] == BUGS[name].chapter
-    build_lab = loaded_build_lab()
+    build_lab = load_build_lab()
     absent = {name for name, bug in bugs.items() if bug["file"] not in build_lab.sources()}
     said = re.search(
         r"(\d+) of the (\d+) bugs .* switches one on\. (.*) are not among them", (ROOT / "docs/lab.md").read_text()

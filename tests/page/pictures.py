@@ -6,21 +6,17 @@ Chromium.
 
 from __future__ import annotations
 
-import os
-import shutil
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
-
-from playwright.sync_api import sync_playwright
 
 from gpt import inspect
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "helpers"))
 
-from chromium import NAMES  # noqa: E402
+from chromium import chromium  # noqa: E402
 
 TEXT = "First Citizen: Before we proceed any further, hear me speak."
 LARGEST = 300_000  # bytes of a picture
@@ -53,12 +49,10 @@ PICTURES = {"inspect-text": (text, "light"), "inspect-panel": (panel, "dark"), "
 
 
 def main(run: str) -> None:
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+    with tempfile.TemporaryDirectory() as folder, chromium() as browser:
         path = Path(folder) / "page.html"
         if inspect.main([run, "--text", TEXT, "--out", str(path)]):
             sys.exit(1)
-        found = next(path for path in map(shutil.which, NAMES) if path)
-        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"] if os.geteuid() == 0 else [])
         for name, (prepare, theme) in PICTURES.items():
             page = browser.new_page(
                 viewport={"width": 1320, "height": 860}, color_scheme=theme, reduced_motion="reduce"
